@@ -1,0 +1,189 @@
+# Pail's build: plain GNU make.  `make help` lists what there is to make.
+#
+# MODE=release (default) | debug | asan | tsan; each has its own folder build/MODE.
+# CC, CFLAGS, LDFLAGS, PREFIX and DESTDIR are the caller's; config.mk, if there, is read first.
+
+-include config.mk
+
+MODE   ?= release
+PREFIX ?= /usr/local
+DESTDIR ?=
+B      := build/$(MODE)
+
+SOVERSION := 0
+VERSION   := $(shell sed -n 's/.*WIRE_VERSION *"\(.*\)"/\1/p' include/wire.h)
+
+# ---- the architecture: which folder may include which, and who alone includes what library ----
+
+USES.include     :=
+USES.common      := include
+USES.ipc         := include common
+USES.storage     := include common
+USES.worker      := include common ipc storage
+USES.coordinator := include common ipc
+USES.client      := include common ipc
+USES.cli         := include common client
+FOLDERS          := include common ipc storage worker coordinator client cli
+
+ONLY.zmq.h      := ipc/link.c
+ONLY.msgpuck.h  := ipc/codec.c
+ONLY.lmdb.h     := storage/base.c
+ONLY.histedit.h := cli/shell.c
+
+# ---- flags ----
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wundef -Wvla -Wstrict-prototypes \
+	-Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wimplicit-fallthrough -Wpointer-arith
+ifeq ($(CI),true)
+WARN += -Werror
+endif
+
+MODE.release := -O2 -D_FORTIFY_SOURCE=2
+MODE.debug   := -O1 -DPAIL_FAULTS
+MODE.asan    := -O1 -DPAIL_FAULTS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+MODE.tsan    := -O1 -DPAIL_FAULTS -fsanitize=thread
+SAN.asan     := -fsanitize=address,undefined
+SAN.tsan     := -fsanitize=thread
+ifeq ($(MODE.$(MODE)),)
+$(error unknown MODE=$(MODE): release, debug, asan or tsan)
+endif
+
+ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -fPIC -fvisibility=hidden -fstack-protector-strong \
+	-ffunction-sections $(WARN) $(MODE.$(MODE)) $(CFLAGS)
+ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN.$(MODE)) $(LDFLAGS)
+
+LIBS_ZMQ  := -lzmq
+LIBS_LMDB := -llmdb
+
+# ---- what is built ----
+
+PROGRAMS := $(B)/paild $(B)/pail-worker $(B)/pail
+LIBRARY  := $(B)/libpail.a $(B)/libpail.so
+
+all: $(PROGRAMS) $(LIBRARY)
+
+src  = $(sort $(wildcard $(1)/*.c))
+objs = $(patsubst %.c,$(B)/%.o,$(1))
+
+# The worker gets ipc without the ZeroMQ link, the coordinator no storage: a call across that line
+# does not link.
+OBJ_COMMON  := $(call objs,$(call src,common))
+OBJ_IPC     := $(call objs,$(call src,ipc))
+OBJ_STORAGE := $(call objs,$(call src,storage))
+OBJ_CODEC   := $(B)/ipc/codec.o
+OBJ_LINK    := $(B)/ipc/link.o
+OBJ_CLIENT  := $(call objs,$(call src,client))
+
+$(B)/paild: $(call objs,$(call src,coordinator)) $(OBJ_IPC) $(OBJ_COMMON)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+
+$(B)/pail-worker: $(call objs,$(call src,worker)) $(OBJ_STORAGE) $(filter-out $(OBJ_LINK),$(OBJ_IPC)) $(OBJ_COMMON)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
+
+$(B)/pail: $(call objs,$(call src,cli)) $(B)/libpail.a $(OBJ_COMMON)
+	$(CC) $(filter %.o,$^) $(B)/libpail.a $(OBJ_COMMON) -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+
+$(B)/libpail.a: $(OBJ_CLIENT) $(OBJ_CODEC) $(OBJ_LINK) $(OBJ_COMMON)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/libpail.so.$(VERSION): $(OBJ_CLIENT) $(OBJ_CODEC) $(OBJ_LINK) $(OBJ_COMMON) client/libpail.map
+	$(CC) -shared -Wl,-soname,libpail.so.$(SOVERSION) -Wl,--version-script=client/libpail.map \
+		$(filter %.o,$^) -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+
+$(B)/libpail.so: $(B)/libpail.so.$(VERSION)
+	ln -sf libpail.so.$(VERSION) $(B)/libpail.so.$(SOVERSION)
+	ln -sf libpail.so.$(SOVERSION) $@
+
+# A change of compiler or flags compiles everything again.
+FLAGS_NOW := $(CC) $(ALL_CFLAGS)
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- tests: one program a module (tests/unit), real processes (tests/node), tags on both ----
+
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(call src,tests/unit))
+OBJ_TESTLIB := $(B)/tests/unit/lib/unit.o
+OBJ_WORKER_PARTS := $(filter-out $(B)/worker/main.o,$(call objs,$(call src,worker)))
+
+$(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(OBJ_TESTLIB) $(OBJ_STORAGE) $(OBJ_IPC) $(OBJ_COMMON) \
+		$(B)/coordinator/routes.o $(B)/coordinator/folder.o $(OBJ_CLIENT)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ) $(LIBS_LMDB) -lcunit
+
+unit: all $(UNIT)
+
+# Everything: unit and node tests in debug, all of them again under ASan+UBSan, and what is shared
+# between threads and processes under TSan.  ONLY, EXCLUDE, INCLUDE choose by tag or name.
+test: deps
+	@tests/run.sh
+
+# An hour (or TORTURE_S seconds) of kills and restarts under load.
+torture: deps
+	$(MAKE) MODE=debug unit
+	/usr/bin/python3 tests/node/run.py --build build/debug --include torture --only torture
+
+# ---- the rest ----
+
+deps:
+	@tools/deps.sh
+
+run: deps
+	@$(MAKE) --no-print-directory all
+	@tools/run.sh $(B)
+
+bench: deps
+	$(MAKE) MODE=release all
+	bench/redis.sh
+
+lint:
+	@CC='$(CC)' tools/lint.sh
+	@$(MAKE) --no-print-directory lint-layers lint-symbols
+
+lint-layers:
+	@fail=0; $(foreach f,$(FOLDERS),tools/layers.sh $(f) '$(USES.$(f))' || fail=1;) \
+	$(foreach h,zmq.h msgpuck.h lmdb.h histedit.h,tools/only.sh $(h) '$(ONLY.$(h))' || fail=1;) exit $$fail
+
+lint-symbols: all
+	@tools/symbols.sh $(B)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/pail $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/pail/conf $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/doc/pail
+	install -m755 $(B)/paild $(B)/pail $(DESTDIR)$(PREFIX)/bin
+	install -m755 $(B)/pail-worker $(DESTDIR)$(PREFIX)/libexec/pail
+	install -m644 $(B)/libpail.a $(DESTDIR)$(PREFIX)/lib
+	install -m755 $(B)/libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib
+	ln -sf libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libpail.so.$(SOVERSION)
+	ln -sf libpail.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libpail.so
+	install -m644 include/pail.h $(DESTDIR)$(PREFIX)/include
+	install -m644 conf/*.conf $(DESTDIR)$(PREFIX)/share/pail/conf
+	install -m644 docs/*.md README.md $(DESTDIR)$(PREFIX)/share/doc/pail
+	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' client/pail.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pail.pc
+	sed 's|@PREFIX@|$(PREFIX)|g' systemd/pail@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/pail@.service
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make [MODE=release|debug|asan|tsan]   build into build/MODE'
+	@echo 'make run       install what is missing, build, start a node in the foreground'
+	@echo 'make test      install what is missing, build, run every test; ONLY= EXCLUDE= INCLUDE='
+	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
+	@echo 'make bench     measure beside Redis, in one run'
+	@echo 'make torture   kills and restarts under load, TORTURE_S seconds'
+	@echo 'make install   PREFIX=/usr/local DESTDIR='
+	@echo 'make deps format clean help'
+
+FORCE:
+.PHONY: all unit test torture deps run bench lint lint-layers lint-symbols format install clean help FORCE

@@ -1,0 +1,90 @@
+/*
+ * The configuration: an INI file with drop-ins, under environment variables, under flags.  Read by
+ * the coordinator alone, whole, into a new struct: all errors are reported, each with file and line,
+ * and nothing is used unless everything is right.
+ *
+ *	file       `[section]`, `key = value`, `#` begins a comment at a line's begin or after a blank;
+ *	           `include = FILE` before the first section; then the files conf.d/NAME.conf beside it
+ *	environment PAIL_<SECTION>_<KEY>, and PAIL_PORT for the port in node.client alone
+ *	flags      --set section.key=value and the programs' own
+ */
+#ifndef PAIL_CONF_H
+#define PAIL_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/conf_keys.h"
+
+#define CONF_TEXT_MAX   1024u
+#define CONF_ORIGIN_MAX 320u
+#define CONF_PAIRS_MAX  512u /* routes, and peers */
+
+enum conf_role { ROLE_ALL, ROLE_ROUTER, ROLE_STORAGE };
+
+/* A line of [routes] or [peers]. */
+struct conf_pair {
+	char key[256];
+	char value[256];
+	char origin[CONF_ORIGIN_MAX];
+};
+
+struct conf_pairs {
+	struct conf_pair *pair;
+	uint32_t count;
+};
+
+enum conf_key {
+#define X(section, key, ...) CONF_##section##_##key,
+	CONF_KEYS(X)
+#undef X
+		CONF_KEY_COUNT
+};
+
+struct conf_value {
+	char text[CONF_TEXT_MAX]; /* as written */
+	uint64_t number;          /* NUMBER, SIZE in bytes, ROLE, LEVEL */
+	char origin[CONF_ORIGIN_MAX];
+};
+
+struct conf {
+	struct conf_value value[CONF_KEY_COUNT];
+	struct conf_pairs routes;
+	struct conf_pairs peers;
+	struct buf errors; /* one line each */
+	uint32_t error_count;
+};
+
+/* All defaults.  0 or -ENOMEM. */
+int conf_new(struct conf **ret);
+void conf_free(struct conf **c);
+
+/* Read a file and its drop-ins over what is there.  Errors are added to c->errors. */
+void conf_read_file(struct conf *c, const char *path);
+/* The environment of this process. */
+void conf_read_environment(struct conf *c);
+/* One setting, `section.key` and its value, from `origin`. */
+void conf_set(struct conf *c, const char *name, const char *value, const char *origin);
+/* Checks across settings, once all have been read. */
+void conf_check(struct conf *c);
+
+/* The whole configuration as a file, each value with its origin. */
+void conf_print(const struct conf *c, struct buf *out);
+/* The keys, their defaults and what they mean, for --help. */
+void conf_describe(struct buf *out);
+
+static inline const char *conf_text(const struct conf *c, enum conf_key k)
+{
+	return c->value[k].text;
+}
+
+static inline uint64_t conf_number(const struct conf *c, enum conf_key k)
+{
+	return c->value[k].number;
+}
+
+/* A size such as 64K or 8M, or a plain number, into *ret.  False: it is none, or too large. */
+bool conf_parse_size(const char *text, uint64_t *ret);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * Who is connected, and what goes back to them.  A client's routing id is interned as a small number
+ * with a generation, which is what travels with its requests; replies gather here during a round and
+ * leave packed, one frame a client.
+ *
+ * Memory is bounded by counting what each client has not taken yet: every frame carries a credit
+ * that comes back when the network has it.
+ */
+#ifndef PAIL_CLIENTS_H
+#define PAIL_CLIENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "ipc/link.h"
+
+struct clients;
+
+/* Whom a reply belongs to: a client, a gathered message of one, or a fan-out of the coordinator. */
+enum owner_kind { OWNER_CLIENT, OWNER_GATHER, OWNER_FANOUT };
+
+struct owner {
+	uint32_t id; /* kind in the upper two bits, index below */
+	uint64_t generation;
+};
+
+static inline uint32_t owner_id(enum owner_kind kind, uint32_t index)
+{
+	return (uint32_t)kind << 30 | index;
+}
+
+static inline enum owner_kind owner_kind(struct owner o)
+{
+	return (enum owner_kind)(o.id >> 30);
+}
+
+static inline uint32_t owner_index(struct owner o)
+{
+	return o.id & 0x3fffffffu;
+}
+
+struct clients_config {
+	uint32_t clients_max;
+	uint64_t unread_max; /* bytes */
+	uint64_t unread_ms;
+	void (*fanout)(void *arg, struct owner o, const char *reply, size_t n);
+	void *arg;
+};
+
+int clients_new(const struct clients_config *config, struct link *link, struct clients **ret);
+void clients_free(struct clients **c);
+
+/*
+ * The client a message came from, made if new.  Returns false if the table is full of clients that
+ * wait for replies: the message must be dropped.
+ */
+bool clients_intern(struct clients *c, const struct link_message *m, uint64_t now_ms,
+		    struct owner *ret);
+
+/* Has it left so much unread that it gets no more?  1: answer busy; 2: do not answer at all. */
+int clients_unread(const struct clients *c, struct owner client);
+
+/*
+ * A message with a delimiter is answered by one message: begin to gather `count` replies.  False: too
+ * many are being gathered.
+ */
+bool clients_gather(struct clients *c, struct owner client, uint32_t count, struct owner *ret);
+
+/*
+ * `count` replies of `n` bytes for `o`.  With `stays`, the bytes stay where they are until
+ * clients_flush; else they are copied.  Replies to clients that are gone vanish.
+ */
+void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n, uint32_t count,
+		    bool stays);
+
+/* Room for `n` bytes that one reply may be written into, then clients_wrote. */
+char *clients_room(struct clients *c, struct owner o, size_t n);
+void clients_wrote(struct clients *c, struct owner o, const char *end);
+
+/* Send everything gathered.  Afterwards bytes that stayed may go. */
+void clients_flush(struct clients *c);
+
+/* Whether more pieces fit before a flush is due. */
+bool clients_must_flush(const struct clients *c);
+
+/* Now and then: cut off clients that do not read. */
+void clients_tick(struct clients *c, uint64_t now_ms);
+
+/* Send a notification to every client that can read one.  Returns how many. */
+uint32_t clients_notify(struct clients *c, const char *data, size_t n);
+
+uint32_t clients_count(const struct clients *c);
+/* Whether anything sent is still on its way. */
+bool clients_sending(const struct clients *c);
+
+#endif

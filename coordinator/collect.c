@@ -1,0 +1,279 @@
+/*
+ * From the reply rings to the clients.  A published reply is the only completion: a request record is
+ * freed when every reply to it has been taken, and what a dead worker left unanswered stays for its
+ * successor.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "coordinator/coord.h"
+
+#define BLOCKS_ROUND 2048u /* taken from one ring before the others get their turn */
+
+static struct owner record_owner(const struct request_record *rec)
+{
+	return (struct owner){rec->owner, rec->owner_generation};
+}
+
+/* Free the records at the ring's begin that are answered throughout. */
+static void records_free(struct worker *w)
+{
+	struct ring *ring = &w->segment->request;
+	uint64_t tail = ring_tail(ring);
+	uint64_t from = tail;
+
+	while (tail < ring->write) {
+		const struct request_record *rec = ring_at(ring, tail);
+
+		if (rec->open)
+			break;
+		tail += rec->size;
+	}
+	if (tail != from)
+		ring_free(ring, tail);
+}
+
+static bool entry_answer(struct request_record *rec, uint32_t i)
+{
+	struct request_entry *e = &rec->entry[i];
+
+	if (atomic_load_explicit(&e->state, memory_order_relaxed) != ENTRY_OPEN)
+		return false;
+	atomic_store_explicit(&e->state, ENTRY_ANSWERED, memory_order_relaxed);
+	rec->open--;
+	return true;
+}
+
+/* Some requests of the block had been answered already: pass on only the others' replies. */
+static void block_pick(struct coord *c, struct request_record *rec, const struct reply_block *b)
+{
+	const char *p = (const char *)(b + 1);
+	const char *end = p + b->bytes;
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		const char *next;
+
+		if (!read_whole(p, end, &next))
+			return;
+		if (entry_answer(rec, b->first + i))
+			clients_answer(c->clients, record_owner(rec), p, (size_t)(next - p), 1, true);
+		p = next;
+	}
+}
+
+/* A block that our own worker wrote can only be wrong if that worker has gone mad. */
+static bool block_sane(const struct worker *w, const struct ring *ring, const struct reply_block *b,
+		       uint64_t room)
+{
+	const struct ring *requests = &w->segment->request;
+	const struct request_record *rec = ring_at(requests, b->record);
+
+	if (b->size > room || b->size > ring->size || b->bytes + sizeof(*b) > b->size || !b->count)
+		return false;
+	if (b->record < ring_tail(requests) || b->record >= requests->write)
+		return false;
+	return b->first + b->count <= rec->count;
+}
+
+static void block_take(struct coord *c, struct worker *w, const struct reply_block *b)
+{
+	struct request_record *rec = ring_at(&w->segment->request, b->record);
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < b->count; i++)
+		open += atomic_load_explicit(&rec->entry[b->first + i].state,
+					     memory_order_relaxed) == ENTRY_OPEN;
+	if (open != b->count) {
+		block_pick(c, rec, b);
+		return;
+	}
+	for (uint32_t i = 0; i < b->count; i++)
+		atomic_store_explicit(&rec->entry[b->first + i].state, ENTRY_ANSWERED,
+				      memory_order_relaxed);
+	rec->open -= b->count;
+	clients_answer(c->clients, record_owner(rec), (const char *)(b + 1), b->bytes, b->count, true);
+}
+
+/* Blocks of one ring, from *read on.  Returns how many. */
+static unsigned ring_take(struct coord *c, struct worker *w, struct ring *ring, uint64_t *read)
+{
+	uint64_t head = ring_head(ring);
+	unsigned n = 0;
+
+	if (head - *read > ring->size) {
+		log_error("worker %u has corrupted its reply ring: killing it", w->id);
+		super_kill(&c->super, w);
+		return 0;
+	}
+	while (*read < head && n < BLOCKS_ROUND && !clients_must_flush(c->clients)) {
+		const struct reply_block *b = ring_at(ring, *read);
+
+		if (!block_sane(w, ring, b, head - *read)) {
+			log_error("worker %u has corrupted its reply ring: killing it", w->id);
+			*read = head;
+			super_kill(&c->super, w);
+			break;
+		}
+		block_take(c, w, b);
+		*read += b->size;
+		n++;
+	}
+	return n;
+}
+
+unsigned collect_replies(struct coord *c)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		struct worker *w = &c->super.worker[i];
+
+		n += ring_take(c, w, &w->segment->now, &w->now_read);
+		n += ring_take(c, w, &w->segment->synced, &w->synced_read);
+	}
+	/* What is sent was copied out of the rings: now they can be written over. */
+	clients_flush(c->clients);
+	if (!n)
+		return 0;
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		struct worker *w = &c->super.worker[i];
+
+		ring_free(&w->segment->now, w->now_read);
+		ring_free(&w->segment->synced, w->synced_read);
+		records_free(w);
+	}
+	return n;
+}
+
+/* ---- answers that a worker does not give ---- */
+
+static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i, enum wire_error e,
+			 const char *text)
+{
+	const char *p = (const char *)rec + rec->entry[i].offset;
+	struct request q;
+	const char *why;
+
+	if (!entry_answer(rec, i))
+		return;
+	(void)request_walk(p, p + rec->entry[i].size, &q, &why);
+	dispatch_error(c, record_owner(rec), q.msgid, q.msgid_known, e, text);
+}
+
+void collect_failed(struct coord *c, struct worker *w)
+{
+	struct ring *ring = &w->segment->request;
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id, w->reason);
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		for (uint32_t i = 0; i < rec->count; i++)
+			entry_refuse(c, rec, i, WIRE_E_INTERNAL, text);
+		at += rec->size;
+	}
+	records_free(w);
+}
+
+/*
+ * A request in which two workers in a row have died is not given to a third: it would kill every
+ * successor.
+ */
+static void suspect_judge(struct coord *c, struct worker *w)
+{
+	struct ring *ring = &w->segment->request;
+	uint64_t executing = slot_get(&w->segment->slot->executing);
+
+	slot_set(&w->segment->slot->executing, 0);
+	w->died_in = executing;
+	if (!executing || executing != w->suspect) {
+		w->suspect = executing;
+		return;
+	}
+	w->suspect = 0;
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		if (executing - 1 >= at && executing - 1 < at + rec->count) {
+			log_error("two workers died in one request (%s): it is answered internal",
+				  wire_method_name(rec->entry[executing - 1 - at].method));
+			entry_refuse(c, rec, (uint32_t)(executing - 1 - at), WIRE_E_INTERNAL,
+				     "two workers died in this request");
+			return;
+		}
+		at += rec->size;
+	}
+}
+
+void collect_death(void *arg, struct worker *w)
+{
+	struct coord *c = arg;
+
+	while (collect_replies(c))
+		;
+	suspect_judge(c, w);
+	records_free(w);
+	clients_flush(c->clients);
+}
+
+/* Requests of one worker whose time is over.  Returns when the next one's is. */
+static uint64_t overdue(struct coord *c, struct worker *w)
+{
+	struct ring *ring = &w->segment->request;
+	uint64_t reached = slot_get(&w->segment->slot->reached);
+	bool dead = w->pidfd < 0;
+	uint64_t next = UINT64_MAX;
+
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		for (uint32_t i = 0; i < rec->count && rec->open; i++) {
+			uint64_t due = rec->recv_ms + rec->entry[i].timeout_ms;
+
+			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) !=
+			    ENTRY_OPEN)
+				continue;
+			if (due > c->now_ms) {
+				next = due < next ? due : next;
+				continue;
+			}
+			/* Not started for certain only if nobody is there who could start it now. */
+			if (dead && at >= reached && w->died_in <= at + i)
+				entry_refuse(c, rec, i, WIRE_E_EXPIRED,
+					     "its time was over before it was started");
+			else
+				entry_refuse(c, rec, i, WIRE_E_TIMEOUT,
+					     "no outcome in time: it may or may not have taken effect");
+		}
+		at += rec->size;
+	}
+	records_free(w);
+	return next;
+}
+
+#define OVERDUE_GRACE_MS 20u /* a live worker finds expired ones itself, and says it better */
+
+uint64_t collect_overdue(struct coord *c)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		struct worker *w = &c->super.worker[i];
+
+		if (w->due_ms + OVERDUE_GRACE_MS <= c->now_ms)
+			w->due_ms = overdue(c, w);
+		if (w->due_ms < next)
+			next = w->due_ms;
+	}
+	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
+}
+
+uint64_t collect_waiting(const struct coord *c, const struct worker *w)
+{
+	(void)c;
+	return w->segment->request.write - ring_tail(&w->segment->request);
+}

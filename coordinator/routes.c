@@ -1,0 +1,124 @@
+/* Parsing and looking up routes. */
+#include "coordinator/routes.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One end of a range: a printable character, or 0xNN.  Steps over it. */
+static bool byte_parse(const char **p, uint8_t *ret)
+{
+	const char *s = *p;
+	char hex[3] = {0, 0, 0};
+
+	if (s[0] == '0' && s[1] == 'x' && isxdigit((unsigned char)s[2]) &&
+	    isxdigit((unsigned char)s[3])) {
+		memcpy(hex, s + 2, 2);
+		*ret = (uint8_t)strtoul(hex, NULL, 16);
+		*p += 4;
+		return true;
+	}
+	if (!isgraph((unsigned char)s[0]))
+		return false;
+	*ret = (uint8_t)s[0];
+	*p += 1;
+	return true;
+}
+
+static bool range_parse(const char *s, struct route *r)
+{
+	if (!strcmp(s, "*")) {
+		r->low = 0;
+		r->high = 255;
+		return true;
+	}
+	if (!byte_parse(&s, &r->low))
+		return false;
+	r->high = r->low;
+	if (*s == '-') {
+		s++;
+		if (!byte_parse(&s, &r->high))
+			return false;
+	}
+	return !*s && r->low <= r->high;
+}
+
+static void route_error(struct conf *c, const struct conf_pair *p, const char *what)
+{
+	c->error_count++;
+	buf_fmt(&c->errors, "%s: %s\n", p->origin, what);
+}
+
+static void route_make(struct conf *c, const struct conf_pair *p, struct route *r)
+{
+	char text[400];
+
+	(void)snprintf(r->entry, sizeof(r->entry), "%.15s", p->key);
+	r->node = p->value;
+	if (!range_parse(p->key, r)) {
+		(void)snprintf(text, sizeof(text),
+			       "\"%.60s\" is no range: a byte such as a or 0x1f, two with - between "
+			       "them, or *",
+			       p->key);
+		route_error(c, p, text);
+		return;
+	}
+	if (!strcmp(p->value, conf_text(c, CONF_node_name)))
+		return;
+	r->target.kind = TARGET_PEER;
+	for (r->target.peer = 0; r->target.peer < c->peers.count; r->target.peer++)
+		if (!strcmp(c->peers.pair[r->target.peer].key, p->value))
+			return;
+	(void)snprintf(text, sizeof(text),
+		       "route to \"%.60s\", which is neither this node (%.63s) nor in [peers]", p->value,
+		       conf_text(c, CONF_node_name));
+	route_error(c, p, text);
+}
+
+int routes_make(struct conf *c, struct routes *ret)
+{
+	ret->count = c->routes.count ? c->routes.count : 1;
+	ret->route = calloc(ret->count, sizeof(*ret->route));
+	if (!ret->route)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->routes.count; i++)
+		route_make(c, &c->routes.pair[i], &ret->route[i]);
+	if (!c->routes.count)
+		ret->route[0] = (struct route){0, 255, {TARGET_SELF, 0}, "*",
+					       conf_text(c, CONF_node_name)};
+	return 0;
+}
+
+void routes_fini(struct routes *r)
+{
+	free(r->route);
+	r->route = NULL;
+	r->count = 0;
+}
+
+const struct route *routes_find(const struct routes *r, struct span bucket)
+{
+	uint8_t first = (uint8_t)bucket.p[0];
+
+	for (uint32_t i = 0; i < r->count; i++)
+		if (first >= r->route[i].low && first <= r->route[i].high)
+			return &r->route[i];
+	return NULL;
+}
+
+void routes_explain(const struct routes *r, struct span bucket, char *out, size_t size)
+{
+	struct buf b;
+	char name[1024];
+
+	buf_init(&b);
+	buf_fmt(&b, "could not find entry for \"%s\" in table [",
+		buf_printable(name, sizeof(name), bucket.p, bucket.n));
+	for (uint32_t i = 0; i < r->count; i++)
+		buf_fmt(&b, "%s%s = %s", i ? ", " : "", r->route[i].entry, r->route[i].node);
+	buf_text(&b, "]");
+	(void)snprintf(out, size, "%.*s", (int)b.len, b.data ? b.data : "");
+	buf_fini(&b);
+}

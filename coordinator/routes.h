@@ -1,0 +1,47 @@
+/*
+ * The routing table: ranges of a bucket name's first byte, first match wins, each with a target.  A
+ * node without a table serves everything itself.
+ */
+#ifndef PAIL_ROUTES_H
+#define PAIL_ROUTES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/span.h"
+
+enum target_kind { TARGET_SELF, TARGET_PEER };
+
+struct target {
+	enum target_kind kind;
+	uint32_t peer; /* index in the configuration's peers */
+};
+
+struct route {
+	uint8_t low;
+	uint8_t high;
+	struct target target;
+	char entry[16]; /* as a person writes it */
+	const char *node;
+};
+
+struct routes {
+	struct route *route;
+	uint32_t count;
+};
+
+/*
+ * Make the table of a configuration, which must outlive it.  Mistakes are added to conf->errors, with
+ * their places.  0 or -ENOMEM.
+ */
+int routes_make(struct conf *conf, struct routes *ret);
+void routes_fini(struct routes *r);
+
+/* The entry for a bucket, or NULL. */
+const struct route *routes_find(const struct routes *r, struct span bucket);
+
+/* The text of a no_route error. */
+void routes_explain(const struct routes *r, struct span bucket, char *out, size_t size);
+
+#endif

@@ -1,0 +1,22 @@
+/* Fork and exec one worker: nothing but async-signal-safe calls in between. */
+#ifndef PAIL_SPAWN_H
+#define PAIL_SPAWN_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Where pail-worker lies: beside this program, or in ../libexec/pail.  0 or negative errno. */
+int spawn_find(char *out, size_t size);
+
+struct spawned {
+	pid_t pid;
+	int pidfd; /* readable when it has ended */
+};
+
+/*
+ * Start `path` with `fd` (FD_COUNT of them) as its descriptors FD_CONTROL and following, nothing else
+ * but stdin, stdout and stderr, and no signal blocked.  0 or negative errno.
+ */
+int spawn_worker(const char *path, const int *fd, struct spawned *ret);
+
+#endif

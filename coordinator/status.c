@@ -1,0 +1,172 @@
+/* What the coordinator tells of its node: hello and status. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "coordinator/coord.h"
+
+/* Each adds to the buf; a failure sticks there. */
+
+static void add(struct buf *b, const char *end)
+{
+	if (!b->failed)
+		b->len = (size_t)(end - b->data);
+}
+
+static char *room(struct buf *b, size_t n)
+{
+	static char nowhere[2048]; /* what is written here after a failure is never sent */
+	char *p = buf_room(b, n);
+
+	return p ? p : nowhere;
+}
+
+static void add_map(struct buf *b, const char *key, uint32_t n)
+{
+	add(b, write_map(write_text(room(b, 80), key), n));
+}
+
+static void add_array(struct buf *b, const char *key, uint32_t n)
+{
+	add(b, write_array(write_text(room(b, 80), key), n));
+}
+
+static void add_uint(struct buf *b, const char *key, uint64_t v)
+{
+	add(b, write_uint(write_text(room(b, 80), key), v));
+}
+
+static void add_text(struct buf *b, const char *key, const char *v)
+{
+	add(b, write_text(write_text(room(b, 80 + strlen(v)), key), v));
+}
+
+void status_hello(struct coord *c, uint64_t msgid, struct buf *out)
+{
+	static const char *const features[] = {"ttl", "if_version", "if_absent", "goaway"};
+	uint32_t n = sizeof(features) / sizeof(features[0]);
+
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 7));
+	add_text(out, "server", "pail");
+	add_text(out, "version", WIRE_VERSION);
+	add_uint(out, "protocol", WIRE_PROTOCOL);
+	add_text(out, "node", conf_text(c->conf, CONF_node_name));
+	add_text(out, "role", conf_text(c->conf, CONF_node_role));
+	add_map(out, "limits", 5);
+	add_uint(out, "bucket", WIRE_BUCKET_MAX);
+	add_uint(out, "key", WIRE_KEY_MAX);
+	add_uint(out, "value", conf_number(c->conf, CONF_limits_value));
+	add_uint(out, "message", conf_number(c->conf, CONF_limits_message));
+	add_uint(out, "requests", WIRE_REQUESTS_MAX);
+	add_array(out, "features", n);
+	for (uint32_t i = 0; i < n; i++)
+		add(out, write_text(room(out, 80), features[i]));
+}
+
+static void add_routes(struct coord *c, struct buf *out)
+{
+	add_array(out, "routes", c->routes.count);
+	for (uint32_t i = 0; i < c->routes.count; i++) {
+		add(out, write_map(room(out, 16), 2));
+		add_text(out, "entry", c->routes.route[i].entry);
+		add_text(out, "node", c->routes.route[i].node);
+	}
+}
+
+static void add_peers(struct coord *c, struct buf *out)
+{
+	add_array(out, "peers", c->conf->peers.count);
+	for (uint32_t i = 0; i < c->conf->peers.count; i++) {
+		add(out, write_map(room(out, 16), 4));
+		add_text(out, "name", c->conf->peers.pair[i].key);
+		add_text(out, "endpoint", c->conf->peers.pair[i].value);
+		add_text(out, "state", "unknown");
+		add_uint(out, "last_seen_ms", 0);
+	}
+}
+
+static void add_worker(struct coord *c, struct worker *w, struct buf *out)
+{
+	struct slot *s = w->segment->slot;
+
+	add(out, write_map(room(out, 16), 11));
+	add_uint(out, "id", w->id);
+	add_uint(out, "pid", (uint64_t)w->pid);
+	add_text(out, "state", super_state_name(w->state));
+	add_uint(out, "restarts", w->restarts);
+	add_uint(out, "uptime_ms", w->up_ms ? c->now_ms - w->up_ms : 0);
+	add_uint(out, "requests", slot_get(&s->requests));
+	add_uint(out, "buckets", slot_get(&s->buckets));
+	add_uint(out, "keys", slot_get(&s->keys));
+	add_uint(out, "queue", collect_waiting(c, w));
+	add_uint(out, "cache_bytes", slot_get(&s->cache_bytes));
+	add_text(out, "last_death", w->reason);
+}
+
+static void add_totals(struct coord *c, struct buf *out)
+{
+	uint64_t method[WIRE_METHOD_COUNT];
+	uint64_t requests = 0;
+	uint64_t errors = c->local_errors;
+
+	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
+		method[m] = c->local_requests[m];
+		for (uint32_t i = 0; i < c->super.count && m != WIRE_BUCKETS; i++)
+			method[m] += slot_get(&c->super.worker[i].segment->slot->by_method[m]);
+		requests += method[m];
+	}
+	for (uint32_t i = 0; i < c->super.count; i++)
+		errors += slot_get(&c->super.worker[i].segment->slot->errors);
+	add_map(out, "totals", 3);
+	add_uint(out, "requests", requests);
+	add_uint(out, "errors", errors);
+	add_map(out, "by_method", WIRE_METHOD_COUNT);
+	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
+		add_uint(out, wire_method_name((enum wire_method)m), method[m]);
+}
+
+static void add_storage(struct coord *c, struct buf *out)
+{
+	uint64_t base = 0, map = 0, log = 0, recent = 0, checkpoints = 0, oldest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		struct slot *s = c->super.worker[i].segment->slot;
+		uint64_t at = slot_get(&s->checkpoint_wall_ms);
+
+		base += slot_get(&s->base_bytes);
+		map += slot_get(&s->map_bytes);
+		log += slot_get(&s->log_bytes);
+		recent += slot_get(&s->recent_keys);
+		checkpoints += slot_get(&s->checkpoints);
+		if (at && at < oldest)
+			oldest = at;
+	}
+	add_map(out, "storage", 6);
+	add_uint(out, "bytes", base);
+	add_uint(out, "map_bytes", map);
+	add_uint(out, "log_bytes", log);
+	add_uint(out, "recent_keys", recent);
+	add_uint(out, "checkpoints", checkpoints);
+	add_uint(out, "last_checkpoint", oldest == UINT64_MAX ? 0 : oldest);
+}
+
+void status_status(struct coord *c, uint64_t msgid, struct buf *out)
+{
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 13));
+	add_text(out, "node", conf_text(c->conf, CONF_node_name));
+	add_text(out, "role", conf_text(c->conf, CONF_node_role));
+	add_text(out, "version", WIRE_VERSION);
+	add_uint(out, "pid", (uint64_t)getpid());
+	add_uint(out, "started", c->started_wall_ms);
+	add_uint(out, "uptime_ms", clock_ms() - c->started_ms);
+	add_uint(out, "protocol", WIRE_PROTOCOL);
+	add_uint(out, "clients", clients_count(c->clients));
+	add_routes(c, out);
+	add_peers(c, out);
+	add_array(out, "workers", c->super.count);
+	for (uint32_t i = 0; i < c->super.count; i++)
+		add_worker(c, &c->super.worker[i], out);
+	add_totals(c, out);
+	add_storage(c, out);
+}

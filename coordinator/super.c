@@ -1,0 +1,266 @@
+/* The supervisor's table and its actions. */
+#include "coordinator/super.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "coordinator/spawn.h"
+#include "ipc/chan.h"
+
+#define DELAY_FIRST_MS 100u
+#define DELAY_MOST_MS  30000u
+#define SETTLED_MS     10000u /* up for so long, and earlier deaths are forgiven */
+#define EXIT_HOPELESS  2
+
+typedef void super_act(struct super *s, struct worker *w);
+
+const char *super_state_name(enum super_state s)
+{
+	static const char *const names[SUPER_STATE_COUNT] = {
+#define X(id, name) [SUPER_##id] = #name,
+		SUPER_STATES(X)
+#undef X
+	};
+	return names[s];
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+/* ---- actions ---- */
+
+static void back_off(struct worker *w, uint64_t now)
+{
+	w->state = SUPER_BACKOFF;
+	w->deadline_ms = now + w->delay_ms;
+	w->delay_ms = w->delay_ms ? 2 * w->delay_ms : DELAY_FIRST_MS;
+	if (w->delay_ms > DELAY_MOST_MS)
+		w->delay_ms = DELAY_MOST_MS;
+}
+
+static void start(struct super *s, struct worker *w)
+{
+	struct spawned child;
+	uint64_t now = clock_ms();
+	int pair[2];
+	int r = chan_pair(pair);
+
+	if (r == 0) {
+		const int fd[FD_COUNT] = {pair[1], w->segment->fd, w->wake, s->wake};
+
+		r = spawn_worker(s->path, fd, &child);
+		(void)close(pair[1]);
+		if (r < 0)
+			(void)close(pair[0]);
+	}
+	if (r < 0) {
+		log_error("start worker %u from \"%s\": %s", w->id, s->path, strerror(-r));
+		back_off(w, now);
+		return;
+	}
+	w->control = pair[0];
+	w->pid = child.pid;
+	w->pidfd = child.pidfd;
+	w->started_ms = now;
+	w->deadline_ms = now + s->start_ms;
+	w->state = SUPER_STARTING;
+	slot_set(&w->segment->slot->heartbeat_ms, now);
+}
+
+static void serve(struct super *s, struct worker *w)
+{
+	(void)s;
+	w->state = SUPER_UP;
+	w->up_ms = clock_ms();
+	w->deadline_ms = 0;
+	log_info("worker %u is up, pid %d, %llu ms after its start", w->id, (int)w->pid,
+		 (unsigned long long)(w->up_ms - w->started_ms));
+}
+
+static void kill_now(struct super *s, struct worker *w)
+{
+	(void)s;
+	log_warn("worker %u, pid %d, is %s for too long: killing it", w->id, (int)w->pid,
+		 w->state == SUPER_UP         ? "without a heartbeat"
+		 : w->state == SUPER_STARTING ? "starting"
+					      : "stopping");
+	(void)kill(w->pid, SIGKILL);
+	w->state = w->state == SUPER_STOPPING ? SUPER_STOPPING : SUPER_KILLING;
+	w->deadline_ms = w->state == SUPER_STOPPING ? clock_ms() + s->stop_ms : 0;
+}
+
+static void stop(struct super *s, struct worker *w)
+{
+	w->state = SUPER_STOPPING;
+	w->deadline_ms = clock_ms() + s->stop_ms;
+	if (chan_send(w->control, CHAN_STOP) < 0)
+		(void)kill(w->pid, SIGKILL); /* it is dying; its death comes */
+}
+
+static void forget(struct super *s, struct worker *w)
+{
+	(void)s;
+	w->state = SUPER_DOWN;
+	w->deadline_ms = 0;
+}
+
+/* Dead while wanted: again, after a delay, unless it is no use. */
+static void again(struct super *s, struct worker *w)
+{
+	uint64_t now = clock_ms();
+
+	(void)s;
+	if (w->exit_status == EXIT_HOPELESS) {
+		log_error("worker %u has failed for good: %s", w->id, w->reason);
+		w->state = SUPER_FAILED;
+		w->deadline_ms = 0;
+		return;
+	}
+	w->restarts++;
+	/* One death of a worker that was up costs its clients no delay; a row of them does. */
+	if (w->up_ms && now - w->up_ms >= SETTLED_MS)
+		w->delay_ms = 0;
+	back_off(w, now);
+}
+
+static void late(struct super *s, struct worker *w)
+{
+	(void)s;
+	(void)w;
+}
+
+static super_act *const act[SUPER_STATE_COUNT][EVENT_COUNT] = {
+	/*                  START  READY  EXIT    TIMEOUT   STOP   */
+	[SUPER_DOWN] =     {start, NULL,  NULL,   NULL,     late},
+	[SUPER_STARTING] = {late,  serve, again,  kill_now, stop},
+	[SUPER_UP] =       {late,  late,  again,  kill_now, stop},
+	[SUPER_KILLING] =  {late,  late,  again,  late,     stop},
+	[SUPER_STOPPING] = {late,  late,  forget, kill_now, late},
+	[SUPER_BACKOFF] =  {late,  NULL,  NULL,   start,    forget},
+	[SUPER_FAILED] =   {start, NULL,  NULL,   NULL,     forget},
+};
+
+void super_event(struct super *s, struct worker *w, enum super_event e)
+{
+	super_act *f = act[w->state][e];
+
+	check(f);
+	f(s, w);
+}
+
+void super_kill(struct super *s, struct worker *w)
+{
+	if (w->state == SUPER_STARTING || w->state == SUPER_UP)
+		super_event(s, w, EVENT_TIMEOUT);
+}
+
+/* ---- events ---- */
+
+/* What a death was, from the exit status and the dead-man switch. */
+static void obituary(struct worker *w, const siginfo_t *info)
+{
+	struct slot *slot = w->segment->slot;
+	bool goodbye = atomic_load(&slot->state) == SLOT_GOODBYE;
+	const char *words = slot->last_words;
+
+	if (info->si_code == CLD_EXITED) {
+		w->exit_status = info->si_status;
+		if (goodbye && !info->si_status)
+			(void)snprintf(w->reason, sizeof(w->reason), "it finished");
+		else
+			(void)snprintf(w->reason, sizeof(w->reason), "%s%.180s (exit status %d)",
+				       *words ? "" : "it ended without a goodbye",
+				       words, info->si_status);
+	} else {
+		w->exit_status = -info->si_status;
+		(void)snprintf(w->reason, sizeof(w->reason), "killed by signal %d (%s)%s%.160s",
+			       info->si_status, strsignal(info->si_status), *words ? ": " : "",
+			       words);
+	}
+	if (goodbye && w->state == SUPER_STOPPING)
+		log_info("worker %u, pid %d, said goodbye", w->id, (int)w->pid);
+	else
+		log_warn("worker %u, pid %d, died: %s", w->id, (int)w->pid, w->reason);
+}
+
+void super_reap(struct super *s, struct worker *w)
+{
+	siginfo_t info = {0};
+
+	if (w->pidfd < 0)
+		return;
+	if (waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
+		return;
+	obituary(w, &info);
+	close_fd(&w->pidfd);
+	close_fd(&w->control);
+	atomic_store(&w->segment->slot->worker_sleeps, 0);
+	s->on_death(s->arg, w);
+	atomic_store(&w->segment->slot->state, SLOT_UNUSED);
+	atomic_fetch_add(&w->segment->slot->life, 1);
+	super_event(s, w, EVENT_EXIT);
+	w->up_ms = 0;
+	w->pid = 0;
+	if (w->state == SUPER_BACKOFF && w->deadline_ms <= clock_ms())
+		super_event(s, w, EVENT_TIMEOUT);
+}
+
+void super_control(struct super *s, struct worker *w)
+{
+	int m;
+
+	if (w->control < 0)
+		return;
+	m = chan_receive(w->control);
+	if (m == CHAN_READY)
+		super_event(s, w, EVENT_READY);
+	else if (m < 0)
+		close_fd(&w->control); /* it is dying; the pidfd tells the rest */
+}
+
+static bool overdue(const struct super *s, struct worker *w, uint64_t now)
+{
+	uint64_t beat = slot_get(&w->segment->slot->heartbeat_ms);
+
+	switch (w->state) {
+	case SUPER_UP: return now > beat && now - beat > s->hang_ms;
+	case SUPER_STARTING: return now > beat && now - beat > s->start_ms;
+	case SUPER_STOPPING:
+	case SUPER_BACKOFF: return now >= w->deadline_ms;
+	default: return false;
+	}
+}
+
+uint64_t super_tick(struct super *s, uint64_t now_ms)
+{
+	uint64_t next = now_ms + 1000;
+
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct worker *w = &s->worker[i];
+
+		if (overdue(s, w, now_ms))
+			super_event(s, w, EVENT_TIMEOUT);
+		if (w->state == SUPER_BACKOFF && w->deadline_ms < next)
+			next = w->deadline_ms;
+	}
+	return next;
+}
+
+bool super_all_down(const struct super *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->worker[i].pidfd >= 0)
+			return false;
+	return true;
+}

@@ -1,0 +1,95 @@
+/*
+ * The supervisor: workers as a table of state x event.  Wanted state is apart from actual state; a
+ * death is judged by the slot's dead-man switch and the exit status; restarts back off.
+ *
+ *	DOWN      no process, none wanted
+ *	STARTING  forked; it has not said that it is ready
+ *	UP        serving
+ *	KILLING   hung or late, killed; its death has not been seen
+ *	STOPPING  told to finish
+ *	BACKOFF   dead; to be started when its delay is over
+ *	FAILED    it said that starting it again is no use
+ */
+#ifndef PAIL_SUPER_H
+#define PAIL_SUPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ipc/segment.h"
+
+#define SUPER_STATES(X)                                                                            \
+	X(DOWN, down)                                                                              \
+	X(STARTING, starting)                                                                      \
+	X(UP, up)                                                                                  \
+	X(KILLING, killing)                                                                        \
+	X(STOPPING, stopping)                                                                      \
+	X(BACKOFF, backoff)                                                                        \
+	X(FAILED, failed)
+
+enum super_state {
+#define X(id, name) SUPER_##id,
+	SUPER_STATES(X)
+#undef X
+		SUPER_STATE_COUNT
+};
+
+enum super_event { EVENT_START, EVENT_READY, EVENT_EXIT, EVENT_TIMEOUT, EVENT_STOP, EVENT_COUNT };
+
+struct worker {
+	uint32_t id;
+	struct segment *segment;
+	enum super_state state;
+	pid_t pid;
+	int pidfd;   /* -1: no process */
+	int control; /* our end of its control socket, or -1 */
+	int wake;    /* its eventfd */
+	uint32_t restarts;
+	uint64_t up_ms;       /* when it became UP */
+	uint64_t started_ms;  /* when it was forked */
+	uint64_t delay_ms;    /* of the next restart */
+	uint64_t deadline_ms; /* BACKOFF: when to start; STARTING, STOPPING: when to kill; 0: none */
+	int exit_status;      /* of the last death, as waitid tells; -signal if it was killed */
+	char reason[256];     /* of the last death */
+	/* the coordinator's own, see dispatch and collect */
+	uint64_t suspect;     /* identity plus 1 of the request that the last death was in */
+	uint64_t died_in;     /* the same, whether suspected or not */
+	uint64_t due_ms;      /* no request in its ring is overdue before */
+	uint64_t now_read;
+	uint64_t synced_read;
+	bool pushed; /* records were published since it was last woken */
+};
+
+struct super {
+	struct worker *worker;
+	uint32_t count;
+	char path[1100]; /* of pail-worker */
+	int wake;        /* the coordinator's eventfd */
+	uint64_t start_ms;
+	uint64_t hang_ms;
+	uint64_t stop_ms;
+	/* Called when a worker has died and nobody writes to its rings any more. */
+	void (*on_death)(void *arg, struct worker *w);
+	void *arg;
+};
+
+/* Feed one event to one worker. */
+void super_event(struct super *s, struct worker *w, enum super_event e);
+
+/* It cannot be trusted any more: kill it, if it lives. */
+void super_kill(struct super *s, struct worker *w);
+
+/* Its pidfd or control socket is readable. */
+void super_reap(struct super *s, struct worker *w);
+void super_control(struct super *s, struct worker *w);
+
+/* Deadlines, heartbeats, restarts that are due.  Returns when to look again at the latest. */
+uint64_t super_tick(struct super *s, uint64_t now_ms);
+
+/* Are all in one of the states that need no more waiting for (DOWN, FAILED)? */
+bool super_all_down(const struct super *s);
+
+const char *super_state_name(enum super_state s);
+
+#endif

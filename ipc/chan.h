@@ -1,0 +1,27 @@
+/*
+ * The control socket between coordinator and worker: a SOCK_SEQPACKET pair with one small typed
+ * message a packet.  Its end is a message too: a worker that reads end of file finishes and exits,
+ * whether it was asked to or the coordinator is no more.
+ */
+#ifndef PAIL_CHAN_H
+#define PAIL_CHAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum chan_type {
+	CHAN_READY = 1, /* worker: serving from now on */
+	CHAN_STOP,      /* coordinator: finish what is in the ring, checkpoint, say goodbye */
+	CHAN_TYPE_END
+};
+
+/* Make the pair: [0] the coordinator's, [1] the worker's.  Both close on exec, not blocking. */
+int chan_pair(int ret_fd[2]);
+
+/* Send one message.  0 or negative errno (-EPIPE: the other side is gone). */
+int chan_send(int fd, enum chan_type type);
+
+/* Receive one.  Its type, 0 (none is there now), -EPIPE (end), -EBADMSG, or negative errno. */
+int chan_receive(int fd);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * ZeroMQ sockets: a node's ROUTER and a client's DEALER.  The only file that includes zmq.h is link.c.
+ * A message is an optional empty delimiter and then body frames; in front of it, at a ROUTER, the
+ * peer's routing id.  Nothing here ever blocks.
+ */
+#ifndef PAIL_LINK_H
+#define PAIL_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/span.h"
+
+#define LINK_FRAMES_MAX 4097u /* body frames kept of a message; one more than there may be */
+#define LINK_ENDPOINT_MAX 256u
+
+struct link_context;
+struct link;
+
+/* One I/O thread.  After fork and exec, before any other thread.  0 or negative errno. */
+int link_context_new(struct link_context **ret);
+/* Blocks until sockets have lingered.  Accepts NULL. */
+void link_context_free(struct link_context **c);
+
+struct link_options {
+	uint64_t frame_max;     /* a larger frame closes its connection; 0: no limit */
+	unsigned receive_queue; /* messages a peer may have waiting here */
+	unsigned linger_ms;     /* at close, for what has not been sent */
+};
+
+/* Bind a ROUTER.  `bound` (LINK_ENDPOINT_MAX bytes) tells where, if the port was a wildcard. */
+int link_bind(struct link_context *c, const char *endpoint, const struct link_options *o,
+	      struct link **ret, char *bound);
+/* Connect a DEALER.  Returns at once: connecting goes on behind. */
+int link_connect(struct link_context *c, const char *endpoint, const struct link_options *o,
+		 struct link **ret);
+/* Accept no more connections; those there are live on. */
+int link_unbind(struct link *l);
+void link_close(struct link **l);
+
+/* Becomes readable when something may have happened; edge-triggered: ask link_ready afterwards. */
+int link_fd(const struct link *l);
+/* Whether a message can be received; a DEALER: *ret_writable whether one can be sent (may be NULL). */
+bool link_ready(const struct link *l, bool *ret_writable);
+
+/* A received message; the spans lead into it and hold until the next link_receive. */
+struct link_message {
+	struct span id; /* ROUTER: the peer's */
+	bool delimiter;
+	uint32_t frames;
+	struct span frame[LINK_FRAMES_MAX];
+	uint64_t bytes;  /* of all body frames, those that were not kept too */
+	bool cut;        /* there were more frames or bytes than are kept */
+	int source_fd;   /* the connection it came in on, or -1 */
+};
+
+/*
+ * Receive one whole message, keeping at most `bytes_max` of it.  Returns 0, -EAGAIN (none is there),
+ * or negative errno.
+ */
+int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret);
+
+/*
+ * Send `n` bytes at `data`, which were malloc'ed and are the link's from now on, success or not: it
+ * calls `done(data, arg)`, on any thread, when they have been handed to the network or dropped.  A
+ * DEALER takes no id.  0, -EAGAIN (no room), -EHOSTUNREACH (that peer is gone), or negative errno.
+ */
+int link_send(struct link *l, struct span id, bool delimiter, void *data, size_t n,
+	      void (*done)(void *data, void *arg), void *arg);
+
+#endif

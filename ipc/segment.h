@@ -1,0 +1,81 @@
+/*
+ * One sealed memfd per worker: header, slot, and three rings.  The coordinator creates it, a worker
+ * finds it on a known descriptor.  A dead worker's segment is judged and handed to its successor, or
+ * unmapped; it is never repaired, and no other worker has any part in it.
+ */
+#ifndef PAIL_SEGMENT_H
+#define PAIL_SEGMENT_H
+
+#include <stdint.h>
+
+#include "ipc/ring.h"
+#include "ipc/slot.h"
+
+#define SEGMENT_MAGIC   0x316c696170676573u /* "segpail1" */
+#define SEGMENT_VERSION 1u                  /* of everything in ipc/ that two processes share */
+#define SEGMENT_DIR_MAX 1024u
+#define SEGMENT_NODE_MAX 64u
+
+/* What a worker must know: only the coordinator reads the configuration. */
+struct settings {
+	uint32_t worker;  /* its number */
+	uint32_t workers; /* of the data folder */
+	uint64_t cache_bytes;
+	uint64_t log_bytes;
+	uint64_t log_segment_bytes;
+	uint64_t map_bytes;
+	uint64_t value_max;
+	uint64_t buckets_max;
+	uint64_t disk_reserve_bytes;
+	uint32_t lock_wait_ms; /* how long to wait for a predecessor to let go of the folder */
+	uint32_t checkpoint_ms;
+	uint32_t log_level;
+	uint32_t zero;
+	char dir[SEGMENT_DIR_MAX]; /* the shard's folder */
+	char node[SEGMENT_NODE_MAX];
+};
+
+struct segment_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t slot_offset;
+	uint64_t generation; /* random: positions in one segment mean nothing in another */
+	uint64_t size;
+	uint64_t ring_offset[3]; /* of the data */
+	uint64_t ring_size[3];
+	struct ring_control ring[3];
+	struct settings settings;
+};
+
+enum segment_ring { RING_REQUEST, RING_NOW, RING_SYNCED };
+
+struct segment {
+	int fd;
+	struct segment_header *header;
+	struct slot *slot;
+	struct ring request; /* coordinator to worker */
+	struct ring now;     /* replies that may be seen at once; published by the serving thread */
+	struct ring synced;  /* replies that wait for the log; published by the sync thread */
+};
+
+/* Descriptors a worker is born with. */
+enum { FD_CONTROL = 3, FD_SEGMENT = 4, FD_WAKE_WORKER = 5, FD_WAKE_COORDINATOR = 6, FD_COUNT = 4 };
+
+/*
+ * Make a segment whose request ring has `request_bytes` and each reply ring `reply_bytes` (powers of
+ * two).  All memory is allocated now, so that a full machine is an error here and not a SIGBUS later.
+ * The caller owns *ret.  Returns 0 or negative errno.
+ */
+int segment_create(const struct settings *settings, uint64_t request_bytes, uint64_t reply_bytes,
+		   struct segment **ret);
+
+/*
+ * Map the segment behind `fd`, which *ret then owns.  Returns 0, -EBADMSG (no segment, or not sealed),
+ * -EPROTO (made by another version of Pail), or negative errno.
+ */
+int segment_attach(int fd, struct segment **ret);
+
+/* Unmap and close.  Accepts NULL and half-built ones; sets *s to NULL. */
+void segment_free(struct segment **s);
+
+#endif

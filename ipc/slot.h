@@ -1,0 +1,90 @@
+/*
+ * A worker's block in its segment: who it is, how it fares, what it does, its last words.  Every
+ * field has one writer.  All are written relaxed unless said otherwise; readers want the newest
+ * figure, not an order between figures.
+ */
+#ifndef PAIL_SLOT_H
+#define PAIL_SLOT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "include/wire.h"
+
+/*
+ * The dead-man switch: a worker found dead in any state but SLOT_GOODBYE and SLOT_UNUSED crashed,
+ * whatever its exit status.
+ */
+enum slot_state { SLOT_UNUSED, SLOT_STARTING, SLOT_ACTIVE, SLOT_GOODBYE };
+
+/* What the serving thread does, for `pail status` and obituaries. */
+enum slot_phase { PHASE_START, PHASE_REPLAY, PHASE_IDLE, PHASE_SERVE, PHASE_WAIT_LOG, PHASE_WAIT_REPLY, PHASE_STOP };
+
+struct slot {
+	/* ---- written by the worker's serving thread ---- */
+	_Alignas(64) _Atomic uint32_t state; /* enum slot_state */
+	_Atomic uint32_t phase;
+	_Atomic uint64_t heartbeat_ms;
+	_Atomic uint64_t executing; /* identity of the request being executed, plus 1; 0: none */
+	_Atomic uint64_t reached;   /* every request before this position has been started */
+	_Atomic uint64_t wall_ms;   /* the store's clock, which never steps back */
+	_Atomic uint64_t requests;
+	_Atomic uint64_t errors;
+	_Atomic uint64_t by_method[WIRE_METHOD_COUNT];
+	_Atomic uint64_t buckets;
+	_Atomic uint64_t keys;
+	_Atomic uint64_t cache_bytes;
+	_Atomic uint64_t recent_keys; /* written since the last checkpoint */
+	_Atomic uint64_t log_bytes;
+	_Atomic uint64_t base_bytes;
+	_Atomic uint64_t map_bytes;
+	_Atomic uint64_t checkpoint_wall_ms; /* when the last one was done; 0: none yet */
+	_Atomic uint64_t checkpoints;
+	char last_words[256]; /* why it ends, as text; read after its death only */
+
+	/* ---- written by the worker's sync thread, before it publishes a reply ---- */
+	_Alignas(64) _Atomic uint64_t synced; /* highest sequence known to be on disk */
+
+	/* ---- written by the serving thread: it is about to sleep; seq_cst, see waiting.h ---- */
+	_Alignas(64) _Atomic uint32_t worker_sleeps;
+
+	/* ---- written by the coordinator ---- */
+	_Alignas(64) _Atomic uint32_t coordinator_sleeps; /* seq_cst */
+	_Atomic uint32_t life;                            /* 0 for the first worker here, then 1, … */
+};
+
+static inline void slot_set(_Atomic uint64_t *field, uint64_t v)
+{
+	atomic_store_explicit(field, v, memory_order_relaxed);
+}
+
+static inline uint64_t slot_get(_Atomic uint64_t *field)
+{
+	return atomic_load_explicit(field, memory_order_relaxed);
+}
+
+/*
+ * Sleep without missing a wake-up: the sleeper sets its flag, a full fence, looks once more for
+ * work, and only then waits on its eventfd.  The other side publishes, a full fence, and looks at
+ * the flag.  One of the two sees the other.  A peer that is killed between publishing and waking
+ * loses the wake-up, so every wait has a limit and every death kicks the other side.
+ */
+static inline void sleep_begin(_Atomic uint32_t *flag)
+{
+	atomic_store_explicit(flag, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+static inline void sleep_end(_Atomic uint32_t *flag)
+{
+	atomic_store_explicit(flag, 0, memory_order_relaxed);
+}
+
+/* After publishing: does the other side sleep?  Then its eventfd must be written. */
+static inline int sleep_must_wake(_Atomic uint32_t *flag)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load_explicit(flag, memory_order_relaxed) != 0;
+}
+
+#endif

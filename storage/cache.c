@@ -1,0 +1,198 @@
+/*
+ * A chained hash whose table never grows: it is sized from the memory budget, so no request ever
+ * pays for a rehash.  calloc leaves what is never touched to the kernel.
+ */
+#include "storage/cache.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/fault.h"
+#include "common/hash.h"
+
+#define ENTRY_TYPICAL 128u /* bytes, to size the table */
+#define EVICT_STEPS   4096u /* chains a call looks at, at most */
+#define AHEAD         16u   /* chains prefetched in a walk */
+
+struct cache {
+	struct entry **slot;
+	uint64_t mask;
+	uint64_t seed;
+	uint64_t budget;
+	uint64_t bytes;
+	uint64_t hand;
+};
+
+int cache_new(uint64_t budget_bytes, struct cache **ret)
+{
+	struct cache *c = calloc(1, sizeof(*c));
+	uint64_t n = 1024;
+
+	if (!c)
+		return -ENOMEM;
+	while (n * ENTRY_TYPICAL < budget_bytes)
+		n *= 2;
+	c->slot = calloc(n, sizeof(struct entry *));
+	if (!c->slot || getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed)) {
+		cache_free(&c);
+		return -ENOMEM;
+	}
+	c->mask = n - 1;
+	c->budget = budget_bytes;
+	*ret = c;
+	return 0;
+}
+
+void cache_free(struct cache **cp)
+{
+	struct cache *c = *cp;
+
+	if (!c)
+		return;
+	for (uint64_t i = 0; c->slot && i <= c->mask; i++)
+		for (struct entry *e = c->slot[i]; e;) {
+			struct entry *next = e->next;
+
+			free(e);
+			e = next;
+		}
+	free(c->slot);
+	free(c);
+	*cp = NULL;
+}
+
+uint64_t cache_hash(const struct cache *c, uint64_t bucket, struct span key)
+{
+	return hash64(c->seed ^ bucket * 0x9e3779b97f4a7c15u, key.p, key.n);
+}
+
+void cache_prefetch_slot(const struct cache *c, uint64_t hash)
+{
+	__builtin_prefetch(&c->slot[hash & c->mask]);
+}
+
+void cache_prefetch_entry(const struct cache *c, uint64_t hash)
+{
+	struct entry *e = c->slot[hash & c->mask];
+
+	if (e) {
+		__builtin_prefetch(e);
+		__builtin_prefetch((const char *)e + 64);
+		__builtin_prefetch((const char *)e + 128);
+	}
+}
+
+static bool entry_is(const struct entry *e, uint64_t hash, uint64_t bucket, struct span key)
+{
+	return e->hash == hash && e->bucket == bucket && span_equal(entry_key(e), key);
+}
+
+struct entry *cache_find(struct cache *c, uint64_t hash, uint64_t bucket, struct span key)
+{
+	for (struct entry *e = c->slot[hash & c->mask]; e; e = e->next)
+		if (entry_is(e, hash, bucket, key)) {
+			e->used = 1;
+			return e;
+		}
+	return NULL;
+}
+
+struct entry *cache_find_version(struct cache *c, uint64_t hash, uint64_t version)
+{
+	for (struct entry *e = c->slot[hash & c->mask]; e; e = e->next)
+		if (e->hash == hash && e->version == version)
+			return e;
+	return NULL;
+}
+
+static uint64_t entry_cost(struct entry *e)
+{
+	return malloc_usable_size(e) + sizeof(size_t);
+}
+
+struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct span key,
+			struct span value, uint64_t version, uint64_t expiry, bool tombstone,
+			struct entry **ret_moved)
+{
+	struct entry **link = &c->slot[hash & c->mask];
+	struct entry *e;
+	struct entry *old;
+	uint64_t cost_old = 0;
+
+	while (*link && !entry_is(*link, hash, bucket, key))
+		link = &(*link)->next;
+	old = *link;
+	e = old;
+	if (!old || old->value_len != value.n) {
+		if (fault_at("cache.alloc") < 0)
+			return NULL;
+		if (old)
+			cost_old = entry_cost(old);
+		e = malloc(sizeof(*e) + key.n + value.n);
+		if (!e)
+			return NULL;
+		e->next = old ? old->next : NULL;
+		e->hash = hash;
+		e->bucket = bucket;
+		e->key_len = (uint16_t)key.n;
+		memcpy(e->data, key.p, key.n);
+		c->bytes += entry_cost(e);
+		c->bytes -= cost_old;
+		*link = e;
+	}
+	e->value_len = (uint32_t)value.n;
+	if (value.n)
+		memcpy(e->data + key.n, value.p, value.n);
+	e->version = version;
+	e->expiry = expiry;
+	e->tombstone = tombstone;
+	e->used = 1;
+	*ret_moved = e != old ? old : NULL;
+	return e;
+}
+
+uint64_t cache_bytes(const struct cache *c)
+{
+	return c->bytes;
+}
+
+uint64_t cache_budget(const struct cache *c)
+{
+	return c->budget;
+}
+
+void cache_evict(struct cache *c, uint64_t settled)
+{
+	for (unsigned step = 0; step < EVICT_STEPS && c->bytes > c->budget; step++) {
+		struct entry **link = &c->slot[c->hand];
+
+		__builtin_prefetch(c->slot[(c->hand + AHEAD) & c->mask]);
+		while (*link) {
+			struct entry *e = *link;
+
+			if (e->version > settled || e->used) {
+				e->used = 0;
+				link = &e->next;
+				continue;
+			}
+			*link = e->next;
+			c->bytes -= entry_cost(e);
+			free(e);
+		}
+		c->hand = (c->hand + 1) & c->mask;
+	}
+}
+
+void cache_each_dirty(struct cache *c, uint64_t settled, void (*each)(void *arg, struct entry *e),
+		      void *arg)
+{
+	for (uint64_t i = 0; i <= c->mask; i++) {
+		__builtin_prefetch(c->slot[(i + AHEAD) & c->mask]);
+		for (struct entry *e = c->slot[i]; e; e = e->next)
+			if (e->version > settled)
+				each(arg, e);
+	}
+}

@@ -1,0 +1,45 @@
+/*
+ * The background thread of a store: merges closed log segments into base, keeps the stock of log
+ * files, deletes the keys of dropped buckets, and looks at the disk's free space.
+ */
+#ifndef PAIL_CHECKPOINT_H
+#define PAIL_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/base.h"
+#include "storage/wal.h"
+
+struct checkpoint;
+
+/* Starts the thread.  `dir`, `base` and `wal` must outlive it. */
+int checkpoint_start(const char *dir, struct base *base, struct wal *wal, struct checkpoint **ret);
+
+/* Stop and join; a checkpoint that runs ends at its next transaction.  Sets *c to NULL. */
+void checkpoint_stop(struct checkpoint **c);
+
+/*
+ * Merge `n` segments, oldest first and without a gap behind the settled sequence.  One at a time: the
+ * last one must have been fetched.
+ */
+void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
+		     uint64_t clock_ms);
+
+/*
+ * Has the checkpoint ended?  False: it still runs.  True, once: *ret_error is 0, -ENOSPC (base or disk
+ * is full, nothing is lost, try again later), or what makes this store unusable; *ret_settled is the
+ * new settled sequence.
+ */
+bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settled);
+
+/* Transactions committed so far: when it has changed, base_renew is worth while. */
+uint64_t checkpoint_commits(const struct checkpoint *c);
+
+/* Bytes free on the data folder's file system, as last seen. */
+uint64_t checkpoint_disk_free(const struct checkpoint *c);
+
+/* Look for chores (stock, dropped buckets) now. */
+void checkpoint_kick(struct checkpoint *c);
+
+#endif

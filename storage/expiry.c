@@ -1,0 +1,117 @@
+/* A binary heap in an array. */
+#include "storage/expiry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void expiry_init(struct expiry *x)
+{
+	memset(x, 0, sizeof(*x));
+}
+
+void expiry_fini(struct expiry *x)
+{
+	free(x->node);
+	expiry_init(x);
+}
+
+int expiry_reserve(struct expiry *x)
+{
+	uint64_t room = x->room ? 2 * x->room : 64;
+	struct expiry_node *p;
+
+	if (x->count < x->room)
+		return 0;
+	p = realloc(x->node, room * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	x->node = p;
+	x->room = room;
+	return 0;
+}
+
+void expiry_add(struct expiry *x, struct expiry_node n)
+{
+	uint64_t i = x->count++;
+
+	while (i && x->node[(i - 1) / 2].at_ms > n.at_ms) {
+		x->node[i] = x->node[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	x->node[i] = n;
+}
+
+/* Let the node at `i` sink to its place. */
+static void sink(struct expiry *x, uint64_t i)
+{
+	struct expiry_node n = x->node[i];
+
+	for (;;) {
+		uint64_t child = 2 * i + 1;
+
+		if (child >= x->count)
+			break;
+		if (child + 1 < x->count && x->node[child + 1].at_ms < x->node[child].at_ms)
+			child++;
+		if (x->node[child].at_ms >= n.at_ms)
+			break;
+		x->node[i] = x->node[child];
+		i = child;
+	}
+	x->node[i] = n;
+}
+
+bool expiry_pop(struct expiry *x, uint64_t now_ms, struct expiry_node *ret)
+{
+	if (!x->count || x->node[0].at_ms > now_ms)
+		return false;
+	*ret = x->node[0];
+	x->node[0] = x->node[--x->count];
+	if (x->count)
+		sink(x, 0);
+	return true;
+}
+
+void expiry_each_due(const struct expiry *x, uint64_t now_ms,
+		     void (*each)(void *arg, const struct expiry_node *n), void *arg)
+{
+	/* Due nodes are a tree at the root: go down each way until one is not due. */
+	uint64_t i = 0;
+
+	if (!x->count || x->node[0].at_ms > now_ms)
+		return;
+	for (;;) {
+		each(arg, &x->node[i]);
+		if (2 * i + 1 < x->count && x->node[2 * i + 1].at_ms <= now_ms) {
+			i = 2 * i + 1;
+			continue;
+		}
+		if (2 * i + 2 < x->count && x->node[2 * i + 2].at_ms <= now_ms) {
+			i = 2 * i + 2;
+			continue;
+		}
+		/* Up until a right sibling is due and not seen yet. */
+		for (;;) {
+			if (!i)
+				return;
+			if (i % 2 && i + 1 < x->count && x->node[i + 1].at_ms <= now_ms) {
+				i++;
+				break;
+			}
+			i = (i - 1) / 2;
+		}
+	}
+}
+
+void expiry_settle(struct expiry *x, uint64_t settled)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < x->count; i++)
+		if (x->node[i].version > settled)
+			x->node[n++] = x->node[i];
+	x->count = n;
+	for (uint64_t i = n / 2; i-- > 0;)
+		sink(x, i);
+}

@@ -1,0 +1,41 @@
+/*
+ * When dirty keys with a ttl expire: a heap by time.  A node names a write, not an entry (hash and
+ * version), so a key that was written again leaves a stale node that is thrown away when met.  What
+ * has settled is in base's own index and leaves the heap.  One thread.
+ */
+#ifndef PAIL_EXPIRY_H
+#define PAIL_EXPIRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct expiry_node {
+	uint64_t at_ms;
+	uint64_t hash;
+	uint64_t version;
+};
+
+struct expiry {
+	struct expiry_node *node;
+	uint64_t count;
+	uint64_t room;
+};
+
+void expiry_init(struct expiry *x);
+void expiry_fini(struct expiry *x);
+
+/* Make room for one more, so that expiry_add cannot fail.  0 or -ENOMEM. */
+int expiry_reserve(struct expiry *x);
+void expiry_add(struct expiry *x, struct expiry_node n);
+
+/* Take the earliest node if it is due at `now_ms`. */
+bool expiry_pop(struct expiry *x, uint64_t now_ms, struct expiry_node *ret);
+
+/* Call `each` for every due node, in no order. */
+void expiry_each_due(const struct expiry *x, uint64_t now_ms,
+		     void (*each)(void *arg, const struct expiry_node *n), void *arg);
+
+/* Leave out nodes whose write has settled. */
+void expiry_settle(struct expiry *x, uint64_t settled);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * Sort log records by (bucket, key), those of one key in the order given: a radix sort over eight
+ * bytes of the key at a time, which skips bytes that are all alike.
+ */
+#ifndef PAIL_SORT_H
+#define PAIL_SORT_H
+
+#include <stdint.h>
+
+#include "storage/wal_record.h"
+
+struct sort_item {
+	uint64_t word; /* scratch */
+	const struct wal_record *record;
+};
+
+/* `scratch` has room for `n` items too.  Stable. */
+void sort_records(struct sort_item *items, struct sort_item *scratch, uint64_t n);
+
+#endif

@@ -1,0 +1,553 @@
+/*
+ * Opening, replaying, admitting, ticking and closing a store.  The operations are in store_ops.c and
+ * store_scan.c.
+ */
+#include "storage/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "include/wire.h"
+#include "storage/store_impl.h"
+
+#define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
+#define ORDER_IDLE_MAX 8u   /* checkpoints that an unused order survives */
+#define RETRY_MS       1000u
+#define BASE_SHARE     80u /* percent of the map that puts may fill: deletes need free pages */
+
+int store_fail(struct store *s, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(s->why, sizeof(s->why), fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+const char *store_why(const struct store *s)
+{
+	return s->why;
+}
+
+/* ---- opening ---- */
+
+static int folder_lock(struct store *s)
+{
+	uint64_t until = clock_ms() + s->config.lock_wait_ms;
+	char path[1100];
+
+	if (mkdir(s->dir, 0750) < 0 && errno != EEXIST)
+		return store_fail(s, -errno, "make folder \"%.150s\": %s", s->dir, strerror(errno));
+	(void)snprintf(path, sizeof(path), "%s/lock", s->dir);
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (s->lock_fd < 0)
+		return store_fail(s, -errno, "open \"%.150s\": %s", path, strerror(errno));
+	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		const struct timespec nap = {0, 5000000};
+
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return store_fail(s, -errno, "lock \"%.150s\": %s", path, strerror(errno));
+		if (clock_ms() >= until)
+			return store_fail(s, -EWOULDBLOCK,
+					  "lock \"%.150s\": another process has this folder open",
+					  path);
+		(void)nanosleep(&nap, NULL);
+	}
+	return 0;
+}
+
+static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
+{
+	struct store *s = arg;
+
+	if (!name.n || name.n > WIRE_BUCKET_MAX)
+		return -EBADMSG;
+	if (!directory_add(s->directory, name, id, count))
+		return -ENOMEM;
+	s->keys += count;
+	return 0;
+}
+
+/* One record of the log into memory, as the operation that wrote it did. */
+static int record_apply(struct store *s, const struct wal_record *r)
+{
+	struct bucket *b = directory_find_id(s->directory, r->bucket);
+	struct span key = wal_record_key(r);
+	uint64_t hash;
+
+	s->log.fresh += r->size;
+	switch (r->op) {
+	case WAL_CREATE:
+		s->directory_state++;
+		s->directory_seq = r->seq;
+		if (!b && !directory_add(s->directory, wal_record_name(r), r->seq, 0))
+			return -ENOMEM;
+		return 0;
+	case WAL_DROP:
+		s->directory_state++;
+		s->directory_seq = r->seq;
+		if (b) {
+			s->keys -= b->count;
+			directory_remove(s->directory, b);
+		}
+		return 0;
+	case WAL_PUT:
+	case WAL_DELETE:
+	case WAL_SWEEP:
+		if (!b)
+			return 0; /* of a bucket dropped since */
+		b->count += (uint64_t)(int64_t)r->delta;
+		s->keys += (uint64_t)(int64_t)r->delta;
+		hash = cache_hash(s->cache, b->id, key);
+		return entry_write(s, b, hash, key, wal_record_value(r), r->seq, r->expiry,
+				   r->op != WAL_PUT);
+	default:
+		return 0;
+	}
+}
+
+static int replay_record(void *arg, const struct wal_record *r, bool same)
+{
+	struct store *s = arg;
+	int e = 0;
+
+	if (r->op == WAL_CLOCK && r->expiry > s->clock_ms)
+		s->clock_ms = r->expiry;
+	if (s->config.before_apply)
+		e = s->config.before_apply(s->config.arg, r, same);
+	if (e == 0)
+		e = record_apply(s, r);
+	if (e == 0 && s->config.after_apply)
+		e = s->config.after_apply(s->config.arg, r, same);
+	return e;
+}
+
+static int open_parts(struct store *s)
+{
+	const struct store_config *c = &s->config;
+	struct wal_config wc = {s->dir,
+				c->log_segment_bytes,
+				c->log_bytes,
+				wal_record_size(WIRE_BUCKET_MAX, WIRE_KEY_MAX, c->value_max) + 4096,
+				c->generation,
+				c->on_synced,
+				c->arg};
+	int r;
+
+	while (wc.segment_bytes < 2 * wc.record_max)
+		wc.segment_bytes *= 2;
+	r = base_open(s->dir, c->map_bytes, &s->base, s->why, sizeof(s->why));
+	if (r < 0)
+		return r;
+	r = cache_new(c->cache_bytes, &s->cache);
+	if (r == 0)
+		r = directory_new(&s->directory);
+	if (r == 0)
+		r = wal_new(&wc, &s->wal);
+	if (r < 0)
+		return store_fail(s, r, "open store: %s", strerror(-r));
+	return 0;
+}
+
+static int recover(struct store *s)
+{
+	struct base_meta meta;
+	uint64_t clock = 0;
+	int r = base_buckets(s->base, bucket_load, s);
+
+	if (r < 0)
+		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
+				  strerror(-r));
+	base_meta(s->base, &meta);
+	s->settled = meta.settled;
+	s->clock_ms = meta.clock_ms > clock_wall_ms() ? meta.clock_ms : clock_wall_ms();
+	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_least, replay_record, s,
+		       &clock, s->why, sizeof(s->why));
+	if (r < 0)
+		return s->why[0] ? r : store_fail(s, r, "replay the log in \"%.150s\": %s", s->dir,
+						  strerror(-r));
+	if (clock > s->clock_ms)
+		s->clock_ms = clock;
+	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
+	r = wal_start(s->wal, s->clock_ms);
+	if (r == 0)
+		r = checkpoint_start(s->dir, s->base, s->wal, &s->checkpoint);
+	if (r < 0)
+		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, strerror(-r));
+	s->oldest_ms = clock_ms();
+	return s->tell_clock ? clock_tell(s, s->clock_ms) : 0;
+}
+
+int store_open(const struct store_config *config, struct store **ret, char *why, size_t why_size)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s) {
+		(void)snprintf(why, why_size, "open store: no memory");
+		return -ENOMEM;
+	}
+	s->config = *config;
+	s->lock_fd = -1;
+	(void)snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
+	expiry_init(&s->expiry);
+	*ret = s;
+	r = folder_lock(s);
+	if (r == 0)
+		r = open_parts(s);
+	if (r == 0)
+		r = recover(s);
+	if (r < 0) {
+		(void)snprintf(why, why_size, "%s", s->why);
+		store_close(ret);
+	}
+	return r;
+}
+
+void store_close(struct store **sp)
+{
+	struct store *s = *sp;
+
+	if (!s)
+		return;
+	checkpoint_stop(&s->checkpoint);
+	wal_free(&s->wal);
+	base_close(&s->base);
+	directory_free(&s->directory);
+	cache_free(&s->cache);
+	expiry_fini(&s->expiry);
+	if (s->lock_fd >= 0)
+		(void)close(s->lock_fd); /* lets go of the lock */
+	free(s);
+	*sp = NULL;
+}
+
+/* ---- admission ---- */
+
+static uint64_t budget(const struct store *s)
+{
+	/* Values of the largest size must get through however small the cache is. */
+	uint64_t least = 4 * s->config.value_max;
+
+	return s->config.cache_bytes > least ? s->config.cache_bytes : least;
+}
+
+int store_pressure(const struct store *s)
+{
+	uint64_t dirty = s->dirty.frozen + s->dirty.fresh;
+	uint64_t most = budget(s);
+
+	if (dirty >= most || wal_over_limit(s->wal))
+		return 2;
+	return dirty >= most / 100 * 85;
+}
+
+/* What base and disk have room for beyond what is still unsettled at its worst: twice its log. */
+static uint64_t room_left(const struct store *s)
+{
+	uint64_t owed = 2 * (s->log.frozen + s->log.fresh);
+	uint64_t used = base_used(s->base) + owed;
+	uint64_t most = base_map_bytes(s->base) / 100 * BASE_SHARE;
+	uint64_t file = base_file_bytes(s->base);
+	uint64_t disk = checkpoint_disk_free(s->checkpoint);
+	uint64_t left;
+
+	if (s->base_full || wal_disk_full(s->wal) || used >= most)
+		return 0;
+	left = most - used;
+	if (disk < s->config.disk_reserve_bytes)
+		return 0;
+	disk -= s->config.disk_reserve_bytes;
+	/* Free pages inside base's file count as room; beyond them it must grow. */
+	if (used > file)
+		disk = disk > used - file ? disk - (used - file) : 0;
+	else
+		disk = disk > UINT64_MAX - (file - used) ? UINT64_MAX : disk + (file - used);
+	return left < disk ? left : disk;
+}
+
+int store_admit(struct store *s, uint64_t bytes)
+{
+	if (store_pressure(s) == 2)
+		return store_fail(s, -EBUSY, "writes outrun the disk: try again later");
+	bytes *= 2;
+	if (s->room < bytes)
+		s->room = room_left(s);
+	if (s->room < bytes)
+		return store_fail(s, -ENOSPC, "no room left on disk: delete something");
+	s->room -= bytes;
+	return 0;
+}
+
+struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, struct span name,
+			      struct span key, struct span value, int *ret_error)
+{
+	uint64_t size = wal_record_size(name.n, key.n, value.n);
+	struct wal_record *r = wal_reserve(s->wal, size);
+	char *p;
+
+	while (!r) {
+		if (wal_error(s->wal) < 0) {
+			*ret_error = store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
+						strerror(-wal_error(s->wal)));
+			return NULL;
+		}
+		s->config.on_wait(s->config.arg);
+		wal_wait(s->wal, 10);
+		r = wal_reserve(s->wal, size);
+	}
+	r->size = (uint32_t)size;
+	r->position = s->head.position;
+	r->bucket = bucket;
+	r->expiry = 0;
+	r->value_len = (uint32_t)value.n;
+	r->key_len = (uint16_t)key.n;
+	r->name_len = (uint8_t)name.n;
+	r->op = (uint8_t)op;
+	r->delta = 0;
+	memset(r->zero, 0, sizeof(r->zero));
+	p = r->data;
+	memcpy(p, name.p, name.n);
+	p += name.n;
+	if (key.n)
+		memcpy(p, key.p, key.n);
+	p += key.n;
+	if (value.n)
+		memcpy(p, value.p, value.n);
+	p += value.n;
+	memset(p, 0, (size_t)((char *)r + size - p));
+	return r;
+}
+
+uint64_t record_append(struct store *s, struct wal_record *r)
+{
+	uint64_t size = r->size;
+
+	if (!s->log.fresh)
+		s->oldest_ms = clock_ms();
+	s->log.fresh += size;
+	return wal_append(s->wal, r);
+}
+
+/* ---- checkpoints, as the serving thread sees them ---- */
+
+static bool checkpoint_due(const struct store *s)
+{
+	if (s->checkpoint_runs || s->checkpoint_wanted || !s->log.fresh)
+		return false;
+	if (s->retry_ms && clock_ms() < s->retry_ms)
+		return false;
+	return s->log.fresh >= s->config.log_bytes / 4 || s->dirty.fresh >= budget(s) / 2 ||
+	       s->base_full || wal_over_limit(s->wal) ||
+	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
+}
+
+/* Close the open segment: what is in the closed ones is what the checkpoint will take. */
+static void checkpoint_freeze(struct store *s)
+{
+	wal_rotate(s->wal);
+	s->freeze = wal_seq(s->wal);
+	s->dirty.frozen += s->dirty.fresh;
+	s->dirty.fresh = 0;
+	s->log.frozen += s->log.fresh;
+	s->log.fresh = 0;
+	s->checkpoint_wanted = true;
+}
+
+/*
+ * Begin, once all that was frozen is on disk and every request in it has been answered: a record
+ * that is gone from the log cannot tell a successor that its request has been run.
+ */
+static void checkpoint_begin(struct store *s)
+{
+	struct wal_segment *closed = s->closed;
+	unsigned n = wal_closed(s->wal, closed, WAL_SEGMENTS_MAX);
+	unsigned skip = 0;
+	unsigned take = 0;
+
+	while (skip < n && closed[skip].last_seq <= s->settled)
+		skip++;
+	while (skip + take < n && closed[skip + take].last_seq <= s->freeze &&
+	       closed[skip + take].last_position <= s->freed)
+		take++;
+	if (!take || closed[skip + take - 1].last_seq != s->freeze)
+		return;
+	checkpoint_post(s->checkpoint, closed + skip, take, s->clock_ms);
+	s->checkpoint_wanted = false;
+	s->checkpoint_runs = true;
+}
+
+static void settle_memory(struct store *s, uint64_t settled)
+{
+	s->settled = settled;
+	s->dirty.frozen = 0;
+	s->log.frozen = 0;
+	s->oldest_ms = clock_ms();
+	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
+		struct bucket *b = directory_at(s->directory, i);
+
+		if (!b->order)
+			continue;
+		if (++b->order_idle > ORDER_IDLE_MAX)
+			order_free(&b->order);
+		else
+			order_settle(b->order, settled);
+	}
+	expiry_settle(&s->expiry, settled);
+	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
+	s->checkpoint_wall_ms = s->clock_ms;
+	s->checkpoints++;
+}
+
+static int checkpoint_finish(struct store *s, int error, uint64_t settled)
+{
+	int r;
+
+	s->checkpoint_runs = false;
+	s->room = 0;
+	if (error == -ENOSPC || error == -ENOMEM) {
+		/* Nothing is lost: the log has it.  Try again when something may have been freed. */
+		s->base_full = error == -ENOSPC;
+		s->log.fresh += s->log.frozen;
+		s->dirty.fresh += s->dirty.frozen;
+		s->log.frozen = 0;
+		s->dirty.frozen = 0;
+		s->retry_ms = clock_ms() + RETRY_MS;
+		return 0;
+	}
+	if (error < 0)
+		return store_fail(s, -EIO, "checkpoint in \"%.150s\": %s", s->dir, strerror(-error));
+	s->base_full = false;
+	s->retry_ms = 0;
+	/* First see what was committed, then call entries clean: else an evicted one is read old. */
+	r = base_renew(s->base);
+	if (r < 0)
+		return store_fail(s, r, "renew the read transaction: %s", strerror(-r));
+	settle_memory(s, settled);
+	return 0;
+}
+
+static int checkpoint_step(struct store *s)
+{
+	uint64_t commits;
+	uint64_t settled;
+	int error;
+
+	if (wal_needs_stock(s->wal))
+		checkpoint_kick(s->checkpoint);
+	if (checkpoint_due(s))
+		checkpoint_freeze(s);
+	if (s->checkpoint_wanted)
+		checkpoint_begin(s);
+	commits = checkpoint_commits(s->checkpoint);
+	if (commits != s->commits_seen) {
+		s->commits_seen = commits;
+		if (base_renew(s->base) < 0)
+			return store_fail(s, -EIO, "renew the read transaction");
+	}
+	if (checkpoint_fetch(s->checkpoint, &error, &settled))
+		return checkpoint_finish(s, error, settled);
+	return 0;
+}
+
+int store_tick(struct store *s, uint64_t wall_ms)
+{
+	int r;
+
+	if (wall_ms > s->clock_ms)
+		s->clock_ms = wall_ms;
+	if (wal_error(s->wal) < 0)
+		return store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
+				  strerror(-wal_error(s->wal)));
+	r = checkpoint_step(s);
+	if (r == 0)
+		r = store_sweep(s, SWEEP_TICK);
+	if (cache_bytes(s->cache) > cache_budget(s->cache))
+		cache_evict(s->cache, s->settled);
+	s->room = 0;
+	return r;
+}
+
+unsigned store_idle_ms(const struct store *s)
+{
+	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more)
+		return 2;
+	return s->log.fresh ? 100 : 1000;
+}
+
+int store_settle(struct store *s, uint64_t limit_ms)
+{
+	uint64_t until = clock_ms() + limit_ms;
+	int r = 0;
+
+	while (r == 0 && s->settled < wal_seq(s->wal)) {
+		if (!s->checkpoint_runs && !s->checkpoint_wanted)
+			checkpoint_freeze(s);
+		s->config.on_wait(s->config.arg);
+		r = store_tick(s, clock_wall_ms());
+		if (r == 0 && s->base_full)
+			return store_fail(s, -ENOSPC, "no room to checkpoint");
+		if (clock_ms() >= until)
+			return store_fail(s, -ETIMEDOUT, "checkpoint took too long");
+		if (s->settled < wal_seq(s->wal))
+			wal_wait(s->wal, 2);
+	}
+	return r;
+}
+
+/* ---- figures ---- */
+
+void store_hand(struct store *s, uint64_t mark)
+{
+	wal_hand(s->wal, mark);
+}
+
+void store_freed(struct store *s, uint64_t position)
+{
+	s->freed = position;
+}
+
+uint64_t store_seq(const struct store *s)
+{
+	return wal_seq(s->wal);
+}
+
+uint64_t store_synced(const struct store *s)
+{
+	return wal_synced(s->wal);
+}
+
+uint64_t store_clock(const struct store *s)
+{
+	return s->clock_ms;
+}
+
+uint64_t store_consulted(const struct store *s)
+{
+	return s->head.consulted;
+}
+
+void store_stats(const struct store *s, struct store_stats *ret)
+{
+	ret->buckets = directory_count(s->directory);
+	ret->keys = s->keys;
+	ret->cache_bytes = cache_bytes(s->cache);
+	ret->recent_keys = wal_seq(s->wal) - s->settled;
+	ret->log_bytes = wal_bytes(s->wal);
+	ret->base_bytes = base_used(s->base);
+	ret->map_bytes = base_map_bytes(s->base);
+	ret->checkpoint_wall_ms = s->checkpoint_wall_ms;
+	ret->checkpoints = s->checkpoints;
+	ret->full = !room_left(s);
+}

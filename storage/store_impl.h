@@ -1,0 +1,112 @@
+/* What the store's files share.  Nobody else includes this. */
+#ifndef PAIL_STORE_IMPL_H
+#define PAIL_STORE_IMPL_H
+
+#include "storage/base.h"
+#include "storage/cache.h"
+#include "storage/checkpoint.h"
+#include "storage/directory.h"
+#include "storage/expiry.h"
+#include "storage/order.h"
+#include "storage/store.h"
+#include "storage/wal.h"
+
+/* Amounts since the last checkpoint: what it is taking now, and what came after. */
+struct unsettled {
+	uint64_t frozen;
+	uint64_t fresh;
+};
+
+struct store {
+	struct store_head head; /* first */
+	struct store_config config;
+	char dir[1024];
+	int lock_fd;
+	struct wal *wal;
+	struct cache *cache;
+	struct base *base;
+	struct checkpoint *checkpoint;
+	struct directory *directory;
+	struct expiry expiry;
+	uint64_t directory_state; /* changes with each create and drop */
+	uint64_t directory_seq;   /* the sequence of the last of them */
+	uint64_t keys;            /* sum of the buckets' counts */
+
+	uint64_t clock_ms;  /* never steps back */
+	uint64_t clock_told; /* the highest clock that the log knows to have been told */
+	uint64_t clock_seq;  /* the record that says so */
+	bool tell_clock;     /* a read during the replay saw something expired */
+
+	uint64_t settled;
+	uint64_t freed;  /* requests below are answered */
+	uint64_t freeze; /* the last sequence that the running checkpoint takes */
+	uint64_t commits_seen;
+	struct unsettled dirty; /* bytes of cache entries */
+	struct unsettled log;   /* bytes of records */
+	bool checkpoint_wanted;  /* rotated; waits for syncs and replies */
+	bool checkpoint_runs;
+	bool base_full; /* the last checkpoint did not fit */
+	uint64_t retry_ms;
+	uint64_t oldest_ms; /* when the oldest unsettled record was written */
+	uint64_t checkpoint_wall_ms;
+	uint64_t checkpoints;
+
+	uint64_t room; /* bytes that puts may still add before it is looked at again */
+	struct base_due sweep_from; /* rows of base's expiry index before this are swept */
+	char sweep_key[512];
+	uint64_t swept_ms;
+	bool sweep_more;            /* the last sweep stopped at its limit */
+	char why[256];
+	struct wal_segment closed[WAL_SEGMENTS_MAX]; /* scratch of checkpoint_begin */
+};
+
+/* A record of `size` for this request, filled but for what the operation adds.  NULL: *ret_error. */
+struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, struct span name,
+			      struct span key, struct span value, int *ret_error);
+
+/* Append it, and account for it. */
+uint64_t record_append(struct store *s, struct wal_record *r);
+
+/* May a put add `bytes` of log?  0, -ENOSPC or -EBUSY. */
+int store_admit(struct store *s, uint64_t bytes);
+
+/* Put a value or a tombstone into the cache and everything that follows it. */
+int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key, struct span value,
+		uint64_t version, uint64_t expiry, bool tombstone);
+
+/* What is there now, dead or alive. */
+struct lookup {
+	struct entry *entry; /* in the cache */
+	struct base_item item; /* in base, if not in the cache */
+	bool stored;  /* counted: alive, or expired and not swept */
+	bool alive;
+	uint64_t version; /* of what is alive; 0: no such key */
+};
+
+int store_lookup(struct store *s, const struct store_key *k, struct lookup *ret);
+
+/* Look the bucket up again if the directory has changed since.  Returns it, or NULL. */
+struct bucket *key_bucket(struct store *s, struct store_key *k);
+
+static inline void consult(struct store *s, uint64_t seq)
+{
+	if (seq > s->head.consulted)
+		s->head.consulted = seq;
+}
+
+/* Something has been seen to be gone since `expiry`: the log must know before it is told. */
+int clock_tell(struct store *s, uint64_t expiry);
+
+/* Delete expired keys, at most `most`. */
+int store_sweep(struct store *s, unsigned most);
+
+static inline bool is_expired(const struct store *s, uint64_t expiry)
+{
+	return expiry && expiry <= s->clock_ms;
+}
+
+/* Remember why, return the error. */
+int store_fail(struct store *s, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

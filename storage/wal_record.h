@@ -1,0 +1,86 @@
+/*
+ * The log's bytes on disk.  A segment file is a header block and then records back to back; what
+ * follows the last record is zeros or the remains of an earlier life of the file, which the epoch
+ * in every checksum tells apart.  A record is self-contained: it names its bucket and the sequence
+ * that created the bucket, and holds no pointer into anything else.
+ */
+#ifndef PAIL_WAL_RECORD_H
+#define PAIL_WAL_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/span.h"
+
+#define WAL_MAGIC        0x314c41576c696150u /* "PailWAL1" */
+#define WAL_VERSION      1u
+#define WAL_HEADER_BYTES 4096u
+
+struct wal_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t crc; /* of the header with this field 0 */
+	uint64_t epoch;      /* never used twice in a folder */
+	uint64_t generation; /* of the requests that positions in records mean; 0: none */
+	uint64_t first_seq;  /* everything before it was on disk when this file was begun */
+	uint64_t clock_ms;   /* the store's clock then */
+	uint64_t size;       /* of the file */
+};
+
+enum wal_op {
+	WAL_PUT = 1,
+	WAL_DELETE,
+	WAL_CREATE,
+	WAL_DROP,
+	WAL_OUTCOME, /* a request that changed nothing, and the reply it got: in `value` */
+	WAL_CLOCK,   /* the store has told somebody what is true only since `expiry` */
+	WAL_SWEEP,   /* a delete of an expired key, by nobody's request */
+	WAL_OP_END
+};
+
+struct wal_record {
+	uint32_t crc;  /* of the segment's epoch and everything behind this field */
+	uint32_t size; /* of the record, a multiple of 8 */
+	uint64_t seq;  /* one more than that of the record before */
+	uint64_t position; /* identity of the request in its generation, plus 1; 0: nobody's */
+	uint64_t bucket;   /* the sequence that created it */
+	uint64_t expiry;   /* unix ms; 0: never */
+	uint32_t value_len;
+	uint32_t unsynced; /* seq less the highest sequence known to be on disk at writing */
+	uint16_t key_len;
+	uint8_t name_len;
+	uint8_t op;
+	int8_t delta; /* change of the bucket's count */
+	uint8_t zero[3];
+	char data[]; /* name, key, value, zeros */
+};
+_Static_assert(sizeof(struct wal_record) == 56, "layout on disk");
+
+static inline uint64_t wal_record_size(size_t name_len, size_t key_len, size_t value_len)
+{
+	return (sizeof(struct wal_record) + name_len + key_len + value_len + 7u) & ~(uint64_t)7;
+}
+
+static inline struct span wal_record_name(const struct wal_record *r)
+{
+	return (struct span){r->data, r->name_len};
+}
+
+static inline struct span wal_record_key(const struct wal_record *r)
+{
+	return (struct span){r->data + r->name_len, r->key_len};
+}
+
+static inline struct span wal_record_value(const struct wal_record *r)
+{
+	return (struct span){r->data + r->name_len + r->key_len, r->value_len};
+}
+
+uint32_t wal_record_crc(const struct wal_record *r, uint64_t epoch);
+uint32_t wal_header_crc(const struct wal_header *h);
+
+/* Whether a whole, sane, correctly summed record lies at `p`, of which `room` bytes may be read. */
+bool wal_record_valid(const void *p, uint64_t room, uint64_t epoch);
+
+#endif

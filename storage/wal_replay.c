@@ -1,0 +1,318 @@
+/*
+ * Reading the log at start.  A segment ends where the next one's first sequence begins; the last
+ * one ends at its first bad record, which is a torn tail, unless a later valid record says that it
+ * had been on disk: then it is damage, and an error that names the place.
+ *
+ * Records whose sync was never confirmed may be in the page cache and not on disk, and after a
+ * failed sync the kernel may call lost pages clean; so they are kept here and written again into a
+ * new file before anybody is told anything.  Only the last segment can hold such records: a segment
+ * is synced before the next one is begun.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/wal_impl.h"
+
+struct replay {
+	struct wal *w;
+	uint64_t base_seq;
+	uint64_t synced;
+	int (*apply)(void *arg, const struct wal_record *r, bool same_generation);
+	void *arg;
+	uint64_t clock_ms;
+	char *why;
+	size_t why_size;
+};
+
+struct found {
+	struct wal_header header;
+	uint64_t file_size;
+	uint64_t last_position; /* highest request identity of our generation */
+};
+
+static int found_compare(const void *a, const void *b)
+{
+	uint64_t x = ((const struct found *)a)->header.epoch;
+	uint64_t y = ((const struct found *)b)->header.epoch;
+
+	return x < y ? -1 : x > y;
+}
+
+static int header_read(struct replay *rp, uint64_t epoch, struct found *ret)
+{
+	char path[1100];
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	wal_path(rp->w->dir, epoch, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = pread(fd, &ret->header, sizeof(ret->header), 0);
+	if (n < 0 || fstat(fd, &st) < 0) {
+		int r = -errno;
+
+		(void)close(fd);
+		return r;
+	}
+	(void)close(fd);
+	ret->file_size = (uint64_t)st.st_size;
+	if ((size_t)n < sizeof(ret->header) || ret->header.magic != WAL_MAGIC ||
+	    ret->header.version != WAL_VERSION || ret->header.epoch != epoch ||
+	    ret->header.crc != wal_header_crc(&ret->header) || ret->file_size < WAL_HEADER_BYTES) {
+		(void)snprintf(rp->why, rp->why_size, "%.150s: damaged header at offset 0", path);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+/*
+ * A spare file from before: its content does not matter (epochs tell records apart), but it must be
+ * whole, or syncs would have to allocate.
+ */
+static void spare_take_over(struct wal *w, uint64_t number)
+{
+	uint32_t n = atomic_load(&w->spare_count);
+	char path[1100];
+	struct stat st;
+
+	wal_spare_path(w, number, path, sizeof(path));
+	if (number >= w->spare_next)
+		w->spare_next = number + 1;
+	if (n < WAL_STOCK_MAX && stat(path, &st) == 0 &&
+	    (uint64_t)st.st_size == w->config.segment_bytes &&
+	    (uint64_t)st.st_blocks * 512 >= w->config.segment_bytes) {
+		w->spare[n] = number;
+		atomic_store(&w->spare_count, n + 1);
+	} else {
+		(void)unlink(path);
+	}
+}
+
+/* All segments in order of epoch, and the spare files into the stock. */
+static int folder_read(struct replay *rp, struct found *f, unsigned *ret_n)
+{
+	struct wal *w = rp->w;
+	DIR *d = opendir(w->dir);
+	struct dirent *e;
+	unsigned n = 0;
+	int r = 0;
+
+	if (!d)
+		return -errno;
+	while (r == 0 && (e = readdir(d))) {
+		uint64_t number;
+		int used = 0;
+
+		if (sscanf(e->d_name, "spare-%16" SCNx64 "%n", &number, &used) == 1 && used == 22 &&
+		    !e->d_name[22]) {
+			spare_take_over(w, number);
+			continue;
+		}
+		if (sscanf(e->d_name, "wal-%16" SCNx64 "%n", &number, &used) != 1 || used != 20 ||
+		    e->d_name[20])
+			continue;
+		if (n == WAL_SEGMENTS_MAX - 2) {
+			(void)snprintf(rp->why, rp->why_size, "%.150s: more than %u log segments",
+				       w->dir, n);
+			r = -EBADMSG;
+			break;
+		}
+		r = header_read(rp, number, &f[n++]);
+	}
+	(void)closedir(d);
+	if (r == 0 && n)
+		qsort(f, n, sizeof(*f), found_compare);
+	*ret_n = n;
+	return r;
+}
+
+/* Does a valid record behind `at` say that sequence `seq` had been on disk? */
+static bool was_synced(const char *map, uint64_t at, uint64_t size, uint64_t epoch, uint64_t seq)
+{
+	for (at += 8; at + sizeof(struct wal_record) <= size; at += 8) {
+		const struct wal_record *r = (const void *)(map + at);
+
+		if (r->seq > seq && r->seq - seq < UINT32_MAX && r->seq - r->unsynced >= seq &&
+		    wal_record_valid(r, size - at, epoch))
+			return true;
+	}
+	return false;
+}
+
+static int damaged(struct replay *rp, const struct found *f, uint64_t at, uint64_t seq)
+{
+	char path[1100];
+
+	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
+	(void)snprintf(rp->why, rp->why_size,
+		       "%.150s: damaged record at offset %" PRIu64
+		       " (sequence %" PRIu64 "), and later ones show that it had been synced",
+		       path, at, seq);
+	return -EBADMSG;
+}
+
+static int record_take(struct replay *rp, struct found *f, const struct wal_record *r,
+		       bool last)
+{
+	struct wal *w = rp->w;
+	bool same = f->header.generation == w->config.generation;
+	bool safe = !last || (same && r->seq <= rp->synced);
+
+	if (r->op == WAL_CLOCK && r->expiry > rp->clock_ms)
+		rp->clock_ms = r->expiry;
+	if (!safe && r->seq > rp->base_seq) {
+		size_t at = w->tail.len;
+		struct wal_record *copy;
+
+		if (!w->tail.len)
+			w->tail_first = r->seq;
+		buf_add(&w->tail, r, r->size);
+		if (w->tail.failed)
+			return -ENOMEM;
+		copy = (void *)(w->tail.data + at);
+		if (!same)
+			copy->position = 0; /* a request of a coordinator that is no more */
+		if (copy->position > w->tail_position)
+			w->tail_position = copy->position;
+	}
+	w->seq = r->seq;
+	if (same && r->position > f->last_position)
+		f->last_position = r->position;
+	return r->seq > rp->base_seq ? rp->apply(rp->arg, r, same) : 0;
+}
+
+/* Run through one segment up to the sequence `limit`, where the next one begins. */
+static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool last)
+{
+	uint64_t seq = f->header.first_seq;
+	uint64_t at = WAL_HEADER_BYTES;
+	uint64_t size = f->file_size;
+	char path[1100];
+	const char *map;
+	int fd;
+	int r = 0;
+
+	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	(void)close(fd);
+	if (map == MAP_FAILED)
+		return -errno;
+	while (r == 0 && seq < limit) {
+		const struct wal_record *rec = (const void *)(map + at);
+
+		if (!wal_record_valid(rec, size - at, f->header.epoch) || rec->seq != seq) {
+			if (!last || was_synced(map, at, size, f->header.epoch, seq))
+				r = damaged(rp, f, at, seq);
+			break;
+		}
+		r = record_take(rp, f, rec, last);
+		at += rec->size;
+		seq++;
+	}
+	(void)munmap((void *)(uintptr_t)map, size);
+	return r;
+}
+
+/* Remember a segment, of which the records up to `last_seq` count, until they are settled. */
+static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq)
+{
+	uint32_t n = atomic_load(&w->segment_count);
+	struct wal_segment *s = &w->segment[n];
+
+	memset(s, 0, sizeof(*s));
+	s->epoch = f->header.epoch;
+	s->first_seq = f->header.first_seq;
+	s->last_seq = last_seq;
+	s->last_position = f->last_position;
+	s->size = f->file_size;
+	s->closed = true;
+	s->safe = true;
+	atomic_store(&w->segment_count, n + 1);
+	atomic_fetch_add(&w->live_bytes, s->size);
+}
+
+static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
+{
+	struct wal *w = rp->w;
+	int r = 0;
+
+	w->seq = rp->base_seq;
+	w->epoch_next = 1;
+	w->tail_first = 0;
+	if (n && (f[0].header.first_seq > rp->base_seq + 1 ||
+		  (epoch_least && f[0].header.epoch > epoch_least))) {
+		(void)snprintf(rp->why, rp->why_size,
+			       "%.120s: log segment %" PRIu64 " is missing: the log begins at %" PRIu64
+			       ", base ends at %" PRIu64,
+			       w->dir, epoch_least, f[0].header.first_seq, rp->base_seq);
+		return -EBADMSG;
+	}
+	if (!n && epoch_least) {
+		(void)snprintf(rp->why, rp->why_size, "%.150s: log segment %" PRIu64 " is missing",
+			       w->dir, epoch_least);
+		return -EBADMSG;
+	}
+	for (unsigned i = 0; i < n && r == 0; i++) {
+		bool last = i + 1 == n;
+		uint64_t limit = last ? UINT64_MAX : f[i + 1].header.first_seq;
+
+		if (f[i].header.clock_ms > rp->clock_ms)
+			rp->clock_ms = f[i].header.clock_ms;
+		w->epoch_next = f[i].header.epoch + 1;
+		r = segment_run(rp, &f[i], limit, last);
+	}
+	if (w->seq < rp->base_seq)
+		w->seq = rp->base_seq;
+	if (!w->tail.len)
+		w->tail_first = w->seq + 1;
+	for (unsigned i = 0; i < n && r == 0; i++)
+		segment_keep(w, &f[i],
+			     (i + 1 == n ? w->tail_first : f[i + 1].header.first_seq) - 1);
+	return r;
+}
+
+/* The tail goes into a segment of the next epoch: sum its records for that. */
+static void tail_sum(struct wal *w)
+{
+	size_t at = 0;
+
+	while (at < w->tail.len) {
+		struct wal_record *r = (void *)(w->tail.data + at);
+
+		r->crc = wal_record_crc(r, w->epoch_next);
+		at += r->size;
+	}
+}
+
+int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+	       uint64_t *ret_clock_ms, char *why, size_t why_size)
+{
+	struct replay rp = {w, base_seq, synced, apply, arg, 0, why, why_size};
+	struct found *f = calloc(WAL_SEGMENTS_MAX, sizeof(*f));
+	unsigned n = 0;
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	r = folder_read(&rp, f, &n);
+	if (r == 0)
+		r = run_all(&rp, f, n, epoch_least);
+	tail_sum(w);
+	free(f);
+	*ret_clock_ms = rp.clock_ms;
+	return r;
+}

@@ -1,0 +1,24 @@
+/*
+ * pail-worker: started by paild only, with its descriptors in place (ipc/segment.h).  Run by hand it
+ * says so.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "include/wire.h"
+#include "ipc/segment.h"
+#include "worker/worker.h"
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		(void)printf("pail-worker %s\n", WIRE_VERSION);
+		return 0;
+	}
+	if (argc != 2 || strcmp(argv[1], "--serve") != 0 || fcntl(FD_SEGMENT, F_GETFD) < 0) {
+		(void)fprintf(stderr, "pail-worker is started by paild, not by hand; see paild --help\n");
+		return WORKER_HOPELESS;
+	}
+	return worker_run();
+}

@@ -1,0 +1,493 @@
+/*
+ * What each method does.  A function gets the request and writes a whole reply at `p`, where there is
+ * room for WIRE_REPLY_ERROR_MAX bytes; get, scan and buckets, whose replies can be large, write into
+ * the worker's scratch instead.
+ */
+#include "worker/ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/fault.h"
+
+#define REPLY_SMALL WIRE_REPLY_ERROR_MAX
+
+static inline uint64_t op_identity(const struct op *op)
+{
+	return op->record + op->index;
+}
+
+bool op_writes(uint8_t method)
+{
+	return method == WIRE_PUT || method == WIRE_DELETE || method == WIRE_CREATE ||
+	       method == WIRE_DROP;
+}
+
+void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
+		uint32_t index)
+{
+	const struct request_entry *e = &rec->entry[index];
+	const char *p = (const char *)rec + e->offset;
+	const char *why;
+	char text[8];
+	struct span key = {NULL, 0};
+
+	op->record = record;
+	op->index = index;
+	op->deadline_ms = rec->recv_ms + e->timeout_ms;
+	op->refused = WIRE_OK;
+	op->key.bucket = NULL;
+	if (request_walk(p, p + e->size, &op->request, &why) < 0 || op->request.method < 0) {
+		op->refused = WIRE_E_INTERNAL; /* the coordinator passes on only what it could read */
+		return;
+	}
+	op->refused = request_check(&op->request, &op->options, text, sizeof(text));
+	if (op->refused != WIRE_OK || !op->request.bucket.p)
+		return;
+	if (op->request.method == WIRE_PUT || op->request.method == WIRE_GET ||
+	    op->request.method == WIRE_DELETE) {
+		if (request_bytes(&op->request, 1, &key) < 0 || !key.n)
+			op->refused = WIRE_E_BAD_ARGUMENT;
+		else if (key.n > WIRE_KEY_MAX)
+			op->refused = WIRE_E_TOO_LARGE;
+		if (op->refused != WIRE_OK)
+			return;
+	}
+	store_locate(w->store, op->request.bucket, key, &op->key);
+}
+
+void op_touch(struct worker *w, const struct op *op)
+{
+	if (op->key.bucket && op->key.key.n)
+		store_touch(w->store, &op->key);
+}
+
+/* ---- errors ---- */
+
+static char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e,
+		      const char *text)
+{
+	slot_set(&w->slot->errors, slot_get(&w->slot->errors) + 1);
+	return write_error(p, op->request.msgid, op->request.msgid_known, e, text);
+}
+
+/* Why the form of a request was refused. */
+static char *op_refusal(struct worker *w, struct op *op, char *p)
+{
+	const char *method = wire_method_name((enum wire_method)op->request.method);
+	struct options o;
+	struct span key;
+	char text[256] = "the request cannot be read";
+
+	if (op->refused == WIRE_E_INTERNAL ||
+	    request_check(&op->request, &o, text, sizeof(text)) != WIRE_OK)
+		return op_error(w, op, p, op->refused, text);
+	if (request_bytes(&op->request, 1, &key) < 0)
+		(void)snprintf(text, sizeof(text), "%s: key must be str or bin", method);
+	else if (!key.n)
+		(void)snprintf(text, sizeof(text), "%s: key is empty, it must be 1 to %u bytes",
+			       method, WIRE_KEY_MAX);
+	else
+		(void)snprintf(text, sizeof(text), "%s: key has %zu bytes, the limit is %u", method,
+			       key.n, WIRE_KEY_MAX);
+	return op_error(w, op, p, op->refused, text);
+}
+
+/* An error of the store as a reply. */
+static char *op_store_error(struct worker *w, const struct op *op, char *p, int error)
+{
+	char name[4 * WIRE_BUCKET_MAX + 1];
+	char text[4 * WIRE_BUCKET_MAX + 32];
+
+	switch (error) {
+	case -ENXIO:
+		(void)snprintf(text, sizeof(text), "no bucket \"%s\"",
+			       buf_printable(name, sizeof(name), op->request.bucket.p,
+					     op->request.bucket.n));
+		return op_error(w, op, p, WIRE_E_NO_BUCKET, text);
+	case -EEXIST:
+		return op_error(w, op, p, WIRE_E_CONFLICT, store_why(w->store));
+	case -ENOSPC:
+	case -EBUSY: /* these tell nothing of what was looked at, and wait for nothing */
+		store_begin(w->store, op_identity(op) + 1);
+		return op_error(w, op, p, error == -EBUSY ? WIRE_E_BUSY : WIRE_E_FULL,
+				store_why(w->store));
+	case -EIO:
+		worker_fail(w, error, store_why(w->store));
+		return op_error(w, op, p, WIRE_E_INTERNAL, store_why(w->store));
+	default:
+		return op_error(w, op, p, WIRE_E_INTERNAL, store_why(w->store));
+	}
+}
+
+static char *reply_bool(const struct op *op, char *p, bool v)
+{
+	return write_bool(write_reply_head(p, op->request.msgid), v);
+}
+
+static char *reply_uint(const struct op *op, char *p, uint64_t v)
+{
+	return write_uint(write_reply_head(p, op->request.msgid), v);
+}
+
+/* ---- writes; *ret_changed tells whether a record was logged ---- */
+
+static char *op_put(struct worker *w, struct op *op, char *p, bool *ret_changed)
+{
+	const struct options *o = &op->options;
+	struct store_condition c = {o->if_absent, o->given & OPT_IF_VERSION, o->if_version};
+	uint64_t value_max = w->segment->header->settings.value_max;
+	struct span value;
+	uint64_t version;
+	char text[128];
+	int r;
+
+	if (request_bytes(&op->request, 2, &value) < 0)
+		return op_error(w, op, p, WIRE_E_BAD_ARGUMENT, "put: value must be str or bin");
+	if (value.n > value_max) {
+		(void)snprintf(text, sizeof(text), "put: value has %zu bytes, the limit is %llu",
+			       value.n, (unsigned long long)value_max);
+		return op_error(w, op, p, WIRE_E_TOO_LARGE, text);
+	}
+	if ((o->given & OPT_IF_VERSION) && (o->given & OPT_IF_ABSENT))
+		return op_error(w, op, p, WIRE_E_BAD_ARGUMENT,
+				"put: if_version and if_absent exclude each other");
+	r = store_put(w->store, &op->key, value, o->given & OPT_TTL ? o->ttl_ms : 0, &c, &version);
+	*ret_changed = r == 0;
+	return r < 0 ? op_store_error(w, op, p, r) : reply_uint(op, p, version);
+}
+
+static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_changed)
+{
+	const struct options *o = &op->options;
+	struct store_condition c = {false, o->given & OPT_IF_VERSION, o->if_version};
+	uint64_t version;
+	bool deleted = false;
+	int r = store_delete(w->store, &op->key, &c, &deleted, &version);
+
+	*ret_changed = r == 0 && deleted;
+	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, deleted);
+}
+
+static char *op_create(struct worker *w, struct op *op, char *p, bool *ret_changed)
+{
+	int r = store_create(w->store, op->request.bucket, ret_changed);
+
+	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
+}
+
+static char *op_drop(struct worker *w, struct op *op, char *p, bool *ret_changed)
+{
+	int r = store_drop(w->store, op->request.bucket, ret_changed);
+
+	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
+}
+
+/* ---- reads into the scratch ---- */
+
+/* Into `out`, which has been emptied.  Returns 0 or the store's error. */
+static int read_get(struct worker *w, struct op *op, struct buf *out)
+{
+	struct store_item item;
+	int r = store_get(w->store, &op->key, &item);
+	char *p;
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	p = buf_room(out, CODEC_REPLY_MAX + (r ? 0 : item.value.n));
+	if (!p)
+		return -ENOMEM;
+	if (r == -ENOENT)
+		p = write_nil(write_reply_head(p, op->request.msgid));
+	else
+		p = write_value_reply(p, op->request.msgid, item.value, item.version);
+	out->len = (size_t)(p - out->data);
+	return 0;
+}
+
+static int read_count(struct worker *w, struct op *op, struct buf *out)
+{
+	uint64_t n;
+	int r = store_count(w->store, &op->key, &n);
+	char *p = buf_room(out, CODEC_REPLY_MAX);
+
+	if (r < 0)
+		return r;
+	if (!p)
+		return -ENOMEM;
+	out->len = (size_t)(reply_uint(op, p, n) - out->data);
+	return 0;
+}
+
+/* A list that grows item by item until it is long enough. */
+struct list {
+	const struct options *options;
+	struct buf *out;
+	uint64_t count;
+	size_t begin;
+	bool more;
+};
+
+/* Begin `{items: [`; the number of items is filled in later. */
+static int list_begin(struct list *l, struct op *op, struct buf *out, size_t *ret_count_at)
+{
+	char *p = buf_room(out, 64);
+
+	if (!p)
+		return -ENOMEM;
+	p = write_map(write_reply_head(p, op->request.msgid), 2);
+	p = write_text(p, "items");
+	*ret_count_at = (size_t)(p - out->data);
+	p = write_array32(p, 0);
+	out->len = (size_t)(p - out->data);
+	*l = (struct list){&op->options, out, 0, out->len, false};
+	return 0;
+}
+
+static int list_end(struct list *l, size_t count_at)
+{
+	char *p = buf_room(l->out, 16);
+
+	if (!p)
+		return -ENOMEM;
+	(void)write_array32(l->out->data + count_at, (uint32_t)l->count);
+	p = write_bool(write_text(p, "more"), l->more);
+	l->out->len = (size_t)(p - l->out->data);
+	return 0;
+}
+
+/* May an item of `n` more bytes go in?  The first one always may. */
+static bool list_takes(struct list *l, size_t n)
+{
+	if (l->count < l->options->limit &&
+	    (!l->count || l->out->len - l->begin + n <= WIRE_SCAN_BYTES_MAX))
+		return true;
+	l->more = true;
+	return false;
+}
+
+static bool scan_item(void *arg, const struct store_item *i)
+{
+	struct list *l = arg;
+	size_t n = i->key.n + (l->options->keys_only ? 0 : i->value.n) + 4 * CODEC_HEAD_MAX;
+	char *p;
+
+	if (!list_takes(l, n))
+		return false;
+	p = buf_room(l->out, n);
+	if (!p)
+		return false;
+	p = write_bin(write_array(p, 3), i->key.p, i->key.n);
+	p = l->options->keys_only ? write_nil(p) : write_bin(p, i->value.p, i->value.n);
+	p = write_uint(p, i->version);
+	l->out->len = (size_t)(p - l->out->data);
+	l->count++;
+	return true;
+}
+
+static int read_scan(struct worker *w, struct op *op, struct buf *out)
+{
+	const struct options *o = &op->options;
+	struct store_range range = {
+		.prefix = o->prefix,
+		.from = o->from,
+		.to = o->to,
+		.after = o->after,
+		.has_to = o->given & OPT_TO,
+		.has_after = o->given & OPT_AFTER,
+		.reverse = o->reverse,
+	};
+	struct list l;
+	size_t count_at;
+	int r = list_begin(&l, op, out, &count_at);
+
+	if (r == 0)
+		r = store_scan(w->store, &op->key, &range, scan_item, &l);
+	if (r == 0 && out->failed)
+		r = -ENOMEM;
+	return r < 0 ? r : list_end(&l, count_at);
+}
+
+static bool bucket_name(void *arg, struct span name)
+{
+	struct list *l = arg;
+	const struct options *o = l->options;
+	char *p;
+
+	if (!span_begins(name, o->prefix))
+		return span_compare(name, o->prefix) < 0;
+	if ((o->given & OPT_AFTER) && span_compare(name, o->after) <= 0)
+		return true;
+	if (!list_takes(l, name.n + CODEC_HEAD_MAX))
+		return false;
+	p = buf_room(l->out, name.n + CODEC_HEAD_MAX);
+	if (!p)
+		return false;
+	l->out->len = (size_t)(write_bin(p, name.p, name.n) - l->out->data);
+	l->count++;
+	return true;
+}
+
+static int read_buckets(struct worker *w, struct op *op, struct buf *out)
+{
+	const struct options *o = &op->options;
+	struct span from = span_compare(o->after, o->prefix) > 0 ? o->after : o->prefix;
+	struct list l;
+	size_t count_at;
+	int r = list_begin(&l, op, out, &count_at);
+
+	if (r < 0)
+		return r;
+	store_buckets(w->store, from, bucket_name, &l);
+	return out->failed ? -ENOMEM : list_end(&l, count_at);
+}
+
+static int op_read(struct worker *w, struct op *op, struct buf *out)
+{
+	out->len = 0;
+	out->failed = false;
+	switch (op->request.method) {
+	case WIRE_GET: return read_get(w, op, out);
+	case WIRE_SCAN: return read_scan(w, op, out);
+	case WIRE_COUNT: return read_count(w, op, out);
+	case WIRE_BUCKETS: return read_buckets(w, op, out);
+	default: return -EINVAL;
+	}
+}
+
+int op_read_into(struct worker *w, struct op *op, struct buf *out)
+{
+	int r;
+	char *p;
+
+	atomic_store_explicit(&w->slot->executing, op_identity(op) + 1, memory_order_relaxed);
+	store_begin(w->store, op_identity(op) + 1);
+	r = op->refused == WIRE_OK ? op_read(w, op, out) : 0;
+	if (r == 0 && op->refused == WIRE_OK)
+		return 0;
+	out->len = 0;
+	out->failed = false;
+	p = buf_room(out, REPLY_SMALL);
+	if (!p)
+		return -ENOMEM;
+	p = op->refused == WIRE_OK ? op_store_error(w, op, p, r) : op_refusal(w, op, p);
+	out->len = (size_t)(p - out->data);
+	return w->error;
+}
+
+/* ---- running ---- */
+
+static enum segment_ring ring_for(const struct worker *w)
+{
+	return store_consulted(w->store) > store_synced(w->store) ? RING_SYNCED : RING_NOW;
+}
+
+static void put_reply(struct worker *w, const struct op *op, const char *data, size_t n)
+{
+	enum segment_ring which = ring_for(w);
+	char *p = worker_room(w, which, op->record, op->index, n);
+
+	if (!p)
+		return;
+	memcpy(p, data, n);
+	replies_done(&w->replies, which, p + n);
+}
+
+/* The common get: from the cache straight into the ring. */
+static void run_get(struct worker *w, struct op *op)
+{
+	struct store_item item;
+	enum segment_ring which;
+	char *p;
+	int r = store_get(w->store, &op->key, &item);
+
+	if (r < 0 && r != -ENOENT) {
+		char small[REPLY_SMALL];
+
+		p = op_store_error(w, op, small, r);
+		put_reply(w, op, small, (size_t)(p - small));
+		return;
+	}
+	which = ring_for(w);
+	p = worker_room(w, which, op->record, op->index,
+			CODEC_REPLY_MAX + (r ? 0 : item.value.n));
+	if (!p)
+		return;
+	p = r ? write_nil(write_reply_head(p, op->request.msgid))
+	      : write_value_reply(p, op->request.msgid, item.value, item.version);
+	replies_done(&w->replies, which, p);
+}
+
+static void run_read(struct worker *w, struct op *op)
+{
+	char small[REPLY_SMALL];
+	int r = op_read(w, op, &w->scratch);
+
+	if (r == 0)
+		put_reply(w, op, w->scratch.data, w->scratch.len);
+	else
+		put_reply(w, op, small, (size_t)(op_store_error(w, op, small, r) - small));
+}
+
+/*
+ * A write.  Its reply's room is there before it takes effect.  If it changed nothing and yet must
+ * wait, because it tells of something unsynced, the reply itself is logged: run again after a kill it
+ * might find another state and succeed.
+ */
+static void run_write(struct worker *w, struct op *op)
+{
+	char *room = worker_room(w, RING_SYNCED, op->record, op->index, REPLY_SMALL);
+	char small[REPLY_SMALL];
+	bool changed = false;
+	char *p = NULL;
+
+	if (!room)
+		return;
+	switch (op->request.method) {
+	case WIRE_PUT: p = op_put(w, op, small, &changed); break;
+	case WIRE_DELETE: p = op_delete(w, op, small, &changed); break;
+	case WIRE_CREATE: p = op_create(w, op, small, &changed); break;
+	case WIRE_DROP: p = op_drop(w, op, small, &changed); break;
+	default: break;
+	}
+	if (w->error)
+		return;
+	(void)fault_at("worker.after_append");
+	if (!changed && ring_for(w) == RING_SYNCED) {
+		struct span reply = {small, (size_t)(p - small)};
+
+		if (store_outcome(w->store, op->request.bucket, reply) < 0) {
+			worker_fail(w, -EIO, store_why(w->store));
+			return;
+		}
+	}
+	put_reply(w, op, small, (size_t)(p - small));
+}
+
+void op_run(struct worker *w, struct op *op)
+{
+	struct slot *slot = w->slot;
+	unsigned method = op->request.method >= 0 ? (unsigned)op->request.method : 0;
+	char small[REPLY_SMALL];
+
+	atomic_store_explicit(&slot->executing, op_identity(op) + 1, memory_order_relaxed);
+	(void)fault_at("worker.before_run");
+	slot_set(&slot->requests, slot_get(&slot->requests) + 1);
+	slot_set(&slot->by_method[method], slot_get(&slot->by_method[method]) + 1);
+	store_begin(w->store, op_identity(op) + 1);
+	if (w->now_ms >= op->deadline_ms && op->refused == WIRE_OK)
+		put_reply(w, op, small,
+			  (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
+					    "its time was over before it was started") -
+				   small));
+	else if (op->refused != WIRE_OK)
+		put_reply(w, op, small, (size_t)(op_refusal(w, op, small) - small));
+	else if (op->request.method == WIRE_GET)
+		run_get(w, op);
+	else if (op_writes((uint8_t)op->request.method))
+		run_write(w, op);
+	else
+		run_read(w, op);
+	(void)fault_at("worker.after_reply");
+}

@@ -1,0 +1,35 @@
+/* The methods: one function each, one table.  Requests in, replies out, nothing waits. */
+#ifndef PAIL_OPS_H
+#define PAIL_OPS_H
+
+#include "ipc/record.h"
+#include "worker/worker.h"
+
+#define OPS_BATCH 64u /* requests looked up together, so that memory is on its way for all */
+
+/* A request on its way through the worker. */
+struct op {
+	struct request request;
+	struct options options;
+	struct store_key key;
+	enum wire_error refused; /* by its form */
+	uint64_t record;         /* position of its record */
+	uint32_t index;          /* in its record */
+	uint64_t deadline_ms;
+};
+
+/* Parse it and look up its bucket; the key's memory is on its way after op_touch. */
+void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
+		uint32_t index);
+void op_touch(struct worker *w, const struct op *op);
+
+/* Run it and write its reply. */
+void op_run(struct worker *w, struct op *op);
+
+/* Run a read into `out` as a whole reply, for a takeover.  0 or negative errno that ends the worker. */
+int op_read_into(struct worker *w, struct op *op, struct buf *out);
+
+/* Whether a method changes anything. */
+bool op_writes(uint8_t method);
+
+#endif

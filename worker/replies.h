@@ -1,0 +1,37 @@
+/*
+ * The worker's side of its two reply rings.  A reply goes into `now` when nothing it tells could be
+ * taken back by a power cut, else into `synced`, which the sync thread publishes when the log is
+ * safe.  Neighbouring requests of one record that go the same way share a block.
+ */
+#ifndef PAIL_REPLIES_H
+#define PAIL_REPLIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/record.h"
+#include "ipc/segment.h"
+
+struct replies_out {
+	struct ring *ring;
+	struct reply_block *block; /* open at ring->write, or NULL */
+};
+
+struct replies {
+	struct replies_out out[2]; /* by enum segment_ring less RING_NOW */
+};
+
+void replies_init(struct replies *r, struct segment *s);
+
+/*
+ * Room for one reply of at most `n` bytes to the request (record, index), or NULL: the ring is full
+ * now.  Finish with replies_done before anything else is written to that ring.
+ */
+char *replies_room(struct replies *r, enum segment_ring which, uint64_t record, uint32_t index,
+		   uint64_t n);
+void replies_done(struct replies *r, enum segment_ring which, const char *end);
+
+/* Close open blocks: what is written may be published up to the rings' write positions. */
+void replies_close(struct replies *r);
+
+#endif

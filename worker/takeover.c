@@ -1,0 +1,223 @@
+/* Taking over a predecessor's unanswered requests. */
+#include "worker/takeover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/ops.h"
+
+#define KEPT_MAX (64u << 20) /* bytes of replies kept; reads beyond it run after the replay */
+
+struct left {
+	uint64_t identity;
+	uint64_t record;
+	uint32_t index;
+	uint8_t method;
+	bool answered;
+	char *reply; /* NULL: none yet */
+	size_t size;
+};
+
+struct takeover {
+	struct left *left; /* by identity */
+	uint64_t count;
+	uint64_t room;
+	uint64_t next_read; /* reads before this index have been run or passed */
+	uint64_t end;
+	uint64_t kept;
+	struct buf scratch;
+};
+
+void takeover_free(struct takeover **tp)
+{
+	struct takeover *t = *tp;
+
+	if (!t)
+		return;
+	for (uint64_t i = 0; i < t->count; i++)
+		free(t->left[i].reply);
+	free(t->left);
+	buf_fini(&t->scratch);
+	free(t);
+	*tp = NULL;
+}
+
+static int left_add(struct takeover *t, struct left l)
+{
+	if (t->count == t->room) {
+		uint64_t room = t->room ? 2 * t->room : 256;
+		struct left *p = realloc(t->left, room * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		t->left = p;
+		t->room = room;
+	}
+	t->left[t->count++] = l;
+	return 0;
+}
+
+int takeover_new(struct worker *w, struct takeover **ret)
+{
+	struct ring *ring = &w->segment->request;
+	struct takeover *t = calloc(1, sizeof(*t));
+	uint64_t head = ring_head(ring);
+	int r = 0;
+
+	*ret = NULL;
+	if (!t)
+		return -ENOMEM;
+	buf_init(&t->scratch);
+	for (uint64_t at = ring_tail(ring); at < head && r == 0;) {
+		const struct request_record *rec = ring_at(ring, at);
+
+		for (uint32_t i = 0; i < rec->count && r == 0; i++)
+			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) ==
+			    ENTRY_OPEN)
+				r = left_add(t, (struct left){at + i, at, i, rec->entry[i].method,
+							      false, NULL, 0});
+		at += rec->size;
+	}
+	t->end = head;
+	if (r < 0 || !t->count)
+		takeover_free(&t);
+	*ret = t;
+	return r;
+}
+
+static int keep(struct takeover *t, struct left *l, const char *data, size_t n)
+{
+	l->reply = malloc(n);
+	if (!l->reply)
+		return -ENOMEM;
+	memcpy(l->reply, data, n);
+	l->size = n;
+	t->kept += n;
+	return 0;
+}
+
+/* Run the reads that were sent before the request `identity`. */
+static int reads_before(struct takeover *t, struct worker *w, uint64_t identity)
+{
+	for (; t->next_read < t->count; t->next_read++) {
+		struct left *l = &t->left[t->next_read];
+		const struct request_record *rec = ring_at(&w->segment->request, l->record);
+		struct op op;
+		int r;
+
+		if (l->identity >= identity)
+			return 0;
+		if (l->reply || op_writes(l->method) || t->kept >= KEPT_MAX)
+			continue;
+		op_prepare(w, &op, rec, l->record, l->index);
+		r = op_read_into(w, &op, &t->scratch);
+		if (r == 0)
+			r = keep(t, l, t->scratch.data, t->scratch.len);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int takeover_before(struct takeover *t, struct worker *w, const struct wal_record *r, bool same)
+{
+	return same && r->position ? reads_before(t, w, r->position - 1) : 0;
+}
+
+static struct left *left_find(const struct takeover *t, uint64_t identity)
+{
+	uint64_t low = 0;
+	uint64_t high = t->count;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (t->left[mid].identity < identity)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < t->count && t->left[low].identity == identity ? &t->left[low] : NULL;
+}
+
+static uint64_t left_msgid(const struct worker *w, const struct left *l)
+{
+	const struct request_record *rec = ring_at(&w->segment->request, l->record);
+	const char *p = (const char *)rec + rec->entry[l->index].offset;
+	struct request q;
+	const char *why;
+
+	(void)request_walk(p, p + rec->entry[l->index].size, &q, &why);
+	return q.msgid;
+}
+
+/* What the record of a request says its reply was. */
+int takeover_after(struct takeover *t, const struct wal_record *r, bool same)
+{
+	struct left *l = same && r->position ? left_find(t, r->position - 1) : NULL;
+	struct span v = wal_record_value(r);
+
+	if (!l || l->reply)
+		return 0;
+	if (r->op == WAL_OUTCOME)
+		return keep(t, l, v.p, v.n);
+	l->reply = NULL;
+	l->size = 0;
+	l->answered = true;
+	/* The bytes are made when they are sent: the version is all that is needed till then. */
+	return keep(t, l, (const char *)&r->seq, sizeof(r->seq));
+}
+
+/* A kept reply into the ring. */
+static int left_answer(struct takeover *t, struct worker *w, struct left *l)
+{
+	char *p = worker_room(w, RING_SYNCED, l->record, l->index, l->size + CODEC_REPLY_MAX);
+	uint64_t seq;
+
+	(void)t;
+	if (!p)
+		return -EPIPE;
+	if (l->answered) {
+		memcpy(&seq, l->reply, sizeof(seq));
+		p = write_reply_head(p, left_msgid(w, l));
+		p = l->method == WIRE_PUT ? write_uint(p, seq) : write_bool(p, true);
+	} else {
+		memcpy(p, l->reply, l->size);
+		p += l->size;
+	}
+	replies_done(&w->replies, RING_SYNCED, p);
+	l->answered = true;
+	free(l->reply);
+	l->reply = NULL;
+	return 0;
+}
+
+int takeover_answer(struct takeover *t, struct worker *w)
+{
+	for (uint64_t i = 0; i < t->count; i++) {
+		int r = t->left[i].reply ? left_answer(t, w, &t->left[i]) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+bool takeover_answered(const struct takeover *t, uint64_t identity)
+{
+	const struct left *l = left_find(t, identity);
+
+	/* Those that are not in the list had been answered before. */
+	return !l || l->answered;
+}
+
+uint64_t takeover_count(const struct takeover *t)
+{
+	return t->count;
+}
+
+uint64_t takeover_end(const struct takeover *t)
+{
+	return t->end;
+}

@@ -1,0 +1,390 @@
+/* The worker's loop, and its birth and death. */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "ipc/chan.h"
+#include "worker/ops.h"
+#include "worker/takeover.h"
+
+#define PUBLISH_EVERY 256u /* requests, so that the coordinator has work early */
+#define LOOK_MS       10u  /* between looks at the control socket under load */
+#define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
+#define SLOW_US       300u /* nap after a batch of writes that outruns the checkpoint */
+
+static void wake_coordinator(struct slot *slot)
+{
+	uint64_t one = 1;
+
+	if (sleep_must_wake(&slot->coordinator_sleeps))
+		(void)!write(FD_WAKE_COORDINATOR, &one, sizeof(one)); /* full means awake anyhow */
+}
+
+void worker_fail(struct worker *w, int error, const char *why)
+{
+	if (w->error)
+		return;
+	w->error = error;
+	(void)snprintf(w->slot->last_words, sizeof(w->slot->last_words), "%s", why);
+	log_error("%s", why);
+}
+
+/* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
+static void on_synced(void *arg, uint64_t mark, uint64_t seq)
+{
+	struct worker *w = arg;
+
+	slot_set(&w->slot->synced, seq);
+	ring_publish(&w->segment->synced, mark);
+	wake_coordinator(w->slot);
+}
+
+void worker_publish(struct worker *w)
+{
+	struct segment *g = w->segment;
+
+	replies_close(&w->replies);
+	w->unpublished = 0;
+	/* Replies that may be seen now go first: no later record may be on disk before them. */
+	if (g->now.write != w->published_now) {
+		w->published_now = g->now.write;
+		ring_publish(&g->now, w->published_now);
+		(void)fault_at("worker.after_publish_now");
+		wake_coordinator(w->slot);
+	}
+	if (store_seq(w->store) != w->handed_seq || g->synced.write != w->handed_mark) {
+		w->handed_seq = store_seq(w->store);
+		w->handed_mark = g->synced.write;
+		(void)fault_at("worker.before_hand");
+		store_hand(w->store, w->handed_mark);
+	}
+}
+
+static void beat(struct worker *w, enum slot_phase phase)
+{
+	w->now_ms = clock_ms();
+	slot_set(&w->slot->heartbeat_ms, w->now_ms);
+	atomic_store_explicit(&w->slot->phase, phase, memory_order_relaxed);
+}
+
+/* The control socket: is there anything to obey? */
+static void look_at_control(struct worker *w)
+{
+	int m = chan_receive(FD_CONTROL);
+
+	w->looked_ms = w->now_ms;
+	if (m == CHAN_STOP)
+		w->stop = true;
+	else if (m < 0)
+		w->orphan = true;
+}
+
+/* Sleep until there is work, a word from the coordinator, or `ms` have gone. */
+static void doze(struct worker *w, unsigned ms)
+{
+	struct pollfd p[2] = {{FD_CONTROL, POLLIN, 0}, {FD_WAKE_WORKER, POLLIN, 0}};
+	uint64_t n;
+
+	(void)poll(p, 2, (int)ms);
+	if (p[1].revents)
+		(void)!read(FD_WAKE_WORKER, &n, sizeof(n)); /* only empties it */
+	if (p[0].revents)
+		look_at_control(w);
+}
+
+/* The store waits for its sync thread, or a reply for room: give both what they need. */
+static void on_wait(void *arg)
+{
+	struct worker *w = arg;
+
+	worker_publish(w);
+	beat(w, PHASE_WAIT_LOG);
+	store_freed(w->store, ring_tail(&w->segment->request));
+	if (w->now_ms - w->looked_ms > LOOK_MS)
+		look_at_control(w);
+}
+
+char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, uint32_t index,
+		  uint64_t n)
+{
+	char *p = replies_room(&w->replies, which, record, index, n);
+
+	while (!p && !w->error && !w->orphan) {
+		const struct timespec nap = {0, 50000};
+
+		on_wait(w);
+		beat(w, PHASE_WAIT_REPLY);
+		(void)nanosleep(&nap, NULL);
+		p = replies_room(&w->replies, which, record, index, n);
+	}
+	return p;
+}
+
+/* ---- serving ---- */
+
+static bool entry_is_open(const struct worker *w, const struct request_record *rec, uint64_t at,
+			  uint32_t i)
+{
+	if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) != ENTRY_OPEN)
+		return false;
+	return !w->takeover || !takeover_answered(w->takeover, at + i);
+}
+
+static void serve_batch(struct worker *w, const struct request_record *rec, uint64_t at,
+			uint32_t first, uint32_t end)
+{
+	struct op op[OPS_BATCH];
+	uint32_t n = 0;
+
+	for (uint32_t i = first; i < end; i++)
+		if (entry_is_open(w, rec, at, i))
+			op_prepare(w, &op[n++], rec, at, i);
+	for (uint32_t i = 0; i < n; i++)
+		op_touch(w, &op[i]);
+	for (uint32_t i = 0; i < n && !w->error && !w->orphan; i++)
+		op_run(w, &op[i]);
+	w->unpublished += n;
+}
+
+/* Run the record at `at`.  Returns the position behind it. */
+static uint64_t serve_record(struct worker *w, uint64_t at)
+{
+	const struct request_record *rec = ring_at(&w->segment->request, at);
+
+	for (uint32_t i = 0; i < rec->count; i += OPS_BATCH) {
+		uint32_t end = rec->count - i < OPS_BATCH ? rec->count : i + OPS_BATCH;
+
+		serve_batch(w, rec, at, i, end);
+		if (w->unpublished >= PUBLISH_EVERY)
+			worker_publish(w);
+		if (w->error || w->orphan)
+			return at;
+	}
+	at += rec->size;
+	slot_set(&w->slot->reached, at);
+	if (w->takeover && at >= takeover_end(w->takeover))
+		takeover_free(&w->takeover);
+	return at;
+}
+
+static void publish_stats(struct worker *w)
+{
+	struct store_stats st;
+	struct slot *s = w->slot;
+
+	store_stats(w->store, &st);
+	slot_set(&s->buckets, st.buckets);
+	slot_set(&s->keys, st.keys);
+	slot_set(&s->cache_bytes, st.cache_bytes);
+	slot_set(&s->recent_keys, st.recent_keys);
+	slot_set(&s->log_bytes, st.log_bytes);
+	slot_set(&s->base_bytes, st.base_bytes);
+	slot_set(&s->map_bytes, st.map_bytes);
+	slot_set(&s->checkpoint_wall_ms, st.checkpoint_wall_ms);
+	slot_set(&s->checkpoints, st.checkpoints);
+	slot_set(&s->wall_ms, store_clock(w->store));
+}
+
+/* Once a round: clock, heartbeat, checkpoints, figures. */
+static void tick(struct worker *w)
+{
+	beat(w, PHASE_SERVE);
+	store_freed(w->store, ring_tail(&w->segment->request));
+	if (store_tick(w->store, clock_wall_ms()) < 0)
+		worker_fail(w, -EIO, store_why(w->store));
+	publish_stats(w);
+	if (w->now_ms - w->looked_ms > LOOK_MS)
+		look_at_control(w);
+}
+
+/* Everything published that was there when the round began. */
+static void serve_round(struct worker *w)
+{
+	uint64_t head = ring_head(&w->segment->request);
+
+	check(head - w->read <= w->segment->request.size);
+	while (w->read < head && !w->error && !w->orphan)
+		w->read = serve_record(w, w->read);
+	atomic_store_explicit(&w->slot->executing, 0, memory_order_relaxed);
+	worker_publish(w);
+	if (store_pressure(w->store) > 0) {
+		const struct timespec nap = {0, SLOW_US * 1000};
+
+		(void)nanosleep(&nap, NULL);
+	}
+}
+
+static void serve(struct worker *w)
+{
+	while (!w->error && !w->orphan) {
+		tick(w);
+		if (ring_head(&w->segment->request) != w->read) {
+			serve_round(w);
+			continue;
+		}
+		worker_publish(w); /* what the tick logged */
+		if (w->stop)
+			return;
+		sleep_begin(&w->slot->worker_sleeps);
+		if (ring_head(&w->segment->request) == w->read) {
+			beat(w, PHASE_IDLE);
+			doze(w, store_idle_ms(w->store));
+		}
+		sleep_end(&w->slot->worker_sleeps);
+	}
+}
+
+/* ---- birth ---- */
+
+static int before_apply(void *arg, const struct wal_record *r, bool same)
+{
+	struct worker *w = arg;
+
+	if (!(r->seq & 1023))
+		beat(w, PHASE_REPLAY);
+	return w->takeover ? takeover_before(w->takeover, w, r, same) : 0;
+}
+
+static int after_apply(void *arg, const struct wal_record *r, bool same)
+{
+	struct worker *w = arg;
+
+	return w->takeover ? takeover_after(w->takeover, r, same) : 0;
+}
+
+static int open_store(struct worker *w)
+{
+	const struct settings *g = &w->segment->header->settings;
+	struct store_config c = {
+		.dir = g->dir,
+		.cache_bytes = g->cache_bytes,
+		.log_bytes = g->log_bytes,
+		.log_segment_bytes = g->log_segment_bytes,
+		.map_bytes = g->map_bytes,
+		.value_max = g->value_max,
+		.buckets_max = g->buckets_max,
+		.disk_reserve_bytes = g->disk_reserve_bytes,
+		.lock_wait_ms = g->lock_wait_ms,
+		.checkpoint_ms = g->checkpoint_ms,
+		.generation = w->segment->header->generation,
+		.synced = slot_get(&w->slot->synced),
+		.arg = w,
+		.on_synced = on_synced,
+		.on_wait = on_wait,
+		.before_apply = before_apply,
+		.after_apply = after_apply,
+	};
+	char why[256] = "";
+	int r = takeover_new(w, &w->takeover);
+
+	if (r < 0)
+		return r;
+	r = store_open(&c, &w->store, why, sizeof(why));
+	if (r < 0)
+		worker_fail(w, r, why);
+	return r;
+}
+
+/* Exit status for an error at the start: is there any use in trying again? */
+static int start_status(int error)
+{
+	switch (error) {
+	case -EBADMSG: /* damaged data */
+	case -EPROTO:
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+	case -ENOTDIR: return WORKER_HOPELESS;
+	default: return WORKER_FAILED;
+	}
+}
+
+static void last_words(void *arg, const char *text)
+{
+	struct slot *s = arg;
+
+	(void)snprintf(s->last_words, sizeof(s->last_words), "%s", text);
+}
+
+static int attach(struct worker *w)
+{
+	const struct settings *g;
+	char role[96];
+	int r = segment_attach(FD_SEGMENT, &w->segment);
+
+	if (r < 0) {
+		log_error("map the segment: %s", strerror(-r));
+		return r;
+	}
+	w->slot = w->segment->slot;
+	g = &w->segment->header->settings;
+	(void)snprintf(role, sizeof(role), "pail %s worker %u", g->node, g->worker);
+	log_init(role, (enum log_level)g->log_level);
+	check_set_hook(last_words, w->slot);
+	(void)prctl(PR_SET_NAME, "pail-worker", 0, 0, 0);
+	(void)signal(SIGINT, SIG_IGN); /* the terminal's ^C is for the coordinator */
+	(void)signal(SIGPIPE, SIG_IGN);
+	fault_init(atomic_load(&w->slot->life));
+	w->slot->last_words[0] = '\0';
+	atomic_store(&w->slot->worker_sleeps, 0);
+	atomic_store(&w->slot->state, SLOT_STARTING);
+	beat(w, PHASE_START);
+	replies_init(&w->replies, w->segment);
+	w->read = ring_tail(&w->segment->request);
+	w->published_now = w->segment->now.write;
+	w->handed_mark = w->segment->synced.write;
+	buf_init(&w->scratch);
+	return 0;
+}
+
+static void finish(struct worker *w)
+{
+	if (!w->orphan) {
+		beat(w, PHASE_STOP);
+		if (store_settle(w->store, SETTLE_MS) < 0)
+			log_warn("last checkpoint: %s; the log has everything", store_why(w->store));
+		if (w->error)
+			return;
+	}
+	store_close(&w->store);
+	atomic_store(&w->slot->state, SLOT_GOODBYE);
+}
+
+int worker_run(void)
+{
+	static struct worker worker;
+	struct worker *w = &worker;
+	int r = attach(w);
+
+	if (r < 0)
+		return start_status(r);
+	r = open_store(w);
+	if (r < 0)
+		return start_status(r);
+	w->handed_seq = store_seq(w->store);
+	if (w->takeover) {
+		log_info("took over %llu unanswered requests",
+			 (unsigned long long)takeover_count(w->takeover));
+		(void)takeover_answer(w->takeover, w);
+		worker_publish(w);
+	}
+	(void)fault_at("worker.before_ready");
+	atomic_store(&w->slot->state, SLOT_ACTIVE);
+	r = chan_send(FD_CONTROL, CHAN_READY);
+	if (r == 0)
+		serve(w);
+	if (!w->error)
+		finish(w);
+	return w->error ? WORKER_FAILED : WORKER_DONE;
+}
