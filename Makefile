@@ -80,8 +80,8 @@ $(B)/paild: $(call objs,$(call src,coordinator)) $(OBJ_IPC) $(OBJ_COMMON)
 $(B)/pail-worker: $(call objs,$(call src,worker)) $(OBJ_STORAGE) $(filter-out $(OBJ_LINK),$(OBJ_IPC)) $(OBJ_COMMON)
 	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
 
-$(B)/pail: $(call objs,$(call src,cli)) $(B)/libpail.a $(OBJ_COMMON)
-	$(CC) $(filter %.o,$^) $(B)/libpail.a $(OBJ_COMMON) -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+$(B)/pail: $(call objs,$(call src,cli)) $(B)/libpail.a
+	$(CC) $(filter %.o,$^) $(B)/libpail.a -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
 
 $(B)/libpail.a: $(OBJ_CLIENT) $(OBJ_CODEC) $(OBJ_LINK) $(OBJ_COMMON)
 	rm -f $@

@@ -301,7 +301,6 @@ static int drain_to(struct wal *w, uint64_t target)
 			return r;
 		w->written += n;
 	}
-	segment_mark_safe(w, target);
 	return 0;
 }
 
@@ -340,6 +339,7 @@ static void *sync_main(void *arg)
 		(void)fault_at("wal.after_sync");
 		atomic_store_explicit(&w->synced, seq, memory_order_release);
 		atomic_store_explicit(&w->drained, target, memory_order_release);
+		segment_mark_safe(w, target);
 		w->config.synced(w->config.arg, mark, seq);
 		w->marked = mark;
 		(void)fault_at("wal.after_publish");
@@ -364,6 +364,8 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 		w->segment[n - 1].closed = true;
 		w->segment[n - 1].last_seq = first_seq - 1;
 		w->segment[n - 1].last_position = w->open_position;
+		/* If all is on disk the sync thread has no more reason to look at it. */
+		w->segment[n - 1].safe = atomic_load(&w->drained) >= w->append;
 	}
 	s = &w->segment[n];
 	memset(s, 0, sizeof(*s));

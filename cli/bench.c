@@ -1,0 +1,336 @@
+/*
+ * pail bench: a load generator.  Each client is a connection of its own; each keeps `in flight`
+ * requests going, packed `batch` to a frame.  All run in one thread, as the node they measure shares the
+ * machine.  Latency is from a request's submission to its callback, in a histogram of 1/16 octave.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "common/clock.h"
+
+#define HISTOGRAM 1024u
+#define CLIENTS_MAX 1000u
+
+struct bench;
+
+/* A request in flight: what its callback needs. */
+struct flight {
+	struct bench *b;
+	struct lane *lane;
+	uint64_t sent_us;
+};
+
+struct lane {
+	struct pail *p;
+	struct flight *flight;
+	unsigned *idle; /* indexes of flights that may be sent */
+	unsigned idles;
+};
+
+struct bench {
+	const struct cli *c;
+	struct lane lane[CLIENTS_MAX];
+	char *value;
+	uint64_t random;
+	uint64_t sent;
+	uint64_t done;
+	uint64_t found;
+	uint64_t failed;
+	uint64_t next_key; /* while loading */
+	uint64_t limit;    /* requests to send; 0: until the time is over */
+	uint64_t until_ms;
+	uint64_t now_us;
+	bool loading;
+	char error[256];
+	uint64_t histogram[HISTOGRAM];
+};
+
+static uint64_t random_next(struct bench *b)
+{
+	/* splitmix64 (Steele, Lea, Flood 2014) */
+	uint64_t z = b->random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* ---- latency ---- */
+
+static unsigned bin_of(uint64_t us)
+{
+	unsigned octave;
+
+	if (us < 16)
+		return (unsigned)us;
+	octave = 63u - (unsigned)__builtin_clzll(us);
+	return (octave - 3) * 16 + (unsigned)(us >> (octave - 4) & 15);
+}
+
+static uint64_t bin_top(unsigned bin)
+{
+	unsigned octave = bin / 16 + 3;
+
+	return bin < 16 ? bin : ((uint64_t)(16 + bin % 16 + 1) << (octave - 4)) - 1;
+}
+
+static uint64_t percentile(const struct bench *b, double share)
+{
+	uint64_t want = (uint64_t)((double)b->done * share);
+	uint64_t seen = 0;
+
+	for (unsigned i = 0; i < HISTOGRAM; i++) {
+		seen += b->histogram[i];
+		if (seen > want)
+			return bin_top(i);
+	}
+	return 0;
+}
+
+/* ---- load ---- */
+
+static void flight_done(void *arg, const struct pail_result *r)
+{
+	struct flight *f = arg;
+	struct bench *b = f->b;
+	unsigned bin = bin_of(b->now_us - f->sent_us);
+
+	b->done++;
+	b->found += r->status == PAIL_OK;
+	if (r->status != PAIL_OK && r->status != PAIL_NOT_FOUND) {
+		if (!b->failed++)
+			(void)snprintf(b->error, sizeof(b->error), "%s: %s",
+				       pail_status_name(r->status), r->text);
+	}
+	b->histogram[bin < HISTOGRAM ? bin : HISTOGRAM - 1]++;
+	f->lane->idle[f->lane->idles++] = (unsigned)(f - f->lane->flight);
+}
+
+static bool may_send(const struct bench *b)
+{
+	if (b->loading)
+		return b->next_key < b->c->keys;
+	if (b->limit)
+		return b->sent < b->limit;
+	return b->now_us / 1000 < b->until_ms;
+}
+
+/* "key:" and twelve digits. */
+static void key_write(char *key, uint64_t n)
+{
+	memcpy(key, "key:", 4);
+	for (int i = 15; i >= 4; i--, n /= 10)
+		key[i] = (char)('0' + n % 10);
+}
+
+static bool send_one(struct bench *b, struct lane *l)
+{
+	struct flight *f = &l->flight[l->idle[l->idles - 1]];
+	struct pail_request q;
+	char key[16];
+	uint64_t x = b->loading ? b->next_key++ : random_next(b);
+
+	memset(&q, 0, sizeof(q));
+	key_write(key, b->loading ? x : (uint64_t)(((x >> 32) * b->c->keys) >> 32));
+	q.method = !b->loading && (x & 0xffff) * 100 < (uint64_t)b->c->read_percent << 16 ? PAIL_GET
+											  : PAIL_PUT;
+	q.bucket = pail_str(b->c->bucket);
+	q.key = (struct pail_bytes){key, sizeof(key)};
+	q.value = (struct pail_bytes){b->value, b->c->value_bytes};
+	q.timeout_ms = b->c->q.timeout_ms;
+	l->idles--;
+	f->sent_us = b->now_us;
+	b->sent++;
+	return pail_submit(l->p, &q, flight_done, f) == PAIL_OK;
+}
+
+/*
+ * Fill up a client whose idle requests make a whole frame, or all of them if it has nothing in flight:
+ * frames stay as full as they were asked to be.
+ */
+static bool lane_fill(struct bench *b, struct lane *l)
+{
+	unsigned frame = b->c->batch < b->c->in_flight ? b->c->batch : b->c->in_flight;
+
+	while (l->idles >= frame && may_send(b))
+		for (unsigned i = 0; i < frame && may_send(b); i++)
+			if (!send_one(b, l))
+				return false;
+	return true;
+}
+
+static void progress(const struct bench *b, uint64_t begin_us, const char *what)
+{
+	static uint64_t last;
+	double seconds = (double)(b->now_us - begin_us) / 1e6;
+
+	if (b->now_us - last < 200000 || !isatty(STDERR_FILENO))
+		return;
+	last = b->now_us;
+	(void)fprintf(stderr, "\r%s: %llu requests, %.0f/s, %llu failed   ", what,
+		      (unsigned long long)b->done, (double)b->done / seconds,
+		      (unsigned long long)b->failed);
+}
+
+static bool busy(const struct bench *b)
+{
+	for (unsigned i = 0; i < b->c->clients; i++)
+		if (pail_in_flight(b->lane[i].p))
+			return true;
+	return false;
+}
+
+/* Run until there is nothing more to send and all replies are in.  Returns microseconds. */
+static uint64_t run(struct bench *b, const char *what)
+{
+	struct pollfd f[CLIENTS_MAX];
+	uint64_t begin = clock_us();
+	unsigned n = b->c->clients;
+
+	b->now_us = begin;
+	do {
+		unsigned got = 0;
+
+		b->now_us = clock_us();
+		for (unsigned i = 0; i < n; i++) {
+			if (!lane_fill(b, &b->lane[i]))
+				return 0;
+			got += pail_dispatch(b->lane[i].p);
+			f[i] = (struct pollfd){pail_fd(b->lane[i].p), POLLIN, 0};
+		}
+		if (!got) {
+			(void)poll(f, n, 20);
+			b->now_us = clock_us();
+			for (unsigned i = 0; i < n; i++)
+				(void)pail_dispatch(b->lane[i].p);
+		}
+		progress(b, begin, what);
+	} while (may_send(b) || busy(b));
+	if (isatty(STDERR_FILENO))
+		(void)fprintf(stderr, "\r%60s\r", "");
+	return clock_us() - begin;
+}
+
+static int report(struct bench *b, uint64_t us, const char *what)
+{
+	double rate = (double)b->done * 1e6 / (double)(us ? us : 1);
+	unsigned long long p50 = percentile(b, 0.5);
+	unsigned long long p99 = percentile(b, 0.99);
+	unsigned long long p999 = percentile(b, 0.999);
+	const struct cli *c = b->c;
+
+	if (c->output == OUTPUT_JSON)
+		(void)printf("{\"phase\":\"%s\",\"clients\":%u,\"in_flight\":%u,\"batch\":%u,"
+			     "\"keys\":%llu,\"value\":%llu,\"reads\":%u,\"seed\":%llu,"
+			     "\"requests\":%llu,\"found\":%llu,\"failed\":%llu,\"seconds\":%.3f,"
+			     "\"per_second\":%.0f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu}\n",
+			     what, c->clients, c->in_flight, c->batch, c->keys, c->value_bytes,
+			     c->read_percent, c->seed, (unsigned long long)b->done,
+			     (unsigned long long)b->found, (unsigned long long)b->failed,
+			     (double)us / 1e6, rate, p50, p99, p999);
+	else
+		(void)printf("%s: %llu requests in %.2f s: %.0f/s, p50 %.2f ms, p99 %.2f ms, "
+			     "p99.9 %.2f ms, %llu failed\n",
+			     what, (unsigned long long)b->done, (double)us / 1e6, rate,
+			     (double)p50 / 1e3, (double)p99 / 1e3, (double)p999 / 1e3,
+			     (unsigned long long)b->failed);
+	if (b->failed) {
+		(void)fprintf(stderr, "pail bench: first failure: %s\n", b->error);
+		return CLI_FAILED;
+	}
+	return CLI_OK;
+}
+
+static void reset(struct bench *b)
+{
+	b->sent = 0;
+	b->done = 0;
+	b->found = 0;
+	b->failed = 0;
+	memset(b->histogram, 0, sizeof(b->histogram));
+}
+
+static int lanes_open(struct bench *b)
+{
+	struct cli c = *b->c;
+
+	for (unsigned i = 0; i < c.clients; i++) {
+		struct lane *l = &b->lane[i];
+		int r = cli_connect(&c, &l->p);
+
+		if (r != CLI_OK)
+			return r;
+		l->flight = calloc(c.in_flight, sizeof(*l->flight));
+		l->idle = calloc(c.in_flight, sizeof(*l->idle));
+		if (!l->flight || !l->idle)
+			return cli_fail(&c, PAIL_NO_MEMORY, "no memory");
+		for (unsigned k = 0; k < c.in_flight; k++) {
+			l->flight[k].b = b;
+			l->flight[k].lane = l;
+			l->idle[l->idles++] = k;
+		}
+	}
+	return CLI_OK;
+}
+
+static void lanes_close(struct bench *b)
+{
+	for (unsigned i = 0; i < b->c->clients; i++) {
+		pail_close(&b->lane[i].p);
+		free(b->lane[i].flight);
+		free(b->lane[i].idle);
+	}
+}
+
+static int measure(struct bench *b)
+{
+	const struct cli *c = b->c;
+	const char *what = c->read_percent == 100 ? "get" : c->read_percent ? "mixed" : "put";
+	uint64_t us;
+	int r = CLI_OK;
+
+	if (c->load) {
+		b->loading = true;
+		us = run(b, "load");
+		r = report(b, us, "load");
+		b->loading = false;
+		reset(b);
+	}
+	if (r != CLI_OK)
+		return r;
+	b->limit = c->requests;
+	b->until_ms = clock_ms() + 1000ull * c->seconds;
+	us = run(b, what);
+	return report(b, us, what);
+}
+
+int run_bench(struct cli *c)
+{
+	static struct bench bench;
+	struct bench *b = &bench;
+	bool created = false;
+	int r;
+
+	b->c = c;
+	b->random = c->seed;
+	b->value = malloc(c->value_bytes + 1);
+	if (!b->value)
+		return cli_fail(c, PAIL_NO_MEMORY, "no memory");
+	for (size_t i = 0; i < c->value_bytes; i++)
+		b->value[i] = (char)('a' + i % 26);
+	r = lanes_open(b);
+	if (r == CLI_OK) {
+		int e = pail_create(b->lane[0].p, pail_str(c->bucket), &created);
+
+		r = e == PAIL_OK ? measure(b) : cli_fail(c, e, pail_why(b->lane[0].p));
+		if (created && !c->keep)
+			(void)pail_drop(b->lane[0].p, pail_str(c->bucket), NULL);
+	}
+	lanes_close(b);
+	free(b->value);
+	return r;
+}

@@ -1,0 +1,78 @@
+/* What the commands of `pail` share. */
+#ifndef PAIL_CLI_H
+#define PAIL_CLI_H
+
+#include <stdbool.h>
+
+#include "common/buf.h"
+#include "include/pail.h"
+
+/* Exit statuses, as --help documents them. */
+enum {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_NOT_FOUND = 3,
+	CLI_UNREACHABLE = 4,
+	CLI_UNKNOWN = 5, /* timeout: the outcome is not known */
+	CLI_CONFLICT = 8,
+	CLI_CONFIG = 78
+};
+
+enum cli_output { OUTPUT_DEFAULT, OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_RAW };
+
+/* A command line, parsed: what all commands take, and what some do. */
+struct cli {
+	const char *node;
+	enum cli_output output;
+	struct pail_request q; /* its options */
+	const char *arg[4];    /* what is no option */
+	int args;
+	/* bench */
+	unsigned clients, in_flight, batch;
+	unsigned long long keys, requests, value_bytes;
+	unsigned read_percent, seconds;
+	bool load;
+	bool keep;
+	unsigned long long seed;
+	const char *bucket;
+};
+
+struct command {
+	const char *name;
+	const char *args;    /* as usage writes them */
+	const char *summary; /* one line */
+	const char *help;    /* more lines */
+	const char *options; /* long options it takes beside the common ones, space-separated */
+	int least, most;     /* arguments */
+	int (*run)(struct cli *c);
+};
+
+extern const struct command commands[];
+
+/* Connect as the command line says.  CLI_OK, or an exit status with the reason said. */
+int cli_connect(struct cli *c, struct pail **ret);
+
+/* Say why a call failed, in the form that was asked for; returns its exit status. */
+int cli_fail(const struct cli *c, int status, const char *why);
+
+/* Write all of it to stdout.  False: it cannot be written, which has been said. */
+bool cli_write(const void *data, size_t n);
+
+/* Whether to use colour on stdout. */
+bool cli_colour(void);
+
+int run_create(struct cli *c);
+int run_drop(struct cli *c);
+int run_buckets(struct cli *c);
+int run_put(struct cli *c);
+int run_get(struct cli *c);
+int run_delete(struct cli *c);
+int run_scan(struct cli *c);
+int run_count(struct cli *c);
+int run_route(struct cli *c);
+int run_status(struct cli *c);
+int run_ping(struct cli *c);
+int run_bench(struct cli *c);
+
+#endif

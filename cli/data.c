@@ -1,0 +1,473 @@
+/* The commands on data, and the two that ask the node about itself. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "common/json.h"
+
+#define STDIN_MAX (256u << 20) /* more is no value of any node */
+
+/* ---- shared ---- */
+
+bool cli_colour(void)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && !(no && *no);
+}
+
+bool cli_write(const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n) {
+		ssize_t k = write(STDOUT_FILENO, p, n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0) {
+			(void)fprintf(stderr, "pail: write to stdout: %s\n", strerror(errno));
+			return false;
+		}
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+static int buf_out(struct buf *b)
+{
+	bool ok = !b->failed && cli_write(b->data, b->len);
+
+	buf_fini(b);
+	return ok ? CLI_OK : CLI_FAILED;
+}
+
+int cli_fail(const struct cli *c, int status, const char *why)
+{
+	const char *name = pail_status_name(status);
+	struct buf b;
+
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON) {
+		buf_fmt(&b, "{\"error\":\"%s\",\"text\":", name);
+		json_string(&b, (struct span){why, strlen(why)});
+		buf_text(&b, "}\n");
+		(void)fwrite(b.data, 1, b.len, stderr);
+	} else {
+		(void)fprintf(stderr, "pail: %s: %s\n", name, why);
+	}
+	buf_fini(&b);
+	switch (status) {
+	case PAIL_NOT_FOUND:
+	case PAIL_NO_BUCKET: return CLI_NOT_FOUND;
+	case PAIL_UNREACHABLE:
+	case PAIL_NODE_DOWN: return CLI_UNREACHABLE;
+	case PAIL_TIMEOUT:
+	case PAIL_INTERNAL:
+	case PAIL_CLOSED: return CLI_UNKNOWN;
+	case PAIL_CONFLICT: return CLI_CONFLICT;
+	default: return CLI_FAILED;
+	}
+}
+
+int cli_connect(struct cli *c, struct pail **ret)
+{
+	struct pail_options o = {0, c->q.timeout_ms, c->batch};
+	char why[400];
+	int r = pail_open(c->node, &o, ret);
+
+	if (r == PAIL_OK)
+		return CLI_OK;
+	(void)snprintf(why, sizeof(why), "no node answers at \"%.200s\": is one running there?", c->node);
+	return cli_fail(c, r, r == PAIL_UNREACHABLE ? why : c->node);
+}
+
+/* Connect, call, and hand over the result of a call that went well; else say why not. */
+static int ask(struct cli *c, enum pail_method m, struct pail_result **ret)
+{
+	struct pail *p;
+	int r = cli_connect(c, &p);
+
+	*ret = NULL;
+	if (r != CLI_OK)
+		return r;
+	c->q.method = m;
+	r = pail_call(p, &c->q, ret);
+	r = r == PAIL_OK ? CLI_OK : cli_fail(c, r, pail_why(p));
+	if (r != CLI_OK)
+		pail_result_free(ret);
+	pail_close(&p);
+	return r;
+}
+
+static struct pail_bytes arg(const struct cli *c, int i)
+{
+	return pail_str(c->arg[i]);
+}
+
+/* {"name":value} or the words for people. */
+static int say(const struct cli *c, const char *name, const char *json_value, const char *words)
+{
+	struct buf b;
+
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON)
+		buf_fmt(&b, "{\"%s\":%s}\n", name, json_value);
+	else
+		buf_fmt(&b, "%s\n", c->output == OUTPUT_RAW ? json_value : words);
+	return buf_out(&b);
+}
+
+static int say_bool(const struct cli *c, const char *name, bool yes, const char *if_yes,
+		    const char *if_no)
+{
+	return say(c, name, yes ? "true" : "false", yes ? if_yes : if_no);
+}
+
+static int say_number(const struct cli *c, const char *name, uint64_t n, const char *before)
+{
+	char number[32];
+	char words[80];
+
+	(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
+	(void)snprintf(words, sizeof(words), "%s%s", before, number);
+	return say(c, name, number, words);
+}
+
+/* ---- commands ---- */
+
+int run_create(struct cli *c)
+{
+	struct pail_result *r;
+	int e;
+
+	c->q.bucket = arg(c, 0);
+	e = ask(c, PAIL_CREATE, &r);
+	if (e == CLI_OK)
+		e = say_bool(c, "created", r->yes, "created", "it existed already");
+	pail_result_free(&r);
+	return e;
+}
+
+int run_drop(struct cli *c)
+{
+	struct pail_result *r;
+	int e;
+
+	c->q.bucket = arg(c, 0);
+	e = ask(c, PAIL_DROP, &r);
+	if (e == CLI_OK)
+		e = say_bool(c, "dropped", r->yes, "dropped", "there was none");
+	if (e == CLI_OK && !r->yes)
+		e = CLI_NOT_FOUND;
+	pail_result_free(&r);
+	return e;
+}
+
+static bool read_stdin(struct buf *b)
+{
+	for (;;) {
+		char *p = buf_room(b, 65536);
+		ssize_t n;
+
+		if (!p || b->len > STDIN_MAX)
+			return false;
+		n = read(STDIN_FILENO, p, 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		if (n == 0)
+			return true;
+		b->len += (size_t)n;
+	}
+}
+
+int run_put(struct cli *c)
+{
+	struct pail_result *r = NULL;
+	struct buf in;
+	int e;
+
+	buf_init(&in);
+	if (c->args == 2 && !read_stdin(&in)) {
+		(void)fprintf(stderr, "pail: read the value from stdin: %s\n",
+			      in.len > STDIN_MAX ? "it is too large for any node" : strerror(errno));
+		buf_fini(&in);
+		return CLI_FAILED;
+	}
+	c->q.bucket = arg(c, 0);
+	c->q.key = arg(c, 1);
+	if (c->args == 3)
+		c->q.value = arg(c, 2);
+	else
+		c->q.value = (struct pail_bytes){in.data, in.len};
+	e = ask(c, PAIL_PUT, &r);
+	if (e == CLI_OK)
+		e = say_number(c, "version", r->number, "version ");
+	pail_result_free(&r);
+	buf_fini(&in);
+	return e;
+}
+
+/* "name":"text" or "name_base64":"…" for what is no text. */
+static void json_field(struct buf *b, const char *name, struct pail_bytes v)
+{
+	struct span s = {v.data, v.size};
+
+	if (json_is_text(s)) {
+		buf_fmt(b, "\"%s\":", name);
+		json_string(b, s);
+	} else {
+		buf_fmt(b, "\"%s_base64\":", name);
+		json_base64(b, s);
+	}
+}
+
+int run_get(struct cli *c)
+{
+	struct pail_result *r;
+	struct buf b;
+	int e;
+
+	c->q.bucket = arg(c, 0);
+	c->q.key = arg(c, 1);
+	e = ask(c, PAIL_GET, &r);
+	if (e != CLI_OK)
+		return e;
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON) {
+		buf_text(&b, "{");
+		json_field(&b, "value", r->value);
+		buf_fmt(&b, ",\"version\":%llu}\n", (unsigned long long)r->version);
+	} else {
+		buf_add(&b, r->value.data, r->value.size);
+		if (c->output != OUTPUT_RAW && isatty(STDOUT_FILENO))
+			buf_text(&b, "\n");
+	}
+	pail_result_free(&r);
+	return buf_out(&b);
+}
+
+int run_delete(struct cli *c)
+{
+	struct pail_result *r;
+	int e;
+
+	c->q.bucket = arg(c, 0);
+	c->q.key = arg(c, 1);
+	e = ask(c, PAIL_DELETE, &r);
+	if (e == CLI_OK)
+		e = say_bool(c, "deleted", r->yes, "deleted", "there was no such key");
+	if (e == CLI_OK && !r->yes)
+		e = CLI_NOT_FOUND;
+	pail_result_free(&r);
+	return e;
+}
+
+int run_count(struct cli *c)
+{
+	struct pail_result *r;
+	int e;
+
+	c->q.bucket = arg(c, 0);
+	e = ask(c, PAIL_COUNT, &r);
+	if (e == CLI_OK)
+		e = say_number(c, "count", r->number, "");
+	pail_result_free(&r);
+	return e;
+}
+
+int run_ping(struct cli *c)
+{
+	struct pail_result *r;
+	int e = ask(c, PAIL_PING, &r);
+
+	if (e == CLI_OK)
+		e = say(c, "ping", "\"pong\"", "pong");
+	pail_result_free(&r);
+	return e;
+}
+
+/* ---- lists ---- */
+
+static void item_json(struct buf *b, const struct pail_item *i, bool bucket, bool keys_only)
+{
+	buf_text(b, "{");
+	json_field(b, bucket ? "bucket" : "key", i->key);
+	if (!bucket && !keys_only) {
+		buf_text(b, ",");
+		json_field(b, "value", i->value);
+	}
+	if (!bucket)
+		buf_fmt(b, ",\"version\":%llu", (unsigned long long)i->version);
+	buf_text(b, "}");
+}
+
+/* Bytes as a person can read them in a cell of a table. */
+static void cell(struct buf *b, struct pail_bytes v, size_t most)
+{
+	char *p = buf_room(b, 4 * (v.size < most ? v.size : most) + 4);
+
+	if (!p)
+		return;
+	(void)buf_printable(p, 4 * (v.size < most ? v.size : most) + 1, v.data,
+			    v.size < most ? v.size : most);
+	b->len += strlen(p);
+	if (v.size > most)
+		buf_text(b, "...");
+}
+
+static void table(struct buf *b, const struct cli *c, const struct pail_result *r, bool bucket)
+{
+	const char *on = cli_colour() ? "\033[1m" : "";
+	const char *off = *on ? "\033[0m" : "";
+	size_t width = bucket ? 6 : 3;
+	struct buf name;
+
+	buf_init(&name);
+	for (size_t i = 0; i < r->item_count; i++) {
+		name.len = 0;
+		cell(&name, r->items[i].key, 480);
+		width = name.len > width ? name.len : width;
+	}
+	width = width > 60 ? 60 : width;
+	if (bucket)
+		buf_fmt(b, "%sBUCKET%s\n", on, off);
+	else
+		buf_fmt(b, "%s%-*s  %10s%s%s\n", on, (int)width, "KEY", "VERSION",
+			c->q.keys_only ? "" : "  VALUE", off);
+	for (size_t i = 0; i < r->item_count; i++) {
+		const struct pail_item *x = &r->items[i];
+
+		name.len = 0;
+		cell(&name, x->key, 480);
+		if (bucket) {
+			buf_fmt(b, "%.*s\n", (int)name.len, name.data);
+			continue;
+		}
+		buf_fmt(b, "%-*.*s  %10llu", (int)width, (int)name.len, name.data,
+			(unsigned long long)x->version);
+		if (!c->q.keys_only) {
+			buf_text(b, "  ");
+			cell(b, x->value, 100);
+		}
+		buf_text(b, "\n");
+	}
+	if (r->more)
+		buf_fmt(b, "(more: go on with --after and the last %s)\n", bucket ? "name" : "key");
+	buf_fini(&name);
+}
+
+static int list(struct cli *c, enum pail_method m)
+{
+	bool bucket = m == PAIL_BUCKETS;
+	struct pail_result *r;
+	struct buf b;
+	int e = ask(c, m, &r);
+
+	if (e != CLI_OK)
+		return e;
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON) {
+		buf_text(&b, "{\"items\":[");
+		for (size_t i = 0; i < r->item_count; i++) {
+			buf_text(&b, i ? "," : "");
+			item_json(&b, &r->items[i], bucket, c->q.keys_only);
+		}
+		buf_fmt(&b, "],\"more\":%s}\n", r->more ? "true" : "false");
+	} else if (c->output == OUTPUT_RAW) {
+		for (size_t i = 0; i < r->item_count; i++) {
+			buf_add(&b, r->items[i].key.data, r->items[i].key.size);
+			if (!bucket && !c->q.keys_only) {
+				buf_text(&b, "\t");
+				buf_add(&b, r->items[i].value.data, r->items[i].value.size);
+			}
+			buf_text(&b, "\n");
+		}
+	} else {
+		table(&b, c, r, bucket);
+	}
+	pail_result_free(&r);
+	return buf_out(&b);
+}
+
+int run_scan(struct cli *c)
+{
+	c->q.bucket = arg(c, 0);
+	return list(c, PAIL_SCAN);
+}
+
+int run_buckets(struct cli *c)
+{
+	return list(c, PAIL_BUCKETS);
+}
+
+/* ---- maps ---- */
+
+/* JSON as indented lines: `"a":` begins one, brackets shift. */
+static void indent(struct buf *b, const char *json)
+{
+	int depth = 0;
+	bool quoted = false;
+
+	for (const char *p = json; *p; p++) {
+		if (*p == '"' && (p == json || p[-1] != '\\'))
+			quoted = !quoted;
+		if (quoted || *p == '"') {
+			if (*p != '"')
+				buf_add(b, p, 1);
+			continue;
+		}
+		if (*p == '{' || *p == '[') {
+			if (p[1] == '}' || p[1] == ']') {
+				buf_text(b, "none");
+				p++;
+				continue;
+			}
+			if (*p == '{' && depth++)
+				buf_fmt(b, "\n%*s", 2 * (depth - 1), "");
+		} else if (*p == '}') {
+			depth--;
+		} else if (*p == ',') {
+			buf_fmt(b, "\n%*s", 2 * (depth - 1), "");
+		} else if (*p == ':') {
+			buf_text(b, ": ");
+		} else if (*p != ']') {
+			buf_add(b, p, 1);
+		}
+	}
+	buf_text(b, "\n");
+}
+
+static int map(struct cli *c, enum pail_method m)
+{
+	struct pail_result *r;
+	struct buf b;
+	int e = ask(c, m, &r);
+
+	if (e != CLI_OK)
+		return e;
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON || c->output == OUTPUT_RAW)
+		buf_fmt(&b, "%s\n", r->json);
+	else
+		indent(&b, r->json);
+	pail_result_free(&r);
+	return buf_out(&b);
+}
+
+int run_route(struct cli *c)
+{
+	c->q.bucket = arg(c, 0);
+	return map(c, PAIL_ROUTE);
+}
+
+int run_status(struct cli *c)
+{
+	return map(c, PAIL_STATUS);
+}

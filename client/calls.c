@@ -1,0 +1,228 @@
+/* Futures, and one call a method, over pail_submit. */
+#include <stdlib.h>
+
+#include "client/client.h"
+
+struct pail_future {
+	struct pail *p;
+	struct pail_result *result; /* NULL: none yet, or no memory for it */
+	bool done;
+	bool orphan; /* nobody waits for it any more */
+};
+
+static void future_done(void *arg, const struct pail_result *r)
+{
+	struct pail_future *f = arg;
+
+	if (f->orphan) {
+		free(f);
+		return;
+	}
+	f->result = result_copy(r);
+	f->done = true;
+}
+
+int pail_async(struct pail *p, const struct pail_request *q, struct pail_future **ret)
+{
+	struct pail_future *f = calloc(1, sizeof(*f));
+	int r;
+
+	*ret = NULL;
+	if (!f)
+		return client_fail(p, PAIL_NO_MEMORY, "no memory");
+	f->p = p;
+	r = pail_submit(p, q, future_done, f);
+	if (r != PAIL_OK) {
+		free(f);
+		return r;
+	}
+	*ret = f;
+	return PAIL_OK;
+}
+
+bool pail_future_done(const struct pail_future *f)
+{
+	return f->done;
+}
+
+void pail_future_free(struct pail_future **fp)
+{
+	struct pail_future *f = *fp;
+
+	if (!f)
+		return;
+	*fp = NULL;
+	if (!f->done) {
+		f->orphan = true;
+		return;
+	}
+	pail_result_free(&f->result);
+	free(f);
+}
+
+int pail_await(struct pail_future **fp, struct pail_result **ret)
+{
+	struct pail_future *f = *fp;
+	struct pail *p = f->p;
+	int status;
+
+	/* Every request has a deadline, so this ends. */
+	while (!f->done)
+		(void)pail_wait(p, -1);
+	*fp = NULL;
+	*ret = f->result;
+	free(f);
+	if (!*ret)
+		return PAIL_NO_MEMORY;
+	status = (*ret)->status;
+	/* After PAIL_CLOSED the connection is no more. */
+	return status == PAIL_OK || status == PAIL_CLOSED ? status : client_fail(p, status, (*ret)->text);
+}
+
+int pail_call(struct pail *p, const struct pail_request *q, struct pail_result **ret)
+{
+	struct pail_future *f;
+	int r = pail_async(p, q, &f);
+
+	*ret = NULL;
+	return r == PAIL_OK ? pail_await(&f, ret) : r;
+}
+
+/* ---- one call a method ---- */
+
+/* Call and keep nothing but what the pointers want. */
+static int call_plain(struct pail *p, const struct pail_request *q, bool *ret_yes,
+		      uint64_t *ret_number)
+{
+	struct pail_result *result = NULL;
+	int r = pail_call(p, q, &result);
+
+	if (r == PAIL_OK && ret_yes)
+		*ret_yes = result->yes;
+	if (r == PAIL_OK && ret_number)
+		*ret_number = result->number;
+	pail_result_free(&result);
+	return r;
+}
+
+/* Call and hand the result over only if all went well. */
+static int call_result(struct pail *p, const struct pail_request *q, struct pail_result **ret)
+{
+	int r = pail_call(p, q, ret);
+
+	if (r != PAIL_OK)
+		pail_result_free(ret);
+	return r;
+}
+
+static struct pail_request request(enum pail_method m, const struct pail_request *options)
+{
+	struct pail_request q;
+
+	if (options)
+		q = *options;
+	else
+		memset(&q, 0, sizeof(q));
+	q.method = m;
+	return q;
+}
+
+int pail_ping(struct pail *p)
+{
+	struct pail_request q = request(PAIL_PING, NULL);
+
+	return call_plain(p, &q, NULL, NULL);
+}
+
+int pail_create(struct pail *p, struct pail_bytes bucket, bool *ret_created)
+{
+	struct pail_request q = request(PAIL_CREATE, NULL);
+
+	q.bucket = bucket;
+	return call_plain(p, &q, ret_created, NULL);
+}
+
+int pail_drop(struct pail *p, struct pail_bytes bucket, bool *ret_dropped)
+{
+	struct pail_request q = request(PAIL_DROP, NULL);
+
+	q.bucket = bucket;
+	return call_plain(p, &q, ret_dropped, NULL);
+}
+
+int pail_put(struct pail *p, struct pail_bytes bucket, struct pail_bytes key, struct pail_bytes value,
+	     const struct pail_request *options, uint64_t *ret_version)
+{
+	struct pail_request q = request(PAIL_PUT, options);
+
+	q.bucket = bucket;
+	q.key = key;
+	q.value = value;
+	return call_plain(p, &q, NULL, ret_version);
+}
+
+int pail_get(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+	     struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_GET, NULL);
+
+	q.bucket = bucket;
+	q.key = key;
+	return call_result(p, &q, ret);
+}
+
+int pail_delete(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+		const struct pail_request *options, bool *ret_deleted)
+{
+	struct pail_request q = request(PAIL_DELETE, options);
+
+	q.bucket = bucket;
+	q.key = key;
+	return call_plain(p, &q, ret_deleted, NULL);
+}
+
+int pail_scan(struct pail *p, struct pail_bytes bucket, const struct pail_request *range,
+	      struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_SCAN, range);
+
+	q.bucket = bucket;
+	return call_result(p, &q, ret);
+}
+
+int pail_buckets(struct pail *p, const struct pail_request *range, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_BUCKETS, range);
+
+	return call_result(p, &q, ret);
+}
+
+int pail_count(struct pail *p, struct pail_bytes bucket, uint64_t *ret)
+{
+	struct pail_request q = request(PAIL_COUNT, NULL);
+
+	q.bucket = bucket;
+	return call_plain(p, &q, NULL, ret);
+}
+
+int pail_route(struct pail *p, struct pail_bytes bucket, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_ROUTE, NULL);
+
+	q.bucket = bucket;
+	return call_result(p, &q, ret);
+}
+
+int pail_hello(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_HELLO, NULL);
+
+	return call_result(p, &q, ret);
+}
+
+int pail_node_status(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_STATUS, NULL);
+
+	return call_result(p, &q, ret);
+}

@@ -1,0 +1,106 @@
+/* Requests to bytes. */
+#include "client/client.h"
+
+/* Which optional things a method takes. */
+static bool takes_key(enum pail_method m)
+{
+	return m == PAIL_PUT || m == PAIL_GET || m == PAIL_DELETE;
+}
+
+static bool takes_bucket(enum pail_method m)
+{
+	return wire_method_has_bucket((enum wire_method)m);
+}
+
+size_t request_size(const struct pail_request *q)
+{
+	size_t n = 256 + q->bucket.size + q->prefix.size + q->from.size + q->to.size + q->after.size;
+
+	if (takes_key(q->method))
+		n += q->key.size;
+	if (q->method == PAIL_PUT)
+		n += q->value.size;
+	return n;
+}
+
+static char *option_uint(char *p, const char *name, uint64_t v)
+{
+	return write_uint(write_text(p, name), v);
+}
+
+static char *option_true(char *p, const char *name)
+{
+	return write_bool(write_text(p, name), true);
+}
+
+static char *option_bytes(char *p, const char *name, struct pail_bytes b)
+{
+	return write_bin(write_text(p, name), b.data, b.size);
+}
+
+/* The options' map without its head; *ret_count: how many there are. */
+static char *options_write(char *p, const struct pail_request *q, uint32_t timeout_ms,
+			   uint32_t *ret_count)
+{
+	bool write = q->method == PAIL_PUT || q->method == PAIL_DELETE;
+	bool scan = q->method == PAIL_SCAN;
+	bool list = scan || q->method == PAIL_BUCKETS;
+	uint32_t n = 0;
+
+	if (timeout_ms != WIRE_TIMEOUT_MS)
+		p = option_uint(p, "timeout", timeout_ms), n++;
+	if (write && q->has_if_version)
+		p = option_uint(p, "if_version", q->if_version), n++;
+	if (q->method == PAIL_PUT && q->if_absent)
+		p = option_true(p, "if_absent"), n++;
+	if (q->method == PAIL_PUT && q->ttl_ms)
+		p = option_uint(p, "ttl", q->ttl_ms), n++;
+	if (list && q->prefix.data)
+		p = option_bytes(p, "prefix", q->prefix), n++;
+	if (scan && q->from.data)
+		p = option_bytes(p, "from", q->from), n++;
+	if (scan && q->to.data)
+		p = option_bytes(p, "to", q->to), n++;
+	if (list && q->after.data)
+		p = option_bytes(p, "after", q->after), n++;
+	if (list && q->limit)
+		p = option_uint(p, "limit", q->limit), n++;
+	if (scan && q->reverse)
+		p = option_true(p, "reverse"), n++;
+	if (scan && q->keys_only)
+		p = option_true(p, "keys_only"), n++;
+	if (q->method == PAIL_BUCKETS && q->local)
+		p = option_true(p, "local"), n++;
+	*ret_count = n;
+	return p;
+}
+
+static bool has_options(const struct pail_request *q, uint32_t timeout_ms)
+{
+	return timeout_ms != WIRE_TIMEOUT_MS || q->has_if_version || q->if_absent || q->ttl_ms ||
+	       q->prefix.data || q->from.data || q->to.data || q->after.data || q->limit ||
+	       q->reverse || q->keys_only || q->local;
+}
+
+char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms)
+{
+	bool options = has_options(q, timeout_ms);
+	uint32_t params = (uint32_t)takes_bucket(q->method) + (uint32_t)takes_key(q->method) +
+			  (uint32_t)(q->method == PAIL_PUT) + (uint32_t)options;
+	uint32_t n;
+	char *map;
+
+	p = write_request_head(p, msgid, (enum wire_method)q->method, params);
+	if (takes_bucket(q->method))
+		p = write_bin(p, q->bucket.data, q->bucket.size);
+	if (takes_key(q->method))
+		p = write_bin(p, q->key.data, q->key.size);
+	if (q->method == PAIL_PUT)
+		p = write_bin(p, q->value.data, q->value.size);
+	if (!options)
+		return p;
+	map = p;
+	p = options_write(map + 1, q, timeout_ms, &n);
+	(void)write_map(map, n); /* at most 12: one byte */
+	return p;
+}

@@ -1,0 +1,278 @@
+/* Replies to results. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/client.h"
+#include "common/json.h"
+
+/* ---- JSON ---- */
+
+void json_write(struct buf *out, const char **p)
+{
+	uint32_t n;
+
+	switch (read_type(*p)) {
+	case TYPE_NIL:
+		*p = read_skip(*p);
+		buf_text(out, "null");
+		return;
+	case TYPE_BOOL: buf_text(out, read_bool(p) ? "true" : "false"); return;
+	case TYPE_UINT: buf_fmt(out, "%llu", (unsigned long long)read_uint(p)); return;
+	case TYPE_INT: buf_fmt(out, "%lld", (long long)read_int(p)); return;
+	case TYPE_BYTES: json_string(out, read_bytes(p)); return;
+	case TYPE_ARRAY:
+		n = read_array(p);
+		buf_text(out, "[");
+		for (uint32_t i = 0; i < n; i++) {
+			buf_text(out, i ? "," : "");
+			json_write(out, p);
+		}
+		buf_text(out, "]");
+		return;
+	case TYPE_MAP:
+		n = read_map(p);
+		buf_text(out, "{");
+		for (uint32_t i = 0; i < n; i++) {
+			buf_text(out, i ? "," : "");
+			json_write(out, p);
+			buf_text(out, ":");
+			json_write(out, p);
+		}
+		buf_text(out, "}");
+		return;
+	case TYPE_OTHER:
+		*p = read_skip(*p);
+		buf_text(out, "null");
+		return;
+	}
+}
+
+/* How deep an object nests: replies of a node never go beyond a few. */
+static bool shallow(const char *p, unsigned depth)
+{
+	enum codec_type t = read_type(p);
+	uint64_t n;
+
+	if (t != TYPE_ARRAY && t != TYPE_MAP)
+		return true;
+	if (!depth)
+		return false;
+	n = t == TYPE_ARRAY ? read_array(&p) : 2ull * read_map(&p);
+	for (uint64_t i = 0; i < n; i++) {
+		if (!shallow(p, depth - 1))
+			return false;
+		p = read_skip(p);
+	}
+	return true;
+}
+
+static bool read_json(const char *p, struct pail_result *ret, struct buf *json)
+{
+	if (read_type(p) != TYPE_MAP || !shallow(p, 8))
+		return false;
+	json->len = 0;
+	json_write(json, &p);
+	buf_add(json, "", 1);
+	ret->json = json->failed ? NULL : json->data;
+	return !json->failed;
+}
+
+/* ---- shapes ---- */
+
+static bool take_bytes(const char **p, struct pail_bytes *ret)
+{
+	struct span s;
+
+	if (read_type(*p) != TYPE_BYTES)
+		return false;
+	s = read_bytes(p);
+	*ret = (struct pail_bytes){s.p, s.n};
+	return true;
+}
+
+static bool take_uint(const char **p, uint64_t *ret)
+{
+	if (read_type(*p) != TYPE_UINT)
+		return false;
+	*ret = read_uint(p);
+	return true;
+}
+
+static bool read_value(const char *p, struct pail_result *ret)
+{
+	if (read_type(p) == TYPE_NIL) {
+		ret->status = PAIL_NOT_FOUND;
+		ret->text = "there is no such key";
+		return true;
+	}
+	return read_type(p) == TYPE_ARRAY && read_array(&p) == 2 && take_bytes(&p, &ret->value) &&
+	       take_uint(&p, &ret->version);
+}
+
+static bool read_item(const char **p, struct pail_item *item)
+{
+	memset(item, 0, sizeof(*item));
+	if (read_type(*p) == TYPE_BYTES)
+		return take_bytes(p, &item->key); /* a bucket's name */
+	if (read_type(*p) != TYPE_ARRAY || read_array(p) != 3 || !take_bytes(p, &item->key))
+		return false;
+	if (read_type(*p) == TYPE_NIL)
+		*p = read_skip(*p);
+	else if (!take_bytes(p, &item->value))
+		return false;
+	return take_uint(p, &item->version);
+}
+
+static bool read_list(const char *p, struct pail_result *ret, struct buf *items)
+{
+	uint32_t fields;
+
+	if (read_type(p) != TYPE_MAP)
+		return false;
+	items->len = 0;
+	fields = read_map(&p);
+	while (fields--) {
+		struct pail_bytes name;
+		uint32_t n;
+
+		if (!take_bytes(&p, &name))
+			return false;
+		if (name.size == 4 && !memcmp(name.data, "more", 4) && read_type(p) == TYPE_BOOL) {
+			ret->more = read_bool(&p);
+			continue;
+		}
+		if (name.size != 5 || memcmp(name.data, "items", 5) || read_type(p) != TYPE_ARRAY) {
+			p = read_skip(p);
+			continue;
+		}
+		n = read_array(&p);
+		for (uint32_t i = 0; i < n; i++) {
+			struct pail_item item;
+
+			if (!read_item(&p, &item))
+				return false;
+			buf_add(items, &item, sizeof(item));
+		}
+		ret->item_count = n;
+	}
+	ret->items = (const struct pail_item *)(void *)items->data;
+	return !items->failed;
+}
+
+static void read_error(const struct reply *r, struct pail_result *ret, struct buf *json)
+{
+	enum wire_error e = wire_error_find(r->code);
+
+	ret->status = e == WIRE_ERROR_COUNT ? PAIL_INTERNAL : (int)e;
+	json->len = 0;
+	buf_add(json, r->text.p, r->text.n);
+	buf_add(json, "", 1);
+	ret->text = json->failed ? "no memory" : json->data;
+	if (ret->status == PAIL_CONFLICT && !json->failed) {
+		const char *p = json->data;
+
+		while (*p && !isdigit((unsigned char)*p))
+			p++;
+		ret->number = strtoull(p, NULL, 10);
+	}
+}
+
+bool result_read(int method, const struct reply *r, struct pail_result *ret, struct buf *items,
+		 struct buf *json)
+{
+	const char *p = r->result;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->text = "";
+	if (r->code.p) {
+		read_error(r, ret, json);
+		return true;
+	}
+	switch ((enum pail_method)method) {
+	case PAIL_GET: return read_value(p, ret);
+	case PAIL_PUT:
+	case PAIL_COUNT: return take_uint(&p, &ret->number);
+	case PAIL_CREATE:
+	case PAIL_DROP:
+	case PAIL_DELETE:
+		if (read_type(p) != TYPE_BOOL)
+			return false;
+		ret->yes = read_bool(&p);
+		return true;
+	case PAIL_SCAN:
+	case PAIL_BUCKETS: return read_list(p, ret, items);
+	case PAIL_PING: return read_type(p) == TYPE_BYTES;
+	case PAIL_HELLO:
+	case PAIL_ROUTE:
+	case PAIL_STATUS: return read_json(p, ret, json);
+	}
+	return false;
+}
+
+/* ---- results that stand alone ---- */
+
+static char *put_bytes(char **at, const void *data, size_t n)
+{
+	char *p = *at;
+
+	if (n)
+		memcpy(p, data, n);
+	*at += n;
+	return p;
+}
+
+struct pail_result *result_copy(const struct pail_result *r)
+{
+	size_t items = r->item_count * sizeof(*r->items);
+	size_t n = sizeof(*r) + items + strlen(r->text) + 1 + r->value.size + 1;
+	struct pail_result *c;
+	struct pail_item *list;
+	char *at;
+
+	if (r->json)
+		n += strlen(r->json) + 1;
+	for (size_t i = 0; i < r->item_count; i++)
+		n += r->items[i].key.size + r->items[i].value.size + 1;
+	c = malloc(n);
+	if (!c)
+		return NULL;
+	*c = *r;
+	list = (struct pail_item *)(c + 1);
+	at = (char *)(c + 1) + items;
+	c->text = put_bytes(&at, r->text, strlen(r->text) + 1);
+	if (r->json)
+		c->json = put_bytes(&at, r->json, strlen(r->json) + 1);
+	c->value.data = put_bytes(&at, r->value.data, r->value.size);
+	at++;
+	for (size_t i = 0; i < r->item_count; i++) {
+		list[i] = r->items[i];
+		list[i].key.data = put_bytes(&at, r->items[i].key.data, r->items[i].key.size);
+		if (r->items[i].value.data)
+			list[i].value.data =
+				put_bytes(&at, r->items[i].value.data, r->items[i].value.size);
+	}
+	c->items = list;
+	return c;
+}
+
+void pail_result_free(struct pail_result **r)
+{
+	free(*r);
+	*r = NULL;
+}
+
+const char *pail_status_name(int status)
+{
+	switch (status) {
+	case PAIL_NOT_FOUND: return "not_found";
+	case PAIL_UNREACHABLE: return "unreachable";
+	case PAIL_NO_MEMORY: return "no_memory";
+	case PAIL_PROTOCOL: return "protocol";
+	case PAIL_CLOSED: return "closed";
+	default:
+		return status >= 0 && status < WIRE_ERROR_COUNT
+			       ? wire_error_name((enum wire_error)status)
+			       : "?";
+	}
+}

@@ -1,0 +1,254 @@
+/*
+ * libpail: the C client of a Pail node.
+ *
+ *	struct pail *p;
+ *	uint64_t version;
+ *
+ *	if (pail_open("tcp://127.0.0.1:4040", NULL, &p) == PAIL_OK &&
+ *	    pail_create(p, pail_str("fruit"), NULL) == PAIL_OK &&
+ *	    pail_put(p, pail_str("fruit"), pail_str("apple"), pail_str("red"), NULL, &version) == PAIL_OK)
+ *		printf("version %llu\n", (unsigned long long)version);
+ *	pail_close(&p);
+ *
+ * A connection belongs to one thread at a time; different connections are independent.  Every call
+ * returns PAIL_OK or one of enum pail_status; pail_why tells the reason of the last call that failed.
+ * Nothing here prints, ends the process, or waits longer than its deadline.
+ *
+ * Names, keys and values are bytes: a struct pail_bytes is a pointer and a size, and stays the
+ * caller's unless said otherwise.  Sizes are bytes, times milliseconds.
+ */
+#ifndef PAIL_H
+#define PAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PAIL_API __attribute__((visibility("default")))
+
+/* Outcomes.  1 to 15 are the codes of the wire contract; only TIMEOUT and INTERNAL leave it open
+ * whether the request took effect, all the others say that it did not. */
+enum pail_status {
+	PAIL_OK = 0,
+	PAIL_BAD_REQUEST = 1,
+	PAIL_UNKNOWN_METHOD = 2,
+	PAIL_BAD_ARGUMENT = 3,
+	PAIL_TOO_LARGE = 4,
+	PAIL_NO_BUCKET = 5,
+	PAIL_CONFLICT = 6, /* a condition did not hold */
+	PAIL_NO_ROUTE = 7,
+	PAIL_ROUTE_LOOP = 8,
+	PAIL_NODE_DOWN = 9,
+	PAIL_BUSY = 10, /* try again later */
+	PAIL_FULL = 11, /* deletes still work */
+	PAIL_DENIED = 12,
+	PAIL_EXPIRED = 13,  /* its time was over before it was started */
+	PAIL_TIMEOUT = 14,  /* no outcome in time: it may or may not have taken effect */
+	PAIL_INTERNAL = 15, /* a fault of the node: likewise */
+	/* of the client itself */
+	PAIL_NOT_FOUND = 100,   /* get: there is no such key */
+	PAIL_UNREACHABLE = 101, /* no node answered on that endpoint */
+	PAIL_NO_MEMORY = 102,
+	PAIL_PROTOCOL = 103, /* the node sent what is no reply */
+	PAIL_CLOSED = 104    /* the connection was closed before the reply came */
+};
+
+/* The name of a status, as the wire contract writes it. */
+PAIL_API const char *pail_status_name(int status);
+
+struct pail_bytes {
+	const void *data;
+	size_t size;
+};
+
+/* The bytes of a string without its NUL. */
+static inline struct pail_bytes pail_str(const char *s)
+{
+	struct pail_bytes b;
+
+	b.data = s;
+	b.size = strlen(s);
+	return b;
+}
+
+/* ---- connecting ---- */
+
+struct pail;
+
+struct pail_options {
+	uint32_t connect_ms; /* how long pail_open waits for the node's hello; 0: 2,000 */
+	uint32_t timeout_ms; /* of requests that name none; 0: 5,000 */
+	uint32_t batch;      /* requests packed into one frame at most; 0: 256, at most 4,096 */
+};
+
+/*
+ * Connect to `endpoint` and wait for the node's hello.  `options` may be NULL.  On success the caller
+ * owns *ret.  PAIL_UNREACHABLE: nobody answered; PAIL_BAD_ARGUMENT: that is no endpoint.
+ */
+PAIL_API int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
+
+/*
+ * Close.  Requests without a reply end with PAIL_CLOSED: callbacks are called, futures are done and
+ * still to be awaited or freed by their owner.  Sets *p to NULL; NULL inside is fine.
+ */
+PAIL_API void pail_close(struct pail **p);
+
+/* Why the last call on `p` failed: text that lives until the next call.  Never NULL. */
+PAIL_API const char *pail_why(const struct pail *p);
+
+/* ---- requests and results ---- */
+
+enum pail_method {
+	PAIL_HELLO,
+	PAIL_PING,
+	PAIL_CREATE,
+	PAIL_DROP,
+	PAIL_BUCKETS,
+	PAIL_PUT,
+	PAIL_GET,
+	PAIL_DELETE,
+	PAIL_SCAN,
+	PAIL_COUNT,
+	PAIL_ROUTE,
+	PAIL_STATUS
+};
+
+/*
+ * Any request: the method and what it takes, the rest zero.  Fields that a method does not take are
+ * ignored.
+ */
+struct pail_request {
+	enum pail_method method;
+	struct pail_bytes bucket;
+	struct pail_bytes key;   /* put, get, delete */
+	struct pail_bytes value; /* put */
+	uint32_t timeout_ms;     /* 0: the connection's */
+	/* put, delete */
+	bool has_if_version; /* only if the key's version is if_version (0: there is no such key) */
+	uint64_t if_version;
+	bool if_absent;  /* put: only if there is no such key */
+	uint64_t ttl_ms; /* put: gone after so long; 0: never */
+	/* scan, buckets; data NULL: no such bound */
+	struct pail_bytes prefix;
+	struct pail_bytes from;  /* inclusive */
+	struct pail_bytes to;    /* exclusive */
+	struct pail_bytes after; /* strictly behind it in the direction of the scan */
+	uint32_t limit;          /* 0: 100; at most 10,000 */
+	bool reverse;
+	bool keys_only;
+	bool local; /* buckets: of the asked node alone */
+};
+
+struct pail_item {
+	struct pail_bytes key;   /* buckets: the name */
+	struct pail_bytes value; /* data NULL with keys_only */
+	uint64_t version;
+};
+
+/* What came back.  All it points at is freed with it. */
+struct pail_result {
+	int status;           /* enum pail_status */
+	const char *text;     /* the reason, if status is not PAIL_OK; never NULL */
+	bool yes;             /* create, drop, delete: whether it did something */
+	uint64_t number;      /* put: the new version; count: the keys; conflict: the version there is */
+	struct pail_bytes value;       /* get */
+	uint64_t version;              /* get */
+	const struct pail_item *items; /* scan, buckets */
+	size_t item_count;
+	bool more;        /* scan, buckets: there are more behind the last item */
+	const char *json; /* hello, route, status: the reply's map as JSON; else NULL */
+};
+
+PAIL_API void pail_result_free(struct pail_result **r);
+
+/*
+ * Send `q` and wait for its result, which the caller frees.  Returns its status.  *ret is NULL if there
+ * is not even a result (PAIL_NO_MEMORY, PAIL_TOO_LARGE before it was sent).
+ */
+PAIL_API int pail_call(struct pail *p, const struct pail_request *q, struct pail_result **ret);
+
+/* ---- one call a method; pointers to results may be NULL ---- */
+
+PAIL_API int pail_ping(struct pail *p);
+PAIL_API int pail_create(struct pail *p, struct pail_bytes bucket, bool *ret_created);
+PAIL_API int pail_drop(struct pail *p, struct pail_bytes bucket, bool *ret_dropped);
+/* Of `options` only if_version, if_absent, ttl_ms and timeout_ms count; NULL: none. */
+PAIL_API int pail_put(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+		      struct pail_bytes value, const struct pail_request *options,
+		      uint64_t *ret_version);
+/* *ret holds value and version and is the caller's to free; PAIL_NOT_FOUND: *ret is NULL. */
+PAIL_API int pail_get(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+		      struct pail_result **ret);
+PAIL_API int pail_delete(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+			 const struct pail_request *options, bool *ret_deleted);
+PAIL_API int pail_scan(struct pail *p, struct pail_bytes bucket, const struct pail_request *range,
+		       struct pail_result **ret);
+PAIL_API int pail_buckets(struct pail *p, const struct pail_request *range,
+			  struct pail_result **ret);
+PAIL_API int pail_count(struct pail *p, struct pail_bytes bucket, uint64_t *ret);
+PAIL_API int pail_route(struct pail *p, struct pail_bytes bucket, struct pail_result **ret);
+PAIL_API int pail_hello(struct pail *p, struct pail_result **ret);
+PAIL_API int pail_node_status(struct pail *p, struct pail_result **ret);
+
+/* ---- futures: send now, await later ---- */
+
+struct pail_future;
+
+/*
+ * Send `q`, packed with others into a frame, and go on; thousands may be in flight.  The bytes of `q`
+ * are copied.  On success the caller owns *ret, to be given to pail_await or pail_future_free.
+ */
+PAIL_API int pail_async(struct pail *p, const struct pail_request *q, struct pail_future **ret);
+
+/*
+ * Wait for a future's result, at most until its request's deadline.  Frees the future and sets *f to
+ * NULL.  Returns the result's status; the caller frees *ret (which may be NULL as in pail_call).
+ */
+PAIL_API int pail_await(struct pail_future **f, struct pail_result **ret);
+
+/* Whether pail_await would return at once. */
+PAIL_API bool pail_future_done(const struct pail_future *f);
+
+/* Lose interest.  The request may still take effect. */
+PAIL_API void pail_future_free(struct pail_future **f);
+
+/* ---- callbacks and event loops ---- */
+
+/* Called once a request, from pail_dispatch, any waiting call, or pail_close.  `r` lives until it
+ * returns. */
+typedef void pail_done(void *arg, const struct pail_result *r);
+
+/*
+ * Send `q`; `done(arg, result)` is called when its reply has come or its time is over.  If this returns
+ * anything but PAIL_OK, it is not called.  May be called from within a callback.
+ */
+PAIL_API int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg);
+
+/* Send what has been gathered into a frame and is not full yet. */
+PAIL_API int pail_flush(struct pail *p);
+
+/*
+ * For an event loop: when `pail_fd` is readable, or `pail_next_ms` milliseconds have gone (-1: never),
+ * call pail_dispatch, which flushes, receives what is there, calls callbacks, and returns how many
+ * replies there were.  The descriptor is edge-triggered: dispatch until it returns 0.
+ */
+PAIL_API int pail_fd(const struct pail *p);
+PAIL_API int pail_next_ms(const struct pail *p);
+PAIL_API unsigned pail_dispatch(struct pail *p);
+
+/* Flush, wait at most `ms` for a reply, dispatch.  Returns how many replies there were. */
+PAIL_API unsigned pail_wait(struct pail *p, int ms);
+
+/* Requests sent, or to be sent, without a reply yet. */
+PAIL_API size_t pail_in_flight(const struct pail *p);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
