@@ -111,7 +111,7 @@ $(B)/%.o: %.c $(B)/flags
 
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(call src,tests/unit))
 OBJ_TESTLIB := $(B)/tests/unit/lib/unit.o
-OBJ_WORKER_PARTS := $(filter-out $(B)/worker/main.o,$(call objs,$(call src,worker)))
+
 
 $(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(OBJ_TESTLIB) $(OBJ_STORAGE) $(OBJ_IPC) $(OBJ_COMMON) \
 		$(B)/coordinator/routes.o $(B)/coordinator/folder.o $(OBJ_CLIENT)

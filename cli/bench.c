@@ -3,6 +3,7 @@
  * requests going, packed `batch` to a frame.  All run in one thread, as the node they measure shares the
  * machine.  Latency is from a request's submission to its callback, in a histogram of 1/16 octave.
  */
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,6 +316,8 @@ int run_bench(struct cli *c)
 	bool created = false;
 	int r;
 
+	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20); /* measure the node, not page faults of ours */
+	(void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	b->c = c;
 	b->random = c->seed;
 	b->value = malloc(c->value_bytes + 1);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -102,6 +103,34 @@ static void slot_fail(struct pail *p, struct slot_in *s, int status, const char 
 
 /* ---- connecting ---- */
 
+/* One ZeroMQ context, and so one I/O thread, for all connections of the process. */
+static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct link_context *context_shared;
+static unsigned context_users;
+
+static int context_take(struct link_context **ret)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&context_lock);
+	if (!context_users)
+		r = link_context_new(&context_shared);
+	if (r == 0) {
+		context_users++;
+		*ret = context_shared;
+	}
+	(void)pthread_mutex_unlock(&context_lock);
+	return r;
+}
+
+static void context_drop(void)
+{
+	(void)pthread_mutex_lock(&context_lock);
+	if (!--context_users)
+		link_context_free(&context_shared);
+	(void)pthread_mutex_unlock(&context_lock);
+}
+
 static int reconnect(struct pail *p)
 {
 	const struct link_options o = {0, 0, 0};
@@ -140,7 +169,7 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 	p->due_ms = UINT64_MAX;
 	p->now_ms = clock_ms();
 	(void)snprintf(p->endpoint, sizeof(p->endpoint), "%s", endpoint);
-	r = link_context_new(&p->context);
+	r = context_take(&p->context);
 	if (r < 0 || (r = reconnect(p)) < 0) {
 		pail_close(&p);
 		return r == -EINVAL || r == -EPROTONOSUPPORT || r == -ENODEV ? PAIL_BAD_ARGUMENT
@@ -168,7 +197,8 @@ void pail_close(struct pail **pp)
 		if (p->slot[i].busy)
 			slot_fail(p, &p->slot[i], PAIL_CLOSED, "the connection was closed");
 	link_close(&p->link);
-	link_context_free(&p->context);
+	if (p->context)
+		context_drop();
 	free(p->frame);
 	free(p->slot);
 	free(p->unsent);

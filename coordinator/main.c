@@ -1,5 +1,6 @@
 /* paild: options, configuration, start, exit statuses. */
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78
+#define FRAME_KEPT  (4 << 20) /* bytes of the largest frame whose memory is kept */
 
 static const char usage[] =
 	"usage: paild --config FILE [--set SECTION.KEY=VALUE]...\n"
@@ -155,6 +157,9 @@ static int serve(struct conf *conf, bool temporary)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
+	/* Frames come and go by the thousand: keep their memory instead of giving it back each time. */
+	(void)mallopt(M_MMAP_THRESHOLD, FRAME_KEPT);
+	(void)mallopt(M_TRIM_THRESHOLD, 2 * FRAME_KEPT);
 	r = coord_open(&coord, conf, temporary);
 	if (r == 0)
 		r = coord_run(&coord);

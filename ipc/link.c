@@ -10,7 +10,7 @@
 
 #define HANDSHAKE_MS 5000 /* a connection that says nothing is closed */
 #define BACKLOG      1024
-#define SOCKETS_MAX  64
+#define SOCKETS_MAX  16384
 #define RECONNECT_MS     20
 #define RECONNECT_MAX_MS 1000
 

@@ -479,6 +479,12 @@ int store_tick(struct store *s, uint64_t wall_ms)
 	return r;
 }
 
+void store_checkpoint(struct store *s)
+{
+	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.fresh)
+		checkpoint_freeze(s);
+}
+
 unsigned store_idle_ms(const struct store *s)
 {
 	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more)
@@ -491,6 +497,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 	uint64_t until = clock_ms() + limit_ms;
 	int r = 0;
 
+	s->base_full = false; /* try again, whatever was found before */
 	while (r == 0 && s->settled < wal_seq(s->wal)) {
 		if (!s->checkpoint_runs && !s->checkpoint_wanted)
 			checkpoint_freeze(s);

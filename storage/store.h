@@ -58,7 +58,10 @@ int store_open(const struct store_config *config, struct store **ret, char *why,
 /* Checkpoint everything, so that the next start has nothing to replay.  At most `limit_ms`. */
 int store_settle(struct store *s, uint64_t limit_ms);
 
-/* Sync what was handed over, stop the threads, let go of the folder.  Sets *s to NULL. */
+/* Begin a checkpoint at the next tick, though none is due. */
+void store_checkpoint(struct store *s);
+
+/* Sync everything, stop the threads, let go of the folder.  Sets *s to NULL. */
 void store_close(struct store **s);
 
 /* ---- once a batch ---- */

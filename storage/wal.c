@@ -77,6 +77,8 @@ void wal_free(struct wal **wp)
 		return;
 	if (w->thread_runs) {
 		(void)pthread_mutex_lock(&w->lock);
+		w->handed = w->append;
+		w->handed_seq = w->seq;
 		w->stop = true;
 		(void)pthread_cond_signal(&w->handed_more);
 		(void)pthread_mutex_unlock(&w->lock);

@@ -68,7 +68,7 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
  */
 int wal_start(struct wal *w, uint64_t clock_ms);
 
-/* Stop the thread (everything handed over is synced first) and free.  Sets *w to NULL. */
+/* Stop the thread (everything appended is synced first) and free.  Sets *w to NULL. */
 void wal_free(struct wal **w);
 
 /* (serving) Sequence of the last record appended. */

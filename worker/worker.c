@@ -21,7 +21,8 @@
 #define PUBLISH_EVERY 256u /* requests, so that the coordinator has work early */
 #define LOOK_MS       10u  /* between looks at the control socket under load */
 #define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
-#define SLOW_US       300u /* nap after a batch of writes that outruns the checkpoint */
+#define SLOW_US       4u   /* nap for each write that outruns the checkpoint */
+#define SLOW_MOST_US  20000u
 
 static void wake_coordinator(struct slot *slot)
 {
@@ -196,9 +197,11 @@ static void publish_stats(struct worker *w)
 	slot_set(&s->wall_ms, store_clock(w->store));
 }
 
-/* Once a round: clock, heartbeat, checkpoints, figures. */
+/* At most once a millisecond: clock, heartbeat, checkpoints, figures. */
 static void tick(struct worker *w)
 {
+	if (clock_ms() == w->now_ms)
+		return;
 	beat(w, PHASE_SERVE);
 	store_freed(w->store, ring_tail(&w->segment->request));
 	if (store_tick(w->store, clock_wall_ms()) < 0)
@@ -208,21 +211,30 @@ static void tick(struct worker *w)
 		look_at_control(w);
 }
 
+/* Writers are ahead of the checkpoint: hold them back, before they must be told to go away. */
+static void slow_down(uint64_t writes)
+{
+	uint64_t us = writes * SLOW_US;
+	struct timespec nap = {0, 0};
+
+	nap.tv_nsec = (long)(us < SLOW_MOST_US ? us : SLOW_MOST_US) * 1000;
+	if (writes)
+		(void)nanosleep(&nap, NULL);
+}
+
 /* Everything published that was there when the round began. */
 static void serve_round(struct worker *w)
 {
 	uint64_t head = ring_head(&w->segment->request);
+	uint64_t before = store_seq(w->store);
 
 	check(head - w->read <= w->segment->request.size);
 	while (w->read < head && !w->error && !w->orphan)
 		w->read = serve_record(w, w->read);
 	atomic_store_explicit(&w->slot->executing, 0, memory_order_relaxed);
 	worker_publish(w);
-	if (store_pressure(w->store) > 0) {
-		const struct timespec nap = {0, SLOW_US * 1000};
-
-		(void)nanosleep(&nap, NULL);
-	}
+	if (store_pressure(w->store) > 0)
+		slow_down(store_seq(w->store) - before);
 }
 
 static void serve(struct worker *w)

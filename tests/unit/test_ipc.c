@@ -1,0 +1,223 @@
+/* Segment, rings, control socket: what two processes share. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ipc/chan.h"
+#include "ipc/segment.h"
+#include "tests/unit/lib/unit.h"
+
+static struct segment *segment_make(uint64_t ring)
+{
+	struct settings s = {.worker = 1, .workers = 2};
+	struct segment *g = NULL;
+
+	EQ(0, segment_create(&s, ring, ring, &g));
+	return g;
+}
+
+static void a_segment_is_mapped_again(void)
+{
+	struct segment *a = segment_make(65536);
+	struct segment *b = NULL;
+	char *p;
+
+	EQ(0, segment_attach(dup(a->fd), &b));
+	EQ(2, b->header->settings.workers);
+	TRUE_(a->header->generation == b->header->generation && a->header->generation);
+	p = ring_reserve(&a->request, 10);
+	memcpy(p, "0123456789", 10);
+	ring_commit(&a->request, 10);
+	EQ(0, ring_head(&b->request));
+	ring_publish(&a->request, a->request.write);
+	EQ(16, ring_head(&b->request));
+	EQ(0, memcmp(ring_at(&b->request, 0), "0123456789", 10));
+	segment_free(&a);
+	segment_free(&b);
+}
+
+static void what_is_no_segment_is_refused(void)
+{
+	struct segment *s = NULL;
+	struct segment *a = segment_make(65536);
+	int fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	EQ(0, ftruncate(fd, 1 << 20));
+	EQ(-EBADMSG, segment_attach(fd, &s)); /* not sealed */
+	TRUE_(!s);
+	fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	EQ(0, ftruncate(fd, 1 << 20));
+	EQ(0, fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+	EQ(-EBADMSG, segment_attach(fd, &s)); /* no magic */
+	a->header->version++;
+	EQ(-EPROTO, segment_attach(dup(a->fd), &s));
+	a->header->version--;
+	a->header->ring_size[1] = 3 * 4096;
+	EQ(-EBADMSG, segment_attach(dup(a->fd), &s));
+	segment_free(&a);
+}
+
+static void a_segment_cannot_shrink(void)
+{
+	struct segment *a = segment_make(65536);
+
+	EQ(-1, ftruncate(a->fd, 4096));
+	EQ(EPERM, errno);
+	segment_free(&a);
+}
+
+static void a_full_ring_says_so(void)
+{
+	struct segment *a = segment_make(65536);
+	struct ring *r = &a->request;
+
+	EQ(65536, ring_space(r));
+	TRUE_(ring_reserve(r, 65536));
+	TRUE_(!ring_reserve(r, 65537));
+	ring_commit(r, 65528);
+	TRUE_(ring_reserve(r, 8));
+	TRUE_(!ring_reserve(r, 9));
+	ring_publish(r, r->write);
+	ring_free(r, 65528);
+	TRUE_(ring_reserve(r, 65536));
+	segment_free(&a);
+}
+
+static void a_record_across_the_end_is_contiguous(void)
+{
+	struct segment *a = segment_make(65536);
+	struct ring *r = &a->now;
+	char *p;
+
+	ring_commit(r, 65000);
+	ring_publish(r, r->write);
+	ring_free(r, r->write);
+	p = ring_reserve(r, 2000);
+	for (int i = 0; i < 2000; i++)
+		p[i] = (char)i;
+	p = ring_at(r, 65000);
+	for (int i = 0; i < 2000; i++)
+		EQ((char)i, p[i]);
+	EQ((char)1999, r->data[65000 + 1999 - 65536]);
+	segment_free(&a);
+}
+
+#define PASSED 300000u
+
+static void *ring_reader(void *arg)
+{
+	struct ring *r = arg;
+	uint64_t at = 0;
+	uint32_t want = 0;
+
+	while (want < PASSED) {
+		uint64_t head = ring_head(r);
+
+		if (head == at)
+			(void)sched_yield();
+		while (at < head) {
+			const uint32_t *p = ring_at(r, at);
+
+			for (uint32_t i = 0; i < p[0]; i++)
+				if (p[1 + i] != want)
+					return (void *)1;
+			at += ring_round(4 * (1 + (uint64_t)p[0]));
+			want++;
+		}
+		ring_free(r, at);
+	}
+	return NULL;
+}
+
+static void records_pass_between_threads(void)
+{
+	struct segment *a = segment_make(65536);
+	struct ring *r = &a->now;
+	uint64_t s = unit_seed();
+	pthread_t t;
+	void *bad;
+
+	EQ(0, pthread_create(&t, NULL, ring_reader, r));
+	for (uint32_t n = 0; n < PASSED; n++) {
+		uint32_t words = (uint32_t)(unit_random(&s) % 60);
+		uint32_t *p;
+
+		while (!(p = ring_reserve(r, 4 * (1 + (uint64_t)words))))
+			(void)sched_yield();
+		p[0] = words;
+		for (uint32_t i = 0; i < words; i++)
+			p[1 + i] = n;
+		ring_commit(r, 4 * (1 + (uint64_t)words));
+		ring_publish(r, r->write);
+	}
+	EQ(0, pthread_join(t, &bad));
+	TRUE_(!bad);
+	segment_free(&a);
+}
+
+static struct segment *naps;
+static int nap_fd[2];
+
+/* A reader that sleeps by the protocol of slot.h; a lost wake-up would hang the test. */
+static void *napping_reader(void *arg)
+{
+	uint64_t at = 0;
+	char c;
+
+	(void)arg;
+	while (at < 8 * 20000) {
+		sleep_begin(&naps->slot->worker_sleeps);
+		if (ring_head(&naps->now) == at)
+			(void)!read(nap_fd[0], &c, 1);
+		sleep_end(&naps->slot->worker_sleeps);
+		at = ring_head(&naps->now);
+		ring_free(&naps->now, at);
+	}
+	return NULL;
+}
+
+static void no_wake_up_is_lost(void)
+{
+	pthread_t t;
+
+	naps = segment_make(65536);
+	EQ(0, pipe(nap_fd));
+	EQ(0, pthread_create(&t, NULL, napping_reader, NULL));
+	for (int i = 0; i < 20000; i++) {
+		while (!ring_reserve(&naps->now, 8))
+			(void)sched_yield();
+		ring_commit(&naps->now, 8);
+		ring_publish(&naps->now, naps->now.write);
+		if (sleep_must_wake(&naps->slot->worker_sleeps))
+			EQ(1, write(nap_fd[1], "x", 1));
+	}
+	/* The last one may have been seen before its byte was read. */
+	EQ(1, write(nap_fd[1], "x", 1));
+	EQ(0, pthread_join(t, NULL));
+	(void)close(nap_fd[0]);
+	(void)close(nap_fd[1]);
+	segment_free(&naps);
+}
+
+static void control_messages_arrive_and_end(void)
+{
+	int fd[2];
+
+	EQ(0, chan_pair(fd));
+	EQ(0, chan_receive(fd[1]));
+	EQ(0, chan_send(fd[0], CHAN_STOP));
+	EQ(CHAN_STOP, chan_receive(fd[1]));
+	EQ(1, write(fd[0], "x", 1));
+	EQ(-EBADMSG, chan_receive(fd[1]));
+	(void)close(fd[0]);
+	EQ(-EPIPE, chan_receive(fd[1]));
+	EQ(-EPIPE, chan_send(fd[1], CHAN_READY));
+	(void)close(fd[1]);
+}
+
+UNIT_MAIN(T(a_segment_is_mapped_again), T(what_is_no_segment_is_refused), T(a_segment_cannot_shrink),
+	  T(a_full_ring_says_so), T(a_record_across_the_end_is_contiguous),
+	  T(records_pass_between_threads), T(no_wake_up_is_lost), T(control_messages_arrive_and_end))
