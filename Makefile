@@ -42,6 +42,9 @@ MODE.release := -O2 -D_FORTIFY_SOURCE=2
 MODE.debug   := -O1 -DPAIL_FAULTS
 MODE.asan    := -O1 -DPAIL_FAULTS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 MODE.tsan    := -O1 -DPAIL_FAULTS -fsanitize=thread
+ifeq ($(findstring clang,$(CC)),)
+MODE.tsan    += -Wno-tsan # fences: what they order is atomic anyhow
+endif
 SAN.asan     := -fsanitize=address,undefined
 SAN.tsan     := -fsanitize=thread
 ifeq ($(MODE.$(MODE)),)

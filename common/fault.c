@@ -4,8 +4,8 @@
 #ifdef PAIL_FAULTS
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +19,12 @@ struct fault {
 	char action[16];
 	unsigned nth;
 	bool always;
-	atomic_uint passed;
+	unsigned passed;
 };
 
 static struct fault faults[FAULT_MAX];
 static unsigned fault_count;
+static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void fault_parse(char *item, unsigned life)
 {
@@ -52,13 +53,13 @@ void fault_set(const char *list, unsigned life)
 	char copy[512];
 	char *save = NULL;
 
+	(void)pthread_mutex_lock(&fault_lock);
 	fault_count = 0;
-	if (!list)
-		return;
-	(void)snprintf(copy, sizeof(copy), "%s", list);
+	(void)snprintf(copy, sizeof(copy), "%s", list ? list : "");
 	for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save))
 		if (fault_count < FAULT_MAX)
 			fault_parse(s, life);
+	(void)pthread_mutex_unlock(&fault_lock);
 }
 
 void fault_init(unsigned life)
@@ -85,17 +86,20 @@ static int fault_act(const char *action)
 
 int fault_at(const char *name)
 {
+	char action[sizeof(faults[0].action)] = "";
+
+	(void)pthread_mutex_lock(&fault_lock);
 	for (unsigned i = 0; i < fault_count; i++) {
 		struct fault *f = &faults[i];
-		unsigned n;
 
 		if (strcmp(f->name, name) != 0)
 			continue;
-		n = atomic_fetch_add(&f->passed, 1) + 1;
-		if (n == f->nth || (f->always && n > f->nth))
-			return fault_act(f->action);
+		f->passed++;
+		if (f->passed == f->nth || (f->always && f->passed > f->nth))
+			memcpy(action, f->action, sizeof(action));
 	}
-	return 0;
+	(void)pthread_mutex_unlock(&fault_lock);
+	return *action ? fault_act(action) : 0;
 }
 
 #else

@@ -1,0 +1,112 @@
+"""Run node tests: each in a process of its own, with a time limit, its children killed with it."""
+import argparse
+import glob
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lib  # noqa: E402
+
+LIMIT_S = 120
+# Left out unless they are asked for with --include.
+OPTIONAL = {"torture": "takes as long as TORTURE_S says", "release": "needs build/release"}
+
+
+def child(f, name):
+    os.setpgid(0, 0)
+    box = lib.Box(name)
+    try:
+        f(box)
+        box.close()
+        return 0
+    except BaseException:
+        print("# %s failed, PAIL_SEED=%d" % (name, box.seed))
+        for line in traceback.format_exc().splitlines():
+            print("# " + line)
+        for line in box.logs().splitlines()[-40:]:
+            print("# | " + line)
+        sys.stdout.flush()
+        try:
+            box.close()
+        except BaseException as e:
+            print("# " + str(e).replace("\n", "\n# "))
+        return 1
+
+
+def run(f, name, limit):
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            code = child(f, name)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    end = time.monotonic() + limit
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > end:
+            print("# %s took longer than %d s" % (name, limit))
+            status = 1
+            break
+        time.sleep(0.005)
+    for p in (-pid,) if not done else ():
+        try:
+            os.kill(p, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    if not done:
+        os.waitpid(pid, 0)
+    return status == 0
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("--build", default="build/debug")
+    a.add_argument("--slow", type=float, default=1)
+    a.add_argument("--only", default="")
+    a.add_argument("--exclude", default="")
+    a.add_argument("--include", default="")
+    a.add_argument("--list", action="store_true")
+    o = a.parse_args()
+    lib.BUILD, lib.SLOW = os.path.abspath(o.build), o.slow
+    only, exclude, include = (set(x for x in s.replace(",", " ").split()) for s in (o.only, o.exclude, o.include))
+    for path in sorted(glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_*.py"))):
+        importlib.import_module(os.path.basename(path)[:-3])
+    passed = failed = 0
+    left = {}
+    for name, module, tags, f in lib.TESTS:
+        names = tags | {name}
+        why = None
+        if only and not only & names:
+            why = "not in ONLY"
+        elif exclude & names:
+            why = "in EXCLUDE"
+        else:
+            for t in tags & set(OPTIONAL):
+                if not include & names and not only & {t, name}:
+                    why = "%s: %s" % (t, OPTIONAL[t])
+        if why:
+            left[why] = left.get(why, 0) + 1
+            continue
+        if o.list:
+            print(name, *sorted(tags))
+            continue
+        begin = time.monotonic()
+        limit = LIMIT_S * o.slow + (float(os.environ.get("TORTURE_S", 3600)) if "torture" in tags else 0)
+        ok = run(f, name, limit)
+        passed, failed = passed + ok, failed + (not ok)
+        print("%s %s (%.1f s)" % ("ok" if ok else "not ok", name, time.monotonic() - begin), flush=True)
+    for why, n in sorted(left.items()):
+        print("left out: %d node tests, %s" % (n, why))
+    return failed != 0
+
+
+sys.exit(main())
