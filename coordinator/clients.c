@@ -260,6 +260,22 @@ int clients_unread(const struct clients *c, struct owner client)
 	return unread <= c->config.unread_max + c->config.unread_max / 4 ? 1 : 2;
 }
 
+bool clients_over(const struct clients *c, struct owner o)
+{
+	const struct client *x;
+
+	if (owner_kind(o) == OWNER_FANOUT)
+		return false;
+	if (owner_kind(o) == OWNER_GATHER)
+		o = c->gather[owner_index(o)].client;
+	x = &c->client[owner_index(o)];
+	if (x->generation != o.generation)
+		return false;
+	return atomic_load_explicit(&x->credit->unread, memory_order_relaxed) +
+		       (x->pending ? x->piece_bytes : 0) >
+	       c->config.unread_max;
+}
+
 /* ---- sending ---- */
 
 /* On ZeroMQ's thread, or ours: a frame is gone. */

@@ -61,6 +61,9 @@ bool clients_intern(struct clients *c, const struct link_message *m, uint64_t no
 /* Has it left so much unread that it gets no more?  1: answer busy; 2: do not answer at all. */
 int clients_unread(const struct clients *c, struct owner client);
 
+/* The same for a reply that is about to be answered to `o`: is its client over its limit? */
+bool clients_over(const struct clients *c, struct owner o);
+
 /*
  * A message with a delimiter is answered by one message: begin to gather `count` replies.  False: too
  * many are being gathered.

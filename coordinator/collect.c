@@ -36,6 +36,11 @@ static void records_free(struct worker *w)
 		ring_free(ring, tail);
 }
 
+static bool reads(uint8_t method)
+{
+	return method == WIRE_GET || method == WIRE_SCAN;
+}
+
 static bool entry_answer(struct request_record *rec, uint32_t i)
 {
 	struct request_entry *e = &rec->entry[i];
@@ -47,7 +52,13 @@ static bool entry_answer(struct request_record *rec, uint32_t i)
 	return true;
 }
 
-/* Some requests of the block had been answered already: pass on only the others' replies. */
+static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i, enum wire_error e,
+			 const char *text);
+
+/*
+ * Reply by reply: some requests of the block had been answered already, or its client leaves so much
+ * unread that reads, which changed nothing, are refused after all.
+ */
 static void block_pick(struct coord *c, struct request_record *rec, const struct reply_block *b)
 {
 	const char *p = (const char *)(b + 1);
@@ -58,7 +69,11 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 
 		if (!read_whole(p, end, &next))
 			return;
-		if (entry_answer(rec, b->first + i))
+		if (clients_over(c->clients, record_owner(rec)) &&
+		    reads(rec->entry[b->first + i].method))
+			entry_refuse(c, rec, b->first + i, WIRE_E_BUSY,
+				     "this client leaves its replies unread");
+		else if (entry_answer(rec, b->first + i))
 			clients_answer(c->clients, record_owner(rec), p, (size_t)(next - p), 1, true);
 		p = next;
 	}
@@ -86,7 +101,7 @@ static void block_take(struct coord *c, struct worker *w, const struct reply_blo
 	for (uint32_t i = 0; i < b->count; i++)
 		open += atomic_load_explicit(&rec->entry[b->first + i].state,
 					     memory_order_relaxed) == ENTRY_OPEN;
-	if (open != b->count) {
+	if (open != b->count || clients_over(c->clients, record_owner(rec))) {
 		block_pick(c, rec, b);
 		return;
 	}
@@ -254,8 +269,6 @@ static uint64_t overdue(struct coord *c, struct worker *w)
 	records_free(w);
 	return next;
 }
-
-#define OVERDUE_GRACE_MS 20u /* a live worker finds expired ones itself, and says it better */
 
 uint64_t collect_overdue(struct coord *c)
 {

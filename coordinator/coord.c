@@ -301,6 +301,7 @@ static void look(struct coord *c, int ms)
 	if (p[2].revents)
 		signals_read(c);
 	for (uint32_t i = 0; i < c->super.count; i++) {
+		c->changed |= p[3 + 2 * i].revents || p[4 + 2 * i].revents;
 		if (p[3 + 2 * i].revents)
 			super_control(&c->super, &c->super.worker[i]);
 		if (p[4 + 2 * i].revents)
@@ -314,6 +315,7 @@ static uint64_t tick(struct coord *c)
 	uint64_t next = super_tick(&c->super, c->now_ms);
 	uint64_t due = collect_overdue(c);
 
+	c->changed = false;
 	for (uint32_t i = 0; i < c->super.count; i++)
 		if (c->super.worker[i].state == SUPER_FAILED &&
 		    collect_waiting(c, &c->super.worker[i]))
@@ -342,10 +344,16 @@ static bool replies_any(const struct coord *c)
 
 static void doze(struct coord *c, uint64_t until)
 {
-	uint64_t ms = until > c->now_ms ? until - c->now_ms : 0;
+	uint64_t ms;
 
-	for (uint32_t i = 0; i < c->super.count; i++)
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		uint64_t due = c->super.worker[i].due_ms;
+
+		if (due < until - OVERDUE_GRACE_MS) /* a request that came since the last tick */
+			until = due + OVERDUE_GRACE_MS;
 		sleep_begin(&c->super.worker[i].segment->slot->coordinator_sleeps);
+	}
+	ms = until > c->now_ms ? until - c->now_ms : 0;
 	if (replies_any(c) || link_ready(c->link, NULL))
 		ms = 0;
 	look(c, (int)(ms > 1000 ? 1000 : ms));
@@ -394,10 +402,10 @@ int coord_run(struct coord *c)
 		if (in)
 			c->quiet_ms = c->now_ms;
 		if (!in && !out)
-			doze(c, next);
+			doze(c, c->changed ? c->now_ms : next);
 		else if ((c->now_ms = clock_ms()) - c->looked_ms > LOOK_MS)
 			look(c, 0);
-		if (c->now_ms >= next || c->now_ms - c->ticked_ms >= TICK_MS || c->stopping)
+		if (c->changed || c->now_ms >= next || c->now_ms - c->ticked_ms >= TICK_MS || c->stopping)
 			next = tick(c);
 		if (!announced && started_all(c)) {
 			announced = true;

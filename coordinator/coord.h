@@ -50,7 +50,7 @@ struct coord {
 	int signal_fd;
 	bool temporary; /* the data folder is removed at the end */
 	bool stopping;
-	bool unlistened;
+	bool changed; /* a worker's state may have: deadlines are to be looked at anew */
 	uint64_t now_ms;
 	uint64_t started_wall_ms;
 	uint64_t started_ms;
@@ -91,6 +91,8 @@ void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_
 		    enum wire_error e, const char *text);
 
 /* ---- collect.c ---- */
+
+#define OVERDUE_GRACE_MS 20u /* a live worker finds expired ones itself, and says it better */
 
 /* Take what is in the reply rings and send it.  Returns how many blocks there were. */
 unsigned collect_replies(struct coord *c);

@@ -16,7 +16,7 @@
 
 #define DELAY_FIRST_MS 100u
 #define DELAY_MOST_MS  30000u
-#define SETTLED_MS     10000u /* up for so long, and earlier deaths are forgiven */
+#define SERVED_MS      50u /* up for so long, and it has served: no crash at the start */
 #define EXIT_HOPELESS  2
 
 typedef void super_act(struct super *s, struct worker *w);
@@ -128,8 +128,8 @@ static void again(struct super *s, struct worker *w)
 		return;
 	}
 	w->restarts++;
-	/* One death of a worker that was up costs its clients no delay; a row of them does. */
-	if (w->up_ms && now - w->up_ms >= SETTLED_MS)
+	/* A worker that served is replaced at once; one that cannot start must not spin. */
+	if (w->up_ms && now - w->up_ms >= SERVED_MS)
 		w->delay_ms = 0;
 	back_off(w, now);
 }

@@ -473,6 +473,10 @@ void op_run(struct worker *w, struct op *op)
 
 	atomic_store_explicit(&slot->executing, op_identity(op) + 1, memory_order_relaxed);
 	(void)fault_at("worker.before_run");
+#ifdef PAIL_FAULTS
+	if (op->key.bucket && span_equal(op->key.key, span_of("poison")))
+		(void)fault_at("worker.poison");
+#endif
 	slot_set(&slot->requests, slot_get(&slot->requests) + 1);
 	slot_set(&slot->by_method[method], slot_get(&slot->by_method[method]) + 1);
 	store_begin(w->store, op_identity(op) + 1);

@@ -177,7 +177,10 @@ class Node:
 
     def up(self):
         """All workers serve again."""
-        return until(lambda: all(w["state"] == "up" for w in self.workers()), 30, "workers to be up")
+        def all_up():
+            workers = self.workers()
+            return workers if all(w["state"] == "up" for w in workers) else None
+        return until(all_up, 30, "workers to be up")
 
     def kill_worker(self, i, sig=signal.SIGKILL):
         pid = self.workers()[i]["pid"]
