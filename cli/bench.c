@@ -1,7 +1,8 @@
 /*
  * pail bench: a load generator.  Each client is a connection of its own; each keeps `in flight`
- * requests going, packed `batch` to a frame.  All run in one thread, as the node they measure shares the
- * machine.  Latency is from a request's submission to its callback, in a histogram of 1/16 octave.
+ * requests going, packed `batch` to a frame.  All run in one thread, as the node they measure
+ * shares the machine.  Latency is from a request's submission to its callback, in a histogram of
+ * 1/16 octave.
  */
 #include <malloc.h>
 #include <poll.h>
@@ -13,8 +14,10 @@
 #include "cli/cli.h"
 #include "common/clock.h"
 
-#define HISTOGRAM 1024u
+#define HISTOGRAM   1024u
 #define CLIENTS_MAX 1000u
+#define BUCKETS_MAX 1000u
+#define LOOK_US     20000u
 
 struct bench;
 
@@ -35,6 +38,9 @@ struct lane {
 struct bench {
 	const struct cli *c;
 	struct lane lane[CLIENTS_MAX];
+	struct pail_bytes bucket[BUCKETS_MAX];
+	char name[BUCKETS_MAX][64];
+	bool created[BUCKETS_MAX];
 	char *value;
 	uint64_t random;
 	uint64_t sent;
@@ -134,12 +140,15 @@ static bool send_one(struct bench *b, struct lane *l)
 	struct pail_request q;
 	char key[16];
 	uint64_t x = b->loading ? b->next_key++ : random_next(b);
+	uint64_t n;
 
 	memset(&q, 0, sizeof(q));
-	key_write(key, b->loading ? x : (uint64_t)(((x >> 32) * b->c->keys) >> 32));
-	q.method = !b->loading && (x & 0xffff) * 100 < (uint64_t)b->c->read_percent << 16 ? PAIL_GET
-											  : PAIL_PUT;
-	q.bucket = pail_str(b->c->bucket);
+	n = b->loading ? x : (uint64_t)(((x >> 32) * b->c->keys) >> 32);
+	key_write(key, n);
+	q.method = !b->loading && (x & 0xffff) * 100 < (uint64_t)b->c->read_percent << 16
+			   ? PAIL_GET
+			   : PAIL_PUT;
+	q.bucket = b->bucket[n % b->c->buckets];
 	q.key = (struct pail_bytes){key, sizeof(key)};
 	q.value = (struct pail_bytes){b->value, b->c->value_bytes};
 	q.timeout_ms = b->c->q.timeout_ms;
@@ -150,8 +159,8 @@ static bool send_one(struct bench *b, struct lane *l)
 }
 
 /*
- * Fill up a client whose idle requests make a whole frame, or all of them if it has nothing in flight:
- * frames stay as full as they were asked to be.
+ * Fill up a client whose idle requests make a whole frame, or all of them if it has nothing in
+ * flight: frames stay as full as they were asked to be.
  */
 static bool lane_fill(struct bench *b, struct lane *l)
 {
@@ -185,30 +194,39 @@ static bool busy(const struct bench *b)
 	return false;
 }
 
+/* Send and receive on one connection until there is nothing more to receive. */
+static bool lane_run(struct bench *b, struct lane *l)
+{
+	do {
+		b->now_us = clock_us();
+		if (!lane_fill(b, l))
+			return false;
+	} while (pail_dispatch(l->p));
+	return true;
+}
+
 /* Run until there is nothing more to send and all replies are in.  Returns microseconds. */
 static uint64_t run(struct bench *b, const char *what)
 {
 	struct pollfd f[CLIENTS_MAX];
 	uint64_t begin = clock_us();
+	uint64_t looked = begin; /* when all were looked at, readable or not: for their deadlines */
 	unsigned n = b->c->clients;
 
 	b->now_us = begin;
+	for (unsigned i = 0; i < n; i++)
+		f[i].revents = POLLIN; /* to begin with, all are looked at */
 	do {
-		unsigned got = 0;
+		bool stale = b->now_us - looked > LOOK_US;
 
-		b->now_us = clock_us();
+		looked = stale ? b->now_us : looked;
 		for (unsigned i = 0; i < n; i++) {
-			if (!lane_fill(b, &b->lane[i]))
+			if ((f[i].revents || stale) && !lane_run(b, &b->lane[i]))
 				return 0;
-			got += pail_dispatch(b->lane[i].p);
 			f[i] = (struct pollfd){pail_fd(b->lane[i].p), POLLIN, 0};
 		}
-		if (!got) {
-			(void)poll(f, n, 20);
-			b->now_us = clock_us();
-			for (unsigned i = 0; i < n; i++)
-				(void)pail_dispatch(b->lane[i].p);
-		}
+		(void)poll(f, n, (int)(LOOK_US / 1000));
+		b->now_us = clock_us();
 		progress(b, begin, what);
 	} while (may_send(b) || busy(b));
 	if (isatty(STDERR_FILENO))
@@ -225,14 +243,15 @@ static int report(struct bench *b, uint64_t us, const char *what)
 	const struct cli *c = b->c;
 
 	if (c->output == OUTPUT_JSON)
-		(void)printf("{\"phase\":\"%s\",\"clients\":%u,\"in_flight\":%u,\"batch\":%u,"
-			     "\"keys\":%llu,\"value\":%llu,\"reads\":%u,\"seed\":%llu,"
-			     "\"requests\":%llu,\"found\":%llu,\"failed\":%llu,\"seconds\":%.3f,"
-			     "\"per_second\":%.0f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu}\n",
-			     what, c->clients, c->in_flight, c->batch, c->keys, c->value_bytes,
-			     c->read_percent, c->seed, (unsigned long long)b->done,
-			     (unsigned long long)b->found, (unsigned long long)b->failed,
-			     (double)us / 1e6, rate, p50, p99, p999);
+		(void)printf(
+			"{\"phase\":\"%s\",\"clients\":%u,\"in_flight\":%u,\"batch\":%u,"
+			"\"keys\":%llu,\"value\":%llu,\"reads\":%u,\"seed\":%llu,"
+			"\"requests\":%llu,\"found\":%llu,\"failed\":%llu,\"seconds\":%.3f,"
+			"\"per_second\":%.0f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu}\n",
+			what, c->clients, c->in_flight, c->batch, c->keys, c->value_bytes,
+			c->read_percent, c->seed, (unsigned long long)b->done,
+			(unsigned long long)b->found, (unsigned long long)b->failed,
+			(double)us / 1e6, rate, p50, p99, p999);
 	else
 		(void)printf("%s: %llu requests in %.2f s: %.0f/s, p50 %.2f ms, p99 %.2f ms, "
 			     "p99.9 %.2f ms, %llu failed\n",
@@ -309,11 +328,27 @@ static int measure(struct bench *b)
 	return report(b, us, what);
 }
 
+static int buckets_make(struct bench *b)
+{
+	for (unsigned i = 0; i < b->c->buckets; i++) {
+		int e;
+
+		if (b->c->buckets == 1)
+			(void)snprintf(b->name[i], sizeof(b->name[i]), "%.50s", b->c->bucket);
+		else
+			(void)snprintf(b->name[i], sizeof(b->name[i]), "%.50s%u", b->c->bucket, i);
+		b->bucket[i] = pail_str(b->name[i]);
+		e = pail_create(b->lane[0].p, b->bucket[i], &b->created[i]);
+		if (e != PAIL_OK)
+			return cli_fail(b->c, e, pail_why(b->lane[0].p));
+	}
+	return CLI_OK;
+}
+
 int run_bench(struct cli *c)
 {
 	static struct bench bench;
 	struct bench *b = &bench;
-	bool created = false;
 	int r;
 
 	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20); /* measure the node, not page faults of ours */
@@ -326,13 +361,13 @@ int run_bench(struct cli *c)
 	for (size_t i = 0; i < c->value_bytes; i++)
 		b->value[i] = (char)('a' + i % 26);
 	r = lanes_open(b);
-	if (r == CLI_OK) {
-		int e = pail_create(b->lane[0].p, pail_str(c->bucket), &created);
-
-		r = e == PAIL_OK ? measure(b) : cli_fail(c, e, pail_why(b->lane[0].p));
-		if (created && !c->keep)
-			(void)pail_drop(b->lane[0].p, pail_str(c->bucket), NULL);
-	}
+	if (r == CLI_OK)
+		r = buckets_make(b);
+	if (r == CLI_OK)
+		r = measure(b);
+	for (unsigned i = 0; i < c->buckets && b->lane[0].p && !c->keep; i++)
+		if (b->created[i])
+			(void)pail_drop(b->lane[0].p, b->bucket[i], NULL);
 	lanes_close(b);
 	free(b->value);
 	return r;

@@ -29,7 +29,7 @@ struct cli {
 	const char *arg[4];    /* what is no option */
 	int args;
 	/* bench */
-	unsigned clients, in_flight, batch;
+	unsigned clients, in_flight, batch, buckets;
 	unsigned long long keys, requests, value_bytes;
 	unsigned read_percent, seconds;
 	bool load;

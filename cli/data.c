@@ -63,14 +63,19 @@ int cli_fail(const struct cli *c, int status, const char *why)
 	buf_fini(&b);
 	switch (status) {
 	case PAIL_NOT_FOUND:
-	case PAIL_NO_BUCKET: return CLI_NOT_FOUND;
+	case PAIL_NO_BUCKET:
+		return CLI_NOT_FOUND;
 	case PAIL_UNREACHABLE:
-	case PAIL_NODE_DOWN: return CLI_UNREACHABLE;
+	case PAIL_NODE_DOWN:
+		return CLI_UNREACHABLE;
 	case PAIL_TIMEOUT:
 	case PAIL_INTERNAL:
-	case PAIL_CLOSED: return CLI_UNKNOWN;
-	case PAIL_CONFLICT: return CLI_CONFLICT;
-	default: return CLI_FAILED;
+	case PAIL_CLOSED:
+		return CLI_UNKNOWN;
+	case PAIL_CONFLICT:
+		return CLI_CONFLICT;
+	default:
+		return CLI_FAILED;
 	}
 }
 
@@ -82,7 +87,8 @@ int cli_connect(struct cli *c, struct pail **ret)
 
 	if (r == PAIL_OK)
 		return CLI_OK;
-	(void)snprintf(why, sizeof(why), "no node answers at \"%.200s\": is one running there?", c->node);
+	(void)snprintf(why, sizeof(why), "no node answers at \"%.200s\": is one running there?",
+		       c->node);
 	return cli_fail(c, r, r == PAIL_UNREACHABLE ? why : c->node);
 }
 
@@ -196,7 +202,8 @@ int run_put(struct cli *c)
 	buf_init(&in);
 	if (c->args == 2 && !read_stdin(&in)) {
 		(void)fprintf(stderr, "pail: read the value from stdin: %s\n",
-			      in.len > STDIN_MAX ? "it is too large for any node" : strerror(errno));
+			      in.len > STDIN_MAX ? "it is too large for any node"
+						 : strerror(errno));
 		buf_fini(&in);
 		return CLI_FAILED;
 	}

@@ -9,37 +9,35 @@
 #include "cli/cli.h"
 #include "include/wire.h"
 
-#define RANGE_HELP                                                                                 \
-	"  --prefix P     only what begins with P\n"                                               \
-	"  --after A      only what comes behind A: the last one of the page before\n"             \
+#define RANGE_HELP                                                                     \
+	"  --prefix P     only what begins with P\n"                                   \
+	"  --after A      only what comes behind A: the last one of the page before\n" \
 	"  --limit N      at most so many (1 to 10000, default 100)\n"
 
 const struct command commands[] = {
-	{"create", "BUCKET", "make a bucket", "", "", 1, 1, run_create},
-	{"drop", "BUCKET", "remove a bucket with all its keys", "", "", 1, 1, run_drop},
-	{"buckets", "", "list buckets",
-	 RANGE_HELP "  --local        of the asked node alone\n", "prefix after limit local", 0, 0,
-	 run_buckets},
-	{"put", "BUCKET KEY [VALUE]", "store a value; without VALUE it is read from stdin, byte for byte",
-	 "  --if-absent    only if there is no such key\n"
+	{"create",  "BUCKET",             "make a bucket",						       "",						      "",											1, 1, run_create },
+	{"drop",    "BUCKET",             "remove a bucket with all its keys",                                   "",                                                      "",											1, 1, run_drop   },
+	{"buckets", "",                   "list buckets",							RANGE_HELP "  --local        of the asked node alone\n",
+	 "prefix after limit local",																												 0, 0, run_buckets},
+	{"put",     "BUCKET KEY [VALUE]",
+	 "store a value; without VALUE it is read from stdin, byte for byte",				    "  --if-absent    only if there is no such key\n"
 	 "  --if-version N only if the key's version is N\n"
-	 "  --ttl MS       gone after MS milliseconds\n",
-	 "if-absent if-version ttl", 2, 3, run_put},
-	{"get", "BUCKET KEY", "write a value to stdout, byte for byte (a terminal gets a line end)", "",
-	 "", 2, 2, run_get},
-	{"delete", "BUCKET KEY", "remove a key",
-	 "  --if-version N only if the key's version is N\n", "if-version", 2, 2, run_delete},
-	{"scan", "BUCKET", "list keys and values in order",
+	 "  --ttl MS       gone after MS milliseconds\n",				    "if-absent if-version ttl",								2, 3, run_put    },
+	{"get",     "BUCKET KEY",         "write a value to stdout, byte for byte (a terminal gets a line end)",
+	 "",																			      "",											2, 2, run_get    },
+	{"delete",  "BUCKET KEY",         "remove a key",
+	 "  --if-version N only if the key's version is N\n",													     "if-version",									      2, 2, run_delete },
+	{"scan",    "BUCKET",             "list keys and values in order",
 	 RANGE_HELP "  --from F       from this key on\n"
 		    "  --to T         up to this key, without it\n"
 		    "  --reverse      from the last to the first\n"
-		    "  --keys-only    no values\n",
-	 "prefix after limit from to reverse keys-only", 1, 1, run_scan},
-	{"count", "BUCKET", "how many keys a bucket has", "", "", 1, 1, run_count},
-	{"route", "BUCKET", "which node serves a bucket, and how it is reached", "", "", 1, 1, run_route},
-	{"status", "", "how the node fares", "", "", 0, 0, run_status},
-	{"ping", "", "whether the node answers", "", "", 0, 0, run_ping},
-	{"bench", "", "put a node under load and measure it",
+		    "  --keys-only    no values\n",														       "prefix after limit from to reverse keys-only",                                            1, 1, run_scan   },
+	{"count",   "BUCKET",             "how many keys a bucket has",                                          "",                                                      "",											1, 1, run_count  },
+	{"route",   "BUCKET",             "which node serves a bucket, and how it is reached",                   "",                                                      "",                                                                                        1, 1,
+	 run_route																																    },
+	{"status",  "",                   "how the node fares",						  "",						      "",											0, 0, run_status },
+	{"ping",    "",                   "whether the node answers",                                            "",						      "",											0, 0, run_ping   },
+	{"bench",   "",                   "put a node under load and measure it",
 	 "  --clients N    connections (default 4)\n"
 	 "  --in-flight N  requests in flight, each client (default 256)\n"
 	 "  --batch N      requests a frame (default 16)\n"
@@ -51,10 +49,10 @@ const struct command commands[] = {
 	 "  --load         first put every key once, in order\n"
 	 "  --keep         leave the bucket; else it is dropped at the end if bench made it\n"
 	 "  --bucket B     which bucket (default bench)\n"
-	 "  --seed N       of the random keys (default 1)\n",
-	 "clients in-flight batch keys value reads seconds requests load keep bucket seed", 0, 0,
-	 run_bench},
-	{NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
+	 "  --buckets N    spread the keys over N of them, B0 and following (default 1: B)\n"
+	 "  --seed N       of the random keys (default 1)\n",													     "clients in-flight batch keys value reads seconds requests load keep bucket buckets seed",
+	 0,																															     0, run_bench  },
+	{NULL,      NULL,                 NULL,								  NULL,						    NULL,										      0, 0, NULL       },
 };
 
 static const char common_options[] =
@@ -68,42 +66,67 @@ static const char statuses[] =
 	"5 timeout: the outcome is unknown, 8 condition did not hold, 78 wrong configuration.\n";
 
 enum {
-	OPT_NODE = 256, OPT_TIMEOUT, OPT_HELP, OPT_VERSION, OPT_IF_ABSENT, OPT_IF_VERSION, OPT_TTL,
-	OPT_PREFIX, OPT_AFTER, OPT_LIMIT, OPT_FROM, OPT_TO, OPT_REVERSE, OPT_KEYS_ONLY, OPT_LOCAL,
-	OPT_CLIENTS, OPT_IN_FLIGHT, OPT_BATCH, OPT_KEYS, OPT_VALUE, OPT_READS, OPT_SECONDS,
-	OPT_REQUESTS, OPT_LOAD, OPT_KEEP, OPT_BUCKET, OPT_SEED
+	OPT_NODE = 256,
+	OPT_TIMEOUT,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_IF_ABSENT,
+	OPT_IF_VERSION,
+	OPT_TTL,
+	OPT_PREFIX,
+	OPT_AFTER,
+	OPT_LIMIT,
+	OPT_FROM,
+	OPT_TO,
+	OPT_REVERSE,
+	OPT_KEYS_ONLY,
+	OPT_LOCAL,
+	OPT_CLIENTS,
+	OPT_IN_FLIGHT,
+	OPT_BATCH,
+	OPT_KEYS,
+	OPT_VALUE,
+	OPT_READS,
+	OPT_SECONDS,
+	OPT_REQUESTS,
+	OPT_LOAD,
+	OPT_KEEP,
+	OPT_BUCKET,
+	OPT_SEED,
+	OPT_BUCKETS
 };
 
 static const struct option long_options[] = {
-	{"node", required_argument, NULL, OPT_NODE},
-	{"timeout", required_argument, NULL, OPT_TIMEOUT},
-	{"help", no_argument, NULL, OPT_HELP},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"output", required_argument, NULL, 'o'},
-	{"if-absent", no_argument, NULL, OPT_IF_ABSENT},
+	{"node",       required_argument, NULL, OPT_NODE      },
+	{"timeout",    required_argument, NULL, OPT_TIMEOUT   },
+	{"help",       no_argument,       NULL, OPT_HELP      },
+	{"version",    no_argument,       NULL, OPT_VERSION   },
+	{"output",     required_argument, NULL, 'o'           },
+	{"if-absent",  no_argument,       NULL, OPT_IF_ABSENT },
 	{"if-version", required_argument, NULL, OPT_IF_VERSION},
-	{"ttl", required_argument, NULL, OPT_TTL},
-	{"prefix", required_argument, NULL, OPT_PREFIX},
-	{"after", required_argument, NULL, OPT_AFTER},
-	{"limit", required_argument, NULL, OPT_LIMIT},
-	{"from", required_argument, NULL, OPT_FROM},
-	{"to", required_argument, NULL, OPT_TO},
-	{"reverse", no_argument, NULL, OPT_REVERSE},
-	{"keys-only", no_argument, NULL, OPT_KEYS_ONLY},
-	{"local", no_argument, NULL, OPT_LOCAL},
-	{"clients", required_argument, NULL, OPT_CLIENTS},
-	{"in-flight", required_argument, NULL, OPT_IN_FLIGHT},
-	{"batch", required_argument, NULL, OPT_BATCH},
-	{"keys", required_argument, NULL, OPT_KEYS},
-	{"value", required_argument, NULL, OPT_VALUE},
-	{"reads", required_argument, NULL, OPT_READS},
-	{"seconds", required_argument, NULL, OPT_SECONDS},
-	{"requests", required_argument, NULL, OPT_REQUESTS},
-	{"load", no_argument, NULL, OPT_LOAD},
-	{"keep", no_argument, NULL, OPT_KEEP},
-	{"bucket", required_argument, NULL, OPT_BUCKET},
-	{"seed", required_argument, NULL, OPT_SEED},
-	{NULL, 0, NULL, 0},
+	{"ttl",        required_argument, NULL, OPT_TTL       },
+	{"prefix",     required_argument, NULL, OPT_PREFIX    },
+	{"after",      required_argument, NULL, OPT_AFTER     },
+	{"limit",      required_argument, NULL, OPT_LIMIT     },
+	{"from",       required_argument, NULL, OPT_FROM      },
+	{"to",         required_argument, NULL, OPT_TO        },
+	{"reverse",    no_argument,       NULL, OPT_REVERSE   },
+	{"keys-only",  no_argument,       NULL, OPT_KEYS_ONLY },
+	{"local",      no_argument,       NULL, OPT_LOCAL     },
+	{"clients",    required_argument, NULL, OPT_CLIENTS   },
+	{"in-flight",  required_argument, NULL, OPT_IN_FLIGHT },
+	{"batch",      required_argument, NULL, OPT_BATCH     },
+	{"keys",       required_argument, NULL, OPT_KEYS      },
+	{"value",      required_argument, NULL, OPT_VALUE     },
+	{"reads",      required_argument, NULL, OPT_READS     },
+	{"seconds",    required_argument, NULL, OPT_SECONDS   },
+	{"requests",   required_argument, NULL, OPT_REQUESTS  },
+	{"load",       no_argument,       NULL, OPT_LOAD      },
+	{"keep",       no_argument,       NULL, OPT_KEEP      },
+	{"bucket",     required_argument, NULL, OPT_BUCKET    },
+	{"seed",       required_argument, NULL, OPT_SEED      },
+	{"buckets",    required_argument, NULL, OPT_BUCKETS   },
+	{NULL,         0,                 NULL, 0             },
 };
 
 static void help_all(FILE *f)
@@ -121,14 +144,15 @@ static void help_all(FILE *f)
 
 static void help_one(const struct command *c)
 {
-	(void)printf("usage: pail %s%s%s [options]\n\n%s.\n\n%s%s\n%s", c->name, *c->args ? " " : "",
-		     c->args, c->summary, c->help, common_options, statuses);
+	(void)printf("usage: pail %s%s%s [options]\n\n%s.\n\n%s%s\n%s", c->name,
+		     *c->args ? " " : "", c->args, c->summary, c->help, common_options, statuses);
 }
 
 static int usage_error(const struct command *c, const char *what, const char *subject)
 {
-	(void)fprintf(stderr, "pail%s%s: %s%s%s; try pail %s%s--help\n", c ? " " : "", c ? c->name : "",
-		      what, *subject ? ": " : "", subject, c ? c->name : "", c ? " " : "");
+	(void)fprintf(stderr, "pail%s%s: %s%s%s; try pail %s%s--help\n", c ? " " : "",
+		      c ? c->name : "", what, *subject ? ": " : "", subject, c ? c->name : "",
+		      c ? " " : "");
 	return CLI_USAGE;
 }
 
@@ -168,19 +192,23 @@ static bool option_set(struct cli *c, int o, const char *arg)
 	unsigned long long n = 0;
 
 	switch (o) {
-	case OPT_NODE: c->node = arg; return true;
+	case OPT_NODE:
+		c->node = arg;
+		return true;
 	case OPT_TIMEOUT:
 		if (!number(arg, 1, WIRE_TIMEOUT_MS_MAX, &n))
 			return false;
 		c->q.timeout_ms = (uint32_t)n;
 		return true;
 	case 'o':
-		c->output = !strcmp(arg, "table") ? OUTPUT_TABLE
+		c->output = !strcmp(arg, "table")  ? OUTPUT_TABLE
 			    : !strcmp(arg, "json") ? OUTPUT_JSON
 			    : !strcmp(arg, "raw")  ? OUTPUT_RAW
 						   : OUTPUT_DEFAULT;
 		return c->output != OUTPUT_DEFAULT;
-	case OPT_IF_ABSENT: c->q.if_absent = true; return true;
+	case OPT_IF_ABSENT:
+		c->q.if_absent = true;
+		return true;
 	case OPT_IF_VERSION:
 		c->q.has_if_version = true;
 		if (!number(arg, 0, UINT64_MAX, &n))
@@ -192,36 +220,75 @@ static bool option_set(struct cli *c, int o, const char *arg)
 			return false;
 		c->q.ttl_ms = n;
 		return true;
-	case OPT_PREFIX: c->q.prefix = text(arg); return true;
-	case OPT_AFTER: c->q.after = text(arg); return true;
-	case OPT_FROM: c->q.from = text(arg); return true;
-	case OPT_TO: c->q.to = text(arg); return true;
-	case OPT_REVERSE: c->q.reverse = true; return true;
-	case OPT_KEYS_ONLY: c->q.keys_only = true; return true;
-	case OPT_LOCAL: c->q.local = true; return true;
+	case OPT_PREFIX:
+		c->q.prefix = text(arg);
+		return true;
+	case OPT_AFTER:
+		c->q.after = text(arg);
+		return true;
+	case OPT_FROM:
+		c->q.from = text(arg);
+		return true;
+	case OPT_TO:
+		c->q.to = text(arg);
+		return true;
+	case OPT_REVERSE:
+		c->q.reverse = true;
+		return true;
+	case OPT_KEYS_ONLY:
+		c->q.keys_only = true;
+		return true;
+	case OPT_LOCAL:
+		c->q.local = true;
+		return true;
 	case OPT_LIMIT:
 		if (!number(arg, 1, WIRE_SCAN_LIMIT_MAX, &n))
 			return false;
 		c->q.limit = (uint32_t)n;
 		return true;
-	case OPT_LOAD: c->load = true; return true;
-	case OPT_KEEP: c->keep = true; return true;
-	case OPT_BUCKET: c->bucket = arg; return true;
-	case OPT_KEYS: return number(arg, 1, 1000000000, &c->keys);
-	case OPT_REQUESTS: return number(arg, 1, UINT64_MAX, &c->requests);
-	case OPT_VALUE: return number(arg, 0, WIRE_VALUE_MAX, &c->value_bytes);
-	case OPT_SEED: return number(arg, 0, UINT64_MAX, &c->seed);
-	default: break;
+	case OPT_LOAD:
+		c->load = true;
+		return true;
+	case OPT_KEEP:
+		c->keep = true;
+		return true;
+	case OPT_BUCKET:
+		c->bucket = arg;
+		return true;
+	case OPT_KEYS:
+		return number(arg, 1, 1000000000, &c->keys);
+	case OPT_REQUESTS:
+		return number(arg, 1, UINT64_MAX, &c->requests);
+	case OPT_VALUE:
+		return number(arg, 0, WIRE_VALUE_MAX, &c->value_bytes);
+	case OPT_SEED:
+		return number(arg, 0, UINT64_MAX, &c->seed);
+	default:
+		break;
 	}
 	if (!number(arg, o == OPT_READS ? 0 : 1, o == OPT_READS ? 100 : 1000000, &n))
 		return false;
 	switch (o) {
-	case OPT_CLIENTS: c->clients = (unsigned)n; return n <= 1000;
-	case OPT_IN_FLIGHT: c->in_flight = (unsigned)n; return true;
-	case OPT_BATCH: c->batch = (unsigned)n; return n <= WIRE_REQUESTS_MAX;
-	case OPT_READS: c->read_percent = (unsigned)n; return true;
-	case OPT_SECONDS: c->seconds = (unsigned)n; return true;
-	default: return false;
+	case OPT_CLIENTS:
+		c->clients = (unsigned)n;
+		return n <= 1000;
+	case OPT_IN_FLIGHT:
+		c->in_flight = (unsigned)n;
+		return true;
+	case OPT_BATCH:
+		c->batch = (unsigned)n;
+		return n <= WIRE_REQUESTS_MAX;
+	case OPT_BUCKETS:
+		c->buckets = (unsigned)n;
+		return n <= 1000;
+	case OPT_READS:
+		c->read_percent = (unsigned)n;
+		return true;
+	case OPT_SECONDS:
+		c->seconds = (unsigned)n;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -235,16 +302,25 @@ static const struct command *command_find(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct cli c = {.node = getenv("PAIL_NODE"), .clients = 4, .in_flight = 256, .batch = 16,
-			.keys = 100000, .value_bytes = 100, .read_percent = 50, .seconds = 5,
-			.seed = 1, .bucket = "bench"};
+	struct cli c = {.node = getenv("PAIL_NODE"),
+			.clients = 4,
+			.buckets = 1,
+			.in_flight = 256,
+			.batch = 16,
+			.keys = 100000,
+			.value_bytes = 100,
+			.read_percent = 50,
+			.seconds = 5,
+			.seed = 1,
+			.bucket = "bench"};
 	const struct command *command = NULL;
 	int index = -1;
 	int o;
 
 	if (!c.node || !*c.node)
 		c.node = WIRE_ENDPOINT_DEFAULT;
-	/* "-" in front: arguments come in their order, so that the command is known when its options do. */
+	/* "-" in front: arguments come in their order, so that the command is known when its
+	 * options do. */
 	while ((o = getopt_long(argc, argv, "-o:", long_options, &index)) != -1) {
 		if (o == 1 && !command) {
 			command = command_find(optarg);
@@ -268,7 +344,8 @@ int main(int argc, char **argv)
 		} else if (o != 'o' && command && !takes(command, long_options[index].name)) {
 			return usage_error(command, "it takes no option", long_options[index].name);
 		} else if (!option_set(&c, o, optarg)) {
-			return usage_error(command, "wrong value of an option", optarg ? optarg : "");
+			return usage_error(command, "wrong value of an option",
+					   optarg ? optarg : "");
 		}
 	}
 	/* Behind "--" everything is an argument. */

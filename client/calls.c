@@ -28,8 +28,10 @@ int pail_async(struct pail *p, const struct pail_request *q, struct pail_future 
 	int r;
 
 	*ret = NULL;
-	if (!f)
-		return client_fail(p, PAIL_NO_MEMORY, "no memory");
+	if (!f) {
+		(void)client_fail(p, PAIL_NO_MEMORY, "no memory");
+		return PAIL_NO_MEMORY;
+	}
 	f->p = p;
 	r = pail_submit(p, q, future_done, f);
 	if (r != PAIL_OK) {
@@ -76,7 +78,8 @@ int pail_await(struct pail_future **fp, struct pail_result **ret)
 		return PAIL_NO_MEMORY;
 	status = (*ret)->status;
 	/* After PAIL_CLOSED the connection is no more. */
-	return status == PAIL_OK || status == PAIL_CLOSED ? status : client_fail(p, status, (*ret)->text);
+	return status == PAIL_OK || status == PAIL_CLOSED ? status
+							  : client_fail(p, status, (*ret)->text);
 }
 
 int pail_call(struct pail *p, const struct pail_request *q, struct pail_result **ret)
@@ -150,8 +153,8 @@ int pail_drop(struct pail *p, struct pail_bytes bucket, bool *ret_dropped)
 	return call_plain(p, &q, ret_dropped, NULL);
 }
 
-int pail_put(struct pail *p, struct pail_bytes bucket, struct pail_bytes key, struct pail_bytes value,
-	     const struct pail_request *options, uint64_t *ret_version)
+int pail_put(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+	     struct pail_bytes value, const struct pail_request *options, uint64_t *ret_version)
 {
 	struct pail_request q = request(PAIL_PUT, options);
 

@@ -12,14 +12,14 @@
 
 #include "common/clock.h"
 
-#define NONE             UINT32_MAX
-#define FRAME_BYTES      (256u << 10) /* a frame with so much is sent, however few its requests */
-#define FRAME_FIRST      (16u << 10)
-#define CONNECT_MS       2000u
-#define BATCH            256u
-#define GRACE_MS         500u  /* beyond a request's own time, for its reply's way */
-#define GOAWAY_MS        30000u /* for the replies still awaited */
-#define REPLY_BYTES_MAX  (UINT64_C(1) << 30)
+#define NONE            UINT32_MAX
+#define FRAME_BYTES     (256u << 10) /* a frame with so much is sent, however few its requests */
+#define FRAME_FIRST     (16u << 10)
+#define CONNECT_MS      2000u
+#define BATCH           256u
+#define GRACE_MS        500u   /* beyond a request's own time, for its reply's way */
+#define GOAWAY_MS       30000u /* for the replies still awaited */
+#define REPLY_BYTES_MAX (UINT64_C(1) << 30)
 
 _Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL, "statuses are the wire's error codes");
 _Static_assert(PAIL_STATUS == (int)WIRE_STATUS, "methods are the wire's");
@@ -142,7 +142,8 @@ static int reconnect(struct pail *p)
 	/* What was on the old connection is answered no more. */
 	for (uint32_t i = 0; i < p->slots; i++)
 		if (p->slot[i].busy && p->slot[i].sent)
-			slot_fail(p, &p->slot[i], PAIL_TIMEOUT, "the node went away without a reply");
+			slot_fail(p, &p->slot[i], PAIL_TIMEOUT,
+				  "the node went away without a reply");
 	return r;
 }
 
@@ -271,8 +272,8 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 		return client_fail(p, PAIL_TOO_LARGE, "the request is larger than any node takes");
 	if ((unsigned)q->method >= WIRE_METHOD_COUNT)
 		return client_fail(p, PAIL_UNKNOWN_METHOD, "there is no such method");
-	if (p->frame_requests && (p->frame_requests >= p->options.batch ||
-				  p->frame_len + n > FRAME_BYTES)) {
+	if (p->frame_requests &&
+	    (p->frame_requests >= p->options.batch || p->frame_len + n > FRAME_BYTES)) {
 		r = pail_flush(p);
 		if (r != PAIL_OK)
 			return r;
@@ -295,8 +296,9 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 	s->deadline_ms = p->now_ms + timeout_ms + GRACE_MS;
 	if (s->deadline_ms < p->due_ms)
 		p->due_ms = s->deadline_ms;
-	p->frame_len = (size_t)(request_write(p->frame + p->frame_len, slot_msgid(p, i), q, timeout_ms) -
-				p->frame);
+	p->frame_len =
+		(size_t)(request_write(p->frame + p->frame_len, slot_msgid(p, i), q, timeout_ms) -
+			 p->frame);
 	p->unsent[p->frame_requests++] = i;
 	p->in_flight++;
 	return PAIL_OK;

@@ -48,8 +48,8 @@ size_t request_size(const struct pail_request *q);
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms);
 
 /*
- * Fill *ret from a reply to a `method`.  Items go into *items, JSON into `json`; both are the caller's.
- * False: the reply has not the shape that it must have.
+ * Fill *ret from a reply to a `method`.  Items go into *items, JSON into `json`; both are the
+ * caller's. False: the reply has not the shape that it must have.
  */
 bool result_read(int method, const struct reply *r, struct pail_result *ret, struct buf *items,
 		 struct buf *json);

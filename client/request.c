@@ -14,7 +14,8 @@ static bool takes_bucket(enum pail_method m)
 
 size_t request_size(const struct pail_request *q)
 {
-	size_t n = 256 + q->bucket.size + q->prefix.size + q->from.size + q->to.size + q->after.size;
+	size_t n =
+		256 + q->bucket.size + q->prefix.size + q->from.size + q->to.size + q->after.size;
 
 	if (takes_key(q->method))
 		n += q->key.size;

@@ -17,10 +17,18 @@ void json_write(struct buf *out, const char **p)
 		*p = read_skip(*p);
 		buf_text(out, "null");
 		return;
-	case TYPE_BOOL: buf_text(out, read_bool(p) ? "true" : "false"); return;
-	case TYPE_UINT: buf_fmt(out, "%llu", (unsigned long long)read_uint(p)); return;
-	case TYPE_INT: buf_fmt(out, "%lld", (long long)read_int(p)); return;
-	case TYPE_BYTES: json_string(out, read_bytes(p)); return;
+	case TYPE_BOOL:
+		buf_text(out, read_bool(p) ? "true" : "false");
+		return;
+	case TYPE_UINT:
+		buf_fmt(out, "%llu", (unsigned long long)read_uint(p));
+		return;
+	case TYPE_INT:
+		buf_fmt(out, "%lld", (long long)read_int(p));
+		return;
+	case TYPE_BYTES:
+		json_string(out, read_bytes(p));
+		return;
 	case TYPE_ARRAY:
 		n = read_array(p);
 		buf_text(out, "[");
@@ -190,9 +198,11 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 		return true;
 	}
 	switch ((enum pail_method)method) {
-	case PAIL_GET: return read_value(p, ret);
+	case PAIL_GET:
+		return read_value(p, ret);
 	case PAIL_PUT:
-	case PAIL_COUNT: return take_uint(&p, &ret->number);
+	case PAIL_COUNT:
+		return take_uint(&p, &ret->number);
 	case PAIL_CREATE:
 	case PAIL_DROP:
 	case PAIL_DELETE:
@@ -201,11 +211,14 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 		ret->yes = read_bool(&p);
 		return true;
 	case PAIL_SCAN:
-	case PAIL_BUCKETS: return read_list(p, ret, items);
-	case PAIL_PING: return read_type(p) == TYPE_BYTES;
+	case PAIL_BUCKETS:
+		return read_list(p, ret, items);
+	case PAIL_PING:
+		return read_type(p) == TYPE_BYTES;
 	case PAIL_HELLO:
 	case PAIL_ROUTE:
-	case PAIL_STATUS: return read_json(p, ret, json);
+	case PAIL_STATUS:
+		return read_json(p, ret, json);
 	}
 	return false;
 }
@@ -265,11 +278,16 @@ void pail_result_free(struct pail_result **r)
 const char *pail_status_name(int status)
 {
 	switch (status) {
-	case PAIL_NOT_FOUND: return "not_found";
-	case PAIL_UNREACHABLE: return "unreachable";
-	case PAIL_NO_MEMORY: return "no_memory";
-	case PAIL_PROTOCOL: return "protocol";
-	case PAIL_CLOSED: return "closed";
+	case PAIL_NOT_FOUND:
+		return "not_found";
+	case PAIL_UNREACHABLE:
+		return "unreachable";
+	case PAIL_NO_MEMORY:
+		return "no_memory";
+	case PAIL_PROTOCOL:
+		return "protocol";
+	case PAIL_CLOSED:
+		return "closed";
 	default:
 		return status >= 0 && status < WIRE_ERROR_COUNT
 			       ? wire_error_name((enum wire_error)status)

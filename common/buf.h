@@ -22,8 +22,8 @@ void buf_text(struct buf *b, const char *s);
 void buf_fmt(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Write `n` bytes as people can read them into `out` (always ended by NUL, cut to `size`): printable
- * ASCII as it is, anything else as \xNN.  Returns out.
+ * Write `n` bytes as people can read them into `out` (always ended by NUL, cut to `size`):
+ * printable ASCII as it is, anything else as \xNN.  Returns out.
  */
 char *buf_printable(char *out, size_t size, const void *data, size_t n);
 

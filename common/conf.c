@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #define LINE_MAX_BYTES 4096u
 #define INCLUDE_DEPTH  8u
 #define ERRORS_MAX     100u
@@ -27,7 +26,7 @@ static const struct conf_row {
 	bool reload;
 	const char *help;
 } rows[CONF_KEY_COUNT] = {
-#define X(section, key, type, standard, least, most, unit, reload, help)                           \
+#define X(section, key, type, standard, least, most, unit, reload, help) \
 	{#section, #key, type, standard, least, most, unit, reload, help},
 	CONF_KEYS(X)
 #undef X
@@ -102,7 +101,8 @@ static void value_set(struct conf *c, enum conf_key k, const char *text, const c
 	case TEXT:
 		n = strlen(text);
 		if (n < row->least || n > row->most) {
-			conf_error(c, origin, "%s.%s has %llu characters, it must have %llu to %llu",
+			conf_error(c, origin,
+				   "%s.%s has %llu characters, it must have %llu to %llu",
 				   row->section, row->key, (unsigned long long)n,
 				   (unsigned long long)row->least, (unsigned long long)row->most);
 			return;
@@ -130,7 +130,8 @@ static void value_set(struct conf *c, enum conf_key k, const char *text, const c
 		break;
 	}
 	if (!ok) {
-		conf_error(c, origin, "%s.%s = \"%s\" is not %s", row->section, row->key, text, want);
+		conf_error(c, origin, "%s.%s = \"%s\" is not %s", row->section, row->key, text,
+			   want);
 		return;
 	}
 	v->number = n;
@@ -303,13 +304,15 @@ static void read_include(struct reading *r, const char *value, const char *origi
 	const char *slash = strrchr(r->path, '/');
 
 	if (r->depth >= INCLUDE_DEPTH) {
-		conf_error(r->c, origin, "files include each other more than %u deep", INCLUDE_DEPTH);
+		conf_error(r->c, origin, "files include each other more than %u deep",
+			   INCLUDE_DEPTH);
 		return;
 	}
 	if (value[0] == '/' || !slash)
 		(void)snprintf(path, sizeof(path), "%s", value);
 	else
-		(void)snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - r->path), r->path, value);
+		(void)snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - r->path), r->path,
+			       value);
 	read_one(r->c, path, r->depth + 1);
 }
 
@@ -493,8 +496,8 @@ void conf_check(struct conf *c)
 			   "limits.message = %s must be at least twice limits.value = %s",
 			   v[CONF_limits_message].text, v[CONF_limits_value].text);
 	if (strstr(v[CONF_node_name].text, "=") || strchr(v[CONF_node_name].text, ' '))
-		conf_error(c, v[CONF_node_name].origin, "node.name = \"%s\" has a blank or =",
-			   v[CONF_node_name].text);
+		conf_error(c, v[CONF_node_name].origin,
+			   "node.name = \"%s\" has a blank or =", v[CONF_node_name].text);
 	if (!v[CONF_node_data].text[0] && v[CONF_node_role].number != ROLE_ROUTER)
 		conf_error(c, v[CONF_node_data].origin,
 			   "node.data is not set: where shall the data lie? (or use --dev)");

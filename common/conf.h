@@ -1,10 +1,10 @@
 /*
  * The configuration: an INI file with drop-ins, under environment variables, under flags.  Read by
- * the coordinator alone, whole, into a new struct: all errors are reported, each with file and line,
- * and nothing is used unless everything is right.
+ * the coordinator alone, whole, into a new struct: all errors are reported, each with file and
+ *line, and nothing is used unless everything is right.
  *
- *	file       `[section]`, `key = value`, `#` begins a comment at a line's begin or after a blank;
- *	           `include = FILE` before the first section; then the files conf.d/NAME.conf beside it
+ *	file       `[section]`, `key = value`, `#` begins a comment at a line's begin or after a
+ *blank; `include = FILE` before the first section; then the files conf.d/NAME.conf beside it
  *	environment PAIL_<SECTION>_<KEY>, and PAIL_PORT for the port in node.client alone
  *	flags      --set section.key=value and the programs' own
  */

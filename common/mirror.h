@@ -10,7 +10,8 @@
 
 /*
  * Map `size` bytes (a multiple of the page size) of `fd` at `offset` twice in a row.  Sets *ret to
- * the first mapping; the region lies at *ret and again at *ret + size.  Returns 0 or negative errno.
+ * the first mapping; the region lies at *ret and again at *ret + size.  Returns 0 or negative
+ * errno.
  */
 int mirror_map(int fd, off_t offset, size_t size, void **ret);
 

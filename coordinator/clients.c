@@ -220,8 +220,9 @@ bool clients_intern(struct clients *c, const struct link_message *m, uint64_t no
 	uint32_t i = c->slot[hash & c->mask];
 	struct client *x;
 
-	while (i != NONE && !(c->client[i].hash == hash &&
-			      span_equal((struct span){c->client[i].id, c->client[i].id_len}, m->id)))
+	while (i != NONE &&
+	       !(c->client[i].hash == hash &&
+		 span_equal((struct span){c->client[i].id, c->client[i].id_len}, m->id)))
 		i = c->client[i].next;
 	if (i == NONE) {
 		i = client_new(c, m->id, hash);
@@ -444,8 +445,8 @@ static void gather_count(struct clients *c, struct gather *g, uint32_t count)
 
 /* ---- answering ---- */
 
-void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n, uint32_t count,
-		    bool stays)
+void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n,
+		    uint32_t count, bool stays)
 {
 	struct client *x;
 	struct gather *g;

@@ -1,7 +1,7 @@
 /*
- * Who is connected, and what goes back to them.  A client's routing id is interned as a small number
- * with a generation, which is what travels with its requests; replies gather here during a round and
- * leave packed, one frame a client.
+ * Who is connected, and what goes back to them.  A client's routing id is interned as a small
+ * number with a generation, which is what travels with its requests; replies gather here during a
+ * round and leave packed, one frame a client.
  *
  * Memory is bounded by counting what each client has not taken yet: every frame carries a credit
  * that comes back when the network has it.
@@ -65,8 +65,8 @@ int clients_unread(const struct clients *c, struct owner client);
 bool clients_over(const struct clients *c, struct owner o);
 
 /*
- * A message with a delimiter is answered by one message: begin to gather `count` replies.  False: too
- * many are being gathered.
+ * A message with a delimiter is answered by one message: begin to gather `count` replies.  False:
+ * too many are being gathered.
  */
 bool clients_gather(struct clients *c, struct owner client, uint32_t count, struct owner *ret);
 
@@ -74,8 +74,8 @@ bool clients_gather(struct clients *c, struct owner client, uint32_t count, stru
  * `count` replies of `n` bytes for `o`.  With `stays`, the bytes stay where they are until
  * clients_flush; else they are copied.  Replies to clients that are gone vanish.
  */
-void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n, uint32_t count,
-		    bool stays);
+void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n,
+		    uint32_t count, bool stays);
 
 /* Room for `n` bytes that one reply may be written into, then clients_wrote. */
 char *clients_room(struct clients *c, struct owner o, size_t n);

@@ -1,7 +1,7 @@
 /*
- * From the reply rings to the clients.  A published reply is the only completion: a request record is
- * freed when every reply to it has been taken, and what a dead worker left unanswered stays for its
- * successor.
+ * From the reply rings to the clients.  A published reply is the only completion: a request record
+ * is freed when every reply to it has been taken, and what a dead worker left unanswered stays for
+ * its successor.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -56,8 +56,8 @@ static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i
 			 const char *text);
 
 /*
- * Reply by reply: some requests of the block had been answered already, or its client leaves so much
- * unread that reads, which changed nothing, are refused after all.
+ * Reply by reply: some requests of the block had been answered already, or its client leaves so
+ * much unread that reads, which changed nothing, are refused after all.
  */
 static void block_pick(struct coord *c, struct request_record *rec, const struct reply_block *b)
 {
@@ -74,7 +74,8 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 			entry_refuse(c, rec, b->first + i, WIRE_E_BUSY,
 				     "this client leaves its replies unread");
 		else if (entry_answer(rec, b->first + i))
-			clients_answer(c->clients, record_owner(rec), p, (size_t)(next - p), 1, true);
+			clients_answer(c->clients, record_owner(rec), p, (size_t)(next - p), 1,
+				       true);
 		p = next;
 	}
 }
@@ -109,7 +110,8 @@ static void block_take(struct coord *c, struct worker *w, const struct reply_blo
 		atomic_store_explicit(&rec->entry[b->first + i].state, ENTRY_ANSWERED,
 				      memory_order_relaxed);
 	rec->open -= b->count;
-	clients_answer(c->clients, record_owner(rec), (const char *)(b + 1), b->bytes, b->count, true);
+	clients_answer(c->clients, record_owner(rec), (const char *)(b + 1), b->bytes, b->count,
+		       true);
 }
 
 /* Blocks of one ring, from *read on.  Returns how many. */
@@ -256,13 +258,15 @@ static uint64_t overdue(struct coord *c, struct worker *w)
 				next = due < next ? due : next;
 				continue;
 			}
-			/* Not started for certain only if nobody is there who could start it now. */
+			/* Not started for certain only if nobody is there who could start it now.
+			 */
 			if (dead && at >= reached && w->died_in <= at + i)
 				entry_refuse(c, rec, i, WIRE_E_EXPIRED,
 					     "its time was over before it was started");
 			else
-				entry_refuse(c, rec, i, WIRE_E_TIMEOUT,
-					     "no outcome in time: it may or may not have taken effect");
+				entry_refuse(
+					c, rec, i, WIRE_E_TIMEOUT,
+					"no outcome in time: it may or may not have taken effect");
 		}
 		at += rec->size;
 	}

@@ -72,10 +72,10 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	w->control = -1;
 	w->due_ms = UINT64_MAX;
 	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = w->wake < 0 ? -errno
-			: segment_create(&s, power_of_two(most(queue, 2 * c->request_max)),
-					 power_of_two(most(queue, value + REPLY_SPARE)),
-					 &w->segment);
+	r = w->wake < 0
+		    ? -errno
+		    : segment_create(&s, power_of_two(most(queue, 2 * c->request_max)),
+				     power_of_two(most(queue, value + REPLY_SPARE)), &w->segment);
 	if (r < 0)
 		log_error("make the shared memory of worker %u: %s", id, strerror(-r));
 	return r;
@@ -110,7 +110,8 @@ static int workers_open(struct coord *c)
 static int socket_open(struct coord *c)
 {
 	const struct conf *f = c->conf;
-	const struct link_options o = {conf_number(f, CONF_limits_message), RECEIVE_QUEUE, LINGER_MS};
+	const struct link_options o = {conf_number(f, CONF_limits_message), RECEIVE_QUEUE,
+				       LINGER_MS};
 	const struct clients_config cc = {(uint32_t)conf_number(f, CONF_limits_clients),
 					  conf_number(f, CONF_limits_unread),
 					  conf_number(f, CONF_limits_unread_ms), fanout_reply, c};
@@ -273,7 +274,8 @@ static void signals_read(struct coord *c)
 
 	while (read(c->signal_fd, &s, sizeof(s)) == sizeof(s)) {
 		if (s.ssi_signo == SIGHUP)
-			log_info("got SIGHUP: settings are read at the start only; restart to change them");
+			log_info("got SIGHUP: settings are read at the start only; restart to "
+				 "change them");
 		else
 			stop_begin(c);
 	}
@@ -366,8 +368,8 @@ static void announce(struct coord *c)
 	char text[512];
 
 	log_info("node %s serves clients on %s, data in %s, %u workers",
-		 conf_text(c->conf, CONF_node_name), c->endpoint, conf_text(c->conf, CONF_node_data),
-		 c->super.count);
+		 conf_text(c->conf, CONF_node_name), c->endpoint,
+		 conf_text(c->conf, CONF_node_data), c->super.count);
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=serving clients on %s",
 		       (int)getpid(), c->endpoint);
 	notify(text);
@@ -380,7 +382,8 @@ static void announce(struct coord *c)
 static bool started_all(const struct coord *c)
 {
 	for (uint32_t i = 0; i < c->super.count; i++)
-		if (c->super.worker[i].state != SUPER_UP && c->super.worker[i].state != SUPER_FAILED)
+		if (c->super.worker[i].state != SUPER_UP &&
+		    c->super.worker[i].state != SUPER_FAILED)
 			return false;
 	return true;
 }
@@ -405,7 +408,8 @@ int coord_run(struct coord *c)
 			doze(c, c->changed ? c->now_ms : next);
 		else if ((c->now_ms = clock_ms()) - c->looked_ms > LOOK_MS)
 			look(c, 0);
-		if (c->changed || c->now_ms >= next || c->now_ms - c->ticked_ms >= TICK_MS || c->stopping)
+		if (c->changed || c->now_ms >= next || c->now_ms - c->ticked_ms >= TICK_MS ||
+		    c->stopping)
 			next = tick(c);
 		if (!announced && started_all(c)) {
 			announced = true;

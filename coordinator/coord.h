@@ -55,9 +55,9 @@ struct coord {
 	uint64_t started_wall_ms;
 	uint64_t started_ms;
 	uint64_t ticked_ms;
-	uint64_t looked_ms;     /* at the descriptors, under load */
+	uint64_t looked_ms; /* at the descriptors, under load */
 	uint64_t stop_until_ms;
-	uint64_t quiet_ms;      /* stopping: since when nothing has come in */
+	uint64_t quiet_ms;                          /* stopping: since when nothing has come in */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, or refused */
 	uint64_t local_errors;
 	uint64_t request_max; /* bytes of one request that can be right */
@@ -69,7 +69,8 @@ struct coord {
 	uint32_t last[64];
 };
 
-/* Make the data folder and the workers, bind the socket.  0, or an exit status with the reason said. */
+/* Make the data folder and the workers, bind the socket.  0, or an exit status with the reason
+ * said. */
 int coord_open(struct coord *c, struct conf *conf, bool temporary);
 /* Serve until told to stop.  Returns the exit status. */
 int coord_run(struct coord *c);
@@ -82,8 +83,8 @@ unsigned dispatch_messages(struct coord *c, unsigned most);
 /* Which worker serves a bucket. */
 uint32_t dispatch_worker(const struct coord *c, struct span bucket);
 /*
- * Put `size` bytes of one request into a worker's ring.  0, -EAGAIN: the ring is full, or the worker has
- * failed (-EIO).
+ * Put `size` bytes of one request into a worker's ring.  0, -EAGAIN: the ring is full, or the
+ * worker has failed (-EIO).
  */
 int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const struct item *it);
 /* Answer with an error. */

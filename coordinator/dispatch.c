@@ -34,8 +34,8 @@ static uint64_t record_bytes(uint32_t count, uint64_t bytes)
 }
 
 /*
- * A record of the `count` items from `first` on, which have `bytes` in all.  Returns 0 or -EAGAIN: there
- * is no room.
+ * A record of the `count` items from `first` on, which have `bytes` in all.  Returns 0 or -EAGAIN:
+ * there is no room.
  */
 static int record_push(struct coord *c, struct worker *w, struct owner owner, uint32_t first,
 		       uint32_t count, uint64_t bytes)
@@ -229,9 +229,10 @@ static void item_take(struct coord *c, struct owner o, const struct request *q, 
 	}
 	if (e == WIRE_OK && (uint64_t)(q->end - data) > c->request_max) {
 		e = WIRE_E_TOO_LARGE;
-		(void)snprintf(text, sizeof(text), "%s: request has %zu bytes, a value may have %llu",
-			       wire_method_name((enum wire_method)q->method), (size_t)(q->end - data),
-			       (unsigned long long)conf_number(c->conf, CONF_limits_value));
+		(void)snprintf(
+			text, sizeof(text), "%s: request has %zu bytes, a value may have %llu",
+			wire_method_name((enum wire_method)q->method), (size_t)(q->end - data),
+			(unsigned long long)conf_number(c->conf, CONF_limits_value));
 	}
 	if (e != WIRE_OK) {
 		c->local_requests[q->method]++;
@@ -308,10 +309,11 @@ static void message_take(struct coord *c, const struct link_message *m)
 		return;
 	}
 	if (!whole) {
-		(void)snprintf(text, sizeof(text),
-			       "a message may hold %u requests and %llu bytes; nothing of it was run",
-			       WIRE_REQUESTS_MAX,
-			       (unsigned long long)conf_number(c->conf, CONF_limits_message));
+		(void)snprintf(
+			text, sizeof(text),
+			"a message may hold %u requests and %llu bytes; nothing of it was run",
+			WIRE_REQUESTS_MAX,
+			(unsigned long long)conf_number(c->conf, CONF_limits_message));
 		dispatch_error(c, o, 0, false, WIRE_E_TOO_LARGE, text);
 		return;
 	}

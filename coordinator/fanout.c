@@ -151,7 +151,8 @@ static void stream_open(struct stream *s, const struct part *part)
 }
 
 /*
- * The stream with the smallest name.  NULL: all are at their ends, or one is that could have gone on
+ * The stream with the smallest name.  NULL: all are at their ends, or one is that could have gone
+ * on
  * (*ret_more): what the others hold may lie behind what it did not send.
  */
 static struct stream *stream_least(struct stream *s, uint32_t n, bool *ret_more)

@@ -54,10 +54,11 @@ static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
 		(void)close(fd);
 		pid[n > 0 ? n : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
-		(void)snprintf(why, why_size,
-			       "data folder \"%.200s\" is in use by another node, pid %s: stop it, or "
-			       "set node.data to another folder",
-			       dir, *pid ? pid : "unknown");
+		(void)snprintf(
+			why, why_size,
+			"data folder \"%.200s\" is in use by another node, pid %s: stop it, or "
+			"set node.data to another folder",
+			dir, *pid ? pid : "unknown");
 		return -EWOULDBLOCK;
 	}
 	(void)snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
@@ -127,7 +128,7 @@ static int format_settle(const char *dir, uint32_t workers, uint32_t *ret, char 
 	int r = format_read(dir, &have, why, why_size);
 
 	if (r == -ENOENT) {
-		*ret = workers ? workers
+		*ret = workers    ? workers
 		       : cpus > 0 ? (uint32_t)(cpus < (long)WORKERS_MAX ? cpus : (long)WORKERS_MAX)
 				  : 1;
 		return format_write(dir, *ret, why, why_size);
@@ -135,10 +136,11 @@ static int format_settle(const char *dir, uint32_t workers, uint32_t *ret, char 
 	if (r < 0)
 		return r;
 	if (workers && workers != have) {
-		(void)snprintf(why, why_size,
-			       "data folder \"%.200s\" was made for %u workers, node.workers says %u: "
-			       "the number is fixed when the folder is made",
-			       dir, have, workers);
+		(void)snprintf(
+			why, why_size,
+			"data folder \"%.200s\" was made for %u workers, node.workers says %u: "
+			"the number is fixed when the folder is made",
+			dir, have, workers);
 		return -EINVAL;
 	}
 	*ret = have;

@@ -15,7 +15,7 @@
 #define FRAME_KEPT  (4 << 20) /* bytes of the largest frame whose memory is kept */
 
 static const char usage[] =
-	"usage: paild --config FILE [--set SECTION.KEY=VALUE]...\n"
+	"usage: paild --config FILE [--data DIR] [--port N] [--set SECTION.KEY=VALUE]...\n"
 	"       paild --dev [--data DIR] [--port N] [--set SECTION.KEY=VALUE]...\n"
 	"\n"
 	"The node of a Pail: serves clients over ZeroMQ, supervises its workers.\n"
@@ -68,19 +68,29 @@ static void set_option(struct conf *c, const char *arg)
 	conf_set(c, name, eq + 1, "--set");
 }
 
-enum { OPT_CONFIG = 256, OPT_DEV, OPT_DATA, OPT_PORT, OPT_SET, OPT_CHECK, OPT_PRINT, OPT_VERSION, OPT_HELP };
+enum {
+	OPT_CONFIG = 256,
+	OPT_DEV,
+	OPT_DATA,
+	OPT_PORT,
+	OPT_SET,
+	OPT_CHECK,
+	OPT_PRINT,
+	OPT_VERSION,
+	OPT_HELP
+};
 
 static const struct option long_options[] = {
-	{"config", required_argument, NULL, OPT_CONFIG},
-	{"dev", no_argument, NULL, OPT_DEV},
-	{"data", required_argument, NULL, OPT_DATA},
-	{"port", required_argument, NULL, OPT_PORT},
-	{"set", required_argument, NULL, OPT_SET},
-	{"check-config", no_argument, NULL, OPT_CHECK},
-	{"print-config", no_argument, NULL, OPT_PRINT},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, OPT_HELP},
-	{NULL, 0, NULL, 0},
+	{"config",       required_argument, NULL, OPT_CONFIG },
+	{"dev",          no_argument,       NULL, OPT_DEV    },
+	{"data",         required_argument, NULL, OPT_DATA   },
+	{"port",         required_argument, NULL, OPT_PORT   },
+	{"set",          required_argument, NULL, OPT_SET    },
+	{"check-config", no_argument,       NULL, OPT_CHECK  },
+	{"print-config", no_argument,       NULL, OPT_PRINT  },
+	{"version",      no_argument,       NULL, OPT_VERSION},
+	{"help",         no_argument,       NULL, OPT_HELP   },
+	{NULL,           0,                 NULL, 0          },
 };
 
 /* First pass: what decides how to go on.  Returns -1, or an exit status. */
@@ -90,19 +100,38 @@ static int options_first(int argc, char **argv, struct choices *x)
 
 	while ((o = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (o) {
-		case OPT_CONFIG: x->config = optarg; break;
-		case OPT_DEV: x->dev = true; break;
-		case OPT_DATA: x->data_given = true; break;
-		case OPT_CHECK: x->check = true; break;
-		case OPT_PRINT: x->print = true; break;
-		case OPT_VERSION: (void)printf("paild %s\n", WIRE_VERSION); return 0;
-		case OPT_HELP: help(); return 0;
-		case '?': (void)fprintf(stderr, "try paild --help\n"); return EXIT_USAGE;
-		default: break;
+		case OPT_CONFIG:
+			x->config = optarg;
+			break;
+		case OPT_DEV:
+			x->dev = true;
+			break;
+		case OPT_DATA:
+			x->data_given = true;
+			break;
+		case OPT_CHECK:
+			x->check = true;
+			break;
+		case OPT_PRINT:
+			x->print = true;
+			break;
+		case OPT_VERSION:
+			(void)printf("paild %s\n", WIRE_VERSION);
+			return 0;
+		case OPT_HELP:
+			help();
+			return 0;
+		case '?':
+			(void)fprintf(stderr, "try paild --help\n");
+			return EXIT_USAGE;
+		default:
+			break;
 		}
 	}
 	if (optind < argc || (!x->config && !x->dev)) {
-		(void)fprintf(stderr, "paild: %s\n%s", optind < argc ? "unexpected argument" : "neither --config nor --dev is given",
+		(void)fprintf(stderr, "paild: %s\n%s",
+			      optind < argc ? "unexpected argument"
+					    : "neither --config nor --dev is given",
 			      "try paild --help\n");
 		return EXIT_USAGE;
 	}
@@ -119,13 +148,18 @@ static void options_second(int argc, char **argv, struct conf *c)
 		char text[64];
 
 		switch (o) {
-		case OPT_DATA: conf_set(c, "node.data", optarg, "--data"); break;
+		case OPT_DATA:
+			conf_set(c, "node.data", optarg, "--data");
+			break;
 		case OPT_PORT:
 			(void)snprintf(text, sizeof(text), "tcp://127.0.0.1:%.20s", optarg);
 			conf_set(c, "node.client", text, "--port");
 			break;
-		case OPT_SET: set_option(c, optarg); break;
-		default: break;
+		case OPT_SET:
+			set_option(c, optarg);
+			break;
+		default:
+			break;
 		}
 	}
 }
@@ -157,7 +191,8 @@ static int serve(struct conf *conf, bool temporary)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
-	/* Frames come and go by the thousand: keep their memory instead of giving it back each time. */
+	/* Frames come and go by the thousand: keep their memory instead of giving it back each
+	 * time. */
 	(void)mallopt(M_MMAP_THRESHOLD, FRAME_KEPT);
 	(void)mallopt(M_TRIM_THRESHOLD, 2 * FRAME_KEPT);
 	r = coord_open(&coord, conf, temporary);

@@ -58,10 +58,11 @@ static void route_make(struct conf *c, const struct conf_pair *p, struct route *
 	(void)snprintf(r->entry, sizeof(r->entry), "%.15s", p->key);
 	r->node = p->value;
 	if (!range_parse(p->key, r)) {
-		(void)snprintf(text, sizeof(text),
-			       "\"%.60s\" is no range: a byte such as a or 0x1f, two with - between "
-			       "them, or *",
-			       p->key);
+		(void)snprintf(
+			text, sizeof(text),
+			"\"%.60s\" is no range: a byte such as a or 0x1f, two with - between "
+			"them, or *",
+			p->key);
 		route_error(c, p, text);
 		return;
 	}
@@ -72,8 +73,8 @@ static void route_make(struct conf *c, const struct conf_pair *p, struct route *
 		if (!strcmp(c->peers.pair[r->target.peer].key, p->value))
 			return;
 	(void)snprintf(text, sizeof(text),
-		       "route to \"%.60s\", which is neither this node (%.63s) nor in [peers]", p->value,
-		       conf_text(c, CONF_node_name));
+		       "route to \"%.60s\", which is neither this node (%.63s) nor in [peers]",
+		       p->value, conf_text(c, CONF_node_name));
 	route_error(c, p, text);
 }
 
@@ -86,8 +87,10 @@ int routes_make(struct conf *c, struct routes *ret)
 	for (uint32_t i = 0; i < c->routes.count; i++)
 		route_make(c, &c->routes.pair[i], &ret->route[i]);
 	if (!c->routes.count)
-		ret->route[0] = (struct route){0, 255, {TARGET_SELF, 0}, "*",
-					       conf_text(c, CONF_node_name)};
+		ret->route[0] = (struct route){
+			0, 255, {TARGET_SELF, 0},
+                          "*", conf_text(c, CONF_node_name)
+                };
 	return 0;
 }
 

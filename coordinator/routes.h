@@ -32,8 +32,8 @@ struct routes {
 };
 
 /*
- * Make the table of a configuration, which must outlive it.  Mistakes are added to conf->errors, with
- * their places.  0 or -ENOMEM.
+ * Make the table of a configuration, which must outlive it.  Mistakes are added to conf->errors,
+ * with their places.  0 or -ENOMEM.
  */
 int routes_make(struct conf *conf, struct routes *ret);
 void routes_fini(struct routes *r);

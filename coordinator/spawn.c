@@ -15,7 +15,8 @@
 
 int spawn_find(char *out, size_t size)
 {
-	static const char *const places[] = {"%.*s/pail-worker", "%.*s/../libexec/pail/pail-worker"};
+	static const char *const places[] = {"%.*s/pail-worker",
+					     "%.*s/../libexec/pail/pail-worker"};
 	char self[1024];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
@@ -37,7 +38,7 @@ int spawn_find(char *out, size_t size)
 
 static _Noreturn void child(const char *path, const int *fd)
 {
-	char *const argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)"--serve", NULL};
+	char *const argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t) "--serve", NULL};
 	sigset_t none;
 	int high[FD_COUNT];
 

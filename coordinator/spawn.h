@@ -14,8 +14,8 @@ struct spawned {
 };
 
 /*
- * Start `path` with `fd` (FD_COUNT of them) as its descriptors FD_CONTROL and following, nothing else
- * but stdin, stdout and stderr, and no signal blocked.  0 or negative errno.
+ * Start `path` with `fd` (FD_COUNT of them) as its descriptors FD_CONTROL and following, nothing
+ * else but stdin, stdout and stderr, and no signal blocked.  0 or negative errno.
  */
 int spawn_worker(const char *path, const int *fd, struct spawned *ret);
 

@@ -141,14 +141,14 @@ static void late(struct super *s, struct worker *w)
 }
 
 static super_act *const act[SUPER_STATE_COUNT][EVENT_COUNT] = {
-	/*                  START  READY  EXIT    TIMEOUT   STOP   */
-	[SUPER_DOWN] =     {start, NULL,  NULL,   NULL,     late},
-	[SUPER_STARTING] = {late,  serve, again,  kill_now, stop},
-	[SUPER_UP] =       {late,  late,  again,  kill_now, stop},
-	[SUPER_KILLING] =  {late,  late,  again,  late,     stop},
-	[SUPER_STOPPING] = {late,  late,  forget, kill_now, late},
-	[SUPER_BACKOFF] =  {late,  NULL,  NULL,   start,    forget},
-	[SUPER_FAILED] =   {start, NULL,  NULL,   NULL,     forget},
+  /*                  START  READY  EXIT    TIMEOUT   STOP   */
+	[SUPER_DOWN] = {start, NULL,  NULL,   NULL,     late  },
+	[SUPER_STARTING] = {late,  serve, again,  kill_now, stop  },
+	[SUPER_UP] = {late,  late,  again,  kill_now, stop  },
+	[SUPER_KILLING] = {late,  late,  again,  late,     stop  },
+	[SUPER_STOPPING] = {late,  late,  forget, kill_now, late  },
+	[SUPER_BACKOFF] = {late,  NULL,  NULL,   start,    forget},
+	[SUPER_FAILED] = {start, NULL,  NULL,   NULL,     forget},
 };
 
 void super_event(struct super *s, struct worker *w, enum super_event e)
@@ -180,8 +180,8 @@ static void obituary(struct worker *w, const siginfo_t *info)
 			(void)snprintf(w->reason, sizeof(w->reason), "it finished");
 		else
 			(void)snprintf(w->reason, sizeof(w->reason), "%s%.180s (exit status %d)",
-				       *words ? "" : "it ended without a goodbye",
-				       words, info->si_status);
+				       *words ? "" : "it ended without a goodbye", words,
+				       info->si_status);
 	} else {
 		w->exit_status = -info->si_status;
 		(void)snprintf(w->reason, sizeof(w->reason), "killed by signal %d (%s)%s%.160s",
@@ -234,11 +234,15 @@ static bool overdue(const struct super *s, struct worker *w, uint64_t now)
 	uint64_t beat = slot_get(&w->segment->slot->heartbeat_ms);
 
 	switch (w->state) {
-	case SUPER_UP: return now > beat && now - beat > s->hang_ms;
-	case SUPER_STARTING: return now > beat && now - beat > s->start_ms;
+	case SUPER_UP:
+		return now > beat && now - beat > s->hang_ms;
+	case SUPER_STARTING:
+		return now > beat && now - beat > s->start_ms;
 	case SUPER_STOPPING:
-	case SUPER_BACKOFF: return now >= w->deadline_ms;
-	default: return false;
+	case SUPER_BACKOFF:
+		return now >= w->deadline_ms;
+	default:
+		return false;
 	}
 }
 

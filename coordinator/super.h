@@ -19,13 +19,13 @@
 
 #include "ipc/segment.h"
 
-#define SUPER_STATES(X)                                                                            \
-	X(DOWN, down)                                                                              \
-	X(STARTING, starting)                                                                      \
-	X(UP, up)                                                                                  \
-	X(KILLING, killing)                                                                        \
-	X(STOPPING, stopping)                                                                      \
-	X(BACKOFF, backoff)                                                                        \
+#define SUPER_STATES(X)       \
+	X(DOWN, down)         \
+	X(STARTING, starting) \
+	X(UP, up)             \
+	X(KILLING, killing)   \
+	X(STOPPING, stopping) \
+	X(BACKOFF, backoff)   \
 	X(FAILED, failed)
 
 enum super_state {
@@ -46,16 +46,17 @@ struct worker {
 	int control; /* our end of its control socket, or -1 */
 	int wake;    /* its eventfd */
 	uint32_t restarts;
-	uint64_t up_ms;       /* when it became UP */
-	uint64_t started_ms;  /* when it was forked */
-	uint64_t delay_ms;    /* of the next restart */
-	uint64_t deadline_ms; /* BACKOFF: when to start; STARTING, STOPPING: when to kill; 0: none */
-	int exit_status;      /* of the last death, as waitid tells; -signal if it was killed */
-	char reason[256];     /* of the last death */
+	uint64_t up_ms;      /* when it became UP */
+	uint64_t started_ms; /* when it was forked */
+	uint64_t delay_ms;   /* of the next restart */
+	uint64_t
+		deadline_ms; /* BACKOFF: when to start; STARTING, STOPPING: when to kill; 0: none */
+	int exit_status;     /* of the last death, as waitid tells; -signal if it was killed */
+	char reason[256];    /* of the last death */
 	/* the coordinator's own, see dispatch and collect */
-	uint64_t suspect;     /* identity plus 1 of the request that the last death was in */
-	uint64_t died_in;     /* the same, whether suspected or not */
-	uint64_t due_ms;      /* no request in its ring is overdue before */
+	uint64_t suspect; /* identity plus 1 of the request that the last death was in */
+	uint64_t died_in; /* the same, whether suspected or not */
+	uint64_t due_ms;  /* no request in its ring is overdue before */
 	uint64_t now_read;
 	uint64_t synced_read;
 	bool pushed; /* records were published since it was last woken */

@@ -6,13 +6,12 @@
  *
  *	if (pail_open("tcp://127.0.0.1:4040", NULL, &p) == PAIL_OK &&
  *	    pail_create(p, pail_str("fruit"), NULL) == PAIL_OK &&
- *	    pail_put(p, pail_str("fruit"), pail_str("apple"), pail_str("red"), NULL, &version) == PAIL_OK)
- *		printf("version %llu\n", (unsigned long long)version);
- *	pail_close(&p);
+ *	    pail_put(p, pail_str("fruit"), pail_str("apple"), pail_str("red"), NULL, &version) ==
+ *PAIL_OK) printf("version %llu\n", (unsigned long long)version); pail_close(&p);
  *
  * A connection belongs to one thread at a time; different connections are independent.  Every call
- * returns PAIL_OK or one of enum pail_status; pail_why tells the reason of the last call that failed.
- * Nothing here prints, ends the process, or waits longer than its deadline.
+ * returns PAIL_OK or one of enum pail_status; pail_why tells the reason of the last call that
+ *failed. Nothing here prints, ends the process, or waits longer than its deadline.
  *
  * Names, keys and values are bytes: a struct pail_bytes is a pointer and a size, and stays the
  * caller's unless said otherwise.  Sizes are bytes, times milliseconds.
@@ -87,8 +86,8 @@ struct pail_options {
 };
 
 /*
- * Connect to `endpoint` and wait for the node's hello.  `options` may be NULL.  On success the caller
- * owns *ret.  PAIL_UNREACHABLE: nobody answered; PAIL_BAD_ARGUMENT: that is no endpoint.
+ * Connect to `endpoint` and wait for the node's hello.  `options` may be NULL.  On success the
+ * caller owns *ret.  PAIL_UNREACHABLE: nobody answered; PAIL_BAD_ARGUMENT: that is no endpoint.
  */
 PAIL_API int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
 
@@ -152,10 +151,10 @@ struct pail_item {
 
 /* What came back.  All it points at is freed with it. */
 struct pail_result {
-	int status;           /* enum pail_status */
-	const char *text;     /* the reason, if status is not PAIL_OK; never NULL */
-	bool yes;             /* create, drop, delete: whether it did something */
-	uint64_t number;      /* put: the new version; count: the keys; conflict: the version there is */
+	int status;       /* enum pail_status */
+	const char *text; /* the reason, if status is not PAIL_OK; never NULL */
+	bool yes;         /* create, drop, delete: whether it did something */
+	uint64_t number; /* put: the new version; count: the keys; conflict: the version there is */
 	struct pail_bytes value;       /* get */
 	uint64_t version;              /* get */
 	const struct pail_item *items; /* scan, buckets */
@@ -167,8 +166,8 @@ struct pail_result {
 PAIL_API void pail_result_free(struct pail_result **r);
 
 /*
- * Send `q` and wait for its result, which the caller frees.  Returns its status.  *ret is NULL if there
- * is not even a result (PAIL_NO_MEMORY, PAIL_TOO_LARGE before it was sent).
+ * Send `q` and wait for its result, which the caller frees.  Returns its status.  *ret is NULL if
+ * there is not even a result (PAIL_NO_MEMORY, PAIL_TOO_LARGE before it was sent).
  */
 PAIL_API int pail_call(struct pail *p, const struct pail_request *q, struct pail_result **ret);
 
@@ -200,14 +199,14 @@ PAIL_API int pail_node_status(struct pail *p, struct pail_result **ret);
 struct pail_future;
 
 /*
- * Send `q`, packed with others into a frame, and go on; thousands may be in flight.  The bytes of `q`
- * are copied.  On success the caller owns *ret, to be given to pail_await or pail_future_free.
+ * Send `q`, packed with others into a frame, and go on; thousands may be in flight.  The bytes of
+ * `q` are copied.  On success the caller owns *ret, to be given to pail_await or pail_future_free.
  */
 PAIL_API int pail_async(struct pail *p, const struct pail_request *q, struct pail_future **ret);
 
 /*
- * Wait for a future's result, at most until its request's deadline.  Frees the future and sets *f to
- * NULL.  Returns the result's status; the caller frees *ret (which may be NULL as in pail_call).
+ * Wait for a future's result, at most until its request's deadline.  Frees the future and sets *f
+ * to NULL.  Returns the result's status; the caller frees *ret (which may be NULL as in pail_call).
  */
 PAIL_API int pail_await(struct pail_future **f, struct pail_result **ret);
 
@@ -224,8 +223,8 @@ PAIL_API void pail_future_free(struct pail_future **f);
 typedef void pail_done(void *arg, const struct pail_result *r);
 
 /*
- * Send `q`; `done(arg, result)` is called when its reply has come or its time is over.  If this returns
- * anything but PAIL_OK, it is not called.  May be called from within a callback.
+ * Send `q`; `done(arg, result)` is called when its reply has come or its time is over.  If this
+ * returns anything but PAIL_OK, it is not called.  May be called from within a callback.
  */
 PAIL_API int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg);
 
@@ -233,9 +232,9 @@ PAIL_API int pail_submit(struct pail *p, const struct pail_request *q, pail_done
 PAIL_API int pail_flush(struct pail *p);
 
 /*
- * For an event loop: when `pail_fd` is readable, or `pail_next_ms` milliseconds have gone (-1: never),
- * call pail_dispatch, which flushes, receives what is there, calls callbacks, and returns how many
- * replies there were.  The descriptor is edge-triggered: dispatch until it returns 0.
+ * For an event loop: when `pail_fd` is readable, or `pail_next_ms` milliseconds have gone (-1:
+ * never), call pail_dispatch, which flushes, receives what is there, calls callbacks, and returns
+ * how many replies there were.  The descriptor is edge-triggered: dispatch until it returns 0.
  */
 PAIL_API int pail_fd(const struct pail *p);
 PAIL_API int pail_next_ms(const struct pail *p);

@@ -25,16 +25,15 @@ struct method_row {
 };
 
 static const struct method_row methods[WIRE_METHOD_COUNT] = {
-#define X(id, name, bucket, least, most)                                                           \
+#define X(id, name, bucket, least, most) \
 	[WIRE_##id] = {#name, sizeof(#name) - 1, bucket, least, most},
 	WIRE_METHODS(X)
 #undef X
 };
 
-static const char *const error_names[WIRE_ERROR_COUNT] = {
-	[WIRE_OK] = "ok",
+static const char *const error_names[WIRE_ERROR_COUNT] = {[WIRE_OK] = "ok",
 #define X(id, name) [WIRE_E_##id] = #name,
-	WIRE_ERRORS(X)
+							  WIRE_ERRORS(X)
 #undef X
 };
 
@@ -51,19 +50,19 @@ static const struct option_row {
 	uint64_t least;
 	uint64_t most;
 } option_rows[] = {
-	{"timeout", OPT_TIMEOUT, KIND_UINT, ALL, 0, WIRE_TIMEOUT_MS_MAX},
-	{"if_version", OPT_IF_VERSION, KIND_UINT, M(PUT) | M(DELETE), 0, UINT64_MAX},
-	{"if_absent", OPT_IF_ABSENT, KIND_BOOL, M(PUT), 0, 0},
-	{"ttl", OPT_TTL, KIND_UINT, M(PUT), 1, UINT64_MAX},
-	{"prefix", OPT_PREFIX, KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0},
-	{"from", OPT_FROM, KIND_BYTES, M(SCAN), 0, 0},
-	{"to", OPT_TO, KIND_BYTES, M(SCAN), 0, 0},
-	{"after", OPT_AFTER, KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0},
-	{"limit", OPT_LIMIT, KIND_UINT, M(SCAN) | M(BUCKETS), 1, WIRE_SCAN_LIMIT_MAX},
-	{"reverse", OPT_REVERSE, KIND_BOOL, M(SCAN), 0, 0},
-	{"keys_only", OPT_KEYS_ONLY, KIND_BOOL, M(SCAN), 0, 0},
-	{"local", OPT_LOCAL, KIND_BOOL, M(BUCKETS), 0, 0},
-	{"client", OPT_CLIENT, KIND_ANY, M(HELLO), 0, 0},
+	{"timeout",    OPT_TIMEOUT,    KIND_UINT,  ALL,                  0, WIRE_TIMEOUT_MS_MAX},
+	{"if_version", OPT_IF_VERSION, KIND_UINT,  M(PUT) | M(DELETE),   0, UINT64_MAX         },
+	{"if_absent",  OPT_IF_ABSENT,  KIND_BOOL,  M(PUT),               0, 0                  },
+	{"ttl",        OPT_TTL,        KIND_UINT,  M(PUT),               1, UINT64_MAX         },
+	{"prefix",     OPT_PREFIX,     KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0                  },
+	{"from",       OPT_FROM,       KIND_BYTES, M(SCAN),              0, 0                  },
+	{"to",         OPT_TO,         KIND_BYTES, M(SCAN),              0, 0                  },
+	{"after",      OPT_AFTER,      KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0                  },
+	{"limit",      OPT_LIMIT,      KIND_UINT,  M(SCAN) | M(BUCKETS), 1, WIRE_SCAN_LIMIT_MAX},
+	{"reverse",    OPT_REVERSE,    KIND_BOOL,  M(SCAN),              0, 0                  },
+	{"keys_only",  OPT_KEYS_ONLY,  KIND_BOOL,  M(SCAN),              0, 0                  },
+	{"local",      OPT_LOCAL,      KIND_BOOL,  M(BUCKETS),           0, 0                  },
+	{"client",     OPT_CLIENT,     KIND_ANY,   M(HELLO),             0, 0                  },
 };
 
 /* Big-endian length of `n` bytes. */
@@ -78,8 +77,8 @@ static uint64_t length_at(const uint8_t *p, unsigned n)
 
 /*
  * Step over one whole object.  msgpuck's own mp_check counts what is still to come in an int, which
- * an array or map of 2^31 elements overflows: it then passes bytes that are not there.  Here nothing
- * can be awaited that the bytes left could not hold.  Returns the place behind, or NULL.
+ * an array or map of 2^31 elements overflows: it then passes bytes that are not there.  Here
+ * nothing can be awaited that the bytes left could not hold.  Returns the place behind, or NULL.
  */
 static const char *object_end(const char *from, const char *end)
 {
@@ -88,9 +87,9 @@ static const char *object_end(const char *from, const char *end)
 	uint64_t todo = 1;
 
 	while (todo) {
-		uint64_t skip = 0;  /* bytes of content */
-		uint64_t more = 0;  /* objects inside */
-		unsigned lead = 0;  /* bytes that hold a length */
+		uint64_t skip = 0; /* bytes of content */
+		uint64_t more = 0; /* objects inside */
+		unsigned lead = 0; /* bytes that hold a length */
 		uint8_t c;
 
 		if (todo > (uint64_t)(e - p))
@@ -153,9 +152,9 @@ static bool is_bytes(const char *p)
 /* The hot methods are told apart by length and first byte; the table is the truth. */
 static int method_find(struct span name)
 {
-	static const uint8_t order[] = {WIRE_GET,    WIRE_PUT,    WIRE_DELETE, WIRE_SCAN,
-					WIRE_CREATE, WIRE_COUNT,  WIRE_PING,   WIRE_HELLO,
-					WIRE_DROP,   WIRE_ROUTE,  WIRE_STATUS, WIRE_BUCKETS};
+	static const uint8_t order[] = {WIRE_GET,    WIRE_PUT,   WIRE_DELETE, WIRE_SCAN,
+					WIRE_CREATE, WIRE_COUNT, WIRE_PING,   WIRE_HELLO,
+					WIRE_DROP,   WIRE_ROUTE, WIRE_STATUS, WIRE_BUCKETS};
 
 	_Static_assert(sizeof(order) == WIRE_METHOD_COUNT, "every method is looked for");
 	for (size_t i = 0; i < sizeof(order); i++) {
@@ -258,19 +257,44 @@ static const char *option_value(const struct option_row *row, const char *p, str
 		break;
 	}
 	switch (row->bit) {
-	case OPT_TIMEOUT: o->timeout_ms = u; break;
-	case OPT_IF_VERSION: o->if_version = u; break;
-	case OPT_IF_ABSENT: o->if_absent = b; break;
-	case OPT_TTL: o->ttl_ms = u; break;
-	case OPT_PREFIX: o->prefix = s; break;
-	case OPT_FROM: o->from = s; break;
-	case OPT_TO: o->to = s; break;
-	case OPT_AFTER: o->after = s; break;
-	case OPT_LIMIT: o->limit = u; break;
-	case OPT_REVERSE: o->reverse = b; break;
-	case OPT_KEYS_ONLY: o->keys_only = b; break;
-	case OPT_LOCAL: o->local = b; break;
-	case OPT_CLIENT: break;
+	case OPT_TIMEOUT:
+		o->timeout_ms = u;
+		break;
+	case OPT_IF_VERSION:
+		o->if_version = u;
+		break;
+	case OPT_IF_ABSENT:
+		o->if_absent = b;
+		break;
+	case OPT_TTL:
+		o->ttl_ms = u;
+		break;
+	case OPT_PREFIX:
+		o->prefix = s;
+		break;
+	case OPT_FROM:
+		o->from = s;
+		break;
+	case OPT_TO:
+		o->to = s;
+		break;
+	case OPT_AFTER:
+		o->after = s;
+		break;
+	case OPT_LIMIT:
+		o->limit = u;
+		break;
+	case OPT_REVERSE:
+		o->reverse = b;
+		break;
+	case OPT_KEYS_ONLY:
+		o->keys_only = b;
+		break;
+	case OPT_LOCAL:
+		o->local = b;
+		break;
+	case OPT_CLIENT:
+		break;
 	}
 	return NULL;
 }
@@ -520,15 +544,23 @@ bool read_whole(const char *p, const char *end, const char **ret_next)
 enum codec_type read_type(const char *p)
 {
 	switch (mp_typeof(*p)) {
-	case MP_NIL: return TYPE_NIL;
-	case MP_BOOL: return TYPE_BOOL;
-	case MP_UINT: return TYPE_UINT;
-	case MP_INT: return TYPE_INT;
+	case MP_NIL:
+		return TYPE_NIL;
+	case MP_BOOL:
+		return TYPE_BOOL;
+	case MP_UINT:
+		return TYPE_UINT;
+	case MP_INT:
+		return TYPE_INT;
 	case MP_STR:
-	case MP_BIN: return TYPE_BYTES;
-	case MP_ARRAY: return TYPE_ARRAY;
-	case MP_MAP: return TYPE_MAP;
-	default: return TYPE_OTHER;
+	case MP_BIN:
+		return TYPE_BYTES;
+	case MP_ARRAY:
+		return TYPE_ARRAY;
+	case MP_MAP:
+		return TYPE_MAP;
+	default:
+		return TYPE_OTHER;
 	}
 }
 

@@ -12,9 +12,11 @@
 #include "common/span.h"
 #include "include/wire.h"
 
-#define CODEC_PARAMS_MAX  4u
-#define CODEC_REPLY_MAX   32u /* bytes around a reply's result: head, msgid, nil, and value's array */
-#define CODEC_HEAD_MAX    10u /* bytes of one scalar, or of the head of a str, bin, map or array */
+#define CODEC_PARAMS_MAX 4u
+/* Bytes around a reply's result: its head, msgid, nil, and the array of a value. */
+#define CODEC_REPLY_MAX 32u
+/* Bytes of one scalar, or of the head of a str, bin, map or array. */
+#define CODEC_HEAD_MAX 10u
 
 /* One request, as it lies in a frame.  All pointers lead into the frame. */
 struct request {
@@ -30,7 +32,8 @@ struct request {
 
 /*
  * Walk the request that begins at `p`.  Returns 0 with *ret filled, or -EBADMSG: the bytes are no
- * request; *ret_why says what is wrong with them, ret->msgid(_known) whether its msgid was readable.
+ * request; *ret_why says what is wrong with them, ret->msgid(_known) whether its msgid was
+ * readable.
  */
 int request_walk(const char *p, const char *end, struct request *ret, const char **ret_why);
 
@@ -95,7 +98,16 @@ char *write_request_head(char *p, uint64_t msgid, enum wire_method m, uint32_t n
 
 /* ---- reading replies ---- */
 
-enum codec_type { TYPE_NIL, TYPE_BOOL, TYPE_UINT, TYPE_INT, TYPE_BYTES, TYPE_ARRAY, TYPE_MAP, TYPE_OTHER };
+enum codec_type {
+	TYPE_NIL,
+	TYPE_BOOL,
+	TYPE_UINT,
+	TYPE_INT,
+	TYPE_BYTES,
+	TYPE_ARRAY,
+	TYPE_MAP,
+	TYPE_OTHER
+};
 
 struct reply {
 	bool notification; /* then `method` and `result` (the params) count */

@@ -8,9 +8,9 @@
 #include <sys/random.h>
 #include <zmq.h>
 
-#define HANDSHAKE_MS 5000 /* a connection that says nothing is closed */
-#define BACKLOG      1024
-#define SOCKETS_MAX  16384
+#define HANDSHAKE_MS     5000 /* a connection that says nothing is closed */
+#define BACKLOG          1024
+#define SOCKETS_MAX      16384
 #define RECONNECT_MS     20
 #define RECONNECT_MAX_MS 1000
 
@@ -36,7 +36,8 @@ int link_context_new(struct link_context **ret)
 
 	if (!c)
 		return -ENOMEM;
-	/* libzmq draws its routing ids from rand(); unseeded they would be the same in every process. */
+	/* libzmq draws its routing ids from rand(); unseeded they would be the same in every
+	 * process. */
 	if (getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
 		srand(seed);
 	c->zmq = zmq_ctx_new();

@@ -1,7 +1,7 @@
 /*
- * ZeroMQ sockets: a node's ROUTER and a client's DEALER.  The only file that includes zmq.h is link.c.
- * A message is an optional empty delimiter and then body frames; in front of it, at a ROUTER, the
- * peer's routing id.  Nothing here ever blocks.
+ * ZeroMQ sockets: a node's ROUTER and a client's DEALER.  The only file that includes zmq.h is
+ * link.c. A message is an optional empty delimiter and then body frames; in front of it, at a
+ * ROUTER, the peer's routing id.  Nothing here ever blocks.
  */
 #ifndef PAIL_LINK_H
 #define PAIL_LINK_H
@@ -12,7 +12,7 @@
 
 #include "common/span.h"
 
-#define LINK_FRAMES_MAX 4097u /* body frames kept of a message; one more than there may be */
+#define LINK_FRAMES_MAX   4097u /* body frames kept of a message; one more than there may be */
 #define LINK_ENDPOINT_MAX 256u
 
 struct link_context;
@@ -41,7 +41,8 @@ void link_close(struct link **l);
 
 /* Becomes readable when something may have happened; edge-triggered: ask link_ready afterwards. */
 int link_fd(const struct link *l);
-/* Whether a message can be received; a DEALER: *ret_writable whether one can be sent (may be NULL). */
+/* Whether a message can be received; a DEALER: *ret_writable whether one can be sent (may be NULL).
+ */
 bool link_ready(const struct link *l, bool *ret_writable);
 
 /* A received message; the spans lead into it and hold until the next link_receive. */
@@ -50,14 +51,14 @@ struct link_message {
 	bool delimiter;
 	uint32_t frames;
 	struct span frame[LINK_FRAMES_MAX];
-	uint64_t bytes;  /* of all body frames, those that were not kept too */
-	bool cut;        /* there were more frames or bytes than are kept */
-	int source_fd;   /* the connection it came in on, or -1 */
+	uint64_t bytes; /* of all body frames, those that were not kept too */
+	bool cut;       /* there were more frames or bytes than are kept */
+	int source_fd;  /* the connection it came in on, or -1 */
 };
 
 /*
- * Receive one whole message, keeping at most `bytes_max` of it.  Returns 0, -EAGAIN (none is there),
- * or negative errno.
+ * Receive one whole message, keeping at most `bytes_max` of it.  Returns 0, -EAGAIN (none is
+ * there), or negative errno.
  */
 int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret);
 

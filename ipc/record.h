@@ -46,8 +46,8 @@ struct request_record {
 _Static_assert(sizeof(struct request_record) == 32, "layout of shared memory");
 
 struct reply_block {
-	uint32_t size;  /* all of it, rounded to RING_ALIGN */
-	uint32_t bytes; /* of replies behind this header */
+	uint32_t size;   /* all of it, rounded to RING_ALIGN */
+	uint32_t bytes;  /* of replies behind this header */
 	uint64_t record; /* position of the request record */
 	uint32_t first;  /* index of the first request answered here */
 	uint32_t count;  /* requests answered */

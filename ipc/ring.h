@@ -30,8 +30,8 @@ _Static_assert(sizeof(struct ring_control) == 128, "layout of shared memory");
 struct ring {
 	struct ring_control *control;
 	char *data;
-	uint64_t size;     /* a power of two */
-	uint64_t write;    /* producer: where the next record goes; at or behind head */
+	uint64_t size;      /* a power of two */
+	uint64_t write;     /* producer: where the next record goes; at or behind head */
 	uint64_t tail_seen; /* producer: the tail when last looked at */
 };
 
@@ -64,7 +64,8 @@ static inline void ring_commit(struct ring *r, uint64_t n)
 	r->write += ring_round(n);
 }
 
-/* Producer: let everything before `pos` be seen.  May be a thread other than the one that writes. */
+/* Producer: let everything before `pos` be seen.  May be a thread other than the one that writes.
+ */
 static inline void ring_publish(struct ring *r, uint64_t pos)
 {
 	atomic_store_explicit(&r->control->head, pos, memory_order_release);

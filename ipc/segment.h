@@ -1,7 +1,7 @@
 /*
  * One sealed memfd per worker: header, slot, and three rings.  The coordinator creates it, a worker
- * finds it on a known descriptor.  A dead worker's segment is judged and handed to its successor, or
- * unmapped; it is never repaired, and no other worker has any part in it.
+ * finds it on a known descriptor.  A dead worker's segment is judged and handed to its successor,
+ * or unmapped; it is never repaired, and no other worker has any part in it.
  */
 #ifndef PAIL_SEGMENT_H
 #define PAIL_SEGMENT_H
@@ -11,9 +11,9 @@
 #include "ipc/ring.h"
 #include "ipc/slot.h"
 
-#define SEGMENT_MAGIC   0x316c696170676573u /* "segpail1" */
-#define SEGMENT_VERSION 1u                  /* of everything in ipc/ that two processes share */
-#define SEGMENT_DIR_MAX 1024u
+#define SEGMENT_MAGIC    0x316c696170676573u /* "segpail1" */
+#define SEGMENT_VERSION  1u                  /* of everything in ipc/ that two processes share */
+#define SEGMENT_DIR_MAX  1024u
 #define SEGMENT_NODE_MAX 64u
 
 /* What a worker must know: only the coordinator reads the configuration. */
@@ -62,16 +62,16 @@ struct segment {
 enum { FD_CONTROL = 3, FD_SEGMENT = 4, FD_WAKE_WORKER = 5, FD_WAKE_COORDINATOR = 6, FD_COUNT = 4 };
 
 /*
- * Make a segment whose request ring has `request_bytes` and each reply ring `reply_bytes` (powers of
- * two).  All memory is allocated now, so that a full machine is an error here and not a SIGBUS later.
- * The caller owns *ret.  Returns 0 or negative errno.
+ * Make a segment whose request ring has `request_bytes` and each reply ring `reply_bytes` (powers
+ * of two).  All memory is allocated now, so that a full machine is an error here and not a SIGBUS
+ * later. The caller owns *ret.  Returns 0 or negative errno.
  */
 int segment_create(const struct settings *settings, uint64_t request_bytes, uint64_t reply_bytes,
 		   struct segment **ret);
 
 /*
- * Map the segment behind `fd`, which *ret then owns.  Returns 0, -EBADMSG (no segment, or not sealed),
- * -EPROTO (made by another version of Pail), or negative errno.
+ * Map the segment behind `fd`, which *ret then owns.  Returns 0, -EBADMSG (no segment, or not
+ * sealed), -EPROTO (made by another version of Pail), or negative errno.
  */
 int segment_attach(int fd, struct segment **ret);
 

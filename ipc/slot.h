@@ -18,7 +18,15 @@
 enum slot_state { SLOT_UNUSED, SLOT_STARTING, SLOT_ACTIVE, SLOT_GOODBYE };
 
 /* What the serving thread does, for `pail status` and obituaries. */
-enum slot_phase { PHASE_START, PHASE_REPLAY, PHASE_IDLE, PHASE_SERVE, PHASE_WAIT_LOG, PHASE_WAIT_REPLY, PHASE_STOP };
+enum slot_phase {
+	PHASE_START,
+	PHASE_REPLAY,
+	PHASE_IDLE,
+	PHASE_SERVE,
+	PHASE_WAIT_LOG,
+	PHASE_WAIT_REPLY,
+	PHASE_STOP
+};
 
 struct slot {
 	/* ---- written by the worker's serving thread ---- */
@@ -50,7 +58,7 @@ struct slot {
 
 	/* ---- written by the coordinator ---- */
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps; /* seq_cst */
-	_Atomic uint32_t life;                            /* 0 for the first worker here, then 1, … */
+	_Atomic uint32_t life; /* 0 for the first worker here, then 1, … */
 };
 
 static inline void slot_set(_Atomic uint64_t *field, uint64_t v)

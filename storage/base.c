@@ -15,8 +15,8 @@
 #include "common/hash.h"
 #include "include/wire.h"
 
-#define BASE_FORMAT  1u
-#define BASE_READERS 126u /* LMDB's default; the lock file fixes it for all */
+#define BASE_FORMAT         1u
+#define BASE_READERS        126u /* LMDB's default; the lock file fixes it for all */
 #define BASE_SYNC_DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
 enum { DB_META, DB_DIR, DB_KEYS, DB_TTL, DB_DROPS, DB_COUNT };
@@ -26,11 +26,11 @@ static const char *const db_names[DB_COUNT] = {"meta", "dir", "keys", "ttl", "dr
 struct base {
 	MDB_env *env;
 	MDB_dbi dbi[DB_COUNT];
-	MDB_txn *read;  /* the serving thread's */
+	MDB_txn *read;   /* the serving thread's */
 	MDB_cursor *get; /* of `read`, over keys */
-	MDB_txn *write; /* the checkpoint thread's */
+	MDB_txn *write;  /* the checkpoint thread's */
 	MDB_cursor *put; /* of `write`, over keys */
-	bool ttl_any;   /* the expiry index has rows, as `write` sees it */
+	bool ttl_any;    /* the expiry index has rows, as `write` sees it */
 	struct base_meta meta;
 	uint64_t map_bytes;
 	_Atomic uint64_t used;
@@ -67,17 +67,23 @@ static char meta_key[] = "base";
 static int base_errno(int rc)
 {
 	switch (rc) {
-	case MDB_SUCCESS: return 0;
-	case MDB_NOTFOUND: return -ENOENT;
-	case MDB_MAP_FULL: return -ENOSPC;
-	case MDB_READERS_FULL: return -EAGAIN;
+	case MDB_SUCCESS:
+		return 0;
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_MAP_FULL:
+		return -ENOSPC;
+	case MDB_READERS_FULL:
+		return -EAGAIN;
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_PANIC:
 	case MDB_VERSION_MISMATCH:
-	case MDB_BAD_VALSIZE: return -EBADMSG;
-	default: return rc > 0 ? -rc : -EIO;
+	case MDB_BAD_VALSIZE:
+		return -EBADMSG;
+	default:
+		return rc > 0 ? -rc : -EIO;
 	}
 }
 
@@ -192,7 +198,8 @@ static int meta_load(struct base *b, MDB_txn *txn, char *why, size_t why_size)
 		return -EBADMSG;
 	}
 	memcpy(&row, val.mv_data, sizeof(row));
-	if (row.format != BASE_FORMAT || row.crc != crc32c(row.format, &row.meta, sizeof(row.meta))) {
+	if (row.format != BASE_FORMAT ||
+	    row.crc != crc32c(row.format, &row.meta, sizeof(row.meta))) {
 		(void)snprintf(why, why_size, "base: the meta row is damaged or of format %u",
 			       row.format);
 		return -EBADMSG;
@@ -332,8 +339,8 @@ int base_get(struct base *b, uint64_t bucket, struct span key, struct base_item 
 	return item_read(bucket, key, &v, ret);
 }
 
-int base_buckets(struct base *b, int (*row)(void *arg, struct span name, uint64_t id, uint64_t count),
-		 void *arg)
+int base_buckets(struct base *b,
+		 int (*row)(void *arg, struct span name, uint64_t id, uint64_t count), void *arg)
 {
 	MDB_cursor *c;
 	MDB_val k;
@@ -690,13 +697,15 @@ int base_purge(struct base *b, unsigned most)
 	rc = mdb_cursor_get(b->put, &k, &v, MDB_SET_RANGE);
 	while (rc == 0 && r == 0 && n < most && k.mv_size >= 8 && get_be64(k.mv_data) == id) {
 		if (b->ttl_any)
-			r = ttl_drop(b, id, (struct span){(char *)k.mv_data + 8, k.mv_size - 8}, &v);
+			r = ttl_drop(b, id, (struct span){(char *)k.mv_data + 8, k.mv_size - 8},
+				     &v);
 		if (r == 0)
 			rc = mdb_cursor_del(b->put, 0);
 		n++;
 		if (r == 0 && rc == 0)
 			rc = mdb_cursor_get(b->put, &k, &v, MDB_GET_CURRENT);
-		/* Behind the page's last key GET_CURRENT fails; look again from the bucket's begin. */
+		/* Behind the page's last key GET_CURRENT fails; look again from the bucket's begin.
+		 */
 		if (rc == EINVAL || rc == MDB_NOTFOUND) {
 			k = (MDB_val){8, idb};
 			rc = mdb_cursor_get(b->put, &k, &v, MDB_SET_RANGE);

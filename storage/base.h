@@ -2,11 +2,11 @@
  * Base: where writes settle.  One LMDB environment per shard, fully synced, written only by the
  * checkpoint thread in large sorted transactions, read by the serving thread through one read
  * transaction that is renewed when a checkpoint has committed.  The only file that includes lmdb.h
- * is base.c; LMDB's codes become negative errno there: -ENOENT no such key, -ENOSPC the map is full,
- * -EBADMSG damaged.
+ * is base.c; LMDB's codes become negative errno there: -ENOENT no such key, -ENOSPC the map is
+ * full, -EBADMSG damaged.
  *
- * Sub-databases: `meta` (settled sequence, clock, oldest log segment, format), `dir` (bucket name ->
- * id, count), `keys` (id, key -> version, expiry, checksum, value), `ttl` (expiry, id, key ->
+ * Sub-databases: `meta` (settled sequence, clock, oldest log segment, format), `dir` (bucket name
+ * -> id, count), `keys` (id, key -> version, expiry, checksum, value), `ttl` (expiry, id, key ->
  * version), `drops` (ids of dropped buckets whose keys are still to be deleted).
  */
 #ifndef PAIL_BASE_H
@@ -53,18 +53,18 @@ uint64_t base_map_bytes(const struct base *b);
 int base_renew(struct base *b);
 
 /*
- * The item of a key, verified.  Pointers hold until base_renew.  Returns 0, -ENOENT, or -EBADMSG (its
- * checksum is wrong).
+ * The item of a key, verified.  Pointers hold until base_renew.  Returns 0, -ENOENT, or -EBADMSG
+ * (its checksum is wrong).
  */
 int base_get(struct base *b, uint64_t bucket, struct span key, struct base_item *ret);
 
 /* Call `row` for each bucket of the directory until it returns not 0. */
-int base_buckets(struct base *b, int (*row)(void *arg, struct span name, uint64_t id, uint64_t count),
-		 void *arg);
+int base_buckets(struct base *b,
+		 int (*row)(void *arg, struct span name, uint64_t id, uint64_t count), void *arg);
 
 /*
- * A cursor over one bucket's keys; good until base_renew.  `seek` goes to the first key at or behind
- * `key` (reverse: at or before it; an empty key means the end of that side).  Both return 0,
+ * A cursor over one bucket's keys; good until base_renew.  `seek` goes to the first key at or
+ * behind `key` (reverse: at or before it; an empty key means the end of that side).  Both return 0,
  * -ENOENT (no more), or -EBADMSG.
  */
 int base_cursor_open(struct base *b, uint64_t bucket, bool reverse, struct base_cursor **ret);
@@ -87,7 +87,8 @@ int base_due(struct base *b, const struct base_due *from, uint64_t now_ms,
 
 int base_begin(struct base *b);
 void base_abort(struct base *b);
-/* Commit; with `meta`, that becomes the environment's.  The environment is synced when it returns. */
+/* Commit; with `meta`, that becomes the environment's.  The environment is synced when it returns.
+ */
 int base_commit(struct base *b, const struct base_meta *meta);
 
 /* Sorted by (bucket, key) these are cheap.  An older row of the expiry index goes with its item. */
@@ -99,7 +100,8 @@ int base_bucket_add(struct base *b, struct span name, uint64_t id, int64_t delta
 /* The bucket leaves the directory; its keys are left to base_purge. */
 int base_bucket_drop(struct base *b, struct span name, uint64_t id);
 
-/* Delete up to `most` keys of dropped buckets.  Returns how many (0: nothing is left), or an error. */
+/* Delete up to `most` keys of dropped buckets.  Returns how many (0: nothing is left), or an error.
+ */
 int base_purge(struct base *b, unsigned most);
 
 #endif

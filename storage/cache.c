@@ -13,7 +13,7 @@
 #include "common/fault.h"
 #include "common/hash.h"
 
-#define ENTRY_TYPICAL 128u /* bytes, to size the table */
+#define ENTRY_TYPICAL 128u  /* bytes, to size the table */
 #define EVICT_STEPS   4096u /* chains a call looks at, at most */
 #define AHEAD         16u   /* chains prefetched in a walk */
 

@@ -1,8 +1,8 @@
 /*
  * The cache: hash of (bucket, key) -> newest value.  It holds every write that base does not have
  * yet (those entries are dirty: their version is above the settled sequence) and, within a memory
- * budget, what has been read from base.  Clean entries are evicted by a clock hand; dirty ones stay.
- * One thread.
+ * budget, what has been read from base.  Clean entries are evicted by a clock hand; dirty ones
+ * stay. One thread.
  */
 #ifndef PAIL_CACHE_H
 #define PAIL_CACHE_H
@@ -54,9 +54,9 @@ struct entry *cache_find(struct cache *c, uint64_t hash, uint64_t bucket, struct
 struct entry *cache_find_version(struct cache *c, uint64_t hash, uint64_t version);
 
 /*
- * Make or overwrite a key's entry.  An existing one may be replaced: then *ret_moved is the old one,
- * which the caller frees when nothing points at it any more; else NULL.  Returns the entry, or NULL
- * without memory: nothing changed.
+ * Make or overwrite a key's entry.  An existing one may be replaced: then *ret_moved is the old
+ * one, which the caller frees when nothing points at it any more; else NULL.  Returns the entry, or
+ * NULL without memory: nothing changed.
  */
 struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct span key,
 			struct span value, uint64_t version, uint64_t expiry, bool tombstone,

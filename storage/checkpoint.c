@@ -1,7 +1,8 @@
 /*
  * A checkpoint: read the frozen segments, sort their records last-wins by key, and merge them in a
- * few large sorted transactions.  Counts of buckets and the settled sequence change only in the last
- * transaction, so a checkpoint that is cut short is simply done again: every step is idempotent.
+ * few large sorted transactions.  Counts of buckets and the settled sequence change only in the
+ * last transaction, so a checkpoint that is cut short is simply done again: every step is
+ * idempotent.
  */
 #include "storage/checkpoint.h"
 
@@ -21,8 +22,8 @@
 #include "common/fault.h"
 #include "storage/sort.h"
 
-#define PARTS          16u    /* transactions of a large checkpoint: more stall writers, fewer the log */
-#define PART_LEAST     8192u  /* keys */
+#define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
+#define PART_LEAST     8192u /* keys */
 #define PART_BYTES_MAX (32u << 20)
 #define PURGE_CHUNK    4096u /* keys of dropped buckets a transaction */
 #define IDLE_MS        200u  /* between looks at the disk */

@@ -20,16 +20,16 @@ int checkpoint_start(const char *dir, struct base *base, struct wal *wal, struct
 void checkpoint_stop(struct checkpoint **c);
 
 /*
- * Merge `n` segments, oldest first and without a gap behind the settled sequence.  One at a time: the
- * last one must have been fetched.
+ * Merge `n` segments, oldest first and without a gap behind the settled sequence.  One at a time:
+ * the last one must have been fetched.
  */
 void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
 		     uint64_t clock_ms);
 
 /*
- * Has the checkpoint ended?  False: it still runs.  True, once: *ret_error is 0, -ENOSPC (base or disk
- * is full, nothing is lost, try again later), or what makes this store unusable; *ret_settled is the
- * new settled sequence.
+ * Has the checkpoint ended?  False: it still runs.  True, once: *ret_error is 0, -ENOSPC (base or
+ * disk is full, nothing is lost, try again later), or what makes this store unusable; *ret_settled
+ * is the new settled sequence.
  */
 bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settled);
 

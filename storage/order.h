@@ -1,7 +1,7 @@
 /*
- * The dirty keys of one bucket in byte order, for scans.  Built when a bucket is first scanned, kept
- * up by writes while scans pay for it.  It points at cache entries: whoever moves or frees an entry
- * that is in here says so first.  One thread.
+ * The dirty keys of one bucket in byte order, for scans.  Built when a bucket is first scanned,
+ * kept up by writes while scans pay for it.  It points at cache entries: whoever moves or frees an
+ * entry that is in here says so first.  One thread.
  */
 #ifndef PAIL_ORDER_H
 #define PAIL_ORDER_H

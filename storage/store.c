@@ -1,6 +1,6 @@
 /*
- * Opening, replaying, admitting, ticking and closing a store.  The operations are in store_ops.c and
- * store_scan.c.
+ * Opening, replaying, admitting, ticking and closing a store.  The operations are in store_ops.c
+ * and store_scan.c.
  */
 #include "storage/store.h"
 
@@ -136,13 +136,11 @@ static int replay_record(void *arg, const struct wal_record *r, bool same)
 static int open_parts(struct store *s)
 {
 	const struct store_config *c = &s->config;
-	struct wal_config wc = {s->dir,
-				c->log_segment_bytes,
-				c->log_bytes,
-				wal_record_size(WIRE_BUCKET_MAX, WIRE_KEY_MAX, c->value_max) + 4096,
-				c->generation,
-				c->on_synced,
-				c->arg};
+	struct wal_config wc = {
+		s->dir,        c->log_segment_bytes,
+		c->log_bytes,  wal_record_size(WIRE_BUCKET_MAX, WIRE_KEY_MAX, c->value_max) + 4096,
+		c->generation, c->on_synced,
+		c->arg};
 	int r;
 
 	while (wc.segment_bytes < 2 * wc.record_max)
@@ -175,8 +173,9 @@ static int recover(struct store *s)
 	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_least, replay_record, s,
 		       &clock, s->why, sizeof(s->why));
 	if (r < 0)
-		return s->why[0] ? r : store_fail(s, r, "replay the log in \"%.150s\": %s", s->dir,
-						  strerror(-r));
+		return s->why[0] ? r
+				 : store_fail(s, r, "replay the log in \"%.150s\": %s", s->dir,
+					      strerror(-r));
 	if (clock > s->clock_ms)
 		s->clock_ms = clock;
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
@@ -243,14 +242,13 @@ static uint64_t budget(const struct store *s)
 	return s->config.cache_bytes > least ? s->config.cache_bytes : least;
 }
 
-int store_pressure(const struct store *s)
+unsigned store_pressure(const struct store *s)
 {
-	uint64_t dirty = s->dirty.frozen + s->dirty.fresh;
-	uint64_t most = budget(s);
+	uint64_t share = s->pinned / (budget(s) / 100);
 
-	if (dirty >= most || wal_over_limit(s->wal))
-		return 2;
-	return dirty >= most / 100 * 85;
+	if (wal_over_limit(s->wal) || share > 100)
+		return 100;
+	return (unsigned)share;
 }
 
 /* What base and disk have room for beyond what is still unsettled at its worst: twice its log. */
@@ -279,7 +277,7 @@ static uint64_t room_left(const struct store *s)
 
 int store_admit(struct store *s, uint64_t bytes)
 {
-	if (store_pressure(s) == 2)
+	if (store_pressure(s) == 100)
 		return store_fail(s, -EBUSY, "writes outrun the disk: try again later");
 	bytes *= 2;
 	if (s->room < bytes)
@@ -348,7 +346,7 @@ static bool checkpoint_due(const struct store *s)
 		return false;
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
-	return s->log.fresh >= s->config.log_bytes / 4 || s->dirty.fresh >= budget(s) / 2 ||
+	return s->log.fresh >= s->config.log_bytes / 4 || s->fresh >= budget(s) / 2 ||
 	       s->base_full || wal_over_limit(s->wal) ||
 	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
 }
@@ -358,8 +356,7 @@ static void checkpoint_freeze(struct store *s)
 {
 	wal_rotate(s->wal);
 	s->freeze = wal_seq(s->wal);
-	s->dirty.frozen += s->dirty.fresh;
-	s->dirty.fresh = 0;
+	s->fresh = 0;
 	s->log.frozen += s->log.fresh;
 	s->log.fresh = 0;
 	s->checkpoint_wanted = true;
@@ -391,7 +388,7 @@ static void checkpoint_begin(struct store *s)
 static void settle_memory(struct store *s, uint64_t settled)
 {
 	s->settled = settled;
-	s->dirty.frozen = 0;
+	s->pinned = s->fresh;
 	s->log.frozen = 0;
 	s->oldest_ms = clock_ms();
 	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
@@ -417,20 +414,22 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 	s->checkpoint_runs = false;
 	s->room = 0;
 	if (error == -ENOSPC || error == -ENOMEM) {
-		/* Nothing is lost: the log has it.  Try again when something may have been freed. */
+		/* Nothing is lost: the log has it.  Try again when something may have been freed.
+		 */
 		s->base_full = error == -ENOSPC;
 		s->log.fresh += s->log.frozen;
-		s->dirty.fresh += s->dirty.frozen;
+		s->fresh = s->pinned;
 		s->log.frozen = 0;
-		s->dirty.frozen = 0;
 		s->retry_ms = clock_ms() + RETRY_MS;
 		return 0;
 	}
 	if (error < 0)
-		return store_fail(s, -EIO, "checkpoint in \"%.150s\": %s", s->dir, strerror(-error));
+		return store_fail(s, -EIO, "checkpoint in \"%.150s\": %s", s->dir,
+				  strerror(-error));
 	s->base_full = false;
 	s->retry_ms = 0;
-	/* First see what was committed, then call entries clean: else an evicted one is read old. */
+	/* First see what was committed, then call entries clean: else an evicted one is read old.
+	 */
 	r = base_renew(s->base);
 	if (r < 0)
 		return store_fail(s, r, "renew the read transaction: %s", strerror(-r));

@@ -2,15 +2,15 @@
  * The store of one shard: log + cache + base behind one interface.  A write lands in the log, shows
  * in the cache at once, and settles in base at a checkpoint.
  *
- * One thread, the serving thread, calls everything here.  Operations never wait for the disk (but for
- * the log's staging buffer when it is full): they take effect in memory and get a sequence number,
- * and the owner tells nobody before that number is synced.  Reads too say how new the newest thing is
- * that they looked at: store_consulted.  A reply must wait until store_synced has reached it, or a
- * power cut could take back what somebody was told.
+ * One thread, the serving thread, calls everything here.  Operations never wait for the disk (but
+ * for the log's staging buffer when it is full): they take effect in memory and get a sequence
+ * number, and the owner tells nobody before that number is synced.  Reads too say how new the
+ * newest thing is that they looked at: store_consulted.  A reply must wait until store_synced has
+ * reached it, or a power cut could take back what somebody was told.
  *
- * Errors: -ENXIO no such bucket, -ENOENT no such key, -EEXIST a condition did not hold, -ENOSPC full,
- * -EBUSY writers outrun the disk, -ENOMEM, -EBADMSG damaged data, -EIO the log cannot be written: the
- * process must end.  Unless said otherwise nothing has changed when one is returned.
+ * Errors: -ENXIO no such bucket, -ENOENT no such key, -EEXIST a condition did not hold, -ENOSPC
+ * full, -EBUSY writers outrun the disk, -ENOMEM, -EBADMSG damaged data, -EIO the log cannot be
+ * written: the process must end.  Unless said otherwise nothing has changed when one is returned.
  */
 #ifndef PAIL_STORE_H
 #define PAIL_STORE_H
@@ -49,9 +49,9 @@ struct store_config {
 };
 
 /*
- * Open the store, replay its log, and have everything on disk that was not known to be.  `*ret` is set
- * before the first call of before_apply, so that reads can run in between.  `why` (256 bytes) says
- * what failed: -EWOULDBLOCK another process has the folder.
+ * Open the store, replay its log, and have everything on disk that was not known to be.  `*ret` is
+ * set before the first call of before_apply, so that reads can run in between.  `why` (256 bytes)
+ * says what failed: -EWOULDBLOCK another process has the folder.
  */
 int store_open(const struct store_config *config, struct store **ret, char *why, size_t why_size);
 
@@ -82,8 +82,8 @@ uint64_t store_seq(const struct store *s);
 uint64_t store_synced(const struct store *s);
 uint64_t store_clock(const struct store *s);
 
-/* How far writers are ahead of the checkpoint: 0 not, 1 slow them, 2 puts get -EBUSY. */
-int store_pressure(const struct store *s);
+/* How far writers are ahead of the checkpoint, in percent: at 100 puts get -EBUSY. */
+unsigned store_pressure(const struct store *s);
 
 /* ---- one operation ---- */
 
@@ -100,7 +100,8 @@ struct store_key {
 	uint64_t directory; /* the directory's state when `bucket` was looked up */
 };
 
-/* Look up the bucket, start fetching the key's slot.  `key` may be empty for whole-bucket operations. */
+/* Look up the bucket, start fetching the key's slot.  `key` may be empty for whole-bucket
+ * operations. */
 void store_locate(struct store *s, struct span name, struct span key, struct store_key *ret);
 /* Start fetching the key's entry. */
 void store_touch(const struct store *s, const struct store_key *k);

@@ -32,7 +32,7 @@ struct store {
 	uint64_t directory_seq;   /* the sequence of the last of them */
 	uint64_t keys;            /* sum of the buckets' counts */
 
-	uint64_t clock_ms;  /* never steps back */
+	uint64_t clock_ms;   /* never steps back */
 	uint64_t clock_told; /* the highest clock that the log knows to have been told */
 	uint64_t clock_seq;  /* the record that says so */
 	bool tell_clock;     /* a read during the replay saw something expired */
@@ -41,9 +41,10 @@ struct store {
 	uint64_t freed;  /* requests below are answered */
 	uint64_t freeze; /* the last sequence that the running checkpoint takes */
 	uint64_t commits_seen;
-	struct unsettled dirty; /* bytes of cache entries */
+	uint64_t pinned;        /* bytes of cache entries that base does not have yet */
+	uint64_t fresh;         /* of these, what the running checkpoint does not take either */
 	struct unsettled log;   /* bytes of records */
-	bool checkpoint_wanted;  /* rotated; waits for syncs and replies */
+	bool checkpoint_wanted; /* rotated; waits for syncs and replies */
 	bool checkpoint_runs;
 	bool base_full; /* the last checkpoint did not fit */
 	uint64_t retry_ms;
@@ -51,16 +52,17 @@ struct store {
 	uint64_t checkpoint_wall_ms;
 	uint64_t checkpoints;
 
-	uint64_t room; /* bytes that puts may still add before it is looked at again */
+	uint64_t room;              /* bytes that puts may still add before it is looked at again */
 	struct base_due sweep_from; /* rows of base's expiry index before this are swept */
 	char sweep_key[512];
 	uint64_t swept_ms;
-	bool sweep_more;            /* the last sweep stopped at its limit */
+	bool sweep_more; /* the last sweep stopped at its limit */
 	char why[256];
 	struct wal_segment closed[WAL_SEGMENTS_MAX]; /* scratch of checkpoint_begin */
 };
 
-/* A record of `size` for this request, filled but for what the operation adds.  NULL: *ret_error. */
+/* A record of `size` for this request, filled but for what the operation adds.  NULL: *ret_error.
+ */
 struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, struct span name,
 			      struct span key, struct span value, int *ret_error);
 
@@ -71,14 +73,14 @@ uint64_t record_append(struct store *s, struct wal_record *r);
 int store_admit(struct store *s, uint64_t bytes);
 
 /* Put a value or a tombstone into the cache and everything that follows it. */
-int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key, struct span value,
-		uint64_t version, uint64_t expiry, bool tombstone);
+int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key,
+		struct span value, uint64_t version, uint64_t expiry, bool tombstone);
 
 /* What is there now, dead or alive. */
 struct lookup {
-	struct entry *entry; /* in the cache */
+	struct entry *entry;   /* in the cache */
 	struct base_item item; /* in base, if not in the cache */
-	bool stored;  /* counted: alive, or expired and not swept */
+	bool stored;           /* counted: alive, or expired and not swept */
 	bool alive;
 	uint64_t version; /* of what is alive; 0: no such key */
 };

@@ -6,7 +6,8 @@
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
-#define CACHED_VALUE_MAX(s) ((s)->config.cache_bytes / 16) /* larger ones are read from base each time */
+#define CACHED_VALUE_MAX(s) \
+	((s)->config.cache_bytes / 16) /* larger ones are read from base each time */
 
 void store_locate(struct store *s, struct span name, struct span key, struct store_key *ret)
 {
@@ -31,7 +32,8 @@ struct bucket *key_bucket(struct store *s, struct store_key *k)
 {
 	if (k->directory != s->directory_state)
 		store_locate(s, k->name, k->key, k);
-	/* That it is not there is known since the directory last changed; that it is, since its making. */
+	/* That it is not there is known since the directory last changed; that it is, since its
+	 * making. */
 	consult(s, k->bucket ? k->bucket->id : s->directory_seq);
 	return k->bucket;
 }
@@ -65,7 +67,8 @@ static int lookup_base(struct store *s, const struct store_key *k, struct lookup
 {
 	int r;
 
-	/* Nothing of a bucket younger than the settled sequence is in base, but what the cache has. */
+	/* Nothing of a bucket younger than the settled sequence is in base, but what the cache has.
+	 */
 	if (k->bucket->id > s->settled)
 		return 0;
 	r = base_get(s->base, k->bucket->id, k->key, &l->item);
@@ -132,12 +135,20 @@ int store_get(struct store *s, struct store_key *k, struct store_item *ret)
 	return 0;
 }
 
-int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key, struct span value,
-		uint64_t version, uint64_t expiry, bool tombstone)
+/* Bytes of an entry, about, with what malloc adds. */
+static uint64_t entry_weight(size_t key_len, size_t value_len)
 {
-	uint64_t dirty_since = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
+	return sizeof(struct entry) + key_len + value_len + 24;
+}
+
+int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key,
+		struct span value, uint64_t version, uint64_t expiry, bool tombstone)
+{
+	uint64_t frozen = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
 	struct entry *old = cache_find(s->cache, hash, b->id, key);
-	bool was_dirty = old && old->version > dirty_since && old->value_len == value.n;
+	uint64_t was = old ? entry_weight(key.n, old->value_len) : 0;
+	uint64_t was_pinned = old && old->version > s->settled ? was : 0;
+	uint64_t was_fresh = old && old->version > frozen ? was : 0;
 	struct entry *moved = NULL;
 	struct entry *e;
 
@@ -146,8 +157,8 @@ int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span ke
 	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, &moved);
 	if (!e)
 		return -ENOMEM;
-	if (!was_dirty)
-		s->dirty.fresh += sizeof(*e) + key.n + value.n + 24;
+	s->pinned += entry_weight(key.n, value.n) - was_pinned;
+	s->fresh += entry_weight(key.n, value.n) - was_fresh;
 	if (expiry && !tombstone)
 		expiry_add(&s->expiry, (struct expiry_node){expiry, hash, version});
 	b->written = version;

@@ -18,7 +18,7 @@ struct merge {
 	struct bucket *b;
 	const struct store_range *range;
 	struct order_place place;
-	struct entry *dirty;      /* next of the dirty keys, or NULL */
+	struct entry *dirty; /* next of the dirty keys, or NULL */
 	struct base_cursor *cursor;
 	struct base_item settled; /* next of base's, if has_settled */
 	bool has_settled;
@@ -198,7 +198,8 @@ int store_scan(struct store *s, struct store_key *k, const struct store_range *r
 	if (!m.b)
 		return -ENXIO;
 	consult(s, m.b->written);
-	if (range->reverse && ((range->has_to && !range->to.n) || (range->has_after && !range->after.n)))
+	if (range->reverse &&
+	    ((range->has_to && !range->to.n) || (range->has_after && !range->after.n)))
 		return 0; /* nothing is before the empty key */
 	r = merge_begin(&m, range_start(range, scratch));
 	while (r == 0) {
@@ -306,7 +307,8 @@ static int sweep_key(struct store *s, struct bucket *b, uint64_t hash, struct sp
 
 	memcpy(copy, key.p, key.n); /* the entry it lies in is about to be replaced */
 	key.p = copy;
-	rec = record_new(s, WAL_SWEEP, b->id, (struct span){b->name, b->name_len}, key, nothing, &r);
+	rec = record_new(s, WAL_SWEEP, b->id, (struct span){b->name, b->name_len}, key, nothing,
+			 &r);
 	if (!rec)
 		return r;
 	rec->delta = -1;

@@ -250,7 +250,8 @@ static void sync_fail(struct wal *w, int error)
  * The segment that holds stream position `at`, and where it ends: at the next one's start, or
  * nowhere yet.
  */
-static struct wal_segment segment_at(struct wal *w, uint64_t at, uint64_t *ret_end, uint64_t *ret_clock)
+static struct wal_segment segment_at(struct wal *w, uint64_t at, uint64_t *ret_end,
+				     uint64_t *ret_clock)
 {
 	struct wal_segment s;
 	uint32_t i;
@@ -294,8 +295,7 @@ static int drain_to(struct wal *w, uint64_t target)
 			r = segment_make(w, &s, clock_ms, data, n);
 			w->write_epoch = s.epoch;
 		} else {
-			r = write_all(w->fd, data, n,
-				      WAL_HEADER_BYTES + (w->written - s.start));
+			r = write_all(w->fd, data, n, WAL_HEADER_BYTES + (w->written - s.start));
 			if (r == 0)
 				r = sync_data(w->fd);
 		}

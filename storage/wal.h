@@ -21,13 +21,13 @@ struct wal;
 
 struct wal_config {
 	const char *dir;
-	uint64_t segment_bytes;  /* of a file; at least twice the largest record */
-	uint64_t limit_bytes;    /* of all live files together */
-	uint64_t record_max;     /* the largest record */
-	uint64_t generation;     /* goes into headers */
+	uint64_t segment_bytes; /* of a file; at least twice the largest record */
+	uint64_t limit_bytes;   /* of all live files together */
+	uint64_t record_max;    /* the largest record */
+	uint64_t generation;    /* goes into headers */
 	/*
-	 * Called on the sync thread when everything up to `seq` is on disk, with the `mark` that was
-	 * handed over with it.
+	 * Called on the sync thread when everything up to `seq` is on disk, with the `mark` that
+	 * was handed over with it.
 	 */
 	void (*synced)(void *arg, uint64_t mark, uint64_t seq);
 	void *arg;
@@ -38,7 +38,8 @@ struct wal_segment {
 	uint64_t epoch;
 	uint64_t first_seq;
 	uint64_t last_seq;      /* closed ones */
-	uint64_t last_position; /* highest request identity plus 1 in it; 0: none of this generation */
+	uint64_t last_position; /* highest request identity plus 1 in it; 0: none of this generation
+				 */
 	uint64_t size;          /* of the file */
 	uint64_t start;         /* where it begins in the stream of staged bytes */
 	bool closed;            /* no more is appended */
@@ -49,10 +50,10 @@ struct wal_segment {
 int wal_new(const struct wal_config *config, struct wal **ret);
 
 /*
- * Read the folder's segments and call `apply` for each record behind `base_seq`, in order; it returns
- * 0 to go on, or a negative errno, which is passed on.  `synced` is the highest sequence that the
- * caller knows to be on disk from a worker of the same generation (0: nothing is known): what lies
- * behind it may be in the page cache only and will be written again by wal_start.
+ * Read the folder's segments and call `apply` for each record behind `base_seq`, in order; it
+ * returns 0 to go on, or a negative errno, which is passed on.  `synced` is the highest sequence
+ * that the caller knows to be on disk from a worker of the same generation (0: nothing is known):
+ * what lies behind it may be in the page cache only and will be written again by wal_start.
  * `epoch_least` is the oldest segment that must be there (0: none must).
  *
  * Returns 0, or -EBADMSG: the log is damaged where it had been safe, or a segment is missing; `why`
@@ -63,8 +64,8 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 	       uint64_t *ret_clock_ms, char *why, size_t why_size);
 
 /*
- * Begin appending, after wal_replay.  What must be written again goes into a new segment, which is on
- * disk before this returns; then the sync thread starts.  Returns 0 or negative errno.
+ * Begin appending, after wal_replay.  What must be written again goes into a new segment, which is
+ * on disk before this returns; then the sync thread starts.  Returns 0 or negative errno.
  */
 int wal_start(struct wal *w, uint64_t clock_ms);
 
@@ -95,7 +96,8 @@ uint64_t wal_synced(const struct wal *w);
 /* 0, or the negative errno that ended the sync thread: the process must end and say so. */
 int wal_error(const struct wal *w);
 
-/* (serving) Close the segment being written, if anything is in it: the next record opens another. */
+/* (serving) Close the segment being written, if anything is in it: the next record opens another.
+ */
 void wal_rotate(struct wal *w);
 
 /* (serving) Bytes of live segments. */
@@ -111,14 +113,15 @@ bool wal_disk_full(const struct wal *w);
 bool wal_needs_stock(const struct wal *w);
 
 /*
- * (serving) Copy the live segments that are safe, oldest first, into `ret` (at most `max`).  Returns
+ * (serving) Copy the live segments that are safe, oldest first, into `ret` (at most `max`). Returns
  * how many; stops at the first that is not safe.
  */
 unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
 
 /*
- * (background) Everything up to `seq` is in base: forget those segments, keep their files for reuse.
- * The newest of them stays, so that a log which begins too late is told from one that lost a file.
+ * (background) Everything up to `seq` is in base: forget those segments, keep their files for
+ * reuse. The newest of them stays, so that a log which begins too late is told from one that lost a
+ * file.
  */
 int wal_settled(struct wal *w, uint64_t seq);
 

@@ -18,11 +18,11 @@ struct wal {
 	/* serving thread */
 	char *stage; /* mirrored */
 	uint64_t stage_size;
-	uint64_t append;      /* stream position of the next record */
+	uint64_t append; /* stream position of the next record */
 	uint64_t seq;
-	uint64_t open_start;  /* stream position at which the open segment begins */
+	uint64_t open_start; /* stream position at which the open segment begins */
 	uint64_t open_epoch;
-	bool open_any;        /* something is in the open segment */
+	bool open_any;          /* something is in the open segment */
 	uint64_t open_position; /* highest request identity in it */
 
 	/* both sides */

@@ -20,7 +20,7 @@
 struct wal_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t crc; /* of the header with this field 0 */
+	uint32_t crc;        /* of the header with this field 0 */
 	uint64_t epoch;      /* never used twice in a folder */
 	uint64_t generation; /* of the requests that positions in records mean; 0: none */
 	uint64_t first_seq;  /* everything before it was on disk when this file was begun */
@@ -40,9 +40,9 @@ enum wal_op {
 };
 
 struct wal_record {
-	uint32_t crc;  /* of the segment's epoch and everything behind this field */
-	uint32_t size; /* of the record, a multiple of 8 */
-	uint64_t seq;  /* one more than that of the record before */
+	uint32_t crc;      /* of the segment's epoch and everything behind this field */
+	uint32_t size;     /* of the record, a multiple of 8 */
+	uint64_t seq;      /* one more than that of the record before */
 	uint64_t position; /* identity of the request in its generation, plus 1; 0: nobody's */
 	uint64_t bucket;   /* the sequence that created it */
 	uint64_t expiry;   /* unix ms; 0: never */

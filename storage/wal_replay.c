@@ -155,14 +155,13 @@ static int damaged(struct replay *rp, const struct found *f, uint64_t at, uint64
 
 	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
 	(void)snprintf(rp->why, rp->why_size,
-		       "%.150s: damaged record at offset %" PRIu64
-		       " (sequence %" PRIu64 "), and later ones show that it had been synced",
+		       "%.150s: damaged record at offset %" PRIu64 " (sequence %" PRIu64
+		       "), and later ones show that it had been synced",
 		       path, at, seq);
 	return -EBADMSG;
 }
 
-static int record_take(struct replay *rp, struct found *f, const struct wal_record *r,
-		       bool last)
+static int record_take(struct replay *rp, struct found *f, const struct wal_record *r, bool last)
 {
 	struct wal *w = rp->w;
 	bool same = f->header.generation == w->config.generation;
@@ -255,8 +254,8 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 	if (n && (f[0].header.first_seq > rp->base_seq + 1 ||
 		  (epoch_least && f[0].header.epoch > epoch_least))) {
 		(void)snprintf(rp->why, rp->why_size,
-			       "%.120s: log segment %" PRIu64 " is missing: the log begins at %" PRIu64
-			       ", base ends at %" PRIu64,
+			       "%.120s: log segment %" PRIu64
+			       " is missing: the log begins at %" PRIu64 ", base ends at %" PRIu64,
 			       w->dir, epoch_least, f[0].header.first_seq, rp->base_seq);
 		return -EBADMSG;
 	}

@@ -1,6 +1,6 @@
 /*
- * pail-worker: started by paild only, with its descriptors in place (ipc/segment.h).  Run by hand it
- * says so.
+ * pail-worker: started by paild only, with its descriptors in place (ipc/segment.h).  Run by hand
+ * it says so.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +17,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 2 || strcmp(argv[1], "--serve") != 0 || fcntl(FD_SEGMENT, F_GETFD) < 0) {
-		(void)fprintf(stderr, "pail-worker is started by paild, not by hand; see paild --help\n");
+		(void)fprintf(stderr,
+			      "pail-worker is started by paild, not by hand; see paild --help\n");
 		return WORKER_HOPELESS;
 	}
 	return worker_run();

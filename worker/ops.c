@@ -1,7 +1,7 @@
 /*
- * What each method does.  A function gets the request and writes a whole reply at `p`, where there is
- * room for WIRE_REPLY_ERROR_MAX bytes; get, scan and buckets, whose replies can be large, write into
- * the worker's scratch instead.
+ * What each method does.  A function gets the request and writes a whole reply at `p`, where there
+ * is room for WIRE_REPLY_ERROR_MAX bytes; get, scan and buckets, whose replies can be large, write
+ * into the worker's scratch instead.
  */
 #include "worker/ops.h"
 
@@ -39,7 +39,8 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 	op->refused = WIRE_OK;
 	op->key.bucket = NULL;
 	if (request_walk(p, p + e->size, &op->request, &why) < 0 || op->request.method < 0) {
-		op->refused = WIRE_E_INTERNAL; /* the coordinator passes on only what it could read */
+		op->refused =
+			WIRE_E_INTERNAL; /* the coordinator passes on only what it could read */
 		return;
 	}
 	op->refused = request_check(&op->request, &op->options, text, sizeof(text));
@@ -348,11 +349,16 @@ static int op_read(struct worker *w, struct op *op, struct buf *out)
 	out->len = 0;
 	out->failed = false;
 	switch (op->request.method) {
-	case WIRE_GET: return read_get(w, op, out);
-	case WIRE_SCAN: return read_scan(w, op, out);
-	case WIRE_COUNT: return read_count(w, op, out);
-	case WIRE_BUCKETS: return read_buckets(w, op, out);
-	default: return -EINVAL;
+	case WIRE_GET:
+		return read_get(w, op, out);
+	case WIRE_SCAN:
+		return read_scan(w, op, out);
+	case WIRE_COUNT:
+		return read_count(w, op, out);
+	case WIRE_BUCKETS:
+		return read_buckets(w, op, out);
+	default:
+		return -EINVAL;
 	}
 }
 
@@ -410,8 +416,7 @@ static void run_get(struct worker *w, struct op *op)
 		return;
 	}
 	which = ring_for(w);
-	p = worker_room(w, which, op->record, op->index,
-			CODEC_REPLY_MAX + (r ? 0 : item.value.n));
+	p = worker_room(w, which, op->record, op->index, CODEC_REPLY_MAX + (r ? 0 : item.value.n));
 	if (!p)
 		return;
 	p = r ? write_nil(write_reply_head(p, op->request.msgid))
@@ -432,8 +437,8 @@ static void run_read(struct worker *w, struct op *op)
 
 /*
  * A write.  Its reply's room is there before it takes effect.  If it changed nothing and yet must
- * wait, because it tells of something unsynced, the reply itself is logged: run again after a kill it
- * might find another state and succeed.
+ * wait, because it tells of something unsynced, the reply itself is logged: run again after a kill
+ * it might find another state and succeed.
  */
 static void run_write(struct worker *w, struct op *op)
 {
@@ -445,11 +450,20 @@ static void run_write(struct worker *w, struct op *op)
 	if (!room)
 		return;
 	switch (op->request.method) {
-	case WIRE_PUT: p = op_put(w, op, small, &changed); break;
-	case WIRE_DELETE: p = op_delete(w, op, small, &changed); break;
-	case WIRE_CREATE: p = op_create(w, op, small, &changed); break;
-	case WIRE_DROP: p = op_drop(w, op, small, &changed); break;
-	default: break;
+	case WIRE_PUT:
+		p = op_put(w, op, small, &changed);
+		break;
+	case WIRE_DELETE:
+		p = op_delete(w, op, small, &changed);
+		break;
+	case WIRE_CREATE:
+		p = op_create(w, op, small, &changed);
+		break;
+	case WIRE_DROP:
+		p = op_drop(w, op, small, &changed);
+		break;
+	default:
+		break;
 	}
 	if (w->error)
 		return;

@@ -29,7 +29,8 @@ char *replies_room(struct replies *r, enum segment_ring which, uint64_t record, 
 	struct reply_block *b = o->block;
 
 	check(sizeof(*b) + n <= o->ring->size);
-	if (b && (b->record != record || b->first + b->count != index || b->bytes + n > UINT32_MAX / 2))
+	if (b &&
+	    (b->record != record || b->first + b->count != index || b->bytes + n > UINT32_MAX / 2))
 		block_close(o);
 	if (o->block) {
 		if (ring_reserve(o->ring, sizeof(*b) + b->bytes + n))

@@ -18,11 +18,12 @@
 #include "worker/ops.h"
 #include "worker/takeover.h"
 
-#define PUBLISH_EVERY 256u /* requests, so that the coordinator has work early */
-#define LOOK_MS       10u  /* between looks at the control socket under load */
+#define PUBLISH_EVERY 256u  /* requests, so that the coordinator has work early */
+#define LOOK_MS       10u   /* between looks at the control socket under load */
 #define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
-#define SLOW_US       4u   /* nap for each write that outruns the checkpoint */
-#define SLOW_MOST_US  20000u
+#define SLOW_FROM     75u   /* percent of store_pressure from which writes are slowed */
+#define SLOW_DIVISOR  8u    /* a write costs (pressure - SLOW_FROM)^2 / SLOW_DIVISOR us more */
+#define SLOW_MOST_US  100000u
 
 static void wake_coordinator(struct slot *slot)
 {
@@ -94,7 +95,10 @@ static void look_at_control(struct worker *w)
 /* Sleep until there is work, a word from the coordinator, or `ms` have gone. */
 static void doze(struct worker *w, unsigned ms)
 {
-	struct pollfd p[2] = {{FD_CONTROL, POLLIN, 0}, {FD_WAKE_WORKER, POLLIN, 0}};
+	struct pollfd p[2] = {
+		{FD_CONTROL,     POLLIN, 0},
+                {FD_WAKE_WORKER, POLLIN, 0}
+        };
 	uint64_t n;
 
 	(void)poll(p, 2, (int)ms);
@@ -211,14 +215,18 @@ static void tick(struct worker *w)
 		look_at_control(w);
 }
 
-/* Writers are ahead of the checkpoint: hold them back, before they must be told to go away. */
-static void slow_down(uint64_t writes)
+/*
+ * Writers are ahead of the checkpoint: hold them back, the more the further, before they must be
+ * told to go away.
+ */
+static void slow_down(uint64_t writes, unsigned pressure)
 {
-	uint64_t us = writes * SLOW_US;
+	uint64_t over = pressure - SLOW_FROM;
+	uint64_t us = writes * over * over / SLOW_DIVISOR;
 	struct timespec nap = {0, 0};
 
 	nap.tv_nsec = (long)(us < SLOW_MOST_US ? us : SLOW_MOST_US) * 1000;
-	if (writes)
+	if (us)
 		(void)nanosleep(&nap, NULL);
 }
 
@@ -233,8 +241,8 @@ static void serve_round(struct worker *w)
 		w->read = serve_record(w, w->read);
 	atomic_store_explicit(&w->slot->executing, 0, memory_order_relaxed);
 	worker_publish(w);
-	if (store_pressure(w->store) > 0)
-		slow_down(store_seq(w->store) - before);
+	if (store_pressure(w->store) > SLOW_FROM)
+		slow_down(store_seq(w->store) - before, store_pressure(w->store));
 }
 
 static void serve(struct worker *w)
@@ -317,8 +325,10 @@ static int start_status(int error)
 	case -EACCES:
 	case -EPERM:
 	case -EROFS:
-	case -ENOTDIR: return WORKER_HOPELESS;
-	default: return WORKER_FAILED;
+	case -ENOTDIR:
+		return WORKER_HOPELESS;
+	default:
+		return WORKER_FAILED;
 	}
 }
 
@@ -365,7 +375,8 @@ static void finish(struct worker *w)
 	if (!w->orphan) {
 		beat(w, PHASE_STOP);
 		if (store_settle(w->store, SETTLE_MS) < 0)
-			log_warn("last checkpoint: %s; the log has everything", store_why(w->store));
+			log_warn("last checkpoint: %s; the log has everything",
+				 store_why(w->store));
 		if (w->error)
 			return;
 	}

@@ -1,7 +1,7 @@
 /*
- * A worker's loop: requests from the ring through the store into the reply rings; heartbeat; the end
- * when the control socket says so.  One thread of ours serves; the store has one that syncs and one
- * that checkpoints.
+ * A worker's loop: requests from the ring through the store into the reply rings; heartbeat; the
+ * end when the control socket says so.  One thread of ours serves; the store has one that syncs and
+ * one that checkpoints.
  */
 #ifndef PAIL_WORKER_H
 #define PAIL_WORKER_H
@@ -28,15 +28,15 @@ struct worker {
 	struct takeover *takeover; /* requests that a predecessor left unanswered, or NULL */
 	uint64_t read;             /* position in the request ring behind what has been run */
 	uint64_t now_ms;
-	uint64_t looked_ms;        /* when the control socket was last looked at */
-	uint64_t unpublished;      /* requests since the last publish */
+	uint64_t looked_ms;   /* when the control socket was last looked at */
+	uint64_t unpublished; /* requests since the last publish */
 	uint64_t handed_seq;
 	uint64_t handed_mark;
 	uint64_t published_now;
-	struct buf scratch;        /* a reply whose ring is not known yet */
-	bool stop;                 /* finish and say goodbye */
-	bool orphan;               /* the coordinator is gone: nobody reads replies */
-	int error;                 /* negative errno that ends this worker */
+	struct buf scratch; /* a reply whose ring is not known yet */
+	bool stop;          /* finish and say goodbye */
+	bool orphan;        /* the coordinator is gone: nobody reads replies */
+	int error;          /* negative errno that ends this worker */
 };
 
 /* Serve on the descriptors of segment.h until told to stop.  Returns the exit status. */

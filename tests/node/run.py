@@ -13,7 +13,7 @@ import lib  # noqa: E402
 
 LIMIT_S = 120
 # Left out unless they are asked for with --include.
-OPTIONAL = {"torture": "takes as long as TORTURE_S says", "release": "needs build/release"}
+OPTIONAL = {"torture": "takes as long as TORTURE_S says"}
 
 
 def child(f, name):

@@ -190,6 +190,7 @@ static void error_texts_are_cut_to_the_limit(void)
 	TRUE_(r.text.n > 1000);
 }
 
-UNIT_MAIN(T(a_request_is_walked), T(every_truncation_is_refused), T(counts_that_overflow_are_refused),
-	  T(bad_requests_keep_their_msgid), T(random_bytes_never_crash), T(options_are_checked),
-	  T(replies_are_walked), T(error_texts_are_cut_to_the_limit))
+UNIT_MAIN(T(a_request_is_walked), T(every_truncation_is_refused),
+	  T(counts_that_overflow_are_refused), T(bad_requests_keep_their_msgid),
+	  T(random_bytes_never_crash), T(options_are_checked), T(replies_are_walked),
+	  T(error_texts_are_cut_to_the_limit))

@@ -23,7 +23,8 @@ static void crc32c_has_its_known_values(void)
 		data[i] = (char)unit_random(&s);
 	for (size_t n = 0; n < sizeof(data); n += 7) {
 		EQ(crc32c_table(5, data, n), crc32c(5, data, n));
-		EQ(crc32c(0, data, sizeof(data)), crc32c(crc32c(0, data, n), data + n, sizeof(data) - n));
+		EQ(crc32c(0, data, sizeof(data)),
+		   crc32c(crc32c(0, data, n), data + n, sizeof(data) - n));
 	}
 }
 
@@ -102,8 +103,9 @@ static struct conf *conf_of(const char *text)
 
 static void a_file_is_read(void)
 {
-	struct conf *c = conf_of("# comment\n[node]\nname = foo # behind\ndata=/x\n[limits]\n"
-				 "value = 1M\n[peers]\nbar = tcp://h:1\n[routes]\na-m = foo\n* = bar\n");
+	struct conf *c =
+		conf_of("# comment\n[node]\nname = foo # behind\ndata=/x\n[limits]\n"
+			"value = 1M\n[peers]\nbar = tcp://h:1\n[routes]\na-m = foo\n* = bar\n");
 
 	EQ(0, c->error_count);
 	EQ(0, strcmp("foo", conf_text(c, CONF_node_name)));
@@ -115,9 +117,10 @@ static void a_file_is_read(void)
 
 static void every_mistake_is_named_with_its_line(void)
 {
-	struct conf *c = conf_of("lost = 1\n[node]\ndata = /x\nnmae = foo\nworkers = many\nname = a\n"
-				 "name = b\nrole = king\n[limits]\nvalue = 900M\njunk\n[nodes]\nx = 1\n"
-				 "[peers]\na = b\na = c\n");
+	struct conf *c =
+		conf_of("lost = 1\n[node]\ndata = /x\nnmae = foo\nworkers = many\nname = a\n"
+			"name = b\nrole = king\n[limits]\nvalue = 900M\njunk\n[nodes]\nx = 1\n"
+			"[peers]\na = b\na = c\n");
 
 	EQ(9, c->error_count);
 	TRUE_(has(c, "test.conf:1: \"lost\" stands before any [section]"));
@@ -149,7 +152,8 @@ static void the_environment_wins_and_flags_win_over_it(void)
 	EQ(0, setenv("PAIL_LIMITS_VALUE", "2M", 1));
 	EQ(0, setenv("PAIL_PORT", "4999", 1));
 	EQ(0, conf_new(&c));
-	conf_read_file(c, file("env.conf", "[node]\nname = file\ndata = /x\nclient = tcp://0.0.0.0:1\n"));
+	conf_read_file(
+		c, file("env.conf", "[node]\nname = file\ndata = /x\nclient = tcp://0.0.0.0:1\n"));
 	conf_read_environment(c);
 	conf_set(c, "node.name", "flag", "--set");
 	conf_check(c);
@@ -185,8 +189,9 @@ static void includes_and_their_circles(void)
 
 static void routes_match_first_and_explain_misses(void)
 {
-	struct conf *c = conf_of("[node]\nname = foo\ndata = /x\n[peers]\nbar = tcp://h:1\n[routes]\n"
-				 "a-m = foo\nn-z = bar\nm-n = bar\n0x00-0x1f = foo\n");
+	struct conf *c =
+		conf_of("[node]\nname = foo\ndata = /x\n[peers]\nbar = tcp://h:1\n[routes]\n"
+			"a-m = foo\nn-z = bar\nm-n = bar\n0x00-0x1f = foo\n");
 	struct routes r;
 	char text[400];
 

@@ -218,6 +218,7 @@ static void control_messages_arrive_and_end(void)
 	(void)close(fd[1]);
 }
 
-UNIT_MAIN(T(a_segment_is_mapped_again), T(what_is_no_segment_is_refused), T(a_segment_cannot_shrink),
-	  T(a_full_ring_says_so), T(a_record_across_the_end_is_contiguous),
-	  T(records_pass_between_threads), T(no_wake_up_is_lost), T(control_messages_arrive_and_end))
+UNIT_MAIN(T(a_segment_is_mapped_again), T(what_is_no_segment_is_refused),
+	  T(a_segment_cannot_shrink), T(a_full_ring_says_so),
+	  T(a_record_across_the_end_is_contiguous), T(records_pass_between_threads),
+	  T(no_wake_up_is_lost), T(control_messages_arrive_and_end))

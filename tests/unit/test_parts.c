@@ -15,8 +15,8 @@ static struct entry *put(struct cache *c, uint64_t bucket, const char *key, cons
 {
 	struct span k = span_of(key);
 	struct entry *old = NULL;
-	struct entry *e = cache_put(c, cache_hash(c, bucket, k), bucket, k, span_of(value), version, 0,
-				    false, &old);
+	struct entry *e = cache_put(c, cache_hash(c, bucket, k), bucket, k, span_of(value), version,
+				    0, false, &old);
 
 	free(old);
 	return e;

@@ -1,6 +1,6 @@
 /*
- * The store: against a model with checkpoints, restarts and expiry in between; torn and damaged logs;
- * failing writes, syncs, commits and allocations; clocks that step back; a full map.
+ * The store: against a model with checkpoints, restarts and expiry in between; torn and damaged
+ * logs; failing writes, syncs, commits and allocations; clocks that step back; a full map.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 static char dir[256];
 static unsigned dirs;
-static uint64_t wall;      /* what the tests say the time is */
+static uint64_t wall;     /* what the tests say the time is */
 static bool stepped_back; /* and it shall stay so over a restart */
 static char why[256];
 
@@ -704,9 +704,11 @@ static void a_reply_must_wait_for_what_it_consulted(void)
 }
 
 UNIT_MAIN(T(it_does_what_a_model_does), T(a_log_torn_at_every_byte_of_its_last_record),
-	  T(damage_in_the_middle_is_an_error_that_names_the_place), T(a_missing_segment_is_an_error),
-	  T(a_folder_is_locked), T(base_is_checked_when_read), T(a_failing_write_or_sync_ends_the_store),
-	  T(a_full_disk_at_a_checkpoint_loses_nothing), T(no_memory_changes_nothing),
-	  T(puts_stop_when_the_map_is_full_and_deletes_go_on),
-	  T(a_clock_that_steps_back_brings_no_key_back), T(expired_keys_are_swept_and_counted_exactly),
-	  T(a_dropped_bucket_is_gone_and_its_name_is_free), T(a_reply_must_wait_for_what_it_consulted))
+	  T(damage_in_the_middle_is_an_error_that_names_the_place),
+	  T(a_missing_segment_is_an_error), T(a_folder_is_locked), T(base_is_checked_when_read),
+	  T(a_failing_write_or_sync_ends_the_store), T(a_full_disk_at_a_checkpoint_loses_nothing),
+	  T(no_memory_changes_nothing), T(puts_stop_when_the_map_is_full_and_deletes_go_on),
+	  T(a_clock_that_steps_back_brings_no_key_back),
+	  T(expired_keys_are_swept_and_counted_exactly),
+	  T(a_dropped_bucket_is_gone_and_its_name_is_free),
+	  T(a_reply_must_wait_for_what_it_consulted))

@@ -18,32 +18,39 @@ struct unit_test {
 	void (*run)(void);
 };
 
-#define UNIT_MAIN(...)                                                                             \
-	int main(int argc, char **argv)                                                            \
-	{                                                                                          \
-		static const struct unit_test tests[] = {__VA_ARGS__, {NULL, NULL}};               \
-		return unit_main(argc, argv, tests);                                               \
+/* clang-format off: it never comes to rest on this one */
+#define UNIT_MAIN(...)                                    \
+	static const struct unit_test unit_tests[] = {    \
+		__VA_ARGS__, {NULL, NULL}
+        };               \
+	int main(int argc, char **argv)                   \
+	{                                                 \
+		return unit_main(argc, argv, unit_tests); \
 	}
-#define T(f) {#f, f}
+/* clang-format on */
+#define T(f)          \
+	{             \
+#f, f \
+	}
 
 int unit_main(int argc, char **argv, const struct unit_test *tests);
 
 /* Say what was expected and what was found, and fail. */
 void unit_fail(const char *file, int line, const char *what, long long want, long long got);
 
-#define EQ(want, got)                                                                              \
-	do {                                                                                       \
-		long long w_ = (long long)(want);                                                  \
-		long long g_ = (long long)(got);                                                   \
-		if (w_ != g_) {                                                                    \
-			unit_fail(__FILE__, __LINE__, #got, w_, g_);                               \
-			CU_FAIL_FATAL(#got);                                                       \
-		} else {                                                                           \
-			CU_PASS(#got);                                                             \
-		}                                                                                  \
+#define EQ(want, got)                                                \
+	do {                                                         \
+		long long w_ = (long long)(want);                    \
+		long long g_ = (long long)(got);                     \
+		if (w_ != g_) {                                      \
+			unit_fail(__FILE__, __LINE__, #got, w_, g_); \
+			CU_FAIL_FATAL(#got);                         \
+		} else {                                             \
+			CU_PASS(#got);                               \
+		}                                                    \
 	} while (0)
-#define TRUE_(e)       EQ(1, !!(e))
-#define SAME(a, n, s)  TRUE_((n) == strlen(s) && memcmp(a, s, n) == 0)
+#define TRUE_(e)      EQ(1, !!(e))
+#define SAME(a, n, s) TRUE_((n) == strlen(s) && memcmp(a, s, n) == 0)
 
 /* A temporary folder of this test program, removed at its end. */
 const char *unit_folder(void);

@@ -1,0 +1,238 @@
+"""paild's and pail's command lines, the README's transcript, the samples, the installed tree."""
+import glob
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+
+import lib
+from lib import eq, test, until
+
+
+@test()
+def commands_and_their_exit_statuses(box):
+    n = box.node()
+
+    def run(status, *args, **kw):
+        r = box.pail(n, *args, **kw)
+        eq((status, args), (r.returncode, args) if r.returncode == status else (r.returncode, r.stderr))
+        return r.stdout.decode(errors="replace")
+
+    eq("created\n", run(0, "create", "b"))
+    eq("it existed already\n", run(0, "create", "b"))
+    eq("pong\n", run(0, "ping"))
+    eq("version", run(0, "put", "b", "k", "v").split()[0])
+    eq("v", run(0, "get", "b", "k"))
+    eq({"value": "v", "version": 2}, json.loads(run(0, "get", "b", "k", "-o", "json")))
+    run(3, "get", "b", "none")
+    run(3, "get", "none", "k")
+    run(3, "delete", "b", "none")
+    run(8, "put", "b", "k", "w", "--if-absent")
+    run(8, "put", "b", "k", "w", "--if-version", "77")
+    run(0, "put", "b", "k", "w", "--if-version", "2")
+    eq({"count": 1}, json.loads(run(0, "count", "b", "-o", "json")))
+    eq("1\n", run(0, "count", "b"))
+    run(2, "nosuch")
+    run(2, "get", "b")
+    run(2, "get", "b", "k", "x")
+    run(2, "get", "b", "k", "--ttl", "5")
+    run(2, "put", "b", "k", "v", "--ttl", "0")
+    run(2)
+    run(4, "ping", env={"PAIL_NODE": "tcp://127.0.0.1:1"})
+    eq("foo", json.loads(run(0, "route", "b", "-o", "json"))["node"].replace("pail", "foo"))
+    assert "workers:" in run(0, "status")
+    eq("pail", json.loads(run(0, "status", "-o", "json"))["node"])
+    for c in "create drop buckets put get delete scan count route status ping bench".split():
+        assert "usage: pail " + c in run(0, c, "--help")
+    eq("b\n", run(0, "buckets", "-o", "raw"))
+    eq("dropped\n", run(0, "drop", "b"))
+    run(3, "drop", "b")
+
+
+@test()
+def values_pass_byte_for_byte(box):
+    n = box.node()
+    box.pail(n, "create", "b")
+    for value in (b"", b"\0\xff\n", os.urandom(3 << 20)):
+        eq(0, box.pail(n, "put", "b", "k", input=value).returncode)
+        eq(value, box.pail(n, "get", "b", "k").stdout)
+    r = json.loads(box.pail(n, "put", "b", "-o", "json", "--", "-k", "-v").stdout)
+    eq(["version"], list(r))
+    r = json.loads(box.pail(n, "scan", "b", "-o", "json", "--limit", "1").stdout)
+    eq([{"key": "-k", "value": "-v", "version": r["items"][0]["version"]}], r["items"])
+    box.pail(n, "put", "b", "-k", input=b"\xff\xfe")
+    r = json.loads(box.pail(n, "scan", "b", "-o", "json", "--limit", "1").stdout)
+    eq("//4=", r["items"][0]["value_base64"])
+
+
+@test()
+def bench_measures(box):
+    n = box.node()
+    r = box.pail(n, "bench", "--requests", "2000", "--keys", "100", "--load", "-o", "json")
+    eq(0, r.returncode)
+    load, mixed = [json.loads(x) for x in r.stdout.splitlines()]
+    eq(("load", 100, 0), (load["phase"], load["requests"], load["failed"]))
+    eq((2000, 0), (mixed["requests"], mixed["failed"]))
+    assert mixed["per_second"] > 0 and mixed["p50_us"] <= mixed["p99_us"] <= mixed["p999_us"]
+    eq([], n.client().call("buckets")["items"])  # it cleans up after itself
+
+
+@test()
+def configuration_is_checked_whole(box):
+    path = box.folder("conf")
+    with open(path, "w") as f:
+        f.write("[node]\nnmae = x\nworkers = lots\n[routes]\nz-a = pail\n")
+    r = box.run(lib.BUILD + "/paild", "--config", path, "--check-config")
+    eq(78, r.returncode)
+    for line in (":2: unknown setting node.nmae, did you mean node.name?", ':3: node.workers = "lots" is not a number',
+                 "node.data is not set", ':5: "z-a" is no range', "4 errors in the configuration"):
+        assert line in r.stderr.decode(), (line, r.stderr)
+    eq(78, box.run(lib.BUILD + "/paild", "--config", path).returncode)
+    eq(2, box.run(lib.BUILD + "/paild").returncode)
+    eq(2, box.run(lib.BUILD + "/paild", "--nonsense").returncode)
+    eq(78, box.run(lib.BUILD + "/paild", "--config", box.dir + "/none", "--check-config").returncode)
+    r = box.run(lib.BUILD + "/paild", "--dev", "--set", "limits.value=2M", "--print-config", env={"PAIL_LIMITS_CACHE": "8M"})
+    eq(0, r.returncode)
+    for line in ("value = 2M  # --set", "cache = 8M  # PAIL_LIMITS_CACHE", "queue = 16M  # default"):
+        assert line in r.stdout.decode(), line
+    r = box.run(lib.BUILD + "/paild", "--dev", "--port", "0", "--data", "/proc/nowhere")
+    eq(1, r.returncode)
+    assert b'make data folder "/proc/nowhere"' in r.stderr
+
+
+@test()
+def samples_are_right_and_start(box):
+    for path in sorted(glob.glob("conf/*.conf")):
+        r = box.run(lib.BUILD + "/paild", "--config", path, "--check-config")
+        eq((0, b"configuration OK\n"), (r.returncode, r.stdout))
+        n = box.node("--config", path)
+        c = n.client()
+        c.call("create", "b")
+        eq(0, n.stop())
+
+
+@test()
+def drop_ins_come_after_the_file(box):
+    os.mkdir(box.dir + "/conf.d")
+    for name, text in (("main.conf", "[node]\nname = main\ndata = /x\n"), ("conf.d/10.conf", "[node]\nname = ten\n"),
+                       ("conf.d/20.conf", "[node]\nname = twenty\n"), ("conf.d/ignored", "junk")):
+        with open(os.path.join(box.dir, name), "w") as f:
+            f.write(text)
+    r = box.run(lib.BUILD + "/paild", "--config", box.dir + "/main.conf", "--print-config")
+    assert b"name = twenty  # %s/conf.d/20.conf:2" % box.dir.encode() in r.stdout, r.stdout
+
+
+@test()
+def an_idle_node_is_small_and_quiet(box):
+    n = box.node(build=os.path.abspath("build/release"))
+    n.client().call("create", "b")
+    pids = [n.process.pid] + n.children()
+
+    def ticks():
+        return sum(int(x) for p in pids for x in open("/proc/%d/stat" % p).read().rsplit(")", 1)[1].split()[11:13])
+    for p in pids:
+        rss = int(re.search(r"VmRSS:\s+(\d+) kB", open("/proc/%d/status" % p).read()).group(1))
+        assert rss < 30 << 10, (p, rss)
+    before, begin = ticks(), time.monotonic()
+    time.sleep(3)
+    share = (ticks() - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - begin)
+    assert share < 0.01, share
+
+
+class Terminal:
+    """A shell on a terminal of its own, as the README's reader has."""
+
+    def __init__(self, env):
+        self.pid, self.fd = pty.fork()
+        if not self.pid:
+            os.execvpe("bash", ["bash", "--norc", "--noprofile"], dict(env, PS1="$ ", TERM="dumb"))
+        self.text = b""
+        self.until(b"$ ")
+
+    def until(self, what, seconds=30):
+        end = time.monotonic() + seconds * lib.SLOW
+        while what not in self.text:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                raise AssertionError("waited for %r, got %r" % (what, self.text[-2000:]))
+            try:
+                self.text += os.read(self.fd, 65536)
+            except OSError:
+                raise AssertionError("terminal ended: %r" % self.text[-2000:])
+        head, _, self.text = self.text.partition(what)
+        return head
+
+    def run(self, command, done=b"\n$ "):
+        self.text = b""
+        os.write(self.fd, command.encode() + b"\n")
+        self.until(b"\r\n")  # the echo
+        out = self.until(b"$ ")
+        return out.decode().replace("\r\n", "\n")
+
+    def close(self):
+        try:
+            os.kill(self.pid, signal.SIGHUP)
+        except ProcessLookupError:
+            pass
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
+
+
+@test("release")
+def the_readme_transcript_holds(box):
+    """The blocks marked `console` of the README's first session, typed into two terminals word for word."""
+    text = open("README.md").read()
+    session = text[text.index("## A first session"):]
+    session = session[:session.index("\n## ", 5)]
+    blocks = re.findall(r"```console(?: (\d))?\n(.*?)```", session, re.S)
+    assert len(blocks) >= 4
+    port = subprocess.run(["/usr/bin/python3", "-c", "import socket;s=socket.socket();s.bind(('127.0.0.1',0));print(s.getsockname()[1])"],
+                          capture_output=True, text=True).stdout.strip()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI"))}
+    env.update(PAIL_PORT=port, PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1")
+    tree = box.dir + "/clone"
+    shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data"), symlinks=True)
+    first, second = Terminal(env), Terminal(env)
+    for t in first, second:
+        t.run("cd " + tree)
+    try:
+        for which, block in blocks:
+            commands = re.split(r"^\$ ", block, flags=re.M)[1:]
+            for c in commands:
+                line, _, want = c.partition("\n")
+                if line == "make run":
+                    first.text = b""
+                    os.write(first.fd, b"make run\n")
+                    first.until(b"ready: node pail listens on tcp://127.0.0.1:" + port.encode(), 120)
+                else:
+                    eq((line, want), (line, second.run(line)))
+    finally:
+        os.write(first.fd, b"\x03")
+        first.close()
+        second.close()
+
+
+@test("release")
+def the_installed_tree_works(box):
+    root = box.dir + "/root"
+    r = box.run("make", "MODE=release", "install", "PREFIX=" + root, timeout=300)
+    eq(0, r.returncode)
+    n = box.node(build=root + "/bin")
+    env = {"PKG_CONFIG_PATH": root + "/lib/pkgconfig", "LD_LIBRARY_PATH": root + "/lib"}
+    flags = box.run("pkg-config", "--cflags", "--libs", "pail", env=env).stdout.decode().split()
+    for extra in ([], ["-static-pail"]):
+        libs = flags if not extra else ["-I" + root + "/include", root + "/lib/libpail.a", "-lzmq", "-pthread"]
+        r = box.run("cc", "docs/examples/futures.c", *libs, "-o", box.dir + "/futures", env=env)
+        eq((0, b""), (r.returncode, r.stderr))
+        r = box.run(box.dir + "/futures", n.endpoint, env=env)
+        eq((0, b"1000 in flight\n1000 keys\n"), (r.returncode, r.stdout))
+    r = box.run("sh", "-c", "echo '#include <pail.h>' | c++ -x c++ -fsyntax-only -I%s/include -" % root)
+    eq((0, b""), (r.returncode, r.stderr))
+    r = box.run(box.dir + "/root/libexec/pail/pail-worker")
+    eq(2, r.returncode)
+    assert b"started by paild" in r.stderr

@@ -1,0 +1,217 @@
+/* libpail against a node that the test plays itself: shapes, lost replies, goaway, closing. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "include/pail.h"
+#include "ipc/codec.h"
+#include "ipc/link.h"
+#include "tests/unit/lib/unit.h"
+
+static struct link_context *context;
+static struct link *server;
+static char endpoint[LINK_ENDPOINT_MAX];
+static _Atomic int mode; /* what the played node does */
+static _Atomic bool stop;
+
+enum { ANSWER, SILENT, GARBAGE, WRONG_SHAPE, GOAWAY };
+
+static void freed(void *data, void *arg)
+{
+	(void)arg;
+	free(data);
+}
+
+/* One reply to a request, as `mode` says. */
+static char *play(char *p, const struct request *q)
+{
+	if (mode == WRONG_SHAPE && q->method != WIRE_HELLO)
+		return write_nil(write_reply_head(p, q->msgid));
+	switch (q->method) {
+	case WIRE_HELLO: return write_map(write_reply_head(p, q->msgid), 0);
+	case WIRE_PING: return write_text(write_reply_head(p, q->msgid), "pong");
+	case WIRE_PUT: return write_uint(write_reply_head(p, q->msgid), 7);
+	case WIRE_GET: return write_nil(write_reply_head(p, q->msgid));
+	case WIRE_DELETE:
+		return write_error(p, q->msgid, true, WIRE_E_CONFLICT, "the version is 12 now");
+	default: return write_error(p, q->msgid, true, WIRE_E_INTERNAL, "not played");
+	}
+}
+
+static void *serve(void *arg)
+{
+	struct link_message *m;
+
+	(void)arg;
+	while (!stop) {
+		char *out;
+		char *p;
+
+		if (link_receive(server, 1 << 24, &m) < 0) {
+			(void)usleep(200);
+			continue;
+		}
+		if (mode == SILENT)
+			continue;
+		out = malloc(1 << 20);
+		p = out;
+		if (mode == GARBAGE)
+			*p++ = (char)0xc1;
+		for (uint32_t i = 0; i < m->frames && mode != GARBAGE; i++)
+			for (const char *at = m->frame[i].p; at < m->frame[i].p + m->frame[i].n;) {
+				struct request q;
+				const char *why;
+
+				if (request_walk(at, m->frame[i].p + m->frame[i].n, &q, &why) < 0)
+					break;
+				p = play(p, &q);
+				at = q.end;
+			}
+		if (mode == GOAWAY) {
+			p = write_text(write_uint(write_array(p, 3), 2), "goaway");
+			p = write_text(write_array(p, 1), "test");
+			mode = ANSWER;
+		}
+		(void)link_send(server, m->id, m->delimiter, out, (size_t)(p - out), freed, NULL);
+	}
+	return NULL;
+}
+
+static pthread_t thread;
+
+static struct pail *begin(void)
+{
+	const struct link_options o = {0, 0, 0};
+	const struct pail_options options = {2000, 0, 16};
+	struct pail *p = NULL;
+
+	mode = ANSWER;
+	stop = false;
+	EQ(0, link_context_new(&context));
+	EQ(0, link_bind(context, "tcp://127.0.0.1:*", &o, &server, endpoint));
+	EQ(0, pthread_create(&thread, NULL, serve, NULL));
+	EQ(PAIL_OK, pail_open(endpoint, &options, &p));
+	return p;
+}
+
+static void end(struct pail **p)
+{
+	pail_close(p);
+	stop = true;
+	EQ(0, pthread_join(thread, NULL));
+	link_close(&server);
+	link_context_free(&context);
+}
+
+static void calls_return_what_the_node_says(void)
+{
+	struct pail *p = begin();
+	struct pail_result *r = NULL;
+	uint64_t version = 0;
+
+	EQ(PAIL_OK, pail_ping(p));
+	EQ(PAIL_OK, pail_put(p, pail_str("b"), pail_str("k"), pail_str("v"), NULL, &version));
+	EQ(7, version);
+	EQ(PAIL_NOT_FOUND, pail_get(p, pail_str("b"), pail_str("k"), &r));
+	TRUE_(!r);
+	EQ(PAIL_CONFLICT, pail_delete(p, pail_str("b"), pail_str("k"), NULL, NULL));
+	EQ(0, strcmp("the version is 12 now", pail_why(p)));
+	EQ(PAIL_INTERNAL, pail_count(p, pail_str("b"), &version));
+	end(&p);
+	TRUE_(!p);
+}
+
+static void nobody_there_is_unreachable(void)
+{
+	const struct pail_options o = {100, 0, 0};
+	struct pail *p = NULL;
+
+	EQ(PAIL_UNREACHABLE, pail_open("tcp://127.0.0.1:1", &o, &p));
+	EQ(PAIL_BAD_ARGUMENT, pail_open("nonsense", &o, &p));
+	TRUE_(!p);
+}
+
+static void thousands_are_in_flight(void)
+{
+	static struct pail_future *f[5000];
+	struct pail *p = begin();
+	struct pail_request q = {.method = PAIL_PUT, .bucket = pail_str("b"), .value = pail_str("v")};
+	struct pail_result *r = NULL;
+
+	q.key = pail_str("k");
+	for (int i = 0; i < 5000; i++)
+		EQ(PAIL_OK, pail_async(p, &q, &f[i]));
+	EQ(5000, pail_in_flight(p));
+	for (int i = 5000; i-- > 0;) {
+		EQ(PAIL_OK, pail_await(&f[i], &r));
+		EQ(7, r->number);
+		pail_result_free(&r);
+	}
+	EQ(0, pail_in_flight(p));
+	end(&p);
+}
+
+static void a_lost_reply_is_a_timeout(void)
+{
+	struct pail *p = begin();
+	struct pail_request q = {.method = PAIL_PING, .timeout_ms = 50};
+	struct pail_result *r = NULL;
+
+	mode = SILENT;
+	EQ(PAIL_TIMEOUT, pail_call(p, &q, &r));
+	pail_result_free(&r);
+	mode = GARBAGE;
+	EQ(PAIL_TIMEOUT, pail_call(p, &q, &r));
+	pail_result_free(&r);
+	mode = WRONG_SHAPE;
+	EQ(PAIL_PROTOCOL, pail_call(p, &q, &r));
+	pail_result_free(&r);
+	mode = ANSWER;
+	EQ(PAIL_OK, pail_ping(p));
+	end(&p);
+}
+
+static void goaway_loses_nothing(void)
+{
+	struct pail *p = begin();
+
+	mode = GOAWAY; /* with the next reply */
+	EQ(PAIL_OK, pail_ping(p));
+	for (int i = 0; i < 10; i++)
+		EQ(PAIL_OK, pail_ping(p));
+	end(&p);
+}
+
+static int called;
+
+static void note(void *arg, const struct pail_result *r)
+{
+	(void)arg;
+	called += r->status == PAIL_CLOSED;
+}
+
+static void closing_answers_what_is_in_flight(void)
+{
+	struct pail *p = begin();
+	struct pail_request q = {.method = PAIL_PING};
+	struct pail_future *f = NULL;
+	struct pail_future *lost = NULL;
+	struct pail_result *r = NULL;
+
+	called = 0;
+	mode = SILENT;
+	EQ(PAIL_OK, pail_submit(p, &q, note, NULL));
+	EQ(PAIL_OK, pail_async(p, &q, &f));
+	EQ(PAIL_OK, pail_async(p, &q, &lost));
+	pail_future_free(&lost);
+	end(&p);
+	EQ(1, called);
+	TRUE_(pail_future_done(f));
+	EQ(PAIL_CLOSED, pail_await(&f, &r));
+	pail_result_free(&r);
+}
+
+UNIT_MAIN(T(calls_return_what_the_node_says), T(nobody_there_is_unreachable),
+	  T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout), T(goaway_loses_nothing),
+	  T(closing_answers_what_is_in_flight))
