@@ -31,11 +31,11 @@ PAIL_NODE=$(sed 's/.* //' "$dir/ready")
 export PAIL_NODE
 
 echo "# $(nproc) cores, $(redis-server --version | awk '{print $3}'), keys $keys, $seconds s a figure, best of $rounds"
-$build/pail bench --load --keep --keys "$keys" --batch 64 --in-flight 1024 --reads 100 --seconds 1 >/dev/null
+$build/pail bench --load --keep --buckets 16 --keys "$keys" --batch 64 --in-flight 1024 --reads 100 --seconds 1 >/dev/null
 redis-benchmark -p "$port" -t set -n "$keys" -r "$keys" -d 100 -c 50 -P 64 -q >/dev/null
 
 pail() { # clients in-flight batch reads
-	$build/pail bench --keep --keys "$keys" --clients "$1" --in-flight "$2" --batch "$3" --reads "$4" --seconds "$seconds" -o json |
+	$build/pail bench --keep --buckets 16 --keys "$keys" --clients "$1" --in-flight "$2" --batch "$3" --reads "$4" --seconds "$seconds" -o json |
 		sed -n 's/.*"failed":\([0-9]*\),.*"per_second":\([0-9]*\),.*/\2/p'
 }
 redis() { # pipeline command requests
@@ -65,3 +65,15 @@ row 4 1024 64 64 $((seconds * 300000))
 row 4 4096 256 256 $((seconds * 400000))
 row 50 16 16 16 $((seconds * 300000))
 row 4 256 1 1 $((seconds * 50000))
+
+# Data ten times the cache: most reads come from base.  Redis has it all in memory, as it must.
+kill "${pids##* }" && wait "${pids##* }" 2>/dev/null || true
+cache=$((keys * 180 / 10 / 1048576))M
+# shellcheck disable=SC2086
+$build/paild --dev --data "$dir/pail" --port 0 --set limits.cache=$cache ${PAILD_ARGS:-} >"$dir/ready" 2>>"$dir/log" &
+pids="$pids $!"
+until grep -q ready "$dir/ready"; do sleep 0.1; done
+PAIL_NODE=$(sed 's/.* //' "$dir/ready")
+rg=$(best redis 16 get $((seconds * 300000))) pg=$(best pail 4 256 16 100)
+awk -v pg="$pg" -v rg="$rg" -v c="$cache" 'BEGIN {
+	printf "| 4 x 256, 16 a frame, limits.cache = %s | -c 50 -P 16 | %d | %d | %.1f | | | |\n", c, pg, rg, pg / rg }'

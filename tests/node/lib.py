@@ -227,7 +227,7 @@ class Box:
                               env=dict(os.environ, **(env or {})), **kw)
 
     def pail(self, node, *args, **kw):
-        e = dict(kw.pop("env", {}), PAIL_NODE=node.endpoint)
+        e = dict({"PAIL_NODE": node.endpoint}, **kw.pop("env", {}))
         return self.run(BUILD + "/pail", *args, env=e, **kw)
 
     def close(self):

@@ -65,7 +65,7 @@ def values_pass_byte_for_byte(box):
     eq(["version"], list(r))
     r = json.loads(box.pail(n, "scan", "b", "-o", "json", "--limit", "1").stdout)
     eq([{"key": "-k", "value": "-v", "version": r["items"][0]["version"]}], r["items"])
-    box.pail(n, "put", "b", "-k", input=b"\xff\xfe")
+    box.pail(n, "put", "b", "--", "-k", input=b"\xff\xfe")
     r = json.loads(box.pail(n, "scan", "b", "-o", "json", "--limit", "1").stdout)
     eq("//4=", r["items"][0]["value_base64"])
 
@@ -194,7 +194,7 @@ def the_readme_transcript_holds(box):
     port = subprocess.run(["/usr/bin/python3", "-c", "import socket;s=socket.socket();s.bind(('127.0.0.1',0));print(s.getsockname()[1])"],
                           capture_output=True, text=True).stdout.strip()
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI"))}
-    env.update(PAIL_PORT=port, PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1")
+    env.update(PAIL_PORT=port, PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1", TERM="dumb")
     tree = box.dir + "/clone"
     shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data"), symlinks=True)
     first, second = Terminal(env), Terminal(env)
