@@ -29,13 +29,18 @@ static char *play(char *p, const struct request *q)
 	if (mode == WRONG_SHAPE && q->method != WIRE_HELLO)
 		return write_nil(write_reply_head(p, q->msgid));
 	switch (q->method) {
-	case WIRE_HELLO: return write_map(write_reply_head(p, q->msgid), 0);
-	case WIRE_PING: return write_text(write_reply_head(p, q->msgid), "pong");
-	case WIRE_PUT: return write_uint(write_reply_head(p, q->msgid), 7);
-	case WIRE_GET: return write_nil(write_reply_head(p, q->msgid));
+	case WIRE_HELLO:
+		return write_map(write_reply_head(p, q->msgid), 0);
+	case WIRE_PING:
+		return write_text(write_reply_head(p, q->msgid), "pong");
+	case WIRE_PUT:
+		return write_uint(write_reply_head(p, q->msgid), 7);
+	case WIRE_GET:
+		return write_nil(write_reply_head(p, q->msgid));
 	case WIRE_DELETE:
 		return write_error(p, q->msgid, true, WIRE_E_CONFLICT, "the version is 12 now");
-	default: return write_error(p, q->msgid, true, WIRE_E_INTERNAL, "not played");
+	default:
+		return write_error(p, q->msgid, true, WIRE_E_INTERNAL, "not played");
 	}
 }
 
@@ -136,7 +141,8 @@ static void thousands_are_in_flight(void)
 {
 	static struct pail_future *f[5000];
 	struct pail *p = begin();
-	struct pail_request q = {.method = PAIL_PUT, .bucket = pail_str("b"), .value = pail_str("v")};
+	struct pail_request q = {
+		.method = PAIL_PUT, .bucket = pail_str("b"), .value = pail_str("v")};
 	struct pail_result *r = NULL;
 
 	q.key = pail_str("k");

@@ -18,7 +18,7 @@ struct unit_test {
 	void (*run)(void);
 };
 
-/* clang-format off: it never comes to rest on this one */
+/* clang-format off */
 #define UNIT_MAIN(...)                                    \
 	static const struct unit_test unit_tests[] = {    \
 		__VA_ARGS__, {NULL, NULL}
