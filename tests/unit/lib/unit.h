@@ -19,19 +19,14 @@ struct unit_test {
 };
 
 /* clang-format off */
-#define UNIT_MAIN(...)                                    \
-	static const struct unit_test unit_tests[] = {    \
-		__VA_ARGS__, {NULL, NULL}
-        };               \
-	int main(int argc, char **argv)                   \
-	{                                                 \
-		return unit_main(argc, argv, unit_tests); \
+#define UNIT_MAIN(...)                                                                             \
+	static const struct unit_test unit_tests[] = {__VA_ARGS__, {NULL, NULL}};                  \
+	int main(int argc, char **argv)                                                            \
+	{                                                                                          \
+		return unit_main(argc, argv, unit_tests);                                          \
 	}
+#define T(f) {#f, f}
 /* clang-format on */
-#define T(f)          \
-	{             \
-#f, f \
-	}
 
 int unit_main(int argc, char **argv, const struct unit_test *tests);
 
