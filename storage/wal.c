@@ -97,11 +97,13 @@ void wal_free(struct wal **wp)
 
 /* ---- files ---- */
 
-static int write_all(int fd, const char *data, uint64_t n, uint64_t offset)
+/* `point` names the fault point of tests. */
+static int write_all(int fd, const char *data, uint64_t n, uint64_t offset, const char *point)
 {
+	(void)point; /* release builds have none */
 	while (n) {
 		ssize_t k;
-		int f = fault_at("wal.write");
+		int f = fault_at(point);
 
 		if (f < 0)
 			return f;
@@ -144,7 +146,7 @@ static int spare_make(struct wal *w, uint64_t n)
 
 		if (k > sizeof(zeros))
 			k = sizeof(zeros);
-		r = write_all(fd, zeros, k, at);
+		r = write_all(fd, zeros, k, at, "wal.stock");
 		at += k;
 	}
 	if (r == 0 && fdatasync(fd) < 0)
@@ -224,9 +226,9 @@ static int segment_make(struct wal *w, const struct wal_segment *s, uint64_t clo
 	w->fd = open(spare, O_RDWR | O_CLOEXEC);
 	if (w->fd < 0)
 		return -errno;
-	r = write_all(w->fd, (const char *)&h, sizeof(h), 0);
+	r = write_all(w->fd, (const char *)&h, sizeof(h), 0, "wal.write");
 	if (r == 0 && n)
-		r = write_all(w->fd, data, n, WAL_HEADER_BYTES);
+		r = write_all(w->fd, data, n, WAL_HEADER_BYTES, "wal.write");
 	if (r == 0)
 		r = sync_data(w->fd);
 	if (r == 0 && rename(spare, path) < 0)
@@ -295,7 +297,8 @@ static int drain_to(struct wal *w, uint64_t target)
 			r = segment_make(w, &s, clock_ms, data, n);
 			w->write_epoch = s.epoch;
 		} else {
-			r = write_all(w->fd, data, n, WAL_HEADER_BYTES + (w->written - s.start));
+			r = write_all(w->fd, data, n, WAL_HEADER_BYTES + (w->written - s.start),
+				      "wal.write");
 			if (r == 0)
 				r = sync_data(w->fd);
 		}

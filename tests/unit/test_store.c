@@ -475,31 +475,73 @@ static void base_is_checked_when_read(void)
 
 /* ---- failures ---- */
 
-static void a_failing_write_or_sync_ends_the_store(void)
+/* One key after another, each synced, until the fault strikes.  Returns how many were safe. */
+static int put_until_failure(void)
 {
-	static const char *const faults[] = {"wal.write=EIO", "wal.sync=EIO", "wal.sync=ENOSPC"};
+	char key[24];
 
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		int r = 0;
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(key, sizeof(key), "key%05d", i);
+		if (put("b", key, "v") < 0)
+			return i;
+		store_hand(current, store_seq(current));
+		while (store_synced(current) < store_seq(current)) {
+			(void)usleep(100);
+			if (store_tick(current, wall) < 0)
+				return i;
+		}
+	}
+	return 1000;
+}
+
+static void the_nth_write_or_sync_that_fails_ends_the_store(void)
+{
+	static const char *const faults[] = {"wal.write=EIO", "wal.write=ENOSPC", "wal.sync=EIO"};
+
+	for (unsigned n = 1; n <= 24; n++) {
+		char fault[64];
+		int safe;
 
 		fresh();
 		EQ(0, reopen());
 		EQ(0, create("b"));
 		sync_all();
-		fault_set(faults[i], 0);
-		EQ(0, put("b", "k", "v")); /* in memory: nobody has been told */
-		store_hand(current, 1);
-		for (int n = 0; n < 2000 && r == 0; n++) {
-			(void)usleep(1000);
-			r = store_tick(current, wall);
-		}
-		EQ(-EIO, r);
+		(void)snprintf(fault, sizeof(fault), "%s@%u!", faults[n % 3], 1 + n / 3);
+		fault_set(fault, 0);
+		safe = put_until_failure();
+		TRUE_(safe < 1000);
+		EQ(-EIO, store_tick(current, wall));
 		TRUE_(store_synced(current) < store_seq(current));
 		TRUE_(strstr(store_why(current), "write the log"));
 		fault_set(NULL, 0);
 		EQ(0, reopen());
-		EQ(0, put("b", "k2", "v"));
+		TRUE_(count("b") >= safe); /* what was safe is there */
+		EQ(0, put("b", "later", "v"));
 		sync_all();
+		finish();
+	}
+}
+
+static void the_nth_commit_that_fails_ends_the_store(void)
+{
+	for (unsigned n = 1; n <= 3; n++) {
+		char fault[64];
+		int r = 0;
+
+		write_keys(50);
+		EQ(0, reopen());
+		EQ(0, store_settle(current, 10000));
+		(void)snprintf(fault, sizeof(fault), "base.commit=EIO@%u", n);
+		fault_set(fault, 0);
+		for (unsigned i = 0; i < n && r == 0; i++) {
+			EQ(0, put("b", "again", "v"));
+			r = store_settle(current, 10000);
+		}
+		EQ(-EIO, r);
+		TRUE_(strstr(store_why(current), "checkpoint in"));
+		fault_set(NULL, 0);
+		EQ(0, reopen());
+		EQ(51, count("b"));
 		finish();
 	}
 }
@@ -706,7 +748,8 @@ static void a_reply_must_wait_for_what_it_consulted(void)
 UNIT_MAIN(T(it_does_what_a_model_does), T(a_log_torn_at_every_byte_of_its_last_record),
 	  T(damage_in_the_middle_is_an_error_that_names_the_place),
 	  T(a_missing_segment_is_an_error), T(a_folder_is_locked), T(base_is_checked_when_read),
-	  T(a_failing_write_or_sync_ends_the_store), T(a_full_disk_at_a_checkpoint_loses_nothing),
+	  T(the_nth_write_or_sync_that_fails_ends_the_store),
+	  T(the_nth_commit_that_fails_ends_the_store), T(a_full_disk_at_a_checkpoint_loses_nothing),
 	  T(no_memory_changes_nothing), T(puts_stop_when_the_map_is_full_and_deletes_go_on),
 	  T(a_clock_that_steps_back_brings_no_key_back),
 	  T(expired_keys_are_swept_and_counted_exactly),
