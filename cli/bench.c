@@ -54,6 +54,7 @@ struct bench {
 	bool loading;
 	char error[256];
 	uint64_t histogram[HISTOGRAM];
+	uint64_t longest_us;
 };
 
 static uint64_t random_next(struct bench *b)
@@ -106,6 +107,8 @@ static void flight_done(void *arg, const struct pail_result *r)
 	struct bench *b = f->b;
 	unsigned bin = bin_of(b->now_us - f->sent_us);
 
+	if (b->now_us - f->sent_us > b->longest_us)
+		b->longest_us = b->now_us - f->sent_us;
 	b->done++;
 	b->found += r->status == PAIL_OK;
 	if (r->status != PAIL_OK && r->status != PAIL_NOT_FOUND) {
@@ -243,21 +246,22 @@ static int report(struct bench *b, uint64_t us, const char *what)
 	const struct cli *c = b->c;
 
 	if (c->output == OUTPUT_JSON)
-		(void)printf(
-			"{\"phase\":\"%s\",\"clients\":%u,\"in_flight\":%u,\"batch\":%u,"
-			"\"keys\":%llu,\"value\":%llu,\"reads\":%u,\"seed\":%llu,"
-			"\"requests\":%llu,\"found\":%llu,\"failed\":%llu,\"seconds\":%.3f,"
-			"\"per_second\":%.0f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu}\n",
-			what, c->clients, c->in_flight, c->batch, c->keys, c->value_bytes,
-			c->read_percent, c->seed, (unsigned long long)b->done,
-			(unsigned long long)b->found, (unsigned long long)b->failed,
-			(double)us / 1e6, rate, p50, p99, p999);
+		(void)printf("{\"phase\":\"%s\",\"clients\":%u,\"in_flight\":%u,\"batch\":%u,"
+			     "\"keys\":%llu,\"value\":%llu,\"reads\":%u,\"seed\":%llu,"
+			     "\"requests\":%llu,\"found\":%llu,\"failed\":%llu,\"seconds\":%.3f,"
+			     "\"per_second\":%.0f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,"
+			     "\"max_us\":%llu}\n",
+			     what, c->clients, c->in_flight, c->batch, c->keys, c->value_bytes,
+			     c->read_percent, c->seed, (unsigned long long)b->done,
+			     (unsigned long long)b->found, (unsigned long long)b->failed,
+			     (double)us / 1e6, rate, p50, p99, p999,
+			     (unsigned long long)b->longest_us);
 	else
 		(void)printf("%s: %llu requests in %.2f s: %.0f/s, p50 %.2f ms, p99 %.2f ms, "
-			     "p99.9 %.2f ms, %llu failed\n",
+			     "p99.9 %.2f ms, max %.2f ms, %llu failed\n",
 			     what, (unsigned long long)b->done, (double)us / 1e6, rate,
 			     (double)p50 / 1e3, (double)p99 / 1e3, (double)p999 / 1e3,
-			     (unsigned long long)b->failed);
+			     (double)b->longest_us / 1e3, (unsigned long long)b->failed);
 	if (b->failed) {
 		(void)fprintf(stderr, "pail bench: first failure: %s\n", b->error);
 		return CLI_FAILED;
@@ -271,6 +275,7 @@ static void reset(struct bench *b)
 	b->done = 0;
 	b->found = 0;
 	b->failed = 0;
+	b->longest_us = 0;
 	memset(b->histogram, 0, sizeof(b->histogram));
 }
 

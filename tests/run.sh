@@ -20,40 +20,60 @@ build() {
 	return 0
 }
 
-matches() { # names patterns: is one of the patterns one of the names?
-	local p n
-	for p in ${2//,/ }; do for n in $1; do [ "$p" = "$n" ] && return 0; done; done
-	return 1
+has() { # word list
+	case " ${2//,/ } " in *" $1 "*) return 0 ;; *) return 1 ;; esac
+}
+
+# Words of ONLY that are modes or kinds narrow those; the rest are tags and names of tests.
+modes="" kinds="" tests=""
+for w in ${only//,/ }; do
+	case $w in
+	debug | asan | tsan) modes="$modes $w" ;;
+	unit | node) kinds="$kinds $w" ;;
+	*) tests="$tests $w" ;;
+	esac
+done
+wanted() { # kind mode
+	if { [ -n "$kinds" ] && ! has "$1" "$kinds"; } || { [ -n "$modes" ] && ! has "$2" "$modes"; }; then
+		echo "left out: $1 tests in $2, not in ONLY"
+		return 1
+	fi
+	if has "$1" "$exclude" || has "$2" "$exclude"; then
+		echo "left out: $1 tests in $2, in EXCLUDE"
+		return 1
+	fi
 }
 
 results=$(mktemp) || exit 1
 trap 'rm -f "$log" "$results"' EXIT
 units() { # mode programs...
-	local mode=$1 t name
+	local mode=$1 t program name chosen skipped
 	shift
-	for name in "$@"; do
-		t=build/$mode/tests/unit/$name
-		if { [ -n "$only" ] && ! matches "unit $mode $name" "$only"; } || matches "unit $mode $name" "$exclude"; then
-			echo "left out: $mode/$name, by ONLY or EXCLUDE"
-			continue
-		fi
-		echo "== $mode/$name"
-		timeout 900 "$t" | tee -a "$results"
-		[ "${PIPESTATUS[0]}" = 0 ] || tail -1 "$results" | grep -q '^not ok' || echo "not ok $mode/$name ended badly" | tee -a "$results"
+	wanted unit "$mode" || return
+	for program in "$@"; do
+		t=build/$mode/tests/unit/$program
+		chosen="" skipped=0
+		for name in $("$t" --list); do
+			if { [ -n "$tests" ] && ! has "$name" "$tests" && ! has "$program" "$tests"; } ||
+				has "$name" "$exclude" || has "$program" "$exclude"; then
+				skipped=$((skipped + 1))
+			else
+				chosen="$chosen $name"
+			fi
+		done
+		[ "$skipped" = 0 ] || echo "left out: $skipped tests of $mode/$program, by ONLY or EXCLUDE"
+		[ -n "$chosen" ] || continue
+		echo "== $mode/$program"
+		# shellcheck disable=SC2086
+		timeout 900 "$t" $chosen | tee -a "$results"
+		[ "${PIPESTATUS[0]}" = 0 ] || tail -1 "$results" | grep -q '^not ok' || echo "not ok $mode/$program ended badly" | tee -a "$results"
 	done
 }
 
 nodes() { # mode slow
-	if [ -n "$only" ] && [ "$only" = unit ]; then
-		echo "left out: $1 node tests, by ONLY"
-		return
-	fi
-	if matches "node $1" "$exclude"; then
-		echo "left out: $1 node tests, by EXCLUDE"
-		return
-	fi
+	wanted node "$1" || return
 	echo "== $1 nodes"
-	/usr/bin/python3 tests/node/run.py --build "build/$1" --slow "$2" --only "${only//node/}" --exclude "$exclude" --include "$include" | tee -a "$results"
+	/usr/bin/python3 tests/node/run.py --build "build/$1" --slow "$2" --only "$tests" --exclude "$exclude" --include "$include" | tee -a "$results"
 }
 
 programs=$(ls tests/unit/test_*.c | sed 's|.*/||; s|\.c$||')

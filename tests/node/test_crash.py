@@ -87,7 +87,8 @@ POINTS = ("worker.before_run", "worker.after_append", "worker.after_reply", "wor
 
 def killed_at(box, point):
     """One kill at the n-th passing of a point, for several n."""
-    for nth in (1, 2, 7, box.random.randrange(10, 200)):
+    many = [box.random.randrange(10, 200) for _ in range(8 if point == "wal.before_write" else 1)]
+    for nth in [1, 2, 7] + many:
         if "checkpoint" in point and nth > 2:
             continue
         n = box.node(*SMALL, "--set", "storage.checkpoint_ms=100", env={"PAIL_FAULT": "%s=kill@%d" % (point, nth)})

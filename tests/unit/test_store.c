@@ -21,6 +21,7 @@ static unsigned dirs;
 static uint64_t wall;     /* what the tests say the time is */
 static bool stepped_back; /* and it shall stay so over a restart */
 static char why[256];
+static uint64_t cache_bytes = 1 << 20;
 
 static void on_synced(void *arg, uint64_t mark, uint64_t seq)
 {
@@ -43,7 +44,7 @@ static struct store_config config(void)
 
 	memset(&c, 0, sizeof(c));
 	c.dir = dir;
-	c.cache_bytes = 1 << 20;
+	c.cache_bytes = cache_bytes;
 	c.log_bytes = 32 << 20;
 	c.log_segment_bytes = 1 << 20;
 	c.map_bytes = 64 << 20;
@@ -564,6 +565,63 @@ static void a_full_disk_at_a_checkpoint_loses_nothing(void)
 	finish();
 }
 
+static void a_checkpoint_cut_short_counts_once(void)
+{
+	cache_bytes = 16 << 20;
+	write_keys(20000); /* more than one transaction's worth */
+	EQ(0, reopen());
+	fault_set("base.commit=ENOSPC@2", 0);
+	EQ(-ENOSPC, store_settle(current, 20000));
+	fault_set(NULL, 0);
+	EQ(20000, count("b"));
+	EQ(0, store_settle(current, 20000));
+	EQ(0, reopen());
+	EQ(20000, count("b"));
+	is("b", "key19999", "value");
+	finish();
+	cache_bytes = 1 << 20;
+}
+
+static uint64_t unsettled(void)
+{
+	struct store_stats st;
+
+	store_stats(current, &st);
+	return st.recent_keys;
+}
+
+static void a_checkpoint_waits_until_requests_are_answered(void)
+{
+	static const struct store_condition always = {false, false, 0};
+	struct store_config c;
+	struct store_key k;
+	uint64_t version;
+
+	fresh();
+	c = config();
+	c.generation = 77;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	store_locate(current, span_of("b"), span_of("k"), &k);
+	store_begin(current, 1001); /* the request at 1000 */
+	EQ(0, store_put(current, &k, span_of("v"), 0, &always, &version));
+	sync_all();
+	store_freed(current, 1000);
+	store_checkpoint(current);
+	for (int i = 0; i < 50; i++) {
+		(void)usleep(2000);
+		EQ(0, store_tick(current, 0));
+		TRUE_(unsettled() > 0);
+	}
+	store_freed(current, 1001);
+	for (int i = 0; i < 5000 && unsettled(); i++) {
+		(void)usleep(1000);
+		EQ(0, store_tick(current, 0));
+	}
+	EQ(0, unsettled());
+	finish();
+}
+
 static void no_memory_changes_nothing(void)
 {
 	for (int n = 1; n < 4; n++) {
@@ -750,7 +808,9 @@ UNIT_MAIN(T(it_does_what_a_model_does), T(a_log_torn_at_every_byte_of_its_last_r
 	  T(a_missing_segment_is_an_error), T(a_folder_is_locked), T(base_is_checked_when_read),
 	  T(the_nth_write_or_sync_that_fails_ends_the_store),
 	  T(the_nth_commit_that_fails_ends_the_store), T(a_full_disk_at_a_checkpoint_loses_nothing),
-	  T(no_memory_changes_nothing), T(puts_stop_when_the_map_is_full_and_deletes_go_on),
+	  T(no_memory_changes_nothing), T(a_checkpoint_cut_short_counts_once),
+	  T(a_checkpoint_waits_until_requests_are_answered),
+	  T(puts_stop_when_the_map_is_full_and_deletes_go_on),
 	  T(a_clock_that_steps_back_brings_no_key_back),
 	  T(expired_keys_are_swept_and_counted_exactly),
 	  T(a_dropped_bucket_is_gone_and_its_name_is_free),

@@ -60,7 +60,7 @@ uint64_t unit_random(uint64_t *state)
 static int wanted(const char *name, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
-		if (strstr(name, argv[i]))
+		if (!strcmp(name, argv[i]))
 			return 1;
 	return argc < 2;
 }

@@ -1,9 +1,9 @@
 /*
  * Unit tests over CUnit: a program is a list of tests, each a sentence.
  *
- *	program [--list] [PATTERN...]
+ *	program [--list] [NAME...]
  *
- * runs those whose names contain a pattern (all, without one), each with its own time limit, and
+ * runs those named (all, if none is), each with its own time limit, and
  * prints a line for each.  Checks abort the test by CUnit's own jump; they print both values.
  */
 #ifndef PAIL_UNIT_H
