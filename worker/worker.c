@@ -23,6 +23,7 @@
 #define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
 #define SLOW_FROM     75u   /* percent of store_pressure from which writes are slowed */
 #define SLOW_DIVISOR  8u    /* a write costs (pressure - SLOW_FROM)^2 / SLOW_DIVISOR us more */
+#define SLOW_EVERY    512u  /* writes at most between naps */
 #define SLOW_MOST_US  100000u
 
 static void wake_coordinator(struct slot *slot)
@@ -237,8 +238,12 @@ static void serve_round(struct worker *w)
 	uint64_t before = store_seq(w->store);
 
 	check(head - w->read <= w->segment->request.size);
-	while (w->read < head && !w->error && !w->orphan)
+	while (w->read < head && !w->error && !w->orphan) {
 		w->read = serve_record(w, w->read);
+		if (store_seq(w->store) - before >= SLOW_EVERY &&
+		    store_pressure(w->store) > SLOW_FROM)
+			break; /* many short naps are better than a long one */
+	}
 	atomic_store_explicit(&w->slot->executing, 0, memory_order_relaxed);
 	worker_publish(w);
 	if (store_pressure(w->store) > SLOW_FROM)
