@@ -33,6 +33,7 @@ struct client {
 	uint32_t next; /* in its chain, or of the free list */
 	struct credit *credit;
 	bool delimiter; /* a REQ: it cannot read notifications */
+	bool told;      /* it has got the notification that clients_notify sends once */
 	bool pending;   /* has output of this round */
 	uint32_t piece_first;
 	uint32_t piece_last;
@@ -202,6 +203,7 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 	x->id_len = (uint32_t)id.n;
 	x->hash = hash;
 	x->generation = ++c->generation;
+	x->told = false;
 	x->delimiter = false; /* `pending` stays: the place may be in this round's list already */
 	x->piece_first = NONE;
 	x->piece_bytes = 0;
@@ -552,14 +554,15 @@ uint32_t clients_notify(struct clients *c, const char *data, size_t n)
 		struct client *x = &c->client[i];
 		char *frame;
 
-		if (!x->generation || x->delimiter)
+		if (!x->generation || x->delimiter || x->told)
 			continue;
+		x->told = true;
 		frame = frame_new(x, n);
 		if (!frame)
 			continue;
 		memcpy(frame, data, n);
 		frame_send(c, i, false, frame, n);
-		told++;
+		told += x->generation != 0; /* else it was gone */
 	}
 	return told;
 }

@@ -90,7 +90,7 @@ bool clients_must_flush(const struct clients *c);
 /* Now and then: cut off clients that do not read. */
 void clients_tick(struct clients *c, uint64_t now_ms);
 
-/* Send a notification to every client that can read one.  Returns how many. */
+/* Send a notification to every client that can read one and has got none.  Returns how many. */
 uint32_t clients_notify(struct clients *c, const char *data, size_t n);
 
 uint32_t clients_count(const struct clients *c);

@@ -206,11 +206,22 @@ void coord_close(struct coord *c)
 
 /* ---- stopping ---- */
 
-static void stop_begin(struct coord *c)
+/* Tell the clients that have not been told yet. */
+static uint32_t say_goaway(struct coord *c)
 {
 	char note[64];
 	char *p = note;
-	uint32_t told;
+
+	p = write_array(p, 3);
+	p = write_uint(p, 2);
+	p = write_text(p, "goaway");
+	p = write_text(write_array(p, 1), "stopping");
+	return clients_notify(c->clients, note, (size_t)(p - note));
+}
+
+static void stop_begin(struct coord *c)
+{
+	int r;
 
 	if (c->stopping) { /* asked twice: at once */
 		c->stop_until_ms = c->now_ms;
@@ -220,14 +231,10 @@ static void stop_begin(struct coord *c)
 	c->stop_until_ms = c->now_ms + c->super.stop_ms;
 	c->quiet_ms = c->now_ms;
 	notify("STOPPING=1\nSTATUS=stopping: serving what clients still wait for");
-	if (link_unbind(c->link) < 0)
-		log_warn("stop listening on \"%s\": %s", c->endpoint, strerror(errno));
-	p = write_array(p, 3);
-	p = write_uint(p, 2);
-	p = write_text(p, "goaway");
-	p = write_text(write_array(p, 1), "stopping");
-	told = clients_notify(c->clients, note, (size_t)(p - note));
-	log_info("stopping: told %u clients to go away", told);
+	r = link_deafen(c->link);
+	if (r < 0)
+		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
+	log_info("stopping: told %u clients to go away", say_goaway(c));
 }
 
 static bool waiting_any(const struct coord *c)
@@ -244,6 +251,7 @@ static bool stop_step(struct coord *c)
 {
 	bool late = c->now_ms >= c->stop_until_ms;
 
+	(void)say_goaway(c); /* to those that spoke up meanwhile */
 	if (!late && (waiting_any(c) || c->now_ms - c->quiet_ms < QUIET_MS))
 		return false;
 	for (uint32_t i = c->super.count; i-- > 0;)

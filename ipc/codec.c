@@ -149,6 +149,22 @@ static bool is_bytes(const char *p)
 	return t == MP_STR || t == MP_BIN;
 }
 
+/* An integer that is not negative, however it is encoded.  Steps over it. */
+static bool unsigned_read(const char **p, uint64_t *ret)
+{
+	int64_t v;
+
+	if (mp_typeof(**p) == MP_UINT) {
+		*ret = mp_decode_uint(p);
+		return true;
+	}
+	if (mp_typeof(**p) != MP_INT)
+		return false;
+	v = mp_decode_int(p);
+	*ret = (uint64_t)v;
+	return v >= 0;
+}
+
 /* The hot methods are told apart by length and first byte; the table is the truth. */
 static int method_find(struct span name)
 {
@@ -169,6 +185,7 @@ static int method_find(struct span name)
 int request_walk(const char *p, const char *end, struct request *ret, const char **ret_why)
 {
 	const char *q = object_end(p, end);
+	uint64_t kind;
 	uint32_t n;
 
 	ret->msgid_known = false;
@@ -183,16 +200,15 @@ int request_walk(const char *p, const char *end, struct request *ret, const char
 		return -EBADMSG;
 	}
 	n = mp_decode_array(&p);
-	if (n < 2 || mp_typeof(*p) != MP_UINT || mp_decode_uint(&p) != 0) {
+	if (n < 2 || !unsigned_read(&p, &kind) || kind != 0) {
 		*ret_why = "a request begins with 0 and has four elements";
 		return -EBADMSG;
 	}
-	if (mp_typeof(*p) != MP_UINT) {
+	ret->msgid_known = unsigned_read(&p, &ret->msgid);
+	if (!ret->msgid_known) {
 		*ret_why = "msgid is no unsigned integer";
 		return -EBADMSG;
 	}
-	ret->msgid = mp_decode_uint(&p);
-	ret->msgid_known = true;
 	if (n != 4 || mp_typeof(*p) != MP_STR) {
 		*ret_why = n != 4 ? "a request has four elements" : "method is no string";
 		return -EBADMSG;
@@ -237,9 +253,8 @@ static const char *option_value(const struct option_row *row, const char *p, str
 
 	switch (row->kind) {
 	case KIND_UINT:
-		if (t != MP_UINT)
+		if (!unsigned_read(&p, &u))
 			return "an unsigned integer";
-		u = mp_decode_uint(&p);
 		if (u < row->least || u > row->most)
 			return "in its range";
 		break;

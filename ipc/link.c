@@ -1,10 +1,15 @@
 /* ZeroMQ, and nothing but. */
 #include "ipc/link.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/random.h>
 #include <zmq.h>
 
@@ -174,9 +179,59 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 	return 0;
 }
 
-int link_unbind(struct link *l)
+/* The port behind an endpoint such as tcp://[::]:4040, or 0. */
+static unsigned endpoint_port(const char *endpoint)
 {
-	return zmq_unbind(l->socket, l->bound) < 0 ? -errno : 0;
+	const char *colon = strrchr(endpoint, ':');
+
+	return strncmp(endpoint, "tcp://", 6) == 0 && colon ? (unsigned)atoi(colon + 1) : 0;
+}
+
+static bool listens_on(int fd, unsigned port)
+{
+	struct sockaddr_storage a;
+	socklen_t n = sizeof(a);
+	int listening = 0;
+	socklen_t k = sizeof(listening);
+	uint16_t bound = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &k) < 0 || !listening)
+		return false;
+	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+		return false;
+	if (a.ss_family == AF_INET)
+		bound = ((const struct sockaddr_in *)&a)->sin_port;
+	else if (a.ss_family == AF_INET6)
+		bound = ((const struct sockaddr_in6 *)&a)->sin6_port;
+	return bound && ntohs(bound) == port;
+}
+
+/*
+ * libzmq's own unbind takes down the connections that came in through the listener, so the listener
+ * stays and is made deaf: a filter drops what asks for a new connection.  Who asks is not refused
+ * but goes on trying, and reaches whoever listens there next.
+ */
+int link_deafen(struct link *l)
+{
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = {1, &drop};
+	unsigned port = endpoint_port(l->bound);
+	DIR *d = port ? opendir("/proc/self/fd") : NULL;
+	struct dirent *e;
+	int r = -ENOENT;
+
+	while (d && r == -ENOENT && (e = readdir(d))) {
+		int fd = atoi(e->d_name);
+
+		if (e->d_name[0] == '.' || !listens_on(fd, port))
+			continue;
+		r = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0
+			    ? -errno
+			    : 0;
+	}
+	if (d)
+		(void)closedir(d);
+	return r;
 }
 
 static void message_drop(struct link *l)

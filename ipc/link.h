@@ -35,8 +35,11 @@ int link_bind(struct link_context *c, const char *endpoint, const struct link_op
 /* Connect a DEALER.  Returns at once: connecting goes on behind. */
 int link_connect(struct link_context *c, const char *endpoint, const struct link_options *o,
 		 struct link **ret);
-/* Accept no more connections; those there are live on. */
-int link_unbind(struct link *l);
+/*
+ * Take no more connections on a bound TCP endpoint; those there are live on.  0, -ENOENT (it is no TCP
+ * endpoint), or negative errno.
+ */
+int link_deafen(struct link *l);
 void link_close(struct link **l);
 
 /* Becomes readable when something may have happened; edge-triggered: ask link_ready afterwards. */

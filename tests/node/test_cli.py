@@ -231,7 +231,7 @@ def the_installed_tree_works(box):
         eq((0, b""), (r.returncode, r.stderr))
         r = box.run(box.dir + "/futures", n.endpoint, env=env)
         eq((0, b"1000 in flight\n1000 keys\n"), (r.returncode, r.stdout))
-    r = box.run("sh", "-c", "echo '#include <pail.h>' | c++ -x c++ -fsyntax-only -I%s/include -" % root)
+    r = box.run("sh", "-c", "echo '#include <pail.h>' | clang -x c++ -fsyntax-only -I%s/include -" % root)
     eq((0, b""), (r.returncode, r.stderr))
     r = box.run(box.dir + "/root/libexec/pail/pail-worker")
     eq(2, r.returncode)

@@ -325,3 +325,23 @@ def stopping_tells_clients_and_checkpoints(box):
     s = n.status()
     eq(0, s["storage"]["recent_keys"])
     eq([b"v", v], n.client().call("get", "b", "k"))
+
+
+@test()
+def a_stop_and_start_loses_no_request_of_a_client_that_obeys(box):
+    """pail bench obeys goaway: under load the node stops in order and starts again; nothing fails."""
+    import subprocess
+    n = box.node()
+    bench = subprocess.Popen([n.build + "/pail", "bench", "--clients", "3", "--in-flight", "64", "--batch", "8", "--keys", "1000",
+                              "--seconds", "6", "--keep", "--timeout", "20000", "-o", "json"],
+                             env=dict(os.environ, PAIL_NODE=n.endpoint), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    requests = lambda: n.status()["totals"]["requests"]
+    for _ in range(2):
+        until(lambda: requests() > 500, 10, "load")
+        eq(0, n.stop())
+        n.start()
+    out, err = bench.communicate(timeout=120)
+    import json
+    r = json.loads(out)
+    eq((0, b""), (r["failed"], err))
+    assert r["requests"] > 2000, r

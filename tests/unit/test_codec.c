@@ -103,6 +103,21 @@ static void bad_requests_keep_their_msgid(void)
 	EQ(0, q.msgid_known);
 }
 
+static void integers_may_be_encoded_as_signed(void)
+{
+	/* Some libraries write every integer as one of the signed forms. */
+	static const char wide[] = "\x94\xd0\x00\xd3\0\0\0\0\0\0\0\x07\xa4ping\x90";
+	static const char negative[] = "\x94\xd0\x00\xd0\xff\xa4ping\x90";
+	struct request q;
+	const char *why;
+
+	EQ(0, request_walk(wide, wide + sizeof(wide) - 1, &q, &why));
+	EQ(7, q.msgid);
+	EQ(WIRE_PING, q.method);
+	EQ(-EBADMSG, request_walk(negative, negative + sizeof(negative) - 1, &q, &why));
+	EQ(0, q.msgid_known);
+}
+
 static void random_bytes_never_crash(void)
 {
 	uint64_t s = unit_seed();
@@ -192,5 +207,5 @@ static void error_texts_are_cut_to_the_limit(void)
 
 UNIT_MAIN(T(a_request_is_walked), T(every_truncation_is_refused),
 	  T(counts_that_overflow_are_refused), T(bad_requests_keep_their_msgid),
-	  T(random_bytes_never_crash), T(options_are_checked), T(replies_are_walked),
-	  T(error_texts_are_cut_to_the_limit))
+	  T(integers_may_be_encoded_as_signed), T(random_bytes_never_crash), T(options_are_checked),
+	  T(replies_are_walked), T(error_texts_are_cut_to_the_limit))
