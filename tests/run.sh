@@ -87,7 +87,7 @@ build asan
 units asan $programs
 nodes asan 4
 build tsan
-units tsan test_ipc test_store
+units tsan test_ipc test_store test_store_faults
 # A worker under TSan beneath a coordinator without it: ZeroMQ's own threads would only make noise.
 mkdir -p build/tsan-nodes
 cp build/debug/paild build/debug/pail build/tsan-nodes/

@@ -1,0 +1,224 @@
+/*
+ * The store when things fail: writes, syncs, commits and allocations at the n-th call, a full disk,
+ * a full map, checkpoints cut short.
+ */
+#include <stdlib.h>
+
+#include "common/fault.h"
+#include "tests/unit/lib/store_fixture.h"
+
+/* ---- failures ---- */
+
+/* One key after another, each synced, until the fault strikes.  Returns how many were safe. */
+static int put_until_failure(void)
+{
+	char key[24];
+
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(key, sizeof(key), "key%05d", i);
+		if (put("b", key, "v") < 0)
+			return i;
+		store_hand(current, store_seq(current));
+		while (store_synced(current) < store_seq(current)) {
+			(void)usleep(100);
+			if (store_tick(current, wall) < 0)
+				return i;
+		}
+	}
+	return 1000;
+}
+
+static void the_nth_write_or_sync_that_fails_ends_the_store(void)
+{
+	static const char *const faults[] = {"wal.write=EIO", "wal.write=ENOSPC", "wal.sync=EIO"};
+
+	for (unsigned n = 1; n <= 24; n++) {
+		char fault[64];
+		int safe;
+
+		fresh();
+		EQ(0, reopen());
+		EQ(0, create("b"));
+		sync_all();
+		(void)snprintf(fault, sizeof(fault), "%s@%u!", faults[n % 3], 1 + n / 3);
+		fault_set(fault, 0);
+		safe = put_until_failure();
+		TRUE_(safe < 1000);
+		EQ(-EIO, store_tick(current, wall));
+		TRUE_(store_synced(current) < store_seq(current));
+		TRUE_(strstr(store_why(current), "write the log"));
+		fault_set(NULL, 0);
+		EQ(0, reopen());
+		TRUE_(count("b") >= safe); /* what was safe is there */
+		EQ(0, put("b", "later", "v"));
+		sync_all();
+		finish();
+	}
+}
+
+static void the_nth_commit_that_fails_ends_the_store(void)
+{
+	for (unsigned n = 1; n <= 3; n++) {
+		char fault[64];
+		int r = 0;
+
+		write_keys(50);
+		EQ(0, reopen());
+		EQ(0, store_settle(current, 10000));
+		(void)snprintf(fault, sizeof(fault), "base.commit=EIO@%u", n);
+		fault_set(fault, 0);
+		for (unsigned i = 0; i < n && r == 0; i++) {
+			EQ(0, put("b", "again", "v"));
+			r = store_settle(current, 10000);
+		}
+		EQ(-EIO, r);
+		TRUE_(strstr(store_why(current), "checkpoint in"));
+		fault_set(NULL, 0);
+		EQ(0, reopen());
+		EQ(51, count("b"));
+		finish();
+	}
+}
+
+static void a_full_disk_at_a_checkpoint_loses_nothing(void)
+{
+	write_keys(50);
+	EQ(0, reopen());
+	fault_set("base.commit=ENOSPC", 0);
+	EQ(-ENOSPC, store_settle(current, 5000));
+	EQ(-ENOSPC, put("b", "new", "x"));
+	EQ(1, del("b", "key00003"));
+	fault_set(NULL, 0);
+	EQ(49, count("b"));
+	EQ(0, store_settle(current, 10000));
+	EQ(0, put("b", "new", "x"));
+	sync_all();
+	EQ(0, reopen());
+	EQ(50, count("b"));
+	finish();
+}
+
+static void a_checkpoint_cut_short_counts_once(void)
+{
+	cache_bytes = 16 << 20;
+	write_keys(20000); /* more than one transaction's worth */
+	EQ(0, reopen());
+	fault_set("base.commit=ENOSPC@2", 0);
+	EQ(-ENOSPC, store_settle(current, 20000));
+	fault_set(NULL, 0);
+	EQ(20000, count("b"));
+	EQ(0, store_settle(current, 20000));
+	EQ(0, reopen());
+	EQ(20000, count("b"));
+	is("b", "key19999", "value");
+	finish();
+	cache_bytes = 1 << 20;
+}
+
+static uint64_t unsettled(void)
+{
+	struct store_stats st;
+
+	store_stats(current, &st);
+	return st.recent_keys;
+}
+
+static void a_checkpoint_waits_until_requests_are_answered(void)
+{
+	static const struct store_condition always = {false, false, 0};
+	struct store_config c;
+	struct store_key k;
+	uint64_t version;
+
+	fresh();
+	c = config();
+	c.generation = 77;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	store_locate(current, span_of("b"), span_of("k"), &k);
+	store_begin(current, 1001); /* the request at 1000 */
+	EQ(0, store_put(current, &k, span_of("v"), 0, &always, &version));
+	sync_all();
+	store_freed(current, 1000);
+	store_checkpoint(current);
+	for (int i = 0; i < 50; i++) {
+		(void)usleep(2000);
+		EQ(0, store_tick(current, 0));
+		TRUE_(unsettled() > 0);
+	}
+	store_freed(current, 1001);
+	for (int i = 0; i < 5000 && unsettled(); i++) {
+		(void)usleep(1000);
+		EQ(0, store_tick(current, 0));
+	}
+	EQ(0, unsettled());
+	finish();
+}
+
+static void no_memory_changes_nothing(void)
+{
+	for (int n = 1; n < 4; n++) {
+		char fault[64];
+
+		fresh();
+		EQ(0, reopen());
+		EQ(0, create("b"));
+		(void)snprintf(fault, sizeof(fault), "cache.alloc=ENOMEM@%d", n);
+		fault_set(fault, 0);
+		for (int i = 1; i < 5; i++)
+			EQ(i == n ? -ENOMEM : 0, put("b", (char[]){(char)('a' + i), 0}, "v"));
+		fault_set(NULL, 0);
+		EQ(3, count("b"));
+		sync_all();
+		EQ(0, reopen());
+		EQ(3, count("b"));
+		finish();
+	}
+}
+
+static void puts_stop_when_the_map_is_full_and_deletes_go_on(void)
+{
+	struct store_config c;
+	static char big[40000];
+	char key[24];
+	int r = 0;
+	int n = 0;
+
+	memset(big, 'x', sizeof(big) - 1);
+	fresh();
+	c = config();
+	c.map_bytes = 8 << 20;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	while (n < 1000) {
+		(void)snprintf(key, sizeof(key), "key%05d", n);
+		r = put("b", key, big);
+		if (r < 0) { /* what is unsettled counts twice: settle, and try again */
+			EQ(0, store_settle(current, 10000));
+			r = put("b", key, big);
+		}
+		if (r == -ENOSPC)
+			break;
+		EQ(0, r);
+		n++;
+	}
+	EQ(-ENOSPC, r);
+	TRUE_(n > 100);
+	EQ(n, count("b"));
+	for (int i = 0; i < n; i += 2) {
+		(void)snprintf(key, sizeof(key), "key%05d", i);
+		EQ(1, del("b", key));
+	}
+	EQ(0, store_settle(current, 10000));
+	EQ(0, put("b", "again", big));
+	finish();
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(n - (n + 1) / 2 + 1, count("b"));
+	finish();
+}
+
+UNIT_MAIN(T(the_nth_write_or_sync_that_fails_ends_the_store),
+	  T(the_nth_commit_that_fails_ends_the_store), T(a_full_disk_at_a_checkpoint_loses_nothing),
+	  T(no_memory_changes_nothing), T(a_checkpoint_cut_short_counts_once),
+	  T(a_checkpoint_waits_until_requests_are_answered),
+	  T(puts_stop_when_the_map_is_full_and_deletes_go_on))
