@@ -36,8 +36,8 @@ int link_bind(struct link_context *c, const char *endpoint, const struct link_op
 int link_connect(struct link_context *c, const char *endpoint, const struct link_options *o,
 		 struct link **ret);
 /*
- * Take no more connections on a bound TCP endpoint; those there are live on.  0, -ENOENT (it is no TCP
- * endpoint), or negative errno.
+ * Take no more connections on a bound TCP endpoint; those there are live on.  0, -ENOENT (it is no
+ * TCP endpoint), or negative errno.
  */
 int link_deafen(struct link *l);
 void link_close(struct link **l);
