@@ -275,7 +275,7 @@ bool clients_over(const struct clients *c, struct owner o)
 	if (x->generation != o.generation)
 		return false;
 	return atomic_load_explicit(&x->credit->unread, memory_order_relaxed) +
-		       (x->pending ? x->piece_bytes : 0) >
+		       (x->pending ? x->piece_bytes + x->local.len : 0) >
 	       c->config.unread_max;
 }
 

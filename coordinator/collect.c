@@ -18,14 +18,20 @@ static struct owner record_owner(const struct request_record *rec)
 	return (struct owner){rec->owner, rec->owner_generation};
 }
 
-/* Free the records at the ring's begin that are answered throughout. */
+/*
+ * Free the records at the ring's begin that are answered throughout.  One that was answered here,
+ * since its time was over, may still be before a live worker or in its hands: it stays until the
+ * worker has passed it.
+ */
 static void records_free(struct worker *w)
 {
 	struct ring *ring = &w->segment->request;
+	uint64_t reached = atomic_load_explicit(&w->segment->slot->reached, memory_order_acquire);
+	uint64_t end = w->pidfd >= 0 && reached < ring->write ? reached : ring->write;
 	uint64_t tail = ring_tail(ring);
 	uint64_t from = tail;
 
-	while (tail < ring->write) {
+	while (tail < end) {
 		const struct request_record *rec = ring_at(ring, tail);
 
 		if (rec->open)
@@ -34,6 +40,12 @@ static void records_free(struct worker *w)
 	}
 	if (tail != from)
 		ring_free(ring, tail);
+}
+
+void collect_free(struct coord *c)
+{
+	for (uint32_t i = 0; i < c->super.count; i++)
+		records_free(&c->super.worker[i]);
 }
 
 static bool reads(uint8_t method)
@@ -75,7 +87,7 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 				     "this client leaves its replies unread");
 		else if (entry_answer(rec, b->first + i))
 			clients_answer(c->clients, record_owner(rec), p, (size_t)(next - p), 1,
-				       true);
+				       false);
 		p = next;
 	}
 }
@@ -206,7 +218,10 @@ static void suspect_judge(struct coord *c, struct worker *w)
 	uint64_t executing = slot_get(&w->segment->slot->executing);
 
 	slot_set(&w->segment->slot->executing, 0);
-	w->died_in = executing;
+	if (executing > w->started)
+		w->started = executing;
+	if (slot_get(&w->segment->slot->reached) > w->started)
+		w->started = slot_get(&w->segment->slot->reached);
 	if (!executing || executing != w->suspect) {
 		w->suspect = executing;
 		return;
@@ -241,7 +256,6 @@ void collect_death(void *arg, struct worker *w)
 static uint64_t overdue(struct coord *c, struct worker *w)
 {
 	struct ring *ring = &w->segment->request;
-	uint64_t reached = slot_get(&w->segment->slot->reached);
 	bool dead = w->pidfd < 0;
 	uint64_t next = UINT64_MAX;
 
@@ -260,7 +274,7 @@ static uint64_t overdue(struct coord *c, struct worker *w)
 			}
 			/* Not started for certain only if nobody is there who could start it now.
 			 */
-			if (dead && at >= reached && w->died_in <= at + i)
+			if (dead && at + i >= w->started)
 				entry_refuse(c, rec, i, WIRE_E_EXPIRED,
 					     "its time was over before it was started");
 			else

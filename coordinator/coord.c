@@ -326,6 +326,7 @@ static uint64_t tick(struct coord *c)
 	uint64_t due = collect_overdue(c);
 
 	c->changed = false;
+	collect_free(c);
 	for (uint32_t i = 0; i < c->super.count; i++)
 		if (c->super.worker[i].state == SUPER_FAILED &&
 		    collect_waiting(c, &c->super.worker[i]))

@@ -101,6 +101,8 @@ unsigned collect_replies(struct coord *c);
 void collect_death(void *arg, struct worker *w);
 /* Answer requests whose time is over.  Returns when to look again. */
 uint64_t collect_overdue(struct coord *c);
+/* Free request records that workers have passed since; replies do it too, but none may come. */
+void collect_free(struct coord *c);
 /* Answer everything in a failed worker's ring. */
 void collect_failed(struct coord *c, struct worker *w);
 /* Requests that wait in rings. */

@@ -56,6 +56,8 @@ static void start(struct super *s, struct worker *w)
 	int pair[2];
 	int r = chan_pair(pair);
 
+	/* It begins with the first request that is not freed, however far its predecessor came. */
+	slot_set(&w->segment->slot->reached, ring_tail(&w->segment->request));
 	if (r == 0) {
 		const int fd[FD_COUNT] = {pair[1], w->segment->fd, w->wake, s->wake};
 

@@ -55,7 +55,7 @@ struct worker {
 	char reason[256];    /* of the last death */
 	/* the coordinator's own, see dispatch and collect */
 	uint64_t suspect; /* identity plus 1 of the request that the last death was in */
-	uint64_t died_in; /* the same, whether suspected or not */
+	uint64_t started; /* a request before this identity may have been started by one now dead */
 	uint64_t due_ms;  /* no request in its ring is overdue before */
 	uint64_t now_read;
 	uint64_t synced_read;

@@ -34,7 +34,8 @@ struct slot {
 	_Atomic uint32_t phase;
 	_Atomic uint64_t heartbeat_ms;
 	_Atomic uint64_t executing; /* identity of the request being executed, plus 1; 0: none */
-	_Atomic uint64_t reached;   /* every request before this position has been started */
+	_Atomic uint64_t reached;   /* this worker is done with every record before this position;
+				       set by the coordinator while no worker lives */
 	_Atomic uint64_t wall_ms;   /* the store's clock, which never steps back */
 	_Atomic uint64_t requests;
 	_Atomic uint64_t errors;

@@ -163,25 +163,30 @@ static void serve_batch(struct worker *w, const struct request_record *rec, uint
 	w->unpublished += n;
 }
 
-/* Run the record at `at`.  Returns the position behind it. */
+/*
+ * Run the record at `at`.  Returns the position behind it.  Once its last replies are published and
+ * `reached` is past it, the coordinator may write over it: nothing of it is read after that.
+ */
 static uint64_t serve_record(struct worker *w, uint64_t at)
 {
 	const struct request_record *rec = ring_at(&w->segment->request, at);
+	const uint32_t count = rec->count;
+	const uint64_t behind = at + rec->size;
 
-	for (uint32_t i = 0; i < rec->count; i += OPS_BATCH) {
-		uint32_t end = rec->count - i < OPS_BATCH ? rec->count : i + OPS_BATCH;
+	for (uint32_t i = 0; i < count; i += OPS_BATCH) {
+		uint32_t end = count - i < OPS_BATCH ? count : i + OPS_BATCH;
 
 		serve_batch(w, rec, at, i, end);
-		if (w->unpublished >= PUBLISH_EVERY)
-			worker_publish(w);
 		if (w->error || w->orphan)
 			return at;
+		if (end == count)
+			atomic_store_explicit(&w->slot->reached, behind, memory_order_release);
+		if (w->unpublished >= PUBLISH_EVERY)
+			worker_publish(w);
 	}
-	at += rec->size;
-	slot_set(&w->slot->reached, at);
-	if (w->takeover && at >= takeover_end(w->takeover))
+	if (w->takeover && behind >= takeover_end(w->takeover))
 		takeover_free(&w->takeover);
-	return at;
+	return behind;
 }
 
 static void publish_stats(struct worker *w)

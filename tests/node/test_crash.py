@@ -182,7 +182,6 @@ def one_kill_is_a_pause_well_under_a_second(box):
     c = n.client()
     c.call("create", "b")
     for _ in range(3):
-        time.sleep(0)
         n.up()
         for i in range(len(n.workers())):
             n.kill_worker(i)
@@ -345,3 +344,38 @@ def a_stop_and_start_loses_no_request_of_a_client_that_obeys(box):
     r = json.loads(out)
     eq((0, b""), (r["failed"], err))
     assert r["requests"] > 2000, r
+
+
+@test()
+def a_stalled_worker_finds_its_requests_as_they_were(box):
+    """Requests time out while their worker stands still; their places are not given to others before it has passed."""
+    n = box.node("--set", "limits.value=32K", "--set", "limits.message=64K", "--set", "limits.queue=64K",
+                 "--set", "node.workers=1", "--set", "supervisor.hang_ms=60000")
+    c = n.client()
+    c.call("create", "b")
+    pid = n.kill_worker(0, signal.SIGSTOP)
+    size = 30000
+    for round in range(6):  # more than the ring holds, twice over
+        ids = c.send(*(("put", "b", "k%d.%d" % (round, i), bytes([65 + round]) * size, {"timeout": 150}) for i in range(2)))
+        ids += c.send(*(("put", "b", "m%d.%d" % (round, i), bytes([65 + round]) * size, {"timeout": 150}) for i in range(2)))
+        codes = {c.wait(i)[2][0] for i in ids}
+        assert codes <= {"timeout", "busy"}, codes
+    os.kill(pid, signal.SIGCONT)
+    v = c.call("put", "b", "after", "x")
+    eq([b"x", v], c.call("get", "b", "after"))
+    w = n.workers()[0]
+    eq((pid, 0), (w["pid"], w["restarts"]))
+    for k, value, _ in c.call("scan", "b", {"limit": 1000})["items"]:
+        assert k == b"after" or value == bytes([65 + int(k[1:2])]) * size, k
+
+
+@test("kill")
+def what_was_started_is_never_called_expired(box):
+    """Two lives die without an answer: the request is in the log, so `expired` (no effect) would be a lie."""
+    n = box.node("--set", "node.workers=1", env={"PAIL_FAULT": "wal.after_sync=kill@2," + ",".join("worker.before_ready=kill#%d" % i for i in range(1, 4))})
+    c = n.client()
+    c.call("create", "b")
+    code = c.code("put", "b", "k", "v", {"timeout": 150})[0]
+    eq("timeout", code)
+    n.up()
+    eq(b"v", n.client().call("get", "b", "k")[0])
