@@ -23,12 +23,14 @@ USES.worker      := include common ipc storage
 USES.coordinator := include common ipc
 USES.client      := include common ipc
 USES.cli         := include common client
-FOLDERS          := include common ipc storage worker coordinator client cli
+USES.gateway     := include common client
+FOLDERS          := include common ipc storage worker coordinator client cli gateway
 
 ONLY.zmq.h      := ipc/link.c
 ONLY.msgpuck.h  := ipc/codec.c
 ONLY.lmdb.h     := storage/base.c
 ONLY.histedit.h := cli/shell.c
+ONLY.event2     := gateway/server.c
 
 # ---- flags ----
 
@@ -57,10 +59,12 @@ ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN.$(MODE)) $(LDF
 
 LIBS_ZMQ  := -lzmq
 LIBS_LMDB := -llmdb
+LIBS_EDIT := -ledit
+LIBS_EVENT := -levent_core
 
 # ---- what is built ----
 
-PROGRAMS := $(B)/paild $(B)/pail-worker $(B)/pail
+PROGRAMS := $(B)/paild $(B)/pail-worker $(B)/pail-gateway $(B)/pail
 LIBRARY  := $(B)/libpail.a $(B)/libpail.so
 
 all: $(PROGRAMS) $(LIBRARY)
@@ -84,7 +88,10 @@ $(B)/pail-worker: $(call objs,$(call src,worker)) $(OBJ_STORAGE) $(filter-out $(
 	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
 
 $(B)/pail: $(call objs,$(call src,cli)) $(B)/libpail.a
-	$(CC) $(filter %.o,$^) $(B)/libpail.a -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+	$(CC) $(filter %.o,$^) $(B)/libpail.a -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ) $(LIBS_EDIT)
+
+$(B)/pail-gateway: $(call objs,$(call src,gateway)) $(B)/libpail.a
+	$(CC) $(filter %.o,$^) $(B)/libpail.a -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ) $(LIBS_EVENT)
 
 $(B)/libpail.a: $(OBJ_CLIENT) $(OBJ_CODEC) $(OBJ_LINK) $(OBJ_COMMON)
 	rm -f $@
@@ -141,6 +148,11 @@ run: deps
 	@$(MAKE) --no-print-directory all
 	@tools/run.sh $(B)
 
+# Two nodes that route to each other; one is killed and comes back.
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@tools/demo.sh $(B)
+
 bench: deps
 	$(MAKE) MODE=release all
 	bench/redis.sh
@@ -151,7 +163,7 @@ lint:
 
 lint-layers:
 	@fail=0; $(foreach f,$(FOLDERS),tools/layers.sh $(f) '$(USES.$(f))' || fail=1;) \
-	$(foreach h,zmq.h msgpuck.h lmdb.h histedit.h,tools/only.sh $(h) '$(ONLY.$(h))' || fail=1;) exit $$fail
+	$(foreach h,zmq.h msgpuck.h lmdb.h histedit.h event2,tools/only.sh $(h) '$(ONLY.$(h))' || fail=1;) exit $$fail
 
 lint-symbols: all
 	@tools/symbols.sh $(B)
@@ -164,7 +176,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/pail/conf $(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/share/doc/pail
 	install -m755 $(B)/paild $(B)/pail $(DESTDIR)$(PREFIX)/bin
-	install -m755 $(B)/pail-worker $(DESTDIR)$(PREFIX)/libexec/pail
+	install -m755 $(B)/pail-worker $(B)/pail-gateway $(DESTDIR)$(PREFIX)/libexec/pail
 	install -m644 $(B)/libpail.a $(DESTDIR)$(PREFIX)/lib
 	install -m755 $(B)/libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib
 	ln -sf libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libpail.so.$(SOVERSION)
@@ -181,6 +193,7 @@ clean:
 help:
 	@echo 'make [MODE=release|debug|asan|tsan]   build into build/MODE'
 	@echo 'make run       install what is missing, build, start a node in the foreground'
+	@echo 'make demo      two nodes that route to each other, one is killed and comes back'
 	@echo 'make test      install what is missing, build, run every test; ONLY= EXCLUDE= INCLUDE='
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
@@ -189,4 +202,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit test torture deps run bench lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit test torture deps run demo bench lint lint-layers lint-symbols format install clean help FORCE

@@ -21,11 +21,20 @@ enum {
 
 enum cli_output { OUTPUT_DEFAULT, OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_RAW };
 
+/* The connection of a shell, kept from command to command. */
+struct session {
+	struct pail *p; /* NULL: none yet */
+	char node[300]; /* whose it is */
+};
+
 /* A command line, parsed: what all commands take, and what some do. */
 struct cli {
 	const char *node;
+	const char *config;      /* of the node whose admin socket is meant, or NULL */
+	struct session *session; /* in a shell */
 	enum cli_output output;
 	struct pail_request q; /* its options */
+	int status;            /* what the last call came to, enum pail_status */
 	const char *arg[4];    /* what is no option */
 	int args;
 	/* bench */
@@ -50,8 +59,17 @@ struct command {
 
 extern const struct command commands[];
 
-/* Connect as the command line says.  CLI_OK, or an exit status with the reason said. */
+/* The defaults, with the environment's. */
+void cli_init(struct cli *c);
+/* Parse a command line into *c and run it.  Returns the exit status. */
+int cli_run(int argc, char **argv, struct cli *c);
+
+/*
+ * Connect as the command line says; in a shell it is the session's connection.  CLI_OK, or an exit
+ * status with the reason said.  The other gives it back.
+ */
 int cli_connect(struct cli *c, struct pail **ret);
+void cli_disconnect(struct cli *c, struct pail **p);
 
 /* Say why a call failed, in the form that was asked for; returns its exit status. */
 int cli_fail(const struct cli *c, int status, const char *why);
@@ -73,6 +91,8 @@ int run_count(struct cli *c);
 int run_route(struct cli *c);
 int run_status(struct cli *c);
 int run_ping(struct cli *c);
+int run_reload(struct cli *c);
+int run_shell(struct cli *c);
 int run_bench(struct cli *c);
 
 #endif

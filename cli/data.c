@@ -82,14 +82,33 @@ int cli_fail(const struct cli *c, int status, const char *why)
 int cli_connect(struct cli *c, struct pail **ret)
 {
 	struct pail_options o = {0, c->q.timeout_ms, c->batch};
+	struct session *s = c->session;
 	char why[400];
-	int r = pail_open(c->node, &o, ret);
+	int r;
 
+	if (s && s->p && !strcmp(s->node, c->node)) {
+		*ret = s->p;
+		return CLI_OK;
+	}
+	r = pail_open(c->node, &o, ret);
+	if (r == PAIL_OK && s) {
+		pail_close(&s->p);
+		s->p = *ret;
+		(void)snprintf(s->node, sizeof(s->node), "%s", c->node);
+	}
 	if (r == PAIL_OK)
 		return CLI_OK;
 	(void)snprintf(why, sizeof(why), "no node answers at \"%.200s\": is one running there?",
 		       c->node);
 	return cli_fail(c, r, r == PAIL_UNREACHABLE ? why : c->node);
+}
+
+void cli_disconnect(struct cli *c, struct pail **p)
+{
+	if (c->session)
+		*p = NULL;
+	else
+		pail_close(p);
 }
 
 /* Connect, call, and hand over the result of a call that went well; else say why not. */
@@ -103,10 +122,11 @@ static int ask(struct cli *c, enum pail_method m, struct pail_result **ret)
 		return r;
 	c->q.method = m;
 	r = pail_call(p, &c->q, ret);
+	c->status = r;
 	r = r == PAIL_OK ? CLI_OK : cli_fail(c, r, pail_why(p));
 	if (r != CLI_OK)
 		pail_result_free(ret);
-	pail_close(&p);
+	cli_disconnect(c, &p);
 	return r;
 }
 
@@ -477,4 +497,40 @@ int run_route(struct cli *c)
 int run_status(struct cli *c)
 {
 	return map(c, PAIL_STATUS);
+}
+
+/* The strings of a JSON array, one a line. */
+static void lines(struct buf *b, const char *json)
+{
+	bool quoted = false;
+
+	for (const char *p = strchr(json, '['); p && *p; p++) {
+		if (*p == '"') {
+			quoted = !quoted;
+			if (!quoted)
+				buf_text(b, "\n");
+		} else if (quoted) {
+			p += *p == '\\' && p[1];
+			buf_add(b, p, 1);
+		}
+	}
+}
+
+int run_reload(struct cli *c)
+{
+	struct pail_result *r;
+	struct buf b;
+	int e = ask(c, PAIL_RELOAD, &r);
+
+	if (e != CLI_OK)
+		return c->status == PAIL_BAD_ARGUMENT || c->status == PAIL_DENIED ? CLI_CONFIG : e;
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON || c->output == OUTPUT_RAW)
+		buf_fmt(&b, "%s\n", r->json);
+	else
+		lines(&b, r->json);
+	if (!b.len)
+		buf_text(&b, "nothing to change\n");
+	pail_result_free(&r);
+	return buf_out(&b);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "common/conf.h"
 #include "include/wire.h"
 
 #define RANGE_HELP                                                                     \
@@ -15,28 +16,34 @@
 	"  --limit N      at most so many (1 to 10000, default 100)\n"
 
 const struct command commands[] = {
-	{"create",  "BUCKET",             "make a bucket",						       "",						      "",											1, 1, run_create },
-	{"drop",    "BUCKET",             "remove a bucket with all its keys",                                   "",                                                      "",											1, 1, run_drop   },
-	{"buckets", "",                   "list buckets",							RANGE_HELP "  --local        of the asked node alone\n",
-	 "prefix after limit local",																												 0, 0, run_buckets},
+	{"create",  "BUCKET",             "make a bucket",							 "",						      "",											1, 1, run_create },
+	{"drop",    "BUCKET",             "remove a bucket with all its keys",                                     "",                                                      "",											1, 1, run_drop   },
+	{"buckets", "",                   "list buckets",							  RANGE_HELP "  --local        of the asked node alone\n",
+	 "prefix after limit local",																												   0, 0, run_buckets},
 	{"put",     "BUCKET KEY [VALUE]",
-	 "store a value; without VALUE it is read from stdin, byte for byte",				    "  --if-absent    only if there is no such key\n"
+	 "store a value; without VALUE it is read from stdin, byte for byte",				      "  --if-absent    only if there is no such key\n"
 	 "  --if-version N only if the key's version is N\n"
-	 "  --ttl MS       gone after MS milliseconds\n",				    "if-absent if-version ttl",								2, 3, run_put    },
+	 "  --ttl MS       gone after MS milliseconds\n",				      "if-absent if-version ttl",								2, 3, run_put    },
 	{"get",     "BUCKET KEY",         "write a value to stdout, byte for byte (a terminal gets a line end)",
-	 "",																			      "",											2, 2, run_get    },
+	 "",																				"",											2, 2, run_get    },
 	{"delete",  "BUCKET KEY",         "remove a key",
-	 "  --if-version N only if the key's version is N\n",													     "if-version",									      2, 2, run_delete },
+	 "  --if-version N only if the key's version is N\n",													       "if-version",									      2, 2, run_delete },
 	{"scan",    "BUCKET",             "list keys and values in order",
 	 RANGE_HELP "  --from F       from this key on\n"
 		    "  --to T         up to this key, without it\n"
 		    "  --reverse      from the last to the first\n"
-		    "  --keys-only    no values\n",														       "prefix after limit from to reverse keys-only",                                            1, 1, run_scan   },
-	{"count",   "BUCKET",             "how many keys a bucket has",                                          "",                                                      "",											1, 1, run_count  },
-	{"route",   "BUCKET",             "which node serves a bucket, and how it is reached",                   "",                                                      "",                                                                                        1, 1,
-	 run_route																																    },
-	{"status",  "",                   "how the node fares",						  "",						      "",											0, 0, run_status },
-	{"ping",    "",                   "whether the node answers",                                            "",						      "",											0, 0, run_ping   },
+		    "  --keys-only    no values\n",															 "prefix after limit from to reverse keys-only",                                            1, 1, run_scan   },
+	{"count",   "BUCKET",             "how many keys a bucket has",                                            "",                                                      "",											1, 1, run_count  },
+	{"route",   "BUCKET",             "which node serves a bucket, and how it is reached",                     "",                                                      "",                                                                                        1, 1,
+	 run_route																																      },
+	{"status",  "",                   "how the node fares",						    "",						      "",											0, 0, run_status },
+	{"reload",  "",                   "have the node read its configuration again (with --config or --admin)",
+	 "Routes, peers and the settings that --help of paild marks [reload] change at once, or, "
+	 "if\n"
+	 "anything is wrong, nothing does.  No request fails.  What needs a restart is named.\n",									   "",											0, 0, run_reload },
+	{"shell",   "",                   "commands line by line, with history and completion, or from a pipe",    "",                                                      "",
+	 0,																															       0, run_shell  },
+	{"ping",    "",                   "whether the node answers",                                              "",						      "",											0, 0, run_ping   },
 	{"bench",   "",                   "put a node under load and measure it",
 	 "  --clients N    connections (default 4)\n"
 	 "  --in-flight N  requests in flight, each client (default 256)\n"
@@ -50,13 +57,15 @@ const struct command commands[] = {
 	 "  --keep         leave the bucket; else it is dropped at the end if bench made it\n"
 	 "  --bucket B     which bucket (default bench)\n"
 	 "  --buckets N    spread the keys over N of them, B0 and following (default 1: B)\n"
-	 "  --seed N       of the random keys (default 1)\n",													     "clients in-flight batch keys value reads seconds requests load keep bucket buckets seed",
-	 0,																															     0, run_bench  },
-	{NULL,      NULL,                 NULL,								  NULL,						    NULL,										      0, 0, NULL       },
+	 "  --seed N       of the random keys (default 1)\n",													       "clients in-flight batch keys value reads seconds requests load keep bucket buckets seed",
+	 0,																															       0, run_bench  },
+	{NULL,      NULL,                 NULL,								    NULL,						    NULL,										      0, 0, NULL       },
 };
 
 static const char common_options[] =
 	"  --node E       the node's endpoint (default $PAIL_NODE, or " WIRE_ENDPOINT_DEFAULT ")\n"
+	"  --config FILE  the node that FILE configures, through its admin socket\n"
+	"  --admin E      the same by the socket's endpoint\n"
 	"  --timeout MS   give up after so long (default 5000)\n"
 	"  -o FORM        table, json or raw\n"
 	"  --help\n";
@@ -67,6 +76,8 @@ static const char statuses[] =
 
 enum {
 	OPT_NODE = 256,
+	OPT_CONFIG,
+	OPT_ADMIN,
 	OPT_TIMEOUT,
 	OPT_HELP,
 	OPT_VERSION,
@@ -98,6 +109,8 @@ enum {
 
 static const struct option long_options[] = {
 	{"node",       required_argument, NULL, OPT_NODE      },
+	{"config",     required_argument, NULL, OPT_CONFIG    },
+	{"admin",      required_argument, NULL, OPT_ADMIN     },
 	{"timeout",    required_argument, NULL, OPT_TIMEOUT   },
 	{"help",       no_argument,       NULL, OPT_HELP      },
 	{"version",    no_argument,       NULL, OPT_VERSION   },
@@ -182,8 +195,8 @@ static bool takes(const struct command *c, const char *name)
 			return true;
 		p += n;
 	}
-	return !strcmp(name, "node") || !strcmp(name, "timeout") || !strcmp(name, "help") ||
-	       !strcmp(name, "output");
+	return !strcmp(name, "node") || !strcmp(name, "config") || !strcmp(name, "admin") ||
+	       !strcmp(name, "timeout") || !strcmp(name, "help") || !strcmp(name, "output");
 }
 
 /* One option into *c.  False: its argument is wrong. */
@@ -193,7 +206,12 @@ static bool option_set(struct cli *c, int o, const char *arg)
 
 	switch (o) {
 	case OPT_NODE:
+	case OPT_ADMIN:
 		c->node = arg;
+		c->config = NULL;
+		return true;
+	case OPT_CONFIG:
+		c->config = arg;
 		return true;
 	case OPT_TIMEOUT:
 		if (!number(arg, 1, WIRE_TIMEOUT_MS_MAX, &n))
@@ -300,39 +318,54 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+void cli_init(struct cli *c)
 {
-	struct cli c = {.node = getenv("PAIL_NODE"),
-			.clients = 4,
-			.buckets = 1,
-			.in_flight = 256,
-			.batch = 16,
-			.keys = 100000,
-			.value_bytes = 100,
-			.read_percent = 50,
-			.seconds = 5,
-			.seed = 1,
-			.bucket = "bench"};
-	const struct command *command = NULL;
+	const char *node = getenv("PAIL_NODE");
+
+	*c = (struct cli){.node = node && *node ? node : WIRE_ENDPOINT_DEFAULT,
+			  .clients = 4,
+			  .buckets = 1,
+			  .in_flight = 256,
+			  .batch = 16,
+			  .keys = 100000,
+			  .value_bytes = 100,
+			  .read_percent = 50,
+			  .seconds = 5,
+			  .seed = 1,
+			  .bucket = "bench"};
+}
+
+/* What is no option: the command, then its arguments.  CLI_OK, or an exit status. */
+static int word_take(struct cli *c, const struct command **command, const char *word)
+{
+	if (!*command) {
+		*command = command_find(word);
+		return *command ? CLI_OK : usage_error(NULL, "unknown command", word);
+	}
+	if (c->args == (*command)->most)
+		return usage_error(*command, "unexpected argument", word);
+	c->arg[c->args++] = word;
+	return CLI_OK;
+}
+
+/* All options and words.  -1, or an exit status: there is nothing to run. */
+static int line_take(int argc, char **argv, struct cli *c, const struct command **command)
+{
 	int index = -1;
 	int o;
+	int r;
 
-	if (!c.node || !*c.node)
-		c.node = WIRE_ENDPOINT_DEFAULT;
+	optind = 0; /* from the start, also the second time */
 	/* "-" in front: arguments come in their order, so that the command is known when its
 	 * options do. */
 	while ((o = getopt_long(argc, argv, "-o:", long_options, &index)) != -1) {
-		if (o == 1 && !command) {
-			command = command_find(optarg);
-			if (!command)
-				return usage_error(NULL, "unknown command", optarg);
-		} else if (o == 1) {
-			if (c.args == command->most)
-				return usage_error(command, "unexpected argument", optarg);
-			c.arg[c.args++] = optarg;
+		if (o == 1) {
+			r = word_take(c, command, optarg);
+			if (r != CLI_OK)
+				return r;
 		} else if (o == OPT_HELP) {
-			if (command)
-				help_one(command);
+			if (*command)
+				help_one(*command);
 			else
 				help_all(stdout);
 			return CLI_OK;
@@ -340,28 +373,74 @@ int main(int argc, char **argv)
 			(void)printf("pail %s\n", WIRE_VERSION);
 			return CLI_OK;
 		} else if (o == '?') {
-			return usage_error(command, "see above", "");
-		} else if (o != 'o' && command && !takes(command, long_options[index].name)) {
-			return usage_error(command, "it takes no option", long_options[index].name);
-		} else if (!option_set(&c, o, optarg)) {
-			return usage_error(command, "wrong value of an option",
+			return usage_error(*command, "see above", "");
+		} else if (o != 'o' && *command && !takes(*command, long_options[index].name)) {
+			return usage_error(*command, "it takes no option",
+					   long_options[index].name);
+		} else if (!option_set(c, o, optarg)) {
+			return usage_error(*command, "wrong value of an option",
 					   optarg ? optarg : "");
 		}
 	}
 	/* Behind "--" everything is an argument. */
 	for (; optind < argc; optind++) {
-		if (!command && !(command = command_find(argv[optind])))
-			return usage_error(NULL, "unknown command", argv[optind]);
-		else if (command && c.args < command->most)
-			c.arg[c.args++] = argv[optind];
-		else
-			return usage_error(command, "unexpected argument", argv[optind]);
+		r = word_take(c, command, argv[optind]);
+		if (r != CLI_OK)
+			return r;
 	}
+	return -1;
+}
+
+/* The endpoint of the admin socket of the node that a file configures.  False: said why not. */
+static bool config_node(struct cli *c)
+{
+	static char endpoint[300];
+	struct conf *conf = NULL;
+	const char *data;
+
+	if (conf_new(&conf) < 0)
+		return false;
+	conf_read_file(conf, c->config);
+	conf_read_environment(conf);
+	data = conf_text(conf, CONF_node_data);
+	/* What else is wrong with the file is the node's to say: `reload` asks it. */
+	if (*conf_text(conf, CONF_node_admin))
+		(void)snprintf(endpoint, sizeof(endpoint), "%.290s",
+			       conf_text(conf, CONF_node_admin));
+	else if (*data)
+		(void)snprintf(endpoint, sizeof(endpoint), "ipc://%.250s/admin.sock", data);
+	else if (conf->error_count)
+		(void)fprintf(stderr, "%.*s", (int)conf->errors.len, conf->errors.data);
+	else
+		(void)fprintf(stderr, "pail: \"%s\" sets neither node.data nor node.admin\n",
+			      c->config);
+	c->node = endpoint;
+	conf_free(&conf);
+	return *endpoint;
+}
+
+int cli_run(int argc, char **argv, struct cli *c)
+{
+	const struct command *command = NULL;
+	int r = line_take(argc, argv, c, &command);
+
+	if (r >= 0)
+		return r;
 	if (!command) {
 		help_all(stderr);
 		return CLI_USAGE;
 	}
-	if (c.args < command->least)
+	if (c->args < command->least)
 		return usage_error(command, "it takes", command->args);
-	return command->run(&c);
+	if (c->config && !config_node(c))
+		return CLI_CONFIG;
+	return command->run(c);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli c;
+
+	cli_init(&c);
+	return cli_run(argc, argv, &c);
 }

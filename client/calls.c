@@ -229,3 +229,10 @@ int pail_node_status(struct pail *p, struct pail_result **ret)
 
 	return call_result(p, &q, ret);
 }
+
+int pail_reload(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_RELOAD, NULL);
+
+	return call_result(p, &q, ret);
+}

@@ -22,7 +22,7 @@
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
 
 _Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL, "statuses are the wire's error codes");
-_Static_assert(PAIL_STATUS == (int)WIRE_STATUS, "methods are the wire's");
+_Static_assert(PAIL_RELOAD == (int)WIRE_RELOAD, "methods are the wire's");
 
 int client_fail(struct pail *p, int status, const char *why)
 {
@@ -133,7 +133,7 @@ static void context_drop(void)
 
 static int reconnect(struct pail *p)
 {
-	const struct link_options o = {0, 0, 0};
+	const struct link_options o = {.linger_ms = 0};
 	int r;
 
 	link_close(&p->link);

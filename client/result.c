@@ -218,6 +218,7 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 	case PAIL_HELLO:
 	case PAIL_ROUTE:
 	case PAIL_STATUS:
+	case PAIL_RELOAD:
 		return read_json(p, ret, json);
 	}
 	return false;

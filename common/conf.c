@@ -501,8 +501,54 @@ void conf_check(struct conf *c)
 	if (!v[CONF_node_data].text[0] && v[CONF_node_role].number != ROLE_ROUTER)
 		conf_error(c, v[CONF_node_data].origin,
 			   "node.data is not set: where shall the data lie? (or use --dev)");
+	for (uint32_t i = 0; i < c->peers.count; i++) {
+		const struct conf_pair *p = &c->peers.pair[i];
+
+		if (!strcmp(p->key, v[CONF_node_name].text))
+			conf_error(c, p->origin, "peer \"%.60s\" is this node itself", p->key);
+		else if (strlen(p->key) > 63)
+			conf_error(c, p->origin, "peer \"%.60s...\" is longer than 63 bytes",
+				   p->key);
+		else if (!strstr(p->value, "://"))
+			conf_error(c, p->origin,
+				   "peer %.60s = \"%.60s\" is no endpoint such as tcp://HOST:4041",
+				   p->key, p->value);
+	}
+	if (v[CONF_gateway_text].text[0] && v[CONF_node_role].number == ROLE_STORAGE)
+		conf_error(c, v[CONF_gateway_text].origin,
+			   "gateway.text is set, but node.role = storage serves no clients");
+	if (v[CONF_links_dead_ms].number < 2 * v[CONF_links_ping_ms].number)
+		conf_error(c, v[CONF_links_dead_ms].origin,
+			   "links.dead_ms = %s must be at least twice links.ping_ms = %s",
+			   v[CONF_links_dead_ms].text, v[CONF_links_ping_ms].text);
 	if (c->error_count > ERRORS_MAX)
 		buf_fmt(&c->errors, "and %u more\n", c->error_count - ERRORS_MAX);
+}
+
+static unsigned compare(struct conf *c, const struct conf *old, bool reload, struct buf *out)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CONF_KEY_COUNT; i++) {
+		if (rows[i].reload != reload || !strcmp(c->value[i].text, old->value[i].text))
+			continue;
+		n++;
+		buf_fmt(out, "%s.%s = %s (was %s)\n", rows[i].section, rows[i].key,
+			c->value[i].text, old->value[i].text);
+		if (!reload)
+			c->value[i] = old->value[i];
+	}
+	return n;
+}
+
+unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out)
+{
+	return compare(c, old, false, out);
+}
+
+unsigned conf_differences(const struct conf *c, const struct conf *old, struct buf *out)
+{
+	return compare((struct conf *)(uintptr_t)c, old, true, out);
 }
 
 void conf_print(const struct conf *c, struct buf *out)

@@ -68,6 +68,13 @@ void conf_read_environment(struct conf *c);
 void conf_set(struct conf *c, const char *name, const char *value, const char *origin);
 /* Checks across settings, once all have been read. */
 void conf_check(struct conf *c);
+/*
+ * Before `c` takes the place of `old` in a running node: values that differ but cannot change there
+ * are set back to the old ones, each is named in a line of `out`.  Returns how many.
+ */
+unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out);
+/* A line in `out` for each value that differs.  Returns how many. */
+unsigned conf_differences(const struct conf *c, const struct conf *old, struct buf *out);
 
 /* The whole configuration as a file, each value with its origin. */
 void conf_print(const struct conf *c, struct buf *out);

@@ -5,42 +5,56 @@
  * ROLE, LEVEL.  The struct, the defaults, the checks, --print-config, --help and the test of the
  * sample file are made of this list.
  */
-#define CONF_KEYS(X)                                                                              \
-	X(node, name, TEXT, "pail", 1, 63, "", 0, "this node, as routes and peers name it")       \
-	X(node, client, TEXT, "tcp://127.0.0.1:4040", 1, 255, "", 0, "where clients connect")     \
-	X(node, peer, TEXT, "tcp://127.0.0.1:4041", 1, 255, "", 0, "where other nodes connect")   \
-	X(node, data, TEXT, "", 0, 900, "", 0,                                                    \
-	  "folder of everything stored; made if missing, one node at a time")                     \
-	X(node, workers, NUMBER, "0", 0, 64, "", 0,                                               \
-	  "worker processes, fixed when the data folder is made; 0: one for each CPU")            \
-	X(node, role, ROLE, "all", 0, 0, "", 0, "all, router (no store) or storage (no clients)") \
-	X(node, log, LEVEL, "info", 0, 0, "", 0, "debug, info, warn or error")                    \
-	X(limits, value, SIZE, "8M", 1024, 1ull << 28, "bytes", 0, "largest value")               \
-	X(limits, message, SIZE, "16M", 4096, 1ull << 29, "bytes", 0,                             \
-	  "largest message, all its frames; at least twice the largest value")                    \
-	X(limits, unread, SIZE, "64M", 65536, 1ull << 34, "bytes", 1,                             \
-	  "replies that a client may leave unread before its requests get busy")                  \
-	X(limits, unread_ms, NUMBER, "30000", 100, 3600000, "ms", 1,                              \
-	  "a client that reads nothing for so long, with replies waiting, is cut off")            \
-	X(limits, clients, NUMBER, "65536", 16, 1000000, "", 0, "clients remembered")             \
-	X(limits, buckets, NUMBER, "1000000", 1, 100000000, "", 0, "buckets of this node")        \
-	X(limits, queue, SIZE, "16M", 65536, 1ull << 32, "bytes", 0,                              \
-	  "each ring between coordinator and worker; raised to twice the largest request")        \
-	X(limits, cache, SIZE, "256M", 1ull << 20, 1ull << 42, "bytes", 0,                        \
-	  "cache of all workers together")                                                        \
-	X(limits, log, SIZE, "1G", 1ull << 22, 1ull << 42, "bytes", 0,                            \
-	  "logs of all workers together")                                                         \
-	X(storage, map, SIZE, "64G", 1ull << 22, 1ull << 45, "bytes", 0,                          \
-	  "largest that all base files together may become")                                      \
-	X(storage, segment, SIZE, "16M", 1ull << 20, 1ull << 32, "bytes", 0,                      \
-	  "one log file; raised to twice the largest record")                                     \
-	X(storage, reserve, SIZE, "64M", 0, 1ull << 42, "bytes", 0,                               \
-	  "disk space that puts leave free")                                                      \
-	X(storage, checkpoint_ms, NUMBER, "30000", 100, 86400000, "ms", 0,                        \
-	  "writes settle in base after so long, however few they are")                            \
-	X(supervisor, start_ms, NUMBER, "120000", 100, 86400000, "ms", 1,                         \
-	  "time for a worker to become ready, if it shows no progress")                           \
-	X(supervisor, hang_ms, NUMBER, "10000", 100, 3600000, "ms", 1,                            \
-	  "a worker without a heartbeat for so long is killed and replaced")                      \
-	X(supervisor, stop_ms, NUMBER, "15000", 100, 3600000, "ms", 1,                            \
-	  "time for an orderly stop; then what is left is killed")
+#define CONF_KEYS(X)                                                                               \
+	X(node, name, TEXT, "pail", 1, 63, "", 0, "this node, as routes and peers name it")        \
+	X(node, client, TEXT, "tcp://127.0.0.1:4040", 1, 255, "", 0, "where clients connect")      \
+	X(node, peer, TEXT, "tcp://127.0.0.1:4041", 1, 255, "", 0, "where other nodes connect")    \
+	X(node, admin, TEXT, "", 0, 255, "", 0,                                                    \
+	  "where `pail --config` and `pail --admin` connect; if not set: ipc://<data>/admin.sock") \
+	X(node, data, TEXT, "", 0, 900, "", 0,                                                     \
+	  "folder of everything stored; made if missing, one node at a time")                      \
+	X(node, workers, NUMBER, "0", 0, 64, "", 0,                                                \
+	  "worker processes, fixed when the data folder is made; 0: one for each CPU")             \
+	X(node, role, ROLE, "all", 0, 0, "", 0, "all, router (no store) or storage (no clients)")  \
+	X(node, log, LEVEL, "info", 0, 0, "", 1, "debug, info, warn or error")                     \
+	X(limits, value, SIZE, "8M", 1024, 1ull << 28, "bytes", 0, "largest value")                \
+	X(limits, message, SIZE, "16M", 4096, 1ull << 29, "bytes", 0,                              \
+	  "largest message, all its frames; at least twice the largest value")                     \
+	X(limits, unread, SIZE, "64M", 65536, 1ull << 34, "bytes", 1,                              \
+	  "replies that a client may leave unread before its requests get busy")                   \
+	X(limits, unread_ms, NUMBER, "30000", 100, 3600000, "ms", 1,                               \
+	  "a client that reads nothing for so long, with replies waiting, is cut off")             \
+	X(limits, clients, NUMBER, "65536", 16, 1000000, "", 0, "clients remembered")              \
+	X(limits, buckets, NUMBER, "1000000", 1, 100000000, "", 0, "buckets of this node")         \
+	X(limits, queue, SIZE, "16M", 65536, 1ull << 32, "bytes", 0,                               \
+	  "each ring between coordinator and worker; raised to twice the largest request")         \
+	X(limits, cache, SIZE, "256M", 1ull << 20, 1ull << 42, "bytes", 0,                         \
+	  "cache of all workers together")                                                         \
+	X(limits, log, SIZE, "1G", 1ull << 22, 1ull << 42, "bytes", 0,                             \
+	  "logs of all workers together; raised to five files for each")                           \
+	X(storage, map, SIZE, "64G", 1ull << 22, 1ull << 45, "bytes", 0,                           \
+	  "largest that all base files together may become")                                       \
+	X(storage, segment, SIZE, "16M", 1ull << 20, 1ull << 32, "bytes", 0,                       \
+	  "one log file; raised to twice the largest record")                                      \
+	X(storage, reserve, SIZE, "64M", 0, 1ull << 42, "bytes", 0,                                \
+	  "disk space that puts leave free")                                                       \
+	X(storage, checkpoint_ms, NUMBER, "30000", 100, 86400000, "ms", 0,                         \
+	  "writes settle in base after so long, however few they are")                             \
+	X(supervisor, start_ms, NUMBER, "120000", 100, 86400000, "ms", 1,                          \
+	  "time for a worker to become ready, if it shows no progress")                            \
+	X(supervisor, hang_ms, NUMBER, "10000", 100, 3600000, "ms", 1,                             \
+	  "a worker without a heartbeat for so long is killed and replaced")                       \
+	X(supervisor, stop_ms, NUMBER, "15000", 100, 3600000, "ms", 1,                             \
+	  "time for an orderly stop; then what is left is killed")                                 \
+	X(links, ping_ms, NUMBER, "500", 10, 3600000, "ms", 1, "between pings to each peer")       \
+	X(links, dead_ms, NUMBER, "3000", 50, 3600000, "ms", 1,                                    \
+	  "a peer from which nothing has come for so long is down; above the worst pause")         \
+	X(links, connect_ms, NUMBER, "1000", 50, 3600000, "ms", 1,                                 \
+	  "time for one attempt to connect to a peer")                                             \
+	X(links, hold_ms, NUMBER, "1000", 0, 60000, "ms", 1,                                       \
+	  "requests for a peer that is new, or will be back, wait so long for it")                 \
+	X(gateway, text, TEXT, "", 0, 255, "", 0,                                                  \
+	  "HOST:PORT of the text gateway; if not set there is none")                               \
+	X(gateway, connections, NUMBER, "4096", 1, 1000000, "", 0,                                 \
+	  "connections to the gateway at a time")                                                  \
+	X(gateway, line, SIZE, "64K", 64, 1ull << 26, "bytes", 0, "longest line of the gateway")

@@ -14,6 +14,11 @@ void log_init(const char *role, enum log_level least)
 	log_least = least;
 }
 
+void log_level_set(enum log_level least)
+{
+	log_least = least;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	static const char *const name[] = {"debug", "info", "warning", "error"};

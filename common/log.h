@@ -11,6 +11,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* Name this process in its lines (copied, cut at 63 bytes).  Lines below `least` are not written.
  */
 void log_init(const char *role, enum log_level least);
+void log_level_set(enum log_level least);
 
 /* Write one line.  May be called from any thread; a line goes out in one write. */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

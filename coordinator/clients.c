@@ -28,10 +28,12 @@ struct credit {
 struct client {
 	uint64_t generation; /* 0: free */
 	uint64_t hash;
+	struct link *link;
 	char *id;
 	uint32_t id_len;
 	uint32_t next; /* in its chain, or of the free list */
 	struct credit *credit;
+	uint32_t tag;
 	bool delimiter; /* a REQ: it cannot read notifications */
 	bool told;      /* it has got the notification that clients_notify sends once */
 	bool pending;   /* has output of this round */
@@ -64,7 +66,6 @@ struct gather {
 
 struct clients {
 	struct clients_config config;
-	struct link *link;
 	struct client *client;
 	uint32_t *slot; /* chains by hash */
 	uint32_t mask;
@@ -82,7 +83,7 @@ struct clients {
 	uint32_t gather_free;
 };
 
-int clients_new(const struct clients_config *config, struct link *link, struct clients **ret)
+int clients_new(const struct clients_config *config, struct clients **ret)
 {
 	struct clients *c = calloc(1, sizeof(*c));
 	uint32_t n = 64;
@@ -92,7 +93,6 @@ int clients_new(const struct clients_config *config, struct link *link, struct c
 	while (n < config->clients_max)
 		n *= 2;
 	c->config = *config;
-	c->link = link;
 	c->mask = n - 1;
 	c->free_list = NONE;
 	c->gather_free = NONE;
@@ -108,6 +108,12 @@ int clients_new(const struct clients_config *config, struct link *link, struct c
 	memset(c->slot, 0xff, n * sizeof(*c->slot));
 	*ret = c;
 	return 0;
+}
+
+void clients_configure(struct clients *c, const struct clients_config *config)
+{
+	c->config.unread_max = config->unread_max;
+	c->config.unread_ms = config->unread_ms;
 }
 
 static void credit_drop(struct credit *k)
@@ -203,6 +209,7 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 	x->id_len = (uint32_t)id.n;
 	x->hash = hash;
 	x->generation = ++c->generation;
+	x->tag = 0;
 	x->told = false;
 	x->delimiter = false; /* `pending` stays: the place may be in this round's list already */
 	x->piece_first = NONE;
@@ -215,15 +222,15 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 	return index;
 }
 
-bool clients_intern(struct clients *c, const struct link_message *m, uint64_t now_ms,
-		    struct owner *ret)
+bool clients_intern(struct clients *c, struct link *link, const struct link_message *m,
+		    uint64_t now_ms, struct owner *ret)
 {
-	uint64_t hash = hash64(c->seed, m->id.p, m->id.n);
+	uint64_t hash = hash64(c->seed ^ (uintptr_t)link, m->id.p, m->id.n);
 	uint32_t i = c->slot[hash & c->mask];
 	struct client *x;
 
 	while (i != NONE &&
-	       !(c->client[i].hash == hash &&
+	       !(c->client[i].hash == hash && c->client[i].link == link &&
 		 span_equal((struct span){c->client[i].id, c->client[i].id_len}, m->id)))
 		i = c->client[i].next;
 	if (i == NONE) {
@@ -231,6 +238,7 @@ bool clients_intern(struct clients *c, const struct link_message *m, uint64_t no
 		if (i == NONE)
 			return false;
 		x = &c->client[i];
+		x->link = link;
 		x->taken_ms = now_ms;
 		x->source_fd = m->source_fd;
 		x->source_len = sizeof(x->source);
@@ -242,7 +250,7 @@ bool clients_intern(struct clients *c, const struct link_message *m, uint64_t no
 	x = &c->client[i];
 	x->active_ms = now_ms;
 	x->delimiter |= m->delimiter;
-	*ret = (struct owner){owner_id(OWNER_CLIENT, i), x->generation};
+	*ret = (struct owner){owner_id(OWNER_CLIENT, i), 0, x->generation};
 	return true;
 }
 
@@ -251,6 +259,13 @@ static struct client *client_of(struct clients *c, struct owner o)
 	struct client *x = &c->client[owner_index(o)];
 
 	return x->generation == o.generation ? x : NULL;
+}
+
+uint32_t *clients_tag(struct clients *c, struct owner client)
+{
+	struct client *x = client_of(c, client);
+
+	return x ? &x->tag : NULL;
 }
 
 int clients_unread(const struct clients *c, struct owner client)
@@ -267,8 +282,6 @@ bool clients_over(const struct clients *c, struct owner o)
 {
 	const struct client *x;
 
-	if (owner_kind(o) == OWNER_FANOUT)
-		return false;
 	if (owner_kind(o) == OWNER_GATHER)
 		o = c->gather[owner_index(o)].client;
 	x = &c->client[owner_index(o)];
@@ -311,7 +324,7 @@ static char *frame_new(struct client *x, uint64_t n)
 static void frame_send(struct clients *c, uint32_t index, bool delimiter, char *frame, uint64_t n)
 {
 	struct client *x = &c->client[index];
-	int r = link_send(c->link, (struct span){x->id, x->id_len}, delimiter, frame, n, frame_done,
+	int r = link_send(x->link, (struct span){x->id, x->id_len}, delimiter, frame, n, frame_done,
 			  x->credit);
 
 	if (r == -EHOSTUNREACH)
@@ -407,7 +420,7 @@ bool clients_gather(struct clients *c, struct owner client, uint32_t count, stru
 	g->left = count;
 	g->buf.len = 0;
 	g->buf.failed = false;
-	*ret = (struct owner){owner_id(OWNER_GATHER, i), g->generation};
+	*ret = (struct owner){owner_id(OWNER_GATHER, i), 0, g->generation};
 	return true;
 }
 
@@ -453,28 +466,20 @@ void clients_answer(struct clients *c, struct owner o, const char *replies, size
 	struct client *x;
 	struct gather *g;
 
-	switch (owner_kind(o)) {
-	case OWNER_CLIENT:
-		x = client_of(c, o);
-		if (!x)
-			return;
-		if (stays) {
-			client_piece(c, x, replies, n);
-		} else {
-			client_pend(c, x);
-			buf_add(&x->local, replies, n);
-		}
-		return;
-	case OWNER_GATHER:
+	if (owner_kind(o) == OWNER_GATHER) {
 		g = gather_of(c, o);
 		if (!g)
 			return;
 		buf_add(&g->buf, replies, n);
 		gather_count(c, g, count);
 		return;
-	case OWNER_FANOUT:
-		c->config.fanout(c->config.arg, o, replies, n);
-		return;
+	}
+	x = client_of(c, o);
+	if (x && stays) {
+		client_piece(c, x, replies, n);
+	} else if (x) {
+		client_pend(c, x);
+		buf_add(&x->local, replies, n);
 	}
 }
 
@@ -546,7 +551,7 @@ void clients_tick(struct clients *c, uint64_t now_ms)
 	}
 }
 
-uint32_t clients_notify(struct clients *c, const char *data, size_t n)
+uint32_t clients_notify(struct clients *c, const struct link *link, const char *data, size_t n)
 {
 	uint32_t told = 0;
 
@@ -554,7 +559,7 @@ uint32_t clients_notify(struct clients *c, const char *data, size_t n)
 		struct client *x = &c->client[i];
 		char *frame;
 
-		if (!x->generation || x->delimiter || x->told)
+		if (!x->generation || x->link != link || x->delimiter || x->told)
 			continue;
 		x->told = true;
 		frame = frame_new(x, n);
@@ -567,9 +572,13 @@ uint32_t clients_notify(struct clients *c, const char *data, size_t n)
 	return told;
 }
 
-uint32_t clients_count(const struct clients *c)
+uint32_t clients_count(const struct clients *c, const struct link *link)
 {
-	return c->count;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->used; i++)
+		n += c->client[i].generation && c->client[i].link == link;
+	return n;
 }
 
 bool clients_sending(const struct clients *c)

@@ -1,7 +1,7 @@
 /*
- * Who is connected, and what goes back to them.  A client's routing id is interned as a small
- * number with a generation, which is what travels with its requests; replies gather here during a
- * round and leave packed, one frame a client.
+ * Who is connected, on whichever of the node's sockets, and what goes back to them.  A client's
+ * routing id is interned as a small number with a generation, which is what travels with its
+ * requests; replies gather here during a round and leave packed, one frame a client.
  *
  * Memory is bounded by counting what each client has not taken yet: every frame carries a credit
  * that comes back when the network has it.
@@ -17,11 +17,15 @@
 
 struct clients;
 
-/* Whom a reply belongs to: a client, a gathered message of one, or a fan-out of the coordinator. */
-enum owner_kind { OWNER_CLIENT, OWNER_GATHER, OWNER_FANOUT };
+/*
+ * Whom a reply belongs to: a client, a gathered message of one, a fan-out of the coordinator, or a
+ * batch of another node.
+ */
+enum owner_kind { OWNER_CLIENT, OWNER_GATHER, OWNER_FANOUT, OWNER_BATCH };
 
 struct owner {
-	uint32_t id; /* kind in the upper two bits, index below */
+	uint32_t id;    /* kind in the upper two bits, index below */
+	uint32_t index; /* of the request in its batch, or of the part in its fan-out */
 	uint64_t generation;
 };
 
@@ -44,19 +48,22 @@ struct clients_config {
 	uint32_t clients_max;
 	uint64_t unread_max; /* bytes */
 	uint64_t unread_ms;
-	void (*fanout)(void *arg, struct owner o, const char *reply, size_t n);
-	void *arg;
 };
 
-int clients_new(const struct clients_config *config, struct link *link, struct clients **ret);
+int clients_new(const struct clients_config *config, struct clients **ret);
 void clients_free(struct clients **c);
+/* Other limits from now on; clients_max stays. */
+void clients_configure(struct clients *c, const struct clients_config *config);
 
 /*
- * The client a message came from, made if new.  Returns false if the table is full of clients that
- * wait for replies: the message must be dropped.
+ * The client a message of `link` came from, made if new.  Returns false if the table is full of
+ * clients that wait for replies: the message must be dropped.
  */
-bool clients_intern(struct clients *c, const struct link_message *m, uint64_t now_ms,
-		    struct owner *ret);
+bool clients_intern(struct clients *c, struct link *link, const struct link_message *m,
+		    uint64_t now_ms, struct owner *ret);
+
+/* A number of the caller's that stays with a client; 0 for a new one.  NULL: it is gone. */
+uint32_t *clients_tag(struct clients *c, struct owner client);
 
 /* Has it left so much unread that it gets no more?  1: answer busy; 2: do not answer at all. */
 int clients_unread(const struct clients *c, struct owner client);
@@ -90,10 +97,11 @@ bool clients_must_flush(const struct clients *c);
 /* Now and then: cut off clients that do not read. */
 void clients_tick(struct clients *c, uint64_t now_ms);
 
-/* Send a notification to every client that can read one and has got none.  Returns how many. */
-uint32_t clients_notify(struct clients *c, const char *data, size_t n);
+/* Send a notification to every client of `link` that can read one and has got none.  Returns how
+ * many. */
+uint32_t clients_notify(struct clients *c, const struct link *link, const char *data, size_t n);
 
-uint32_t clients_count(const struct clients *c);
+uint32_t clients_count(const struct clients *c, const struct link *link);
 /* Whether anything sent is still on its way. */
 bool clients_sending(const struct clients *c);
 

@@ -15,7 +15,12 @@
 
 static struct owner record_owner(const struct request_record *rec)
 {
-	return (struct owner){rec->owner, rec->owner_generation};
+	return (struct owner){rec->owner, 0, rec->owner_generation};
+}
+
+static struct owner entry_owner(const struct request_record *rec, uint32_t i)
+{
+	return (struct owner){rec->owner, rec->entry[i].index, rec->owner_generation};
 }
 
 /*
@@ -81,13 +86,11 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 
 		if (!read_whole(p, end, &next))
 			return;
-		if (clients_over(c->clients, record_owner(rec)) &&
-		    reads(rec->entry[b->first + i].method))
+		if (answer_over(c, record_owner(rec)) && reads(rec->entry[b->first + i].method))
 			entry_refuse(c, rec, b->first + i, WIRE_E_BUSY,
 				     "this client leaves its replies unread");
 		else if (entry_answer(rec, b->first + i))
-			clients_answer(c->clients, record_owner(rec), p, (size_t)(next - p), 1,
-				       false);
+			answer(c, entry_owner(rec, b->first + i), p, (size_t)(next - p));
 		p = next;
 	}
 }
@@ -109,21 +112,24 @@ static bool block_sane(const struct worker *w, const struct ring *ring, const st
 static void block_take(struct coord *c, struct worker *w, const struct reply_block *b)
 {
 	struct request_record *rec = ring_at(&w->segment->request, b->record);
+	uint16_t index[WIRE_REQUESTS_MAX];
 	uint32_t open = 0;
 
 	for (uint32_t i = 0; i < b->count; i++)
 		open += atomic_load_explicit(&rec->entry[b->first + i].state,
 					     memory_order_relaxed) == ENTRY_OPEN;
-	if (open != b->count || clients_over(c->clients, record_owner(rec))) {
+	if (open != b->count || answer_over(c, record_owner(rec))) {
 		block_pick(c, rec, b);
 		return;
 	}
-	for (uint32_t i = 0; i < b->count; i++)
-		atomic_store_explicit(&rec->entry[b->first + i].state, ENTRY_ANSWERED,
-				      memory_order_relaxed);
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct request_entry *e = &rec->entry[b->first + i];
+
+		atomic_store_explicit(&e->state, ENTRY_ANSWERED, memory_order_relaxed);
+		index[i] = e->index;
+	}
 	rec->open -= b->count;
-	clients_answer(c->clients, record_owner(rec), (const char *)(b + 1), b->bytes, b->count,
-		       true);
+	answer_many(c, record_owner(rec), index, b->count, (const char *)(b + 1), b->bytes, true);
 }
 
 /* Blocks of one ring, from *read on.  Returns how many. */
@@ -189,7 +195,7 @@ static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i
 	if (!entry_answer(rec, i))
 		return;
 	(void)request_walk(p, p + rec->entry[i].size, &q, &why);
-	dispatch_error(c, record_owner(rec), q.msgid, q.msgid_known, e, text);
+	dispatch_error(c, entry_owner(rec, i), q.msgid, q.msgid_known, e, text);
 }
 
 void collect_failed(struct coord *c, struct worker *w)

@@ -1,7 +1,9 @@
 /*
  * The coordinator: one thread, one loop.  It owns the ZeroMQ sockets, the routing table and the
- * workers' lives; it never opens the store.  dispatch.c brings requests into the rings, collect.c
- * brings replies out of them, fanout.c asks all workers at once, status.c answers for the node.
+ * workers' lives; it never opens the store.  dispatch.c brings requests into the rings or on to
+ * other nodes (peers.h), collect.c brings replies out of the rings, inbound.c serves other nodes,
+ * fanout.c asks all workers and peers at once, reload.c changes the table, status.c answers for the
+ * node.
  */
 #ifndef PAIL_COORD_H
 #define PAIL_COORD_H
@@ -10,21 +12,28 @@
 #include <stdint.h>
 
 #include "common/conf.h"
+#include "coordinator/child.h"
 #include "coordinator/clients.h"
+#include "coordinator/peers.h"
 #include "coordinator/routes.h"
 #include "coordinator/super.h"
 #include "ipc/codec.h"
+#include "ipc/hop.h"
 #include "ipc/record.h"
 
 struct fanouts;
+struct inbound;
+struct settle;
+struct settings_source;
 
-/* One request of a message, on its way to a ring. */
+/* One request of a message, on its way to a ring or a peer. */
 struct item {
 	const char *data;
 	uint32_t size;
-	uint32_t timeout_ms;
-	uint32_t next; /* of the same worker, or ITEM_NONE */
+	uint32_t timeout_ms; /* from now on */
+	uint32_t next;       /* of the same worker or peer, or ITEM_NONE */
 	uint64_t msgid;
+	uint16_t index; /* in its message */
 	uint8_t method;
 };
 
@@ -34,23 +43,46 @@ struct item {
 struct walked {
 	struct request request;
 	const char *begin;
-	const char *bad; /* what is wrong with its bytes, or NULL */
+	const char *bad;  /* what is wrong with its bytes, or NULL */
+	uint64_t left_ms; /* from a node: what is left of its time; else UINT64_MAX */
+};
+
+/* The message in hand: who sent it, and what he may. */
+struct hand {
+	struct owner owner;
+	int unread;     /* see clients_unread */
+	bool from_node; /* forwarded to here */
+	bool admin;     /* through the admin socket */
+	uint32_t visited_count;
+	struct span visited[HOPS_MAX]; /* nodes that it has been at, this one not among them */
 };
 
 struct coord {
 	struct conf *conf;
+	const struct settings_source *source; /* of `conf`, for reading it again */
 	struct routes routes;
 	struct super super;
+	struct peers peers;
+	struct inbound *inbound;
+	struct settle *settle;
+	struct child gateway;
 	struct link_context *zmq;
-	struct link *link;
+	struct link *link;       /* clients; NULL with role storage */
+	struct link *node_link;  /* other nodes; NULL if there can be none */
+	struct link *admin_link; /* operators; NULL without a place for it */
 	struct clients *clients;
 	struct fanouts *fanouts;
-	char endpoint[LINK_ENDPOINT_MAX]; /* where clients connect */
-	int lock_fd;                      /* of the data folder */
+	char endpoint[LINK_ENDPOINT_MAX]; /* where clients connect, or "" */
+	char node_endpoint[LINK_ENDPOINT_MAX];
+	char admin_endpoint[LINK_ENDPOINT_MAX];
+	int lock_fd; /* of the data folder */
 	int signal_fd;
 	bool temporary; /* the data folder is removed at the end */
 	bool stopping;
-	bool changed; /* a worker's state may have: deadlines are to be looked at anew */
+	bool changed;   /* a worker's or a peer's state may have: deadlines are to be looked at anew
+			 */
+	bool reload;    /* asked for by a signal */
+	bool announced; /* all workers have come up, or failed */
 	uint64_t now_ms;
 	uint64_t started_wall_ms;
 	uint64_t started_ms;
@@ -58,38 +90,75 @@ struct coord {
 	uint64_t looked_ms; /* at the descriptors, under load */
 	uint64_t stop_until_ms;
 	uint64_t quiet_ms;                          /* stopping: since when nothing has come in */
-	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, or refused */
+	uint64_t reloads;                           /* that changed something */
+	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */
 	uint64_t local_errors;
-	uint64_t request_max; /* bytes of one request that can be right */
+	uint64_t request_max;    /* bytes of one request that can be right */
+	uint64_t queue_max;      /* bytes that may wait for a peer, or for a reload to settle */
+	uint64_t node_frame_max; /* bytes of a frame between nodes */
+	struct hand hand;
 	struct walked walked[WIRE_REQUESTS_MAX];
 	uint32_t walked_count;
-	struct item item[WIRE_REQUESTS_MAX];
+	struct item item[WIRE_REQUESTS_MAX + 1]; /* one for a request of our own making */
 	uint32_t items;
 	uint32_t first[64]; /* by worker: the first of its items */
 	uint32_t last[64];
+	uint32_t targets; /* peers that have items */
+	struct peer *target[512];
 };
 
-/* Make the data folder and the workers, bind the socket.  0, or an exit status with the reason
+/* ---- setup.c ---- */
+
+/* Make the data folder and the workers, bind the sockets.  0, or an exit status with the reason
  * said. */
-int coord_open(struct coord *c, struct conf *conf, bool temporary);
-/* Serve until told to stop.  Returns the exit status. */
-int coord_run(struct coord *c);
+int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
+	       bool temporary);
 void coord_close(struct coord *c);
 
-/* ---- dispatch.c ---- */
+/* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
+int coord_listen_nodes(struct coord *c, const struct conf *conf);
+/* Whether a configuration wants that socket. */
+bool coord_wants_nodes(const struct conf *conf);
 
-/* Take up to `most` messages in.  Returns how many there were. */
-unsigned dispatch_messages(struct coord *c, unsigned most);
-/* Which worker serves a bucket. */
-uint32_t dispatch_worker(const struct coord *c, struct span bucket);
+/* ---- coord.c ---- */
+
+/* Serve until told to stop.  Returns the exit status. */
+int coord_run(struct coord *c);
+
+/* ---- answer.c ---- */
+
+/* Replies to whomever they belong to.  `n` bytes of one reply: */
+void answer(struct coord *c, struct owner o, const char *reply, size_t n);
 /*
- * Put `size` bytes of one request into a worker's ring.  0, -EAGAIN: the ring is full, or the
- * worker has failed (-EIO).
+ * `count` replies of one owner; `index` tells the indexes of their requests where they count
+ * (batches).  With `stays` the bytes stay where they are until clients_flush.
  */
-int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const struct item *it);
+void answer_many(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
+		 const char *replies, size_t n, bool stays);
+/* Whether the client behind an owner leaves more unread than it may. */
+bool answer_over(struct coord *c, struct owner o);
 /* Answer with an error. */
 void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_known,
 		    enum wire_error e, const char *text);
+
+/* ---- dispatch.c ---- */
+
+/* Take up to `most` messages of a link in.  Returns how many there were. */
+unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most);
+/* Take in c->walked, which came as c->hand says. */
+void dispatch_walked(struct coord *c);
+/* Give an item of c->hand that needs no more checks the way that the table says now. */
+void dispatch_begin(struct coord *c);
+void dispatch_item(struct coord *c, const struct request *q, struct item *it);
+void dispatch_end(struct coord *c);
+/* Would going to `next` lead the message in hand in a circle, or over too many nodes?  `text` says.
+ */
+bool dispatch_loops(const struct coord *c, const char *next, char *text, size_t size);
+/*
+ * Put one request into a worker's ring.  0, -EAGAIN: the ring is full, or -EIO: the worker has
+ * failed.
+ */
+int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const struct item *it);
 
 /* ---- collect.c ---- */
 
@@ -112,10 +181,37 @@ uint64_t collect_waiting(const struct coord *c, const struct worker *w);
 
 int fanouts_new(struct fanouts **ret);
 void fanouts_free(struct fanouts **f);
-/* Ask every worker for its buckets, answer `o` with all of them. */
+/* Ask every worker and every node of the table for its buckets, answer `o` with all of them. */
 void fanout_buckets(struct coord *c, struct owner o, const struct item *it);
-/* A worker's reply to a fan-out (the callback of clients.h). */
-void fanout_reply(void *arg, struct owner o, const char *reply, size_t n);
+/* A worker's or a peer's reply to a fan-out. */
+void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n);
+
+/* ---- reload.c ---- */
+
+/*
+ * Read the configuration again and change routes, peers and reloadable settings, or nothing.
+ * Returns WIRE_OK with what has changed in `out` as lines, or the error, its reason there.
+ */
+enum wire_error reload(struct coord *c, struct buf *out);
+
+/* ---- settle.c ---- */
+
+int settle_new(struct settle **ret);
+void settle_free(struct settle **s);
+/*
+ * The table has changed for the bytes in `set` (a bit each), whose requests went the ways of `old`
+ * so far: those that come wait until the ones on the old ways are answered, so that none overtakes.
+ */
+void settle_begin(struct coord *c, const char *set, const struct routes *old,
+		  struct peer *const *old_peers);
+/* Whether an earlier change is still settling. */
+bool settle_busy(const struct coord *c);
+/* Has a request of this bucket to wait?  Then keep it; if there is no room it is answered. */
+bool settle_holds(struct coord *c, const struct request *q, const struct item *it);
+/* If the old ways are empty, let go what waits; answer what is overdue.  Returns when to look
+ * again.
+ */
+uint64_t settle_step(struct coord *c);
 
 /* ---- status.c ---- */
 

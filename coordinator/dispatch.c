@@ -1,6 +1,7 @@
 /*
- * From a client's message to the workers' rings.  The requests of a message are walked once, where
- * they lie; those of one worker become one record of its ring: that copy is the only one.
+ * From a message to the workers' rings, or on to other nodes.  The requests of a message are walked
+ * once, where they lie; those of one worker become one record of its ring, those of one peer one
+ * batch of its link: that copy is the only one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,19 +12,9 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 
-uint32_t dispatch_worker(const struct coord *c, struct span bucket)
+static uint32_t worker_of(const struct coord *c, struct span bucket)
 {
 	return (uint32_t)(hash64(0, bucket.p, bucket.n) % c->super.count);
-}
-
-void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_known,
-		    enum wire_error e, const char *text)
-{
-	char reply[WIRE_REPLY_ERROR_MAX];
-	char *end = write_error(reply, msgid, msgid_known, e, text);
-
-	c->local_errors++;
-	clients_answer(c->clients, o, reply, (size_t)(end - reply), 1, false);
 }
 
 /* ---- into a ring ---- */
@@ -62,6 +53,7 @@ static int record_push(struct coord *c, struct worker *w, struct owner owner, ui
 		e->offset = (uint32_t)at;
 		e->size = it->size;
 		e->method = it->method;
+		e->index = it->index;
 		e->timeout_ms = it->timeout_ms;
 		atomic_store_explicit(&e->state, ENTRY_OPEN, memory_order_relaxed);
 		memcpy((char *)rec + at, it->data, it->size);
@@ -78,8 +70,10 @@ static int record_push(struct coord *c, struct worker *w, struct owner owner, ui
 static void items_refuse(struct coord *c, struct owner o, uint32_t first, uint32_t count,
 			 enum wire_error e, const char *text)
 {
-	for (uint32_t i = first; count--; i = c->item[i].next)
+	for (uint32_t i = first; count--; i = c->item[i].next) {
+		o.index = c->item[i].index;
 		dispatch_error(c, o, c->item[i].msgid, true, e, text);
+	}
 }
 
 /* The items of one worker, in records that its ring can hold. */
@@ -123,7 +117,7 @@ int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const st
 static void answer_buf(struct coord *c, struct owner o, struct buf *b)
 {
 	if (!b->failed)
-		clients_answer(c->clients, o, b->data, b->len, 1, false);
+		answer(c, o, b->data, b->len);
 	else
 		log_error("answer a request: no memory");
 	buf_fini(b);
@@ -141,10 +135,59 @@ static void answer_route(struct coord *c, struct owner o, const struct request *
 		p = write_map(write_reply_head(p, q->msgid), 3);
 		p = write_text(write_text(p, "node"), route->node);
 		p = write_text(write_text(p, "entry"), route->entry);
-		p = write_uint(write_text(p, "hops"), 0);
+		p = write_uint(write_text(p, "hops"), c->hand.visited_count);
 		b.len = (size_t)(p - b.data);
 	}
 	answer_buf(c, o, &b);
+}
+
+/* `{changed: [line…]}` of lines. */
+static void changes_write(struct buf *b, uint64_t msgid, struct buf *text)
+{
+	char *p = buf_room(b, CODEC_HEAD_MAX * text->len + 64);
+	uint32_t n = 0;
+
+	if (!p)
+		return;
+	for (size_t i = 0; i < text->len; i++)
+		n += text->data[i] == '\n';
+	p = write_array(write_text(write_map(write_reply_head(p, msgid), 1), "changed"), n);
+	for (char *line = text->data; n--;) {
+		char *end = strchr(line, '\n');
+
+		p = write_str(p, line, (size_t)(end - line));
+		line = end + 1;
+	}
+	b->len = (size_t)(p - b->data);
+}
+
+static void answer_reload(struct coord *c, struct owner o, const struct request *q)
+{
+	struct buf text;
+	struct buf b;
+	enum wire_error e;
+
+	if (!c->hand.admin) {
+		dispatch_error(c, o, q->msgid, true, WIRE_E_DENIED,
+			       "reload: only through the node's admin socket: pail --config FILE "
+			       "reload");
+		return;
+	}
+	buf_init(&text);
+	buf_init(&b);
+	dispatch_end(c); /* what came before it in the message goes the old way */
+	dispatch_begin(c);
+	e = reload(c, &text);
+	if (e == WIRE_OK)
+		changes_write(&b, q->msgid, &text);
+	buf_add(&text, "", 1);
+	if (e == WIRE_OK && !text.failed)
+		answer_buf(c, o, &b);
+	else
+		dispatch_error(c, o, q->msgid, true, e == WIRE_OK ? WIRE_E_INTERNAL : e,
+			       text.failed ? "no memory" : text.data);
+	buf_fini(&b);
+	buf_fini(&text);
 }
 
 /* A request that needs no worker, or all of them. */
@@ -158,7 +201,7 @@ static void answer_here(struct coord *c, struct owner o, const struct request *q
 	switch (q->method) {
 	case WIRE_PING:
 		end = write_text(write_reply_head(small, q->msgid), "pong");
-		clients_answer(c->clients, o, small, (size_t)(end - small), 1, false);
+		answer(c, o, small, (size_t)(end - small));
 		return;
 	case WIRE_HELLO:
 		status_hello(c, q->msgid, &b);
@@ -168,89 +211,208 @@ static void answer_here(struct coord *c, struct owner o, const struct request *q
 		status_status(c, q->msgid, &b);
 		answer_buf(c, o, &b);
 		return;
+	case WIRE_RELOAD:
+		answer_reload(c, o, q);
+		return;
 	default:
 		fanout_buckets(c, o, it);
 		return;
 	}
 }
 
-/* ---- from a message ---- */
+/* ---- the ways ---- */
 
-/* Look where a request with a bucket belongs.  True: it is in the list of its worker. */
-static void item_route(struct coord *c, struct owner o, const struct request *q, struct item *it)
+static struct owner owner_of(const struct coord *c, const struct item *it)
 {
-	const struct route *route = routes_find(&c->routes, q->bucket);
+	struct owner o = c->hand.owner;
+
+	o.index = it->index;
+	return o;
+}
+
+/* Where a request has been, for the text of a route_loop. */
+static void loop_explain(const struct coord *c, const char *next, const char *what, char *out,
+			 size_t size)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_fmt(&b, "%s: ", what);
+	for (uint32_t i = 0; i < c->hand.visited_count; i++)
+		buf_fmt(&b, "%.*s -> ", (int)c->hand.visited[i].n, c->hand.visited[i].p);
+	buf_fmt(&b, "%s -> %s", conf_text(c->conf, CONF_node_name), next);
+	(void)snprintf(out, size, "%.*s", (int)b.len, b.data ? b.data : "");
+	buf_fini(&b);
+}
+
+bool dispatch_loops(const struct coord *c, const char *next, char *text, size_t size)
+{
+	for (uint32_t i = 0; i < c->hand.visited_count; i++)
+		if (span_equal(c->hand.visited[i], span_of(next))) {
+			loop_explain(c, next, "the routing tables send it in a circle", text, size);
+			return true;
+		}
+	if (c->hand.visited_count + 1 > HOPS_MAX) {
+		loop_explain(c, next, "more than 8 hops", text, size);
+		return true;
+	}
+	return false;
+}
+
+static void to_worker(struct coord *c, struct span bucket, uint32_t index)
+{
+	uint32_t w = worker_of(c, bucket);
+
+	if (c->first[w] == ITEM_NONE)
+		c->first[w] = index;
+	else
+		c->item[c->last[w]].next = index;
+	c->last[w] = index;
+}
+
+static void to_peer(struct coord *c, struct peer *p, uint32_t index)
+{
+	if (p->item_first == ITEM_NONE) {
+		p->item_first = index;
+		c->target[c->targets++] = p;
+	} else {
+		c->item[p->item_last].next = index;
+	}
+	p->item_last = index;
+}
+
+void dispatch_begin(struct coord *c)
+{
+	c->items = 0;
+	c->targets = 0;
+	for (uint32_t i = 0; i < c->super.count; i++)
+		c->first[i] = ITEM_NONE;
+}
+
+void dispatch_item(struct coord *c, const struct request *q, struct item *it)
+{
+	const struct route *route = routes_find(&c->routes, (uint8_t)q->bucket.p[0]);
 	char text[WIRE_REPLY_ERROR_MAX];
 	uint32_t index = (uint32_t)(it - c->item);
-	uint32_t w;
 
+	it->next = ITEM_NONE;
 	if (!route) {
 		routes_explain(&c->routes, q->bucket, text, sizeof(text));
-		dispatch_error(c, o, q->msgid, true, WIRE_E_NO_ROUTE, text);
+		dispatch_error(c, owner_of(c, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
 	} else if (route->target.kind == TARGET_PEER) {
-		(void)snprintf(text, sizeof(text), "node \"%.63s\" is not connected", route->node);
-		dispatch_error(c, o, q->msgid, true, WIRE_E_NODE_DOWN, text);
+		if (!dispatch_loops(c, route->node, text, sizeof(text))) {
+			to_peer(c, c->peers.of_conf[route->target.peer], index);
+			c->items++;
+		} else {
+			dispatch_error(c, owner_of(c, it), q->msgid, true, WIRE_E_ROUTE_LOOP, text);
+		}
 	} else if (q->method == WIRE_ROUTE) {
-		answer_route(c, o, q, route);
+		answer_route(c, owner_of(c, it), q, route);
 	} else {
-		w = dispatch_worker(c, q->bucket);
-		it->next = ITEM_NONE;
-		if (c->first[w] == ITEM_NONE)
-			c->first[w] = index;
-		else
-			c->item[c->last[w]].next = index;
-		c->last[w] = index;
+		to_worker(c, q->bucket, index);
 		c->items++;
 		return;
 	}
 	c->local_requests[q->method]++;
 }
 
-/* One request whose bytes are sound. */
-static void item_take(struct coord *c, struct owner o, const struct request *q, const char *data,
-		      int unread)
+void dispatch_end(struct coord *c)
 {
+	for (uint32_t i = 0; i < c->super.count; i++)
+		if (c->first[i] != ITEM_NONE)
+			items_push(c, &c->super.worker[i], c->hand.owner, c->first[i]);
+	for (uint32_t i = 0; i < c->targets; i++) {
+		uint32_t first = c->target[i]->item_first;
+
+		c->target[i]->item_first = ITEM_NONE;
+		forward_items(c, c->target[i], c->hand.owner, first);
+	}
+}
+
+/* ---- from a message ---- */
+
+/* What is wrong with a request whose bytes are sound, or WIRE_OK. */
+static enum wire_error item_check(const struct coord *c, const struct walked *x,
+				  struct options *options, char *text, size_t size)
+{
+	const struct request *q = &x->request;
+	size_t n = (size_t)(q->end - x->begin);
+	enum wire_error e;
+
+	if (q->method < 0) {
+		(void)snprintf(text, size, "unknown method \"%.*s\"",
+			       (int)(q->method_name.n < 64 ? q->method_name.n : 64),
+			       q->method_name.p);
+		return WIRE_E_UNKNOWN_METHOD;
+	}
+	e = request_check(q, options, text, size);
+	if (e != WIRE_OK)
+		return e;
+	if ((options->given & OPT_SET) && !c->hand.from_node) {
+		(void)snprintf(text, size, "buckets: unknown option \"set\"");
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (c->hand.unread) {
+		(void)snprintf(text, size, "this client leaves its replies unread");
+		return WIRE_E_BUSY;
+	}
+	if (n > c->request_max) {
+		(void)snprintf(text, size, "%s: request has %zu bytes, a value may have %llu",
+			       wire_method_name((enum wire_method)q->method), n,
+			       (unsigned long long)conf_number(c->conf, CONF_limits_value));
+		return WIRE_E_TOO_LARGE;
+	}
+	if (!x->left_ms) {
+		(void)snprintf(text, size, "its time was over before it was started");
+		return WIRE_E_EXPIRED;
+	}
+	return WIRE_OK;
+}
+
+static void item_take(struct coord *c, const struct walked *x, uint16_t index)
+{
+	const struct request *q = &x->request;
 	struct item *it = &c->item[c->items];
 	struct options options;
 	char text[256];
 	enum wire_error e;
 
-	if (q->method < 0) {
-		(void)snprintf(text, sizeof(text), "unknown method \"%.*s\"",
-			       (int)(q->method_name.n < 64 ? q->method_name.n : 64),
-			       q->method_name.p);
-		dispatch_error(c, o, q->msgid, true, WIRE_E_UNKNOWN_METHOD, text);
-		return;
-	}
-	e = request_check(q, &options, text, sizeof(text));
-	if (e == WIRE_OK && unread) {
-		e = WIRE_E_BUSY;
-		(void)snprintf(text, sizeof(text), "this client leaves its replies unread");
-	}
-	if (e == WIRE_OK && (uint64_t)(q->end - data) > c->request_max) {
-		e = WIRE_E_TOO_LARGE;
-		(void)snprintf(
-			text, sizeof(text), "%s: request has %zu bytes, a value may have %llu",
-			wire_method_name((enum wire_method)q->method), (size_t)(q->end - data),
-			(unsigned long long)conf_number(c->conf, CONF_limits_value));
-	}
+	it->index = index;
+	e = item_check(c, x, &options, text, sizeof(text));
 	if (e != WIRE_OK) {
-		c->local_requests[q->method]++;
-		dispatch_error(c, o, q->msgid, true, e, text);
+		if (q->method >= 0)
+			c->local_requests[q->method]++;
+		dispatch_error(c, owner_of(c, it), q->msgid, true, e, text);
 		return;
 	}
-	it->data = data;
-	it->size = (uint32_t)(q->end - data);
+	it->data = x->begin;
+	it->size = (uint32_t)(q->end - x->begin);
 	it->msgid = q->msgid;
 	it->method = (uint8_t)q->method;
-	it->timeout_ms = (uint32_t)options.timeout_ms;
+	it->timeout_ms =
+		(uint32_t)(x->left_ms < options.timeout_ms ? x->left_ms : options.timeout_ms);
 	it->next = ITEM_NONE;
-	if (q->bucket.p) {
-		item_route(c, o, q, it);
-	} else {
+	if (!q->bucket.p) {
 		c->local_requests[q->method]++;
-		answer_here(c, o, q, it);
+		answer_here(c, owner_of(c, it), q, it);
+	} else if (!settle_holds(c, q, it)) {
+		dispatch_item(c, q, it);
 	}
+}
+
+void dispatch_walked(struct coord *c)
+{
+	dispatch_begin(c);
+	for (uint32_t i = 0; i < c->walked_count; i++) {
+		const struct walked *x = &c->walked[i];
+
+		if (x->bad)
+			dispatch_error(c, c->hand.owner, x->request.msgid, x->request.msgid_known,
+				       WIRE_E_BAD_REQUEST, x->bad);
+		else
+			item_take(c, x, (uint16_t)i);
+	}
+	dispatch_end(c);
 }
 
 /* Walk a frame's requests into c->walked.  False: the message holds more than may be. */
@@ -267,6 +429,7 @@ static bool frame_walk(struct coord *c, struct span f)
 		c->walked_count++;
 		x->begin = p;
 		x->bad = NULL;
+		x->left_ms = UINT64_MAX;
 		if (request_walk(p, end, &x->request, &x->bad) < 0)
 			return true; /* it is answered too, the rest of the frame is not */
 		p = x->request.end;
@@ -286,7 +449,7 @@ static bool message_walk(struct coord *c, const struct link_message *m)
 	return true;
 }
 
-static void message_take(struct coord *c, const struct link_message *m)
+static void message_take(struct coord *c, struct link *link, const struct link_message *m)
 {
 	struct owner o;
 	bool whole;
@@ -294,7 +457,7 @@ static void message_take(struct coord *c, const struct link_message *m)
 	int unread;
 	char text[160];
 
-	if (!clients_intern(c->clients, m, c->now_ms, &o)) {
+	if (!clients_intern(c->clients, link, m, c->now_ms, &o)) {
 		log_warn("dropped a message: more than %llu clients wait for replies",
 			 (unsigned long long)conf_number(c->conf, CONF_limits_clients));
 		return;
@@ -321,32 +484,23 @@ static void message_take(struct coord *c, const struct link_message *m)
 		dispatch_error(c, o, 0, false, WIRE_E_BAD_REQUEST, "a message without a request");
 		return;
 	}
-	c->items = 0;
-	for (uint32_t i = 0; i < c->super.count; i++)
-		c->first[i] = ITEM_NONE;
-	for (uint32_t i = 0; i < c->walked_count; i++) {
-		struct walked *x = &c->walked[i];
-
-		if (x->bad)
-			dispatch_error(c, o, x->request.msgid, x->request.msgid_known,
-				       WIRE_E_BAD_REQUEST, x->bad);
-		else
-			item_take(c, o, &x->request, x->begin, unread);
-	}
-	for (uint32_t i = 0; i < c->super.count; i++)
-		if (c->first[i] != ITEM_NONE)
-			items_push(c, &c->super.worker[i], o, c->first[i]);
+	c->hand.owner = o;
+	c->hand.unread = unread;
+	c->hand.from_node = false;
+	c->hand.admin = link == c->admin_link;
+	c->hand.visited_count = 0;
+	dispatch_walked(c);
 }
 
-unsigned dispatch_messages(struct coord *c, unsigned most)
+unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most)
 {
 	uint64_t bytes_max = conf_number(c->conf, CONF_limits_message);
 	struct link_message *m;
 	unsigned n = 0;
 
-	while (n < most && link_receive(c->link, bytes_max, &m) == 0) {
+	while (link && n < most && link_receive(link, bytes_max, &m) == 0) {
 		n++;
-		message_take(c, m);
+		message_take(c, link, m);
 	}
 	return n;
 }

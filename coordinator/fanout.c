@@ -1,6 +1,11 @@
 /*
- * Questions to all workers at once: `buckets`.  Each worker lists its own, sorted; the lists are
- * merged.  A worker that cannot be asked is an error, never a shorter list.
+ * Questions to everybody at once: `buckets`.  Each worker lists its own, sorted, and each node of
+ * the routing table what it and those behind it serve; the lists are merged.  Who cannot be asked
+ * is an error, never a shorter list.
+ *
+ * What is listed is what could be reached by asking here: workers and peers are asked only for
+ * names whose first byte the table sends to them.  So no name comes twice, leftovers that nobody
+ * reaches any more stay out, and a node asks on only where its table splits what it was asked for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +15,9 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 
-#define FANOUTS_MAX 4096u
+#define FANOUTS_MAX   1024u
+#define REQUEST_SPARE 256u /* bytes that a request of our making is longer than the client's */
+#define STREAMS_MAX   (64u + 512u)
 
 struct part {
 	char *reply;
@@ -24,8 +31,8 @@ struct fanout {
 	uint64_t limit;
 	uint32_t left; /* replies awaited */
 	uint32_t parts;
-	bool failed; /* an error has been answered */
-	struct part part[64];
+	bool failed;       /* an error has been answered */
+	struct part *part; /* room for every worker and peer */
 };
 
 struct fanouts {
@@ -44,6 +51,8 @@ static void parts_free(struct fanout *f)
 {
 	for (uint32_t i = 0; i < f->parts; i++)
 		free(f->part[i].reply);
+	free(f->part);
+	f->part = NULL;
 	f->parts = 0;
 }
 
@@ -57,61 +66,144 @@ void fanouts_free(struct fanouts **fp)
 	*fp = NULL;
 }
 
-static struct fanout *fanout_new(struct fanouts *s, uint32_t *ret_index)
+static struct fanout *fanout_new(struct coord *c, uint32_t *ret_index)
 {
+	struct fanouts *s = c->fanouts;
+
 	for (uint32_t k = 0; k < FANOUTS_MAX; k++) {
 		uint32_t i = (s->hint + k) % FANOUTS_MAX;
+		struct fanout *f = &s->fanout[i];
 
-		if (!s->fanout[i].generation && !s->fanout[i].left) {
-			s->hint = i + 1;
-			s->fanout[i].generation = ++s->generation;
-			*ret_index = i;
-			return &s->fanout[i];
-		}
+		if (f->generation || f->left)
+			continue;
+		f->part = calloc(c->super.count + c->peers.count + 1, sizeof(*f->part));
+		if (!f->part)
+			return NULL;
+		s->hint = i + 1;
+		f->generation = ++s->generation;
+		*ret_index = i;
+		return f;
 	}
 	return NULL;
 }
 
+/* ---- asking ---- */
+
+static void fanout_fail(struct coord *c, struct fanout *f, enum wire_error e, const char *text)
+{
+	if (!f->failed)
+		dispatch_error(c, f->owner, f->msgid, true, e, text);
+	f->failed = true;
+}
+
+static void fanout_finish(struct coord *c, struct fanout *f);
+
+/* Which first bytes go to each: `self`, and the peers by their place in the configuration. */
+struct shares {
+	char self[CODEC_SET_BYTES];
+	uint32_t self_count;
+	char peer[512][CODEC_SET_BYTES];
+	bool asked[512];
+};
+
+static void shares_make(const struct coord *c, const struct options *o, struct shares *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (unsigned b = 0; b < 256; b++) {
+		const struct route *r = routes_find(&c->routes, (uint8_t)b);
+		char text[8];
+
+		if (!r || ((o->given & OPT_SET) && !set_has(o->set.p, (uint8_t)b)) ||
+		    (o->prefix.n && (uint8_t)o->prefix.p[0] != b))
+			continue;
+		if (r->target.kind == TARGET_SELF) {
+			set_add(s->self, (uint8_t)b);
+			s->self_count++;
+		} else if (!o->local && !dispatch_loops(c, r->node, text, sizeof(text))) {
+			/* what goes in a circle leads to no bucket */
+			set_add(s->peer[r->target.peer], (uint8_t)b);
+			s->asked[r->target.peer] = true;
+		}
+	}
+}
+
+/* The client's question, for the bytes in `set`, as the item for requests of our own. */
+static struct item *question(struct coord *c, const struct item *it, const struct options *o,
+			     const char *set, char *data)
+{
+	struct item *q = &c->item[WIRE_REQUESTS_MAX];
+	bool after = o->given & OPT_AFTER;
+	char *p = write_request_head(data, it->msgid, WIRE_BUCKETS, 1);
+
+	p = write_map(p, 3u + after);
+	p = write_uint(write_text(p, "limit"), o->limit);
+	p = write_bin(write_text(p, "prefix"), o->prefix.p, o->prefix.n);
+	if (after)
+		p = write_bin(write_text(p, "after"), o->after.p, o->after.n);
+	p = write_bin(write_text(p, "set"), set, CODEC_SET_BYTES);
+	*q = *it;
+	q->data = data;
+	q->size = (uint32_t)(p - data);
+	q->next = ITEM_NONE;
+	return q;
+}
+
+static void workers_ask(struct coord *c, struct fanout *f, struct owner self, const struct item *q)
+{
+	for (uint32_t i = 0; i < c->super.count && !f->failed; i++) {
+		int r = dispatch_one(c, &c->super.worker[i], self, q);
+
+		if (r == 0)
+			f->left++;
+		else if (r == -EAGAIN)
+			fanout_fail(c, f, WIRE_E_BUSY,
+				    "this node's queue is full: try again later");
+		else
+			fanout_fail(c, f, WIRE_E_INTERNAL,
+				    "a worker has failed: not every bucket can be listed");
+	}
+}
+
 void fanout_buckets(struct coord *c, struct owner o, const struct item *it)
 {
-	uint32_t index;
-	struct fanout *f = fanout_new(c->fanouts, &index);
+	static struct shares shares;
+	struct fanout *f;
 	struct request q;
 	struct options options;
+	struct owner self;
+	uint32_t index;
 	const char *why;
 	char text[128];
-	struct owner self;
+	char *data = malloc(it->size + REQUEST_SPARE);
 
+	(void)request_walk(it->data, it->data + it->size, &q, &why);
+	(void)request_check(&q, &options, text, sizeof(text));
+	f = data ? fanout_new(c, &index) : NULL;
 	if (!f) {
+		free(data);
 		dispatch_error(c, o, it->msgid, true, WIRE_E_BUSY,
 			       "this node's queue is full: try again later");
 		return;
 	}
-	(void)request_walk(it->data, it->data + it->size, &q, &why);
-	(void)request_check(&q, &options, text, sizeof(text));
 	f->owner = o;
 	f->msgid = it->msgid;
 	f->limit = options.limit;
 	f->failed = false;
-	f->left = 0;
-	self = (struct owner){owner_id(OWNER_FANOUT, index), f->generation};
-	for (uint32_t i = 0; i < c->super.count && !f->failed; i++) {
-		int r = dispatch_one(c, &c->super.worker[i], self, it);
+	f->left = 1; /* ours, until everybody has been asked */
+	self = (struct owner){owner_id(OWNER_FANOUT, index), 0, f->generation};
+	shares_make(c, &options, &shares);
+	if (shares.self_count)
+		workers_ask(c, f, self, question(c, it, &options, shares.self, data));
+	for (uint32_t i = 0; i < c->conf->peers.count && !f->failed; i++)
+		if (shares.asked[i]) {
+			const struct item *x = question(c, it, &options, shares.peer[i], data);
 
-		if (r == 0) {
 			f->left++;
-			continue;
+			forward_items(c, c->peers.of_conf[i], self, (uint32_t)(x - c->item));
 		}
-		f->failed = true;
-		if (r == -EAGAIN)
-			dispatch_error(c, o, it->msgid, true, WIRE_E_BUSY,
-				       "this node's queue is full: try again later");
-		else
-			dispatch_error(c, o, it->msgid, true, WIRE_E_INTERNAL,
-				       "a worker has failed: not every bucket can be listed");
-	}
-	if (!f->left)
-		f->generation = 0;
+	free(data);
+	if (!--f->left)
+		fanout_finish(c, f);
 }
 
 /* ---- merging ---- */
@@ -172,7 +264,7 @@ static struct stream *stream_least(struct stream *s, uint32_t n, bool *ret_more)
 
 static void merge(struct fanout *f, struct buf *out)
 {
-	struct stream stream[64];
+	struct stream stream[STREAMS_MAX];
 	struct stream *s;
 	uint64_t count = 0;
 	bool more = false;
@@ -214,40 +306,71 @@ static void fanout_finish(struct coord *c, struct fanout *f)
 	if (!f->failed) {
 		merge(f, &out);
 		if (out.failed)
-			dispatch_error(c, f->owner, f->msgid, true, WIRE_E_INTERNAL, "no memory");
+			fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
 		else
-			clients_answer(c->clients, f->owner, out.data, out.len, 1, false);
+			answer(c, f->owner, out.data, out.len);
 	}
 	buf_fini(&out);
 	parts_free(f);
 	f->generation = 0;
 }
 
-void fanout_reply(void *arg, struct owner o, const char *reply, size_t n)
+/* Is this a list as workers and nodes make it? */
+static bool list_sane(const struct reply *r)
 {
-	struct coord *c = arg;
-	struct fanout *f = &c->fanouts->fanout[owner_index(o)];
+	const char *p = r->result;
+	uint32_t n;
+
+	if (read_type(p) != TYPE_MAP || read_map(&p) != 2 || read_type(p) != TYPE_BYTES)
+		return false;
+	p = read_skip(p);
+	if (read_type(p) != TYPE_ARRAY)
+		return false;
+	n = read_array(&p);
+	for (uint32_t i = 0; i < n; i++) {
+		struct span name = {NULL, 0};
+
+		if (read_type(p) != TYPE_BYTES)
+			return false;
+		name = read_bytes(&p);
+		if (!name.n || name.n > WIRE_BUCKET_MAX)
+			return false;
+	}
+	p = read_skip(p);
+	return read_type(p) == TYPE_BOOL;
+}
+
+static bool part_keep(struct fanout *f, const char *reply, size_t n)
+{
 	struct part *part = &f->part[f->parts];
+
+	part->reply = malloc(n);
+	if (!part->reply)
+		return false;
+	memcpy(part->reply, reply, n);
+	part->size = n;
+	f->parts++;
+	return true;
+}
+
+void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n)
+{
+	struct fanout *f = &c->fanouts->fanout[owner_index(o)];
 	struct reply r;
+	bool whole;
 
 	if (f->generation != o.generation)
 		return;
 	f->left--;
-	if (!f->failed && (reply_walk(reply, reply + n, &r) < 0 || r.code.p)) {
+	whole = reply_walk(reply, reply + n, &r) == 0;
+	if (!f->failed && whole && r.code.p) {
 		f->failed = true; /* the first error is the answer: it names the msgid already */
-		clients_answer(c->clients, f->owner, reply, n, 1, false);
+		answer(c, f->owner, reply, n);
 	}
-	if (!f->failed) {
-		part->reply = malloc(n);
-		part->size = n;
-		if (part->reply) {
-			memcpy(part->reply, reply, n);
-			f->parts++;
-		} else {
-			f->failed = true;
-			dispatch_error(c, f->owner, f->msgid, true, WIRE_E_INTERNAL, "no memory");
-		}
-	}
+	if (!f->failed && (!whole || !list_sane(&r)))
+		fanout_fail(c, f, WIRE_E_INTERNAL, "a node sent a list of another shape");
+	if (!f->failed && !part_keep(f, reply, n))
+		fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
 	if (!f->left)
 		fanout_finish(c, f);
 }

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/settings.h"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78
@@ -31,7 +32,8 @@ static const char usage[] =
 	"  --version, --help\n"
 	"\n"
 	"Environment: PAIL_PORT, and PAIL_<SECTION>_<KEY> for every setting.\n"
-	"Signals: TERM and INT stop the node in order; a second one at once.\n"
+	"Signals: TERM and INT stop the node in order, a second one at once; HUP reads the\n"
+	"configuration again, as `pail reload` does.\n"
 	"Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 wrong configuration.\n"
 	"\n"
 	"Settings:\n";
@@ -39,7 +41,6 @@ static const char usage[] =
 struct choices {
 	const char *config;
 	bool dev;
-	bool data_given;
 	bool check;
 	bool print;
 };
@@ -54,60 +55,18 @@ static void help(void)
 	buf_fini(&b);
 }
 
-/* --set section.key=value */
-static void set_option(struct conf *c, const char *arg)
-{
-	char name[128];
-	const char *eq = strchr(arg, '=');
-
-	if (!eq || (size_t)(eq - arg) >= sizeof(name)) {
-		conf_set(c, arg, "", "--set");
-		return;
-	}
-	(void)snprintf(name, sizeof(name), "%.*s", (int)(eq - arg), arg);
-	conf_set(c, name, eq + 1, "--set");
-}
-
-enum {
-	OPT_CONFIG = 256,
-	OPT_DEV,
-	OPT_DATA,
-	OPT_PORT,
-	OPT_SET,
-	OPT_CHECK,
-	OPT_PRINT,
-	OPT_VERSION,
-	OPT_HELP
-};
-
-static const struct option long_options[] = {
-	{"config",       required_argument, NULL, OPT_CONFIG },
-	{"dev",          no_argument,       NULL, OPT_DEV    },
-	{"data",         required_argument, NULL, OPT_DATA   },
-	{"port",         required_argument, NULL, OPT_PORT   },
-	{"set",          required_argument, NULL, OPT_SET    },
-	{"check-config", no_argument,       NULL, OPT_CHECK  },
-	{"print-config", no_argument,       NULL, OPT_PRINT  },
-	{"version",      no_argument,       NULL, OPT_VERSION},
-	{"help",         no_argument,       NULL, OPT_HELP   },
-	{NULL,           0,                 NULL, 0          },
-};
-
 /* First pass: what decides how to go on.  Returns -1, or an exit status. */
 static int options_first(int argc, char **argv, struct choices *x)
 {
 	int o;
 
-	while ((o = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "", settings_options, NULL)) != -1) {
 		switch (o) {
 		case OPT_CONFIG:
 			x->config = optarg;
 			break;
 		case OPT_DEV:
 			x->dev = true;
-			break;
-		case OPT_DATA:
-			x->data_given = true;
 			break;
 		case OPT_CHECK:
 			x->check = true;
@@ -138,47 +97,19 @@ static int options_first(int argc, char **argv, struct choices *x)
 	return -1;
 }
 
-/* Second pass: flags over everything else. */
-static void options_second(int argc, char **argv, struct conf *c)
-{
-	int o;
-
-	optind = 1;
-	while ((o = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		char text[64];
-
-		switch (o) {
-		case OPT_DATA:
-			conf_set(c, "node.data", optarg, "--data");
-			break;
-		case OPT_PORT:
-			(void)snprintf(text, sizeof(text), "tcp://127.0.0.1:%.20s", optarg);
-			conf_set(c, "node.client", text, "--port");
-			break;
-		case OPT_SET:
-			set_option(c, optarg);
-			break;
-		default:
-			break;
-		}
-	}
-}
-
-static int temporary_make(struct conf *c)
+static int temporary_make(char *dir, size_t size)
 {
 	const char *base = getenv("TMPDIR");
-	char dir[600];
 
-	(void)snprintf(dir, sizeof(dir), "%.500s/pail-dev-XXXXXX", base && *base ? base : "/tmp");
+	(void)snprintf(dir, size, "%.500s/pail-dev-XXXXXX", base && *base ? base : "/tmp");
 	if (!mkdtemp(dir)) {
 		log_error("make a temporary folder in \"%s\"", dir);
 		return 1;
 	}
-	conf_set(c, "node.data", dir, "--dev");
 	return 0;
 }
 
-static int serve(struct conf *conf, bool temporary)
+static int serve(struct conf *conf, const struct settings_source *source)
 {
 	static struct coord coord;
 	struct rlimit files;
@@ -195,7 +126,7 @@ static int serve(struct conf *conf, bool temporary)
 	 * time. */
 	(void)mallopt(M_MMAP_THRESHOLD, FRAME_KEPT);
 	(void)mallopt(M_TRIM_THRESHOLD, 2 * FRAME_KEPT);
-	r = coord_open(&coord, conf, temporary);
+	r = coord_open(&coord, conf, source, source->data != NULL);
 	if (r == 0)
 		r = coord_run(&coord);
 	coord_close(&coord);
@@ -223,40 +154,53 @@ static int config_print(const struct conf *c)
 	return 0;
 }
 
+/*
+ * Without a data folder --dev has a temporary one, which is made only if nothing else is wrong.
+ * Returns -1, or an exit status.
+ */
+static int read_all(const struct choices *x, struct settings_source *s, struct conf **ret)
+{
+	static char dir[600];
+
+	if (settings_read(s, ret) < 0)
+		return 1;
+	if (!x->dev || conf_text(*ret, CONF_node_data)[0])
+		return -1;
+	conf_free(ret);
+	s->data = "(temporary)";
+	if (settings_read(s, ret) < 0)
+		return 1;
+	if ((*ret)->error_count || x->check || x->print)
+		return -1;
+	if (temporary_make(dir, sizeof(dir)) != 0)
+		return 1;
+	conf_free(ret);
+	s->data = dir;
+	return settings_read(s, ret) < 0 ? 1 : -1;
+}
+
 int main(int argc, char **argv)
 {
-	struct choices x = {NULL, false, false, false, false};
+	struct choices x = {NULL, false, false, false};
+	struct settings_source source = {argc, argv, NULL, NULL};
 	struct conf *conf = NULL;
-	struct routes routes = {NULL, 0};
-	bool temporary;
 	int r = options_first(argc, argv, &x);
 
 	if (r >= 0)
 		return r;
-	if (conf_new(&conf) < 0)
-		return 1;
-	if (x.config)
-		conf_read_file(conf, x.config);
-	conf_read_environment(conf);
-	options_second(argc, argv, conf);
-	temporary = x.dev && !conf_text(conf, CONF_node_data)[0];
-	if (temporary && (x.check || x.print))
-		conf_set(conf, "node.data", "(temporary)", "--dev");
-	else if (temporary && !conf->error_count && temporary_make(conf) != 0)
-		return 1;
-	conf_check(conf);
-	if (conf_number(conf, CONF_node_role) != ROLE_ALL) {
-		conf->error_count++;
-		buf_fmt(&conf->errors, "%s: node.role = %s: this version has role all only\n",
-			conf->value[CONF_node_role].origin, conf_text(conf, CONF_node_role));
-	}
-	(void)routes_make(conf, &routes);
-	routes_fini(&routes);
-	r = errors_say(conf);
+	source.config = x.config;
+	r = read_all(&x, &source, &conf);
+	if (r < 0)
+		r = errors_say(conf);
 	if (r == 0 && x.check)
 		(void)printf("configuration OK\n");
+	else if (r == 0 && x.print)
+		r = config_print(conf);
 	else if (r == 0)
-		r = x.print ? config_print(conf) : serve(conf, temporary);
-	conf_free(&conf);
+		r = serve(conf, &source);
+	else
+		conf_free(&conf);
+	if (x.check || x.print)
+		conf_free(&conf);
 	return r;
 }

@@ -66,8 +66,12 @@ static void route_make(struct conf *c, const struct conf_pair *p, struct route *
 		route_error(c, p, text);
 		return;
 	}
-	if (!strcmp(p->value, conf_text(c, CONF_node_name)))
+	if (!strcmp(p->value, conf_text(c, CONF_node_name))) {
+		if (conf_number(c, CONF_node_role) == ROLE_ROUTER)
+			route_error(c, p,
+				    "route to this node, whose role is router: it stores nothing");
 		return;
+	}
 	r->target.kind = TARGET_PEER;
 	for (r->target.peer = 0; r->target.peer < c->peers.count; r->target.peer++)
 		if (!strcmp(c->peers.pair[r->target.peer].key, p->value))
@@ -86,11 +90,22 @@ int routes_make(struct conf *c, struct routes *ret)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->routes.count; i++)
 		route_make(c, &c->routes.pair[i], &ret->route[i]);
+	if (!c->routes.count && conf_number(c, CONF_node_role) == ROLE_ROUTER) {
+		c->error_count++;
+		buf_fmt(&c->errors, "%s: node.role = router, but there are no [routes] to go by\n",
+			c->value[CONF_node_role].origin);
+	}
 	if (!c->routes.count)
 		ret->route[0] = (struct route){
 			0, 255, {TARGET_SELF, 0},
                           "*", conf_text(c, CONF_node_name)
                 };
+	for (unsigned b = 0; b < 256; b++) {
+		ret->of_byte[b] = ROUTE_NONE;
+		for (uint32_t i = ret->count; i-- > 0;)
+			if (b >= ret->route[i].low && b <= ret->route[i].high)
+				ret->of_byte[b] = (uint16_t)i;
+	}
 	return 0;
 }
 
@@ -99,16 +114,6 @@ void routes_fini(struct routes *r)
 	free(r->route);
 	r->route = NULL;
 	r->count = 0;
-}
-
-const struct route *routes_find(const struct routes *r, struct span bucket)
-{
-	uint8_t first = (uint8_t)bucket.p[0];
-
-	for (uint32_t i = 0; i < r->count; i++)
-		if (first >= r->route[i].low && first <= r->route[i].high)
-			return &r->route[i];
-	return NULL;
 }
 
 void routes_explain(const struct routes *r, struct span bucket, char *out, size_t size)

@@ -29,7 +29,10 @@ struct route {
 struct routes {
 	struct route *route;
 	uint32_t count;
+	uint16_t of_byte[256]; /* which entry a first byte finds; ROUTE_NONE: none */
 };
+
+#define ROUTE_NONE UINT16_MAX
 
 /*
  * Make the table of a configuration, which must outlive it.  Mistakes are added to conf->errors,
@@ -38,8 +41,11 @@ struct routes {
 int routes_make(struct conf *conf, struct routes *ret);
 void routes_fini(struct routes *r);
 
-/* The entry for a bucket, or NULL. */
-const struct route *routes_find(const struct routes *r, struct span bucket);
+/* The entry for a bucket's first byte, or NULL. */
+static inline const struct route *routes_find(const struct routes *r, uint8_t first)
+{
+	return r->of_byte[first] == ROUTE_NONE ? NULL : &r->route[r->of_byte[first]];
+}
 
 /* The text of a no_route error. */
 void routes_explain(const struct routes *r, struct span bucket, char *out, size_t size);

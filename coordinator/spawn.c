@@ -1,4 +1,4 @@
-/* Starting workers. */
+/* Starting workers and helpers. */
 #include "coordinator/spawn.h"
 
 #include <errno.h>
@@ -7,16 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "ipc/segment.h"
 
 #define FD_ABOVE 64 /* out of the way of the numbers to be given */
 
-int spawn_find(char *out, size_t size)
+int spawn_find(const char *name, char *out, size_t size)
 {
-	static const char *const places[] = {"%.*s/pail-worker",
-					     "%.*s/../libexec/pail/pail-worker"};
+	static const char *const places[] = {"", "../libexec/pail/"};
 	char self[1024];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
@@ -26,10 +26,7 @@ int spawn_find(char *out, size_t size)
 	self[n] = '\0';
 	slash = strrchr(self, '/');
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		(void)snprintf(out, size, places[i], (int)(slash - self), self);
-#pragma GCC diagnostic pop
+		(void)snprintf(out, size, "%.*s/%s%s", (int)(slash - self), self, places[i], name);
 		if (access(out, X_OK) == 0)
 			return 0;
 	}
@@ -57,14 +54,8 @@ static _Noreturn void child(const char *path, const int *fd)
 	_exit(1);
 }
 
-int spawn_worker(const char *path, const int *fd, struct spawned *ret)
+static int spawned(pid_t pid, struct spawned *ret)
 {
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return -errno;
-	if (pid == 0)
-		child(path, fd);
 	ret->pid = pid;
 	ret->pidfd = pidfd_open(pid, 0);
 	if (ret->pidfd < 0) {
@@ -74,4 +65,42 @@ int spawn_worker(const char *path, const int *fd, struct spawned *ret)
 		return r;
 	}
 	return 0;
+}
+
+int spawn_worker(const char *path, const int *fd, struct spawned *ret)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		child(path, fd);
+	return spawned(pid, ret);
+}
+
+static _Noreturn void program(char *const *argv, int fd, pid_t parent)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
+		_exit(1);
+	(void)close_range(4, ~0u, 0);
+	(void)execv(argv[0], argv);
+	_exit(1);
+}
+
+int spawn_program(char *const *argv, int fd, struct spawned *ret)
+{
+	pid_t parent = getpid();
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		program(argv, fd, parent);
+	return spawned(pid, ret);
 }

@@ -1,12 +1,12 @@
-/* Fork and exec one worker: nothing but async-signal-safe calls in between. */
+/* Fork and exec a worker or a helper: nothing but async-signal-safe calls in between. */
 #ifndef PAIL_SPAWN_H
 #define PAIL_SPAWN_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Where pail-worker lies: beside this program, or in ../libexec/pail.  0 or negative errno. */
-int spawn_find(char *out, size_t size);
+/* Where the program `name` lies: beside this one, or in ../libexec/pail.  0 or negative errno. */
+int spawn_find(const char *name, char *out, size_t size);
 
 struct spawned {
 	pid_t pid;
@@ -18,5 +18,7 @@ struct spawned {
  * else but stdin, stdout and stderr, and no signal blocked.  0 or negative errno.
  */
 int spawn_worker(const char *path, const int *fd, struct spawned *ret);
+/* Start argv[0] with `fd` as its descriptor 3; it is killed when this process ends. */
+int spawn_program(char *const *argv, int fd, struct spawned *ret);
 
 #endif

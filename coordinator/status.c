@@ -44,7 +44,8 @@ static void add_text(struct buf *b, const char *key, const char *v)
 
 void status_hello(struct coord *c, uint64_t msgid, struct buf *out)
 {
-	static const char *const features[] = {"ttl", "if_version", "if_absent", "goaway"};
+	static const char *const features[] = {"ttl", "if_version", "if_absent", "goaway",
+					       "routes"};
 	uint32_t n = sizeof(features) / sizeof(features[0]);
 
 	add(out, write_map(write_reply_head(room(out, 64), msgid), 7));
@@ -74,16 +75,54 @@ static void add_routes(struct coord *c, struct buf *out)
 	}
 }
 
+static void add_nil(struct buf *b, const char *key)
+{
+	add(b, write_nil(write_text(room(b, 80), key)));
+}
+
+static void add_peer(const struct coord *c, const struct peer *p, struct buf *out)
+{
+	add(out, write_map(room(out, 16), 9));
+	add_text(out, "name", p->name);
+	add_text(out, "endpoint", p->endpoint);
+	add_text(out, "state",
+		 p->state == PEER_UP                                    ? "up"
+		 : !p->seen_ms && !p->told                              ? "unknown"
+		 : p->state == PEER_CONNECTING || p->state == PEER_DOWN ? "down"
+									: "leaving");
+	if (p->seen_ms)
+		add_uint(out, "last_seen_ms", c->now_ms - p->seen_ms);
+	else
+		add_nil(out, "last_seen_ms");
+	add_uint(out, "in_flight", p->requests);
+	add_uint(out, "queue", p->queued);
+	add_uint(out, "forwarded", p->forwarded);
+	add_uint(out, "broke", p->broke);
+	add_text(out, "reason", p->state == PEER_UP ? "" : p->reason);
+}
+
 static void add_peers(struct coord *c, struct buf *out)
 {
 	add_array(out, "peers", c->conf->peers.count);
-	for (uint32_t i = 0; i < c->conf->peers.count; i++) {
-		add(out, write_map(room(out, 16), 4));
-		add_text(out, "name", c->conf->peers.pair[i].key);
-		add_text(out, "endpoint", c->conf->peers.pair[i].value);
-		add_text(out, "state", "unknown");
-		add_uint(out, "last_seen_ms", 0);
-	}
+	for (uint32_t i = 0; i < c->conf->peers.count; i++)
+		add_peer(c, c->peers.of_conf[i], out);
+}
+
+static void add_gateway(const struct coord *c, struct buf *out)
+{
+	const struct child *g = &c->gateway;
+
+	add_map(out, "gateway", 5);
+	add_text(out, "state",
+		 g->up         ? "up"
+		 : !g->argv[0] ? "none"
+		 : g->failed   ? "failed"
+		 : g->pid      ? "starting"
+			       : "backoff");
+	add_text(out, "endpoint", g->endpoint);
+	add_uint(out, "pid", (uint64_t)g->pid);
+	add_uint(out, "restarts", g->restarts);
+	add_text(out, "last_death", g->reason);
 }
 
 static void add_worker(struct coord *c, struct worker *w, struct buf *out)
@@ -153,7 +192,7 @@ static void add_storage(struct coord *c, struct buf *out)
 
 void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 {
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 13));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 15));
 	add_text(out, "node", conf_text(c->conf, CONF_node_name));
 	add_text(out, "role", conf_text(c->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
@@ -161,9 +200,11 @@ void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 	add_uint(out, "started", c->started_wall_ms);
 	add_uint(out, "uptime_ms", clock_ms() - c->started_ms);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
-	add_uint(out, "clients", clients_count(c->clients));
+	add_uint(out, "clients", clients_count(c->clients, c->link));
+	add_uint(out, "reloads", c->reloads);
 	add_routes(c, out);
 	add_peers(c, out);
+	add_gateway(c, out);
 	add_array(out, "workers", c->super.count);
 	for (uint32_t i = 0; i < c->super.count; i++)
 		add_worker(c, &c->super.worker[i], out);

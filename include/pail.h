@@ -114,7 +114,8 @@ enum pail_method {
 	PAIL_SCAN,
 	PAIL_COUNT,
 	PAIL_ROUTE,
-	PAIL_STATUS
+	PAIL_STATUS,
+	PAIL_RELOAD /* through the node's admin socket only */
 };
 
 /*
@@ -160,7 +161,7 @@ struct pail_result {
 	const struct pail_item *items; /* scan, buckets */
 	size_t item_count;
 	bool more;        /* scan, buckets: there are more behind the last item */
-	const char *json; /* hello, route, status: the reply's map as JSON; else NULL */
+	const char *json; /* hello, route, status, reload: the reply's map as JSON; else NULL */
 };
 
 PAIL_API void pail_result_free(struct pail_result **r);
@@ -193,6 +194,9 @@ PAIL_API int pail_count(struct pail *p, struct pail_bytes bucket, uint64_t *ret)
 PAIL_API int pail_route(struct pail *p, struct pail_bytes bucket, struct pail_result **ret);
 PAIL_API int pail_hello(struct pail *p, struct pail_result **ret);
 PAIL_API int pail_node_status(struct pail *p, struct pail_result **ret);
+/* Read the node's configuration again.  PAIL_BAD_ARGUMENT: it is wrong, nothing has changed;
+ * PAIL_DENIED: `p` is no connection to its admin socket. */
+PAIL_API int pail_reload(struct pail *p, struct pail_result **ret);
 
 /* ---- futures: send now, await later ---- */
 

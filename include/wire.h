@@ -40,7 +40,8 @@
 	X(SCAN, scan, 1, 1, 2)       \
 	X(COUNT, count, 1, 1, 2)     \
 	X(ROUTE, route, 1, 1, 2)     \
-	X(STATUS, status, 0, 0, 1)
+	X(STATUS, status, 0, 0, 1)   \
+	X(RELOAD, reload, 0, 0, 1)
 
 enum wire_method {
 #define X(id, name, bucket, least, most) WIRE_##id,

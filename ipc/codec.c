@@ -63,6 +63,7 @@ static const struct option_row {
 	{"keys_only",  OPT_KEYS_ONLY,  KIND_BOOL,  M(SCAN),              0, 0                  },
 	{"local",      OPT_LOCAL,      KIND_BOOL,  M(BUCKETS),           0, 0                  },
 	{"client",     OPT_CLIENT,     KIND_ANY,   M(HELLO),             0, 0                  },
+	{"set",        OPT_SET,        KIND_BYTES, M(BUCKETS),           0, 0                  },
 };
 
 /* Big-endian length of `n` bytes. */
@@ -170,7 +171,8 @@ static int method_find(struct span name)
 {
 	static const uint8_t order[] = {WIRE_GET,    WIRE_PUT,   WIRE_DELETE, WIRE_SCAN,
 					WIRE_CREATE, WIRE_COUNT, WIRE_PING,   WIRE_HELLO,
-					WIRE_DROP,   WIRE_ROUTE, WIRE_STATUS, WIRE_BUCKETS};
+					WIRE_DROP,   WIRE_ROUTE, WIRE_STATUS, WIRE_BUCKETS,
+					WIRE_RELOAD};
 
 	_Static_assert(sizeof(order) == WIRE_METHOD_COUNT, "every method is looked for");
 	for (size_t i = 0; i < sizeof(order); i++) {
@@ -307,6 +309,11 @@ static const char *option_value(const struct option_row *row, const char *p, str
 		break;
 	case OPT_LOCAL:
 		o->local = b;
+		break;
+	case OPT_SET:
+		if (s.n != CODEC_SET_BYTES)
+			return "32 bytes";
+		o->set = s;
 		break;
 	case OPT_CLIENT:
 		break;

@@ -17,6 +17,8 @@
 #define CODEC_REPLY_MAX 32u
 /* Bytes of one scalar, or of the head of a str, bin, map or array. */
 #define CODEC_HEAD_MAX 10u
+/* Bytes of the option `set`. */
+#define CODEC_SET_BYTES 32u
 
 /* One request, as it lies in a frame.  All pointers lead into the frame. */
 struct request {
@@ -52,7 +54,19 @@ enum option_bit {
 	OPT_KEYS_ONLY = 1 << 10,
 	OPT_LOCAL = 1 << 11,
 	OPT_CLIENT = 1 << 12,
+	OPT_SET = 1 << 13, /* between nodes and workers only */
 };
+
+/* The option `set`: whether it has a byte, and adding one. */
+static inline bool set_has(const char *set, uint8_t byte)
+{
+	return (uint8_t)set[byte / 8] >> (byte % 8) & 1;
+}
+
+static inline void set_add(char *set, uint8_t byte)
+{
+	set[byte / 8] = (char)((uint8_t)set[byte / 8] | 1u << (byte % 8));
+}
 
 struct options {
 	unsigned given; /* option_bits */
@@ -61,6 +75,7 @@ struct options {
 	uint64_t ttl_ms;
 	uint64_t limit;
 	struct span prefix, from, to, after;
+	struct span set; /* buckets: a bit for each first byte that counts, 32 bytes */
 	bool if_absent, reverse, keys_only, local;
 };
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define BACKLOG          1024
 #define SOCKETS_MAX      16384
 #define RECONNECT_MS     20
+#define HEAT             4
 #define RECONNECT_MAX_MS 1000
 
 struct link_context {
@@ -25,8 +27,12 @@ struct link_context {
 
 struct link {
 	void *socket;
+	void *monitor; /* of a watched connection: where its events come */
 	bool router;
+	bool stirred;
+	unsigned heat; /* looks in vain that are left */
 	int fd;
+	int monitor_fd;
 	char bound[LINK_ENDPOINT_MAX];
 	struct link_message message;
 	zmq_msg_t id;
@@ -82,7 +88,7 @@ static int options_set(struct link *l, const struct link_options *o)
 		return -errno;
 	r = set_int(l, ZMQ_LINGER, (int)o->linger_ms);
 	if (r == 0)
-		r = set_int(l, ZMQ_SNDHWM, 0); /* the owner counts bytes, which is a truer limit */
+		r = set_int(l, ZMQ_SNDHWM, (int)o->send_queue);
 	if (r == 0)
 		r = set_int(l, ZMQ_RCVHWM, (int)o->receive_queue);
 	if (r == 0)
@@ -96,10 +102,39 @@ static int options_set(struct link *l, const struct link_options *o)
 	if (r == 0 && l->router)
 		r = set_int(l, ZMQ_BACKLOG, BACKLOG);
 	if (r == 0 && !l->router)
-		r = set_int(l, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-	if (r == 0 && !l->router)
+		r = set_int(l, ZMQ_RECONNECT_IVL, o->once ? -1 : RECONNECT_MS);
+	if (r == 0 && !l->router && !o->once)
 		r = set_int(l, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+	if (r == 0 && o->once)
+		r = set_int(l, ZMQ_IMMEDIATE, 1);
 	return r;
+}
+
+static int set_monitor(struct link *l)
+{
+	int linger = 0;
+
+	return zmq_setsockopt(l->monitor, ZMQ_LINGER, &linger, sizeof(linger));
+}
+
+/* Have the events of a connection sent to a socket of ours. */
+static int watch(struct link_context *c, struct link *l)
+{
+	static _Atomic unsigned number;
+	char name[64];
+	size_t n = sizeof(l->monitor_fd);
+
+	(void)snprintf(name, sizeof(name), "inproc://events-%u", atomic_fetch_add(&number, 1));
+	if (zmq_socket_monitor(l->socket, name,
+			       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+				       ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+				       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) < 0)
+		return -errno;
+	l->monitor = zmq_socket(c->zmq, ZMQ_PAIR);
+	if (!l->monitor || set_monitor(l) < 0 || zmq_connect(l->monitor, name) < 0 ||
+	    zmq_getsockopt(l->monitor, ZMQ_FD, &l->monitor_fd, &n) < 0)
+		return -errno;
+	return 0;
 }
 
 static int link_new(struct link_context *c, int type, const struct link_options *o,
@@ -112,6 +147,8 @@ static int link_new(struct link_context *c, int type, const struct link_options 
 	if (!l)
 		return -ENOMEM;
 	l->router = type == ZMQ_ROUTER;
+	l->monitor_fd = -1;
+	l->stirred = true;
 	l->socket = zmq_socket(c->zmq, type);
 	if (!l->socket) {
 		r = -errno;
@@ -170,8 +207,11 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 
 	if (r < 0)
 		return r;
-	if (zmq_connect(l->socket, endpoint) < 0) {
+	if (o->once)
+		r = watch(c, l);
+	if (r == 0 && zmq_connect(l->socket, endpoint) < 0)
 		r = -errno;
+	if (r < 0) {
 		link_close(&l);
 		return r;
 	}
@@ -251,6 +291,11 @@ void link_close(struct link **lp)
 	if (!l)
 		return;
 	message_drop(l);
+	/* The I/O thread waits for ever to tell an event to nobody: first no more events. */
+	if (l->monitor) {
+		(void)zmq_socket_monitor(l->socket, NULL, 0);
+		(void)zmq_close(l->monitor);
+	}
 	if (l->socket)
 		(void)zmq_close(l->socket);
 	free(l);
@@ -262,7 +307,22 @@ int link_fd(const struct link *l)
 	return l->fd;
 }
 
-bool link_ready(const struct link *l, bool *ret_writable)
+bool link_stirred(const struct link *l)
+{
+	return l->stirred;
+}
+
+void link_stir(struct link *l)
+{
+	l->stirred = true;
+}
+
+bool link_hot(const struct link *l)
+{
+	return l->heat != 0;
+}
+
+bool link_ready(struct link *l, bool *ret_writable)
 {
 	int events = 0;
 	size_t n = sizeof(events);
@@ -270,7 +330,40 @@ bool link_ready(const struct link *l, bool *ret_writable)
 	(void)zmq_getsockopt(l->socket, ZMQ_EVENTS, &events, &n);
 	if (ret_writable)
 		*ret_writable = events & ZMQ_POLLOUT;
-	return events & ZMQ_POLLIN;
+	l->stirred = events & ZMQ_POLLIN; /* what had happened has been taken note of */
+	return l->stirred;
+}
+
+int link_event_fd(const struct link *l)
+{
+	return l->monitor_fd;
+}
+
+/* An event is two frames: a number and a value, and the endpoint. */
+enum link_event link_event(struct link *l)
+{
+	while (l->monitor) {
+		enum link_event e = LINK_NOTHING;
+		uint16_t number = 0;
+		zmq_msg_t m;
+		int more = 1;
+
+		for (int i = 0; more; i++) {
+			(void)zmq_msg_init(&m);
+			if (zmq_msg_recv(&m, l->monitor, ZMQ_DONTWAIT) < 0) {
+				(void)zmq_msg_close(&m);
+				return LINK_NOTHING;
+			}
+			if (i == 0 && zmq_msg_size(&m) >= sizeof(number))
+				memcpy(&number, zmq_msg_data(&m), sizeof(number));
+			more = zmq_msg_more(&m);
+			(void)zmq_msg_close(&m);
+		}
+		e = number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? LINK_OPEN : LINK_CLOSED;
+		if (number != ZMQ_EVENT_MONITOR_STOPPED)
+			return e;
+	}
+	return LINK_NOTHING;
 }
 
 static struct span frame_span(zmq_msg_t *f)
@@ -303,8 +396,13 @@ int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret)
 	m->cut = false;
 	m->source_fd = -1;
 	r = frame_receive(l, l->router ? &l->id : f);
-	if (r < 0)
+	if (r < 0) {
+		l->stirred = false;
+		l->heat -= l->heat != 0;
 		return r;
+	}
+	l->stirred = true;
+	l->heat = HEAT;
 	if (l->router) {
 		l->has_id = true;
 		m->id = frame_span(&l->id);
@@ -353,6 +451,7 @@ int link_send(struct link *l, struct span id, bool delimiter, void *data, size_t
 		return -ENOMEM;
 	}
 	r = 0;
+	l->stirred = true;
 	if (l->router && zmq_send(l->socket, id.p, id.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
 		r = -errno;
 	if (r == 0 && delimiter && zmq_send(l->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)

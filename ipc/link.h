@@ -1,7 +1,7 @@
 /*
- * ZeroMQ sockets: a node's ROUTER and a client's DEALER.  The only file that includes zmq.h is
- * link.c. A message is an optional empty delimiter and then body frames; in front of it, at a
- * ROUTER, the peer's routing id.  Nothing here ever blocks.
+ * ZeroMQ sockets: a node's ROUTERs, the DEALERs to its peers, a client's DEALER.  The only file
+ * that includes zmq.h is link.c. A message is an optional empty delimiter and then body frames; in
+ * front of it, at a ROUTER, the peer's routing id.  Nothing here ever blocks.
  */
 #ifndef PAIL_LINK_H
 #define PAIL_LINK_H
@@ -27,6 +27,8 @@ struct link_options {
 	uint64_t frame_max;     /* a larger frame closes its connection; 0: no limit */
 	unsigned receive_queue; /* messages a peer may have waiting here */
 	unsigned linger_ms;     /* at close, for what has not been sent */
+	unsigned send_queue;    /* messages that may wait to be sent; 0: no limit */
+	bool once;              /* link_connect: one connection, watched, never made anew */
 };
 
 /* Bind a ROUTER.  `bound` (LINK_ENDPOINT_MAX bytes) tells where, if the port was a wildcard. */
@@ -42,11 +44,32 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 int link_deafen(struct link *l);
 void link_close(struct link **l);
 
+/*
+ * What has become of the connection of a link made with `once`.  Nothing can be sent before it is
+ * open, and nothing after it has closed: what was waiting then is dropped, while messages that had
+ * come can still be received.
+ */
+enum link_event { LINK_NOTHING, LINK_OPEN, LINK_CLOSED };
+
+/* The next event.  Ask until it is LINK_NOTHING: the descriptor is edge-triggered. */
+enum link_event link_event(struct link *l);
+/* Becomes readable when there may be one; -1 for other links. */
+int link_event_fd(const struct link *l);
+
 /* Becomes readable when something may have happened; edge-triggered: ask link_ready afterwards. */
 int link_fd(const struct link *l);
+/*
+ * To look into an empty socket is a system call, so the loop asks first whether it is worth one.
+ * Stirred: something may have come that will not make link_fd readable, since something was sent
+ * meanwhile, or since link_stir told that it has been readable.  Hot: something has come in one of
+ * the last rounds.
+ */
+bool link_stirred(const struct link *l);
+void link_stir(struct link *l);
+bool link_hot(const struct link *l);
 /* Whether a message can be received; a DEALER: *ret_writable whether one can be sent (may be NULL).
  */
-bool link_ready(const struct link *l, bool *ret_writable);
+bool link_ready(struct link *l, bool *ret_writable);
 
 /* A received message; the spans lead into it and hold until the next link_receive. */
 struct link_message {

@@ -29,8 +29,8 @@ struct request_entry {
 	uint32_t size;
 	uint8_t method;
 	_Atomic uint8_t state; /* enum entry_state, written by the coordinator */
-	uint8_t pad[2];
-	uint32_t timeout_ms; /* from the record's recv_ms */
+	uint16_t index;        /* of the request in its message; the coordinator's own */
+	uint32_t timeout_ms;   /* from the record's recv_ms */
 };
 _Static_assert(sizeof(struct request_entry) == 16, "layout of shared memory");
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install from Debian what is missing to build, test and measure Pail.
 set -eu
-packages="gcc make pkg-config libc6-dev liblmdb-dev libzmq3-dev libcunit1-dev libmsgpuck-dev
+packages="gcc make pkg-config libc6-dev liblmdb-dev libzmq3-dev libcunit1-dev libmsgpuck-dev libedit-dev libevent-dev iproute2
 	clang clang-format clang-tidy python3 python3-zmq python3-msgpack"
 [ "${1:-}" = bench ] && packages="$packages redis-server redis-tools"
 missing=""

@@ -11,7 +11,7 @@ nm "$b/paild" | grep -q ' mdb_' && fail "paild carries LMDB symbols"
 nm "$b/pail-worker" | grep -q ' zmq_' && fail "pail-worker carries ZeroMQ symbols"
 other=$(nm -D --defined-only "$b/libpail.so" | awk '{print $3}' | grep -v '^pail_')
 [ -z "$other" ] || fail "libpail.so exports: $other"
-for f in paild pail-worker pail libpail.so; do
+for f in paild pail-worker pail-gateway pail libpail.so; do
 	readelf -lW "$b/$f" | grep -q GNU_RELRO || fail "$f has no RELRO"
 	readelf -dW "$b/$f" | grep -q BIND_NOW || readelf -dW "$b/$f" | grep -q 'FLAGS.*NOW' || fail "$f has no BIND_NOW"
 done

@@ -320,6 +320,8 @@ static bool bucket_name(void *arg, struct span name)
 		return span_compare(name, o->prefix) < 0;
 	if ((o->given & OPT_AFTER) && span_compare(name, o->after) <= 0)
 		return true;
+	if ((o->given & OPT_SET) && !set_has(o->set.p, (uint8_t)name.p[0]))
+		return true;
 	if (!list_takes(l, name.n + CODEC_HEAD_MAX))
 		return false;
 	p = buf_room(l->out, name.n + CODEC_HEAD_MAX);

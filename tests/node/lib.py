@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -132,45 +133,79 @@ class Client:
 
 
 class Node:
-    def __init__(self, box, *args, data=None, env=None, wait=True, build=None):
+    def __init__(self, box, *args, data=None, env=None, wait=True, build=None, conf=None, inside=(),
+                 start=True):
+        """With conf: of that file alone.  inside: a command to run it by, such as ip netns exec X."""
         self.box = box
         self.build = build or BUILD
         self.data = data or box.folder("data")
         self.args = list(args)
+        self.conf, self.inside = conf, list(inside)
         self.env = dict(os.environ, **(env or {}))
         self.env.setdefault("PAIL_STORAGE_RESERVE", "1M")
         self.port = 0
-        self.start(wait)
+        if start:
+            self.start(wait)
+
+    def configure(self):
+        """Write the file of a node of a cluster."""
+        settings = {"node.name": self.name, "node.client": self.at[self.name][0], "node.peer": self.at[self.name][1],
+                    "node.data": self.data, "storage.map": "1G", "limits.cache": "64M"}
+        settings.update(self.more)
+        sections = {}
+        for k, v in settings.items():
+            section, key = k.split(".")
+            sections.setdefault(section, []).append("%s = %s" % (key, v))
+        sections["peers"] = ["%s = %s" % (n, self.at.get(n, (0, "tcp://127.0.0.1:1"))[1]) for n in self.named]
+        sections["routes"] = ["%s = %s" % kv for kv in self.table.items()]
+        with open(self.conf, "w") as f:
+            for section, lines in sections.items():
+                f.write("[%s]\n%s\n" % (section, "\n".join(lines)))
 
     def start(self, wait=True):
         self.log = open(os.path.join(self.box.dir, "paild-%d.log" % len(self.box.nodes)), "ab+")
+        what = ["--config", self.conf] if self.conf else ["--dev", "--data", self.data, "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [self.build + "/paild", "--dev", "--data", self.data, "--port", str(self.port)] + self.args,
+            self.inside + [self.build + "/paild"] + what + self.args,
             stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, env=self.env)
-        self.box.nodes.append(self)
+        if self not in self.box.nodes:
+            self.box.nodes.append(self)
         if wait:
-            line = self.process.stdout.readline().decode()
-            m = re.match(r"ready: node (\S+) listens on (\S+)\n", line)
-            if not m:
-                raise AssertionError("node did not start: %r\n%s" % (line, self.output()))
-            self.endpoint = m.group(2)
+            self.wait_ready()
+
+    def wait_ready(self):
+        line = self.process.stdout.readline().decode()
+        m = re.match(r"ready: node (\S+) listens (?:on ([^\s,]+))?(?:,? ?for nodes on (\S+))?\n", line)
+        if not m:
+            raise AssertionError("node did not start: %r\n%s" % (line, self.output()))
+        self.endpoint, self.peer = m.group(2), m.group(3)
+        if self.endpoint and self.endpoint.startswith("tcp:"):
             self.port = int(self.endpoint.rsplit(":", 1)[1])
 
     def output(self):
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
 
-    def client(self, req=False):
-        c = Client(self.endpoint, req)
+    def client(self, req=False, admin=False):
+        c = Client("ipc://%s/admin.sock" % self.data if admin else self.endpoint, req)
         self.box.clients.append(c)
         return c
 
     def status(self):
-        c = self.client()
+        c = self.client(admin=not self.endpoint)
         try:
             return c.call("status")
         finally:
             c.close()
+
+    def peers(self):
+        return {p["name"]: p for p in self.status()["peers"]}
+
+    def linked(self, *names):
+        """The links to those peers (all, if none is named) are up."""
+        until(lambda: all(p["state"] == "up" for n, p in self.peers().items() if not names or n in names),
+              10, "peers of %s to be up" % self.data)
+        return self
 
     def workers(self):
         return self.status()["workers"]
@@ -221,6 +256,46 @@ class Box:
 
     def node(self, *args, **kw):
         return Node(self, *args, **kw)
+
+    def ports(self, n):
+        """Ports that are free now, below those that the kernel gives out."""
+        out = []
+        while len(out) < n:
+            p = self.random.randrange(10000, 30000)
+            with socket.socket() as s:
+                try:
+                    s.bind(("127.0.0.1", p))
+                except OSError:
+                    continue
+            if p not in out:
+                out.append(p)
+        return out
+
+    def cluster(self, tables, peers=None, more=None, hosts=None, start=True, workers=1):
+        """Nodes by name, each with its own table; peers are those that the table names, or as given.
+
+        tables: {name: {range: node}}; more: {name: {"section.key": value}}; hosts: {name: address}.
+        """
+        hosts = hosts or {}
+        names = list(tables)
+        free = self.ports(2 * len(names))
+        at = {n: ("tcp://%s:%d" % (hosts.get(n, "127.0.0.1"), free[2 * i]),
+                  "tcp://%s:%d" % (hosts.get(n, "127.0.0.1"), free[2 * i + 1])) for i, n in enumerate(names)}
+        nodes = {}
+        for n in names:
+            path = os.path.join(self.dir, n + ".conf")
+            node = Node(self, conf=path, data=os.path.join(self.dir, n), wait=False, start=False)
+            node.name, node.at, node.more = n, at, dict((more or {}).get(n, {}), **{"node.workers": workers})
+            node.table = tables[n]
+            node.named = (peers or {}).get(n, sorted(set(tables[n].values()) - {n}))
+            node.configure()
+            nodes[n] = node
+        if start:
+            for node in nodes.values():
+                node.start(wait=False)
+            for node in nodes.values():
+                node.wait_ready()
+        return nodes
 
     def run(self, *argv, input=b"", env=None, timeout=60, **kw):
         return subprocess.run(argv, input=input, capture_output=True, timeout=timeout * SLOW,

@@ -4,6 +4,7 @@ import glob
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -14,6 +15,20 @@ import lib  # noqa: E402
 LIMIT_S = 120
 # Left out unless they are asked for with --include.
 OPTIONAL = {"torture": "takes as long as TORTURE_S says"}
+
+
+def no_namespaces():
+    """Why there can be no network namespaces here, or None."""
+    if os.geteuid() != 0:
+        return "only root may make network namespaces"
+    if not os.path.exists("/dev/net/tun"):
+        return "there is no /dev/net/tun"
+    r = subprocess.run(["unshare", "--net", "true"], capture_output=True)
+    return None if r.returncode == 0 else "this machine lets nobody make network namespaces"
+
+
+# Left out where they cannot run.
+POSSIBLE = {"netns": no_namespaces}
 
 
 def child(f, name):
@@ -81,6 +96,7 @@ def main():
     for path in sorted(glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_*.py"))):
         importlib.import_module(os.path.basename(path)[:-3])
     passed = failed = 0
+    impossible = {t: why for t, why in ((t, f()) for t, f in POSSIBLE.items()) if why}
     left = {}
     for name, module, tags, f in lib.TESTS:
         names = tags | {name}
@@ -93,6 +109,8 @@ def main():
             for t in tags & set(OPTIONAL):
                 if not include & names and not only & {t, name}:
                     why = "%s: %s" % (t, OPTIONAL[t])
+        for t in tags & set(impossible):
+            why = why or "%s: %s" % (t, impossible[t])
         if why:
             left[why] = left.get(why, 0) + 1
             continue

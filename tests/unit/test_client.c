@@ -87,7 +87,7 @@ static pthread_t thread;
 
 static struct pail *begin(void)
 {
-	const struct link_options o = {0, 0, 0};
+	const struct link_options o = {.linger_ms = 0};
 	const struct pail_options options = {2000, 0, 16};
 	struct pail *p = NULL;
 

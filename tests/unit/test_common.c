@@ -118,9 +118,9 @@ static void a_file_is_read(void)
 static void every_mistake_is_named_with_its_line(void)
 {
 	struct conf *c =
-		conf_of("lost = 1\n[node]\ndata = /x\nnmae = foo\nworkers = many\nname = a\n"
-			"name = b\nrole = king\n[limits]\nvalue = 900M\njunk\n[nodes]\nx = 1\n"
-			"[peers]\na = b\na = c\n");
+		conf_of("lost = 1\n[node]\ndata = /x\nnmae = foo\nworkers = many\nname = n\n"
+			"name = o\nrole = king\n[limits]\nvalue = 900M\njunk\n[nodes]\nx = 1\n"
+			"[peers]\na = x://b\na = x://c\n");
 
 	EQ(9, c->error_count);
 	TRUE_(has(c, "test.conf:1: \"lost\" stands before any [section]"));
@@ -197,11 +197,11 @@ static void routes_match_first_and_explain_misses(void)
 
 	EQ(0, routes_make(c, &r));
 	EQ(0, c->error_count);
-	EQ(TARGET_SELF, routes_find(&r, span_of("hello"))->target.kind);
-	EQ(TARGET_SELF, routes_find(&r, span_of("m"))->target.kind);
-	EQ(TARGET_PEER, routes_find(&r, span_of("world"))->target.kind);
-	EQ(TARGET_SELF, routes_find(&r, (struct span){"\x1f", 1})->target.kind);
-	TRUE_(!routes_find(&r, (struct span){"\x20", 1}));
+	EQ(TARGET_SELF, routes_find(&r, 'h')->target.kind);
+	EQ(TARGET_SELF, routes_find(&r, 'm')->target.kind);
+	EQ(TARGET_PEER, routes_find(&r, 'w')->target.kind);
+	EQ(TARGET_SELF, routes_find(&r, 0x1f)->target.kind);
+	TRUE_(!routes_find(&r, 0x20));
 	routes_explain(&r, (struct span){"\x00\xff", 2}, text, sizeof(text));
 	EQ(0, strcmp("could not find entry for \"\\x00\\xff\" in table [a-m = foo, n-z = bar, "
 		     "m-n = bar, 0x00-0x1f = foo]",
@@ -214,6 +214,49 @@ static void routes_match_first_and_explain_misses(void)
 	TRUE_(has(c, "test.conf:4: \"z-a\" is no range"));
 	TRUE_(has(c, "test.conf:6: route to \"nobody\", which is neither this node"));
 	routes_fini(&r);
+	conf_free(&c);
+}
+
+static void what_a_running_node_cannot_change_stays(void)
+{
+	struct conf *old = conf_of("[node]\ndata = /x\nworkers = 2\n[limits]\nunread = 1M\n");
+	struct conf *new = conf_of("[node]\ndata = /x\nworkers = 3\n[limits]\nunread = 2M\n");
+	struct buf kept;
+	struct buf changed;
+
+	buf_init(&kept);
+	buf_init(&changed);
+	EQ(1, conf_keep(new, old, &kept));
+	EQ(2, conf_number(new, CONF_node_workers));
+	EQ(1, conf_differences(new, old, &changed));
+	EQ(2 << 20, conf_number(new, CONF_limits_unread));
+	buf_add(&kept, "", 1);
+	buf_add(&changed, "", 1);
+	EQ(0, strcmp("node.workers = 3 (was 2)\n", kept.data));
+	EQ(0, strcmp("limits.unread = 2M (was 1M)\n", changed.data));
+	buf_fini(&kept);
+	buf_fini(&changed);
+	conf_free(&old);
+	conf_free(&new);
+}
+
+static void roles_and_peers_are_checked(void)
+{
+	struct conf *c = conf_of("[node]\nname = foo\nrole = router\n[routes]\na-z = foo\n");
+	struct routes r;
+
+	EQ(0, routes_make(c, &r));
+	TRUE_(has(c, "whose role is router: it stores nothing"));
+	routes_fini(&r);
+	conf_free(&c);
+	c = conf_of("[node]\nrole = router\n");
+	EQ(0, routes_make(c, &r));
+	TRUE_(has(c, "there are no [routes] to go by"));
+	routes_fini(&r);
+	conf_free(&c);
+	c = conf_of("[node]\nname = foo\ndata = /x\n[peers]\nfoo = tcp://h:1\nbar = h:1\n");
+	TRUE_(has(c, "peer \"foo\" is this node itself"));
+	TRUE_(has(c, "peer bar = \"h:1\" is no endpoint"));
 	conf_free(&c);
 }
 
@@ -244,4 +287,5 @@ UNIT_MAIN(T(crc32c_has_its_known_values), T(placement_never_changes), T(json_esc
 	  T(sizes_are_parsed), T(a_file_is_read), T(every_mistake_is_named_with_its_line),
 	  T(settings_are_checked_against_each_other), T(the_environment_wins_and_flags_win_over_it),
 	  T(includes_and_their_circles), T(routes_match_first_and_explain_misses),
+	  T(what_a_running_node_cannot_change_stays), T(roles_and_peers_are_checked),
 	  T(a_data_folder_has_one_node_and_one_shape))

@@ -1,0 +1,47 @@
+/* From a reply to whoever waits for it. */
+#include "coordinator/coord.h"
+
+#include "coordinator/inbound.h"
+
+void answer_many(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
+		 const char *replies, size_t n, bool stays)
+{
+	switch (owner_kind(o)) {
+	case OWNER_CLIENT:
+	case OWNER_GATHER:
+		clients_answer(c->clients, o, replies, n, count, stays);
+		return;
+	case OWNER_FANOUT:
+		fanout_reply(c, o, replies, n);
+		return;
+	case OWNER_BATCH:
+		inbound_answer(c, o, index, count, replies, n);
+		return;
+	}
+}
+
+void answer(struct coord *c, struct owner o, const char *reply, size_t n)
+{
+	uint16_t index = (uint16_t)o.index;
+
+	answer_many(c, o, &index, 1, reply, n, false);
+}
+
+bool answer_over(struct coord *c, struct owner o)
+{
+	if (owner_kind(o) == OWNER_FANOUT)
+		return false;
+	if (owner_kind(o) == OWNER_BATCH && !inbound_client(c, o, &o))
+		return false;
+	return clients_over(c->clients, o);
+}
+
+void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_known,
+		    enum wire_error e, const char *text)
+{
+	char reply[WIRE_REPLY_ERROR_MAX];
+	char *end = write_error(reply, msgid, msgid_known, e, text);
+
+	c->local_errors++;
+	answer(c, o, reply, (size_t)(end - reply));
+}

@@ -1,0 +1,41 @@
+/*
+ * A helper program that the coordinator keeps running: the gateway.  It is a client of the node
+ * like any other and holds nothing, so all there is to do is to start it, notice its end, and start
+ * it again after a delay.  It writes one line to descriptor 3 when it serves: where it listens.
+ */
+#ifndef PAIL_CHILD_H
+#define PAIL_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CHILD_ARGS_MAX 16u
+
+struct child {
+	char *argv[CHILD_ARGS_MAX]; /* NULL: there is no such child */
+	const char *name;
+	pid_t pid; /* 0: not running */
+	int pidfd; /* -1 */
+	int ready; /* where its line comes from, or -1 */
+	bool up;
+	bool failed; /* it said that starting it again is no use */
+	uint32_t restarts;
+	uint64_t started_ms;
+	uint64_t next_ms; /* not running: when to start it */
+	uint64_t delay_ms;
+	char endpoint[256]; /* where it listens */
+	char reason[128];   /* of its last end */
+};
+
+/* `argv` ends in NULL and is copied. -ENOENT: the program argv[0] is not to be found. */
+int child_init(struct child *x, const char *name, const char *const *argv);
+void child_fini(struct child *x);
+/* Start it if that is due.  Returns when to look again. */
+uint64_t child_tick(struct child *x, uint64_t now_ms);
+/* Its pidfd or its line can be read. */
+void child_look(struct child *x, uint64_t now_ms);
+/* Tell it to finish; it is not started again. */
+void child_stop(struct child *x);
+
+#endif

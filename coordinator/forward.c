@@ -1,0 +1,429 @@
+/*
+ * Requests on their way to other nodes.  The requests of one message that go to one peer are a
+ * batch; what is needed to answer them if the peer does not is kept here until its replies have
+ * come.  Ids of batches are never used again, so a late reply finds nothing.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/coord.h"
+
+#define BATCHES_BITS 16u /* batches in flight: 65,536 */
+#define BATCHES_MAX  (1u << BATCHES_BITS)
+#define REQUESTS_MAX (1u << 18) /* in flight to one peer */
+#define ENTRIES_KEPT 256u       /* a batch's memory is kept up to so many */
+#define NONE         UINT32_MAX
+
+struct entry {
+	uint64_t msgid;
+	uint32_t timeout_ms; /* from the batch's recv_ms */
+	uint16_t index;      /* of the owner's */
+	uint8_t method;
+	bool answered;
+};
+
+struct batch {
+	uint64_t id; /* 0: free; the index in its lower bits */
+	struct owner owner;
+	struct peer *peer;
+	uint64_t recv_ms;
+	uint32_t count;
+	uint32_t open;
+	uint32_t prev; /* of the same peer */
+	uint32_t next; /* likewise, or of the free list */
+	struct entry *entry;
+	uint32_t room;
+};
+
+struct forwards {
+	struct batch batch[BATCHES_MAX];
+	uint32_t used;
+	uint32_t free_list;
+	uint64_t last_id;
+	uint16_t index[WIRE_REQUESTS_MAX]; /* of the replies in hand */
+};
+
+int forwards_new(struct forwards **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	(*ret)->free_list = NONE;
+	return 0;
+}
+
+void forwards_free(struct forwards **fp)
+{
+	if (!*fp)
+		return;
+	for (uint32_t i = 0; i < (*fp)->used; i++)
+		free((*fp)->batch[i].entry);
+	free(*fp);
+	*fp = NULL;
+}
+
+/* ---- batches ---- */
+
+static bool entries_room(struct batch *b, uint32_t count)
+{
+	uint32_t n = count < 16 ? 16 : count;
+	struct entry *e;
+
+	if (b->room >= count)
+		return true;
+	e = realloc(b->entry, n * sizeof(*e));
+	if (!e)
+		return false;
+	b->entry = e;
+	b->room = n;
+	return true;
+}
+
+static struct batch *batch_new(struct forwards *f, struct peer *p, uint32_t count)
+{
+	uint32_t i = f->free_list;
+	struct batch *b;
+
+	if (i == NONE && f->used == BATCHES_MAX)
+		return NULL;
+	b = &f->batch[i == NONE ? f->used : i];
+	if (!entries_room(b, count))
+		return NULL;
+	if (i == NONE)
+		i = f->used++;
+	else
+		f->free_list = b->next;
+	f->last_id = ((f->last_id >> BATCHES_BITS) + 1) << BATCHES_BITS | i;
+	b->id = f->last_id;
+	b->peer = p;
+	b->count = count;
+	b->open = count;
+	b->prev = p->batch_last;
+	b->next = NONE;
+	if (p->batch_last == NONE)
+		p->batch_first = i;
+	else
+		f->batch[p->batch_last].next = i;
+	p->batch_last = i;
+	p->batches++;
+	p->requests += count;
+	p->forwarded += count;
+	return b;
+}
+
+static void batch_free(struct forwards *f, struct batch *b)
+{
+	struct peer *p = b->peer;
+	uint32_t i = (uint32_t)(b - f->batch);
+
+	*(b->prev == NONE ? &p->batch_first : &f->batch[b->prev].next) = b->next;
+	*(b->next == NONE ? &p->batch_last : &f->batch[b->next].prev) = b->prev;
+	p->batches--;
+	p->requests -= b->open;
+	b->id = 0;
+	if (b->room > ENTRIES_KEPT) {
+		free(b->entry);
+		b->entry = NULL;
+		b->room = 0;
+	}
+	b->next = f->free_list;
+	f->free_list = i;
+}
+
+static struct batch *batch_find(struct forwards *f, const struct peer *p, uint64_t id)
+{
+	struct batch *b = &f->batch[id & (BATCHES_MAX - 1)];
+
+	return b->id == id && id && b->peer == p ? b : NULL;
+}
+
+static struct owner entry_owner(const struct batch *b, const struct entry *e)
+{
+	struct owner o = b->owner;
+
+	o.index = e->index;
+	return o;
+}
+
+static void entry_error(struct coord *c, struct batch *b, struct entry *e, enum wire_error error,
+			const char *text)
+{
+	if (e->answered)
+		return;
+	e->answered = true;
+	b->open--;
+	b->peer->requests--;
+	dispatch_error(c, entry_owner(b, e), e->msgid, true, error, text);
+}
+
+/* ---- sending ---- */
+
+static void items_refuse(struct coord *c, struct owner o, uint32_t first, uint32_t count,
+			 enum wire_error e, const char *text)
+{
+	for (uint32_t i = first; count--; i = c->item[i].next) {
+		o.index = c->item[i].index;
+		dispatch_error(c, o, c->item[i].msgid, true, e, text);
+	}
+}
+
+/* Why a request cannot go to a peer, or WIRE_OK. */
+static enum wire_error peer_refuses(const struct coord *c, const struct peer *p, uint32_t count,
+				    uint64_t bytes, char *text, size_t size)
+{
+	if (!peer_takes(c, p)) {
+		(void)snprintf(text, size, "node \"%s\" is not connected: %s", p->name,
+			       *p->reason ? p->reason : "its link is being made");
+		return WIRE_E_NODE_DOWN;
+	}
+	if (bytes + hop_batch_room(count) > p->frame_max) {
+		(void)snprintf(text, size, "node \"%s\" takes %llu bytes at most", p->name,
+			       (unsigned long long)p->frame_max);
+		return WIRE_E_TOO_LARGE;
+	}
+	if (p->requests + count > REQUESTS_MAX || (p->queued && p->queued + bytes > c->queue_max)) {
+		(void)snprintf(text, size,
+			       "too much is on its way to node \"%s\" already: try again later",
+			       p->name);
+		return WIRE_E_BUSY;
+	}
+	return WIRE_OK;
+}
+
+static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t first,
+		       uint32_t count, uint64_t bytes)
+{
+	struct batch *b = batch_new(c->peers.forwards, p, count);
+	char *at = b ? peer_room(p, b->id, bytes + hop_batch_room(count)) : NULL;
+	uint32_t i = first;
+
+	if (!at) {
+		if (b) {
+			p->forwarded -= count;
+			batch_free(c->peers.forwards, b);
+		}
+		return false;
+	}
+	b->owner = o;
+	b->recv_ms = c->now_ms;
+	at = hop_batch(at, b->id, c->now_ms, c->hand.visited, c->hand.visited_count,
+		       span_of(conf_text(c->conf, CONF_node_name)), count);
+	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
+		const struct item *it = &c->item[i];
+		uint64_t due = c->now_ms + it->timeout_ms;
+
+		b->entry[k] =
+			(struct entry){it->msgid, it->timeout_ms, it->index, it->method, false};
+		at = write_uint(at, it->timeout_ms);
+		if (due < p->due_ms)
+			p->due_ms = due;
+	}
+	at = hop_bytes(at, bytes);
+	for (i = first; count--; i = c->item[i].next) {
+		memcpy(at, c->item[i].data, c->item[i].size);
+		at += c->item[i].size;
+	}
+	peer_wrote(p, at);
+	return true;
+}
+
+void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t first)
+{
+	char text[400];
+
+	while (first != ITEM_NONE) {
+		uint64_t bytes = 0;
+		uint32_t count = 0;
+		uint32_t i = first;
+		enum wire_error e;
+
+		while (i != ITEM_NONE &&
+		       (!count ||
+			bytes + c->item[i].size + hop_batch_room(count + 1) <= p->frame_max)) {
+			bytes += c->item[i].size;
+			count++;
+			i = c->item[i].next;
+		}
+		e = peer_refuses(c, p, count, bytes, text, sizeof(text));
+		if (e == WIRE_OK && !batch_send(c, p, o, first, count, bytes)) {
+			e = WIRE_E_BUSY;
+			(void)snprintf(text, sizeof(text),
+				       "too much is on its way to other nodes: try again later");
+		}
+		if (e != WIRE_OK)
+			items_refuse(c, o, first, count, e, text);
+		first = i;
+	}
+}
+
+/* ---- replies ---- */
+
+/*
+ * Reply by reply: some had been answered here, or the client leaves so much unread that reads,
+ * which changed nothing, are refused after all.
+ */
+static void replies_pick(struct coord *c, struct batch *b, const struct hop *h)
+{
+	const char *p = h->bytes.p;
+	bool over = answer_over(c, b->owner);
+
+	for (uint32_t i = 0; i < h->count; i++) {
+		struct entry *e = &b->entry[hop_index_at(h->indexes, i)];
+		const char *next = read_skip(p);
+
+		if (over && (e->method == WIRE_GET || e->method == WIRE_SCAN)) {
+			entry_error(c, b, e, WIRE_E_BUSY, "this client leaves its replies unread");
+		} else if (!e->answered) {
+			e->answered = true;
+			b->open--;
+			b->peer->requests--;
+			answer(c, entry_owner(b, e), p, (size_t)(next - p));
+		}
+		p = next;
+	}
+}
+
+/* Exactly `count` whole objects, each for another request of the batch, in their order. */
+static bool replies_sane(const struct batch *b, const struct hop *h)
+{
+	const char *p = h->bytes.p;
+	const char *end = p + h->bytes.n;
+	uint32_t least = 0;
+
+	for (uint32_t i = 0; i < h->count; i++) {
+		uint32_t k = hop_index_at(h->indexes, i);
+
+		if (k < least || k >= b->count || !read_whole(p, end, &p))
+			return false;
+		least = k + 1;
+	}
+	return p == end;
+}
+
+bool forward_replies(struct coord *c, struct peer *p, const struct hop *h)
+{
+	struct forwards *f = c->peers.forwards;
+	struct batch *b = batch_find(f, p, h->id);
+	uint32_t fresh = 0;
+
+	if (!b)
+		return true; /* all answered here: they came too late */
+	if (!replies_sane(b, h))
+		return false;
+	for (uint32_t i = 0; i < h->count; i++) {
+		struct entry *e = &b->entry[hop_index_at(h->indexes, i)];
+
+		fresh += !e->answered;
+		f->index[i] = e->index;
+	}
+	if (fresh != h->count || answer_over(c, b->owner)) {
+		replies_pick(c, b, h);
+	} else {
+		for (uint32_t i = 0; i < h->count; i++)
+			b->entry[hop_index_at(h->indexes, i)].answered = true;
+		b->open -= h->count;
+		p->requests -= h->count;
+		answer_many(c, b->owner, f->index, h->count, h->bytes.p, h->bytes.n, false);
+	}
+	if (!b->open)
+		batch_free(f, b);
+	return true;
+}
+
+/* ---- answers that no peer gives ---- */
+
+static uint32_t refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
+		       enum wire_error error, const char *text)
+{
+	struct forwards *f = c->peers.forwards;
+	uint32_t next;
+	uint32_t n = 0;
+
+	for (uint32_t i = p->batch_first; i != NONE; i = next) {
+		struct batch *b = &f->batch[i];
+
+		next = b->next;
+		if (b->id < from || b->id > to)
+			continue;
+		n += b->open;
+		for (uint32_t k = 0; k < b->count; k++)
+			entry_error(c, b, &b->entry[k], error, text);
+		batch_free(f, b);
+	}
+	return n;
+}
+
+void forward_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to, enum wire_error e,
+		    const char *text)
+{
+	(void)refuse(c, p, from, to, e, text);
+}
+
+uint32_t forward_broken(struct coord *c, struct peer *p)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text),
+		       "the link to node \"%s\" broke before its reply: it may or may not have "
+		       "taken effect",
+		       p->name);
+	return refuse(c, p, 0, p->sent_id, WIRE_E_TIMEOUT, text);
+}
+
+static uint64_t overdue(struct coord *c, struct peer *p)
+{
+	struct forwards *f = c->peers.forwards;
+	uint64_t due_min = UINT64_MAX;
+	char text[200];
+	uint32_t next;
+
+	(void)snprintf(text, sizeof(text),
+		       "no outcome from node \"%s\" in time: it may or may not have taken effect",
+		       p->name);
+	for (uint32_t i = p->batch_first; i != NONE; i = next) {
+		struct batch *b = &f->batch[i];
+
+		next = b->next;
+		for (uint32_t k = 0; k < b->count && b->open; k++) {
+			struct entry *e = &b->entry[k];
+			uint64_t due = b->recv_ms + e->timeout_ms;
+
+			if (e->answered)
+				continue;
+			if (due <= c->now_ms)
+				entry_error(c, b, e, WIRE_E_TIMEOUT, text);
+			else if (due < due_min)
+				due_min = due;
+		}
+		if (!b->open)
+			batch_free(f, b);
+	}
+	return due_min;
+}
+
+uint64_t forward_overdue(struct coord *c)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < c->peers.count; i++) {
+		struct peer *p = c->peers.peer[i];
+
+		if (p->due_ms + OVERDUE_GRACE_MS <= c->now_ms)
+			p->due_ms = overdue(c, p);
+		if (p->due_ms < next)
+			next = p->due_ms;
+	}
+	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
+}
+
+uint64_t forward_last_id(const struct coord *c)
+{
+	return c->peers.forwards->last_id;
+}
+
+bool forward_waits(const struct coord *c, const struct peer *p, uint64_t id)
+{
+	return p->batch_first != NONE && c->peers.forwards->batch[p->batch_first].id <= id;
+}

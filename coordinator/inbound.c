@@ -1,0 +1,371 @@
+/* Batches of other nodes, and their replies. */
+#include "coordinator/inbound.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "coordinator/coord.h"
+
+#define CALLERS_MAX 1024u  /* nodes that ask this one */
+#define BATCHES_MAX 65536u /* of all of them, without all their replies */
+#define WINDOW_MS   30000u /* clocks are compared anew so often: no two run alike for ever */
+#define SILENT_MS \
+	3000u /* a node that restarted with its clock set back is believed after so long */
+#define NONE UINT32_MAX
+
+/* A node that has said hello. */
+struct caller {
+	char name[HOP_NODE_MAX + 1];
+	struct owner connection; /* generation 0: none */
+	uint64_t started;
+	uint64_t epoch;
+	uint64_t seen_ms;
+	int64_t offset[2]; /* least of ours minus its clock, in the window before and in this one */
+	uint64_t window_ms;
+};
+
+struct batch {
+	uint64_t generation; /* 0: free */
+	struct owner connection;
+	uint64_t id;
+	uint32_t left;
+	uint32_t next_free;
+};
+
+struct inbound {
+	struct caller caller[CALLERS_MAX];
+	uint32_t callers;
+	struct batch batch[BATCHES_MAX];
+	uint32_t used;
+	uint32_t free_list;
+	uint64_t generation;
+};
+
+int inbound_new(struct inbound **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	(*ret)->free_list = NONE;
+	return 0;
+}
+
+void inbound_free(struct inbound **n)
+{
+	free(*n);
+	*n = NULL;
+}
+
+static void small_answer(struct coord *c, struct owner connection, const char *data,
+			 const char *end)
+{
+	clients_answer(c->clients, connection, data, (size_t)(end - data), 1, false);
+}
+
+static void turn_away(struct coord *c, struct owner connection, const char *why)
+{
+	char data[HOP_SMALL_MAX];
+
+	small_answer(c, connection, data, hop_goaway(data, why, 0));
+}
+
+/* ---- callers ---- */
+
+static bool same(struct owner a, struct owner b)
+{
+	return a.id == b.id && a.generation == b.generation;
+}
+
+/* Whose newest connection this is, or NULL. */
+static struct caller *caller_of(struct coord *c, struct owner connection)
+{
+	uint32_t *tag = clients_tag(c->clients, connection);
+	struct caller *x = tag && *tag ? &c->inbound->caller[*tag - 1] : NULL;
+
+	return x && same(x->connection, connection) ? x : NULL;
+}
+
+static struct caller *caller_named(struct inbound *n, struct span name)
+{
+	struct caller *oldest = &n->caller[0];
+
+	for (uint32_t i = 0; i < n->callers; i++) {
+		if (span_equal(name, span_of(n->caller[i].name)))
+			return &n->caller[i];
+		if (n->caller[i].seen_ms < oldest->seen_ms)
+			oldest = &n->caller[i];
+	}
+	if (n->callers < CALLERS_MAX)
+		oldest = &n->caller[n->callers++];
+	memset(oldest, 0, sizeof(*oldest));
+	(void)snprintf(oldest->name, sizeof(oldest->name), "%.*s", (int)name.n, name.p);
+	return oldest;
+}
+
+/* How late something is that was written at `stamp_ms`. */
+static uint64_t lateness(struct caller *x, uint64_t now_ms, uint64_t stamp_ms)
+{
+	int64_t offset = (int64_t)(now_ms - stamp_ms);
+	int64_t least;
+
+	if (now_ms - x->window_ms >= WINDOW_MS) {
+		x->offset[0] = x->offset[1];
+		x->offset[1] = offset;
+		x->window_ms = now_ms;
+	}
+	if (offset < x->offset[1])
+		x->offset[1] = offset;
+	least = x->offset[0] < x->offset[1] ? x->offset[0] : x->offset[1];
+	return (uint64_t)(offset - least);
+}
+
+static void hello(struct coord *c, struct owner connection, const struct hop *h)
+{
+	const struct hop answer = {
+		.node = span_of(conf_text(c->conf, CONF_node_name)),
+		.version = span_of(WIRE_VERSION),
+		.frame_max = c->node_frame_max,
+	};
+	struct caller *x;
+	bool older;
+	char data[HOP_SMALL_MAX];
+
+	if (h->protocol != HOP_PROTOCOL || c->stopping) {
+		turn_away(c, connection, c->stopping ? "it stops" : "it speaks another version");
+		return;
+	}
+	if (span_equal(h->node, answer.node)) {
+		turn_away(c, connection, "two nodes have the same name");
+		return;
+	}
+	x = caller_named(c->inbound, h->node);
+	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
+	if (x->connection.generation && !same(x->connection, connection)) {
+		if (older && c->now_ms - x->seen_ms < SILENT_MS) {
+			turn_away(c, connection, "a newer link of that name is there");
+			return;
+		}
+		turn_away(c, x->connection, "a newer link of that name has come");
+	}
+	x->connection = connection;
+	x->started = h->started;
+	x->epoch = h->epoch;
+	x->seen_ms = c->now_ms;
+	x->window_ms = c->now_ms;
+	x->offset[0] = x->offset[1] = (int64_t)(c->now_ms - h->stamp_ms);
+	*clients_tag(c->clients, connection) = (uint32_t)(x - c->inbound->caller) + 1;
+	small_answer(c, connection, data, hop_welcome(data, &answer));
+	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
+	peers_kick(c, h->node);
+}
+
+void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms)
+{
+	char data[HOP_SMALL_MAX];
+	char *end = hop_goaway(data, why, hold_ms);
+
+	for (uint32_t i = 0; i < c->inbound->callers; i++)
+		if (c->inbound->caller[i].connection.generation)
+			small_answer(c, c->inbound->caller[i].connection, data, end);
+}
+
+/* ---- batches ---- */
+
+static struct batch *batch_of(const struct coord *c, struct owner o)
+{
+	struct batch *b = &c->inbound->batch[owner_index(o)];
+
+	return b->generation == o.generation ? b : NULL;
+}
+
+/* Replies as a message to the node; the batch counts them. */
+static void replies_send(struct coord *c, struct owner connection, uint64_t id,
+			 const uint16_t *index, uint32_t count, const char *replies, size_t n)
+{
+	char *p = clients_room(c->clients, connection, n + hop_replies_room(count));
+
+	if (!p)
+		return; /* the node is gone */
+	p = hop_replies(p, id, count);
+	for (uint32_t i = 0; i < count; i++)
+		p = hop_index(p, index[i]);
+	p = hop_bytes(p, n);
+	memcpy(p, replies, n);
+	clients_wrote(c->clients, connection, p + n);
+}
+
+void inbound_answer(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
+		    const char *replies, size_t n)
+{
+	struct batch *b = batch_of(c, o);
+
+	if (!b)
+		return;
+	replies_send(c, b->connection, b->id, index, count, replies, n);
+	check(b->left >= count);
+	b->left -= count;
+	if (b->left)
+		return;
+	b->generation = 0;
+	b->next_free = c->inbound->free_list;
+	c->inbound->free_list = (uint32_t)(b - c->inbound->batch);
+}
+
+bool inbound_client(const struct coord *c, struct owner o, struct owner *ret)
+{
+	const struct batch *b = batch_of(c, o);
+
+	if (b)
+		*ret = b->connection;
+	return b != NULL;
+}
+
+static bool batch_new(struct coord *c, struct owner connection, const struct hop *h,
+		      struct owner *ret)
+{
+	struct inbound *n = c->inbound;
+	uint32_t i = n->free_list;
+	struct batch *b;
+
+	if (i == NONE && n->used == BATCHES_MAX)
+		return false;
+	if (i == NONE)
+		i = n->used++;
+	else
+		n->free_list = n->batch[i].next_free;
+	b = &n->batch[i];
+	b->generation = ++n->generation;
+	b->connection = connection;
+	b->id = h->id;
+	b->left = h->count;
+	*ret = (struct owner){owner_id(OWNER_BATCH, i), 0, b->generation};
+	return true;
+}
+
+/* Too many are open: `busy` to each, without keeping anything. */
+static void batch_refuse(struct coord *c, struct owner connection, const struct hop *h)
+{
+	for (uint32_t i = 0; i < c->walked_count; i++) {
+		uint16_t index = (uint16_t)i;
+		char reply[WIRE_REPLY_ERROR_MAX];
+		char *end = write_error(reply, c->walked[i].request.msgid, true, WIRE_E_BUSY,
+					"this node's queue is full: try again later");
+
+		replies_send(c, connection, h->id, &index, 1, reply, (size_t)(end - reply));
+	}
+}
+
+/* Walk the requests of a batch into c->walked, each with what is left of its time. */
+static bool batch_walk(struct coord *c, const struct hop *h, uint64_t late)
+{
+	const char *p = h->bytes.p;
+	const char *end = p + h->bytes.n;
+	const char *times = h->times;
+
+	c->walked_count = 0;
+	for (uint32_t i = 0; i < h->count; i++) {
+		struct walked *x = &c->walked[c->walked_count++];
+		uint64_t left = read_uint(&times);
+
+		x->begin = p;
+		x->bad = NULL;
+		x->left_ms = left > late ? left - late : 0;
+		if (request_walk(p, end, &x->request, &x->bad) < 0)
+			return false;
+		p = x->request.end;
+	}
+	return p == end;
+}
+
+static bool batch_take(struct coord *c, struct owner connection, const struct hop *h)
+{
+	struct caller *x = caller_of(c, connection);
+	struct owner o;
+
+	if (!x) {
+		turn_away(c, connection, "say hello first, and once for each connection");
+		return true;
+	}
+	x->seen_ms = c->now_ms;
+	if (!batch_walk(c, h, lateness(x, c->now_ms, h->stamp_ms)))
+		return false;
+	if (!batch_new(c, connection, h, &o)) {
+		batch_refuse(c, connection, h);
+		return true;
+	}
+	c->hand = (struct hand){.owner = o,
+				.unread = clients_unread(c->clients, connection),
+				.from_node = true,
+				.visited_count = h->visited_count};
+	memcpy(c->hand.visited, h->visited, h->visited_count * sizeof(h->visited[0]));
+	dispatch_walked(c);
+	return true;
+}
+
+/* ---- messages ---- */
+
+static bool hop_take(struct coord *c, struct owner connection, const struct hop *h)
+{
+	struct caller *x;
+	char data[HOP_SMALL_MAX];
+
+	switch (h->kind) {
+	case HOP_HELLO:
+		hello(c, connection, h);
+		return true;
+	case HOP_PING:
+		x = caller_of(c, connection);
+		if (x) {
+			x->seen_ms = c->now_ms;
+			(void)lateness(x, c->now_ms, h->stamp_ms);
+			small_answer(c, connection, data, hop_pong(data));
+		}
+		return true;
+	case HOP_BATCH:
+		return batch_take(c, connection, h);
+	default:
+		return false;
+	}
+}
+
+static void message_take(struct coord *c, const struct link_message *m)
+{
+	struct owner connection;
+
+	if (!clients_intern(c->clients, c->node_link, m, c->now_ms, &connection))
+		return; /* the node finds out by its own deadlines */
+	if (clients_unread(c->clients, connection) == 2)
+		return;
+	for (uint32_t i = 0; i < m->frames; i++) {
+		const char *at = m->frame[i].p;
+		const char *end = at + m->frame[i].n;
+
+		while (at < end) {
+			struct hop h;
+
+			if (m->cut || hop_read(at, end, &h) < 0 || !hop_take(c, connection, &h)) {
+				log_warn("what is no message between nodes came to %s",
+					 c->node_endpoint);
+				turn_away(c, connection, "it got what is no message between nodes");
+				return;
+			}
+			at = h.end;
+		}
+	}
+}
+
+unsigned inbound_receive(struct coord *c, unsigned most)
+{
+	struct link_message *m;
+	unsigned n = 0;
+
+	while (c->node_link && n < most && link_receive(c->node_link, c->node_frame_max, &m) == 0) {
+		n++;
+		message_take(c, m);
+	}
+	return n;
+}

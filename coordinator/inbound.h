@@ -1,0 +1,34 @@
+/*
+ * What other nodes ask of this one.  Each says hello on a connection of its own; its newest one
+ * counts, what comes on an older one is dropped.  A batch of requests is taken as a message of a
+ * client is, and its replies go back with the indexes of their requests.
+ *
+ * Times are the sender's: each batch says when it was written, by the sender's clock, and how long
+ * each request had left then.  The smallest difference seen between that clock and ours stands for
+ * a prompt delivery; what comes later than that has used up so much of its time on the way.
+ */
+#ifndef PAIL_INBOUND_H
+#define PAIL_INBOUND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/clients.h"
+
+struct coord;
+struct inbound;
+
+int inbound_new(struct inbound **ret);
+void inbound_free(struct inbound **n);
+/* Take up to `most` messages in.  Returns how many there were. */
+unsigned inbound_receive(struct coord *c, unsigned most);
+/* Replies to requests of a batch: `count` of them, in the order of their indexes. */
+void inbound_answer(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
+		    const char *replies, size_t n);
+/* The connection that a batch came on, for its unread limit.  False: it is gone. */
+bool inbound_client(const struct coord *c, struct owner o, struct owner *ret);
+/* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not
+ * soon. */
+void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms);
+
+#endif

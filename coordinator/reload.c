@@ -1,0 +1,168 @@
+/* Changing a running node's configuration, all of it that can change, or nothing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "coordinator/coord.h"
+#include "coordinator/settings.h"
+
+#define TEXT_MAX 1400u /* of errors; more does not fit a reply */
+
+/* Where a first byte leads, so that two tables can be compared. */
+struct way {
+	enum target_kind kind;
+	const char *name;
+	const char *endpoint;
+	bool none;
+};
+
+static struct way way_of(const struct routes *r, const struct conf *conf, unsigned byte)
+{
+	const struct route *e = routes_find(r, (uint8_t)byte);
+	struct way w = {TARGET_SELF, "", "", !e};
+
+	if (e && e->target.kind == TARGET_PEER) {
+		w.kind = TARGET_PEER;
+		w.name = conf->peers.pair[e->target.peer].key;
+		w.endpoint = conf->peers.pair[e->target.peer].value;
+	}
+	return w;
+}
+
+/* The bytes whose way differs.  Returns how many. */
+static unsigned ways_differ(const struct coord *c, const struct conf *conf,
+			    const struct routes *routes, char *set)
+{
+	unsigned n = 0;
+
+	memset(set, 0, CODEC_SET_BYTES);
+	for (unsigned b = 0; b < 256; b++) {
+		struct way old = way_of(&c->routes, c->conf, b);
+		struct way new = way_of(routes, conf, b);
+
+		if (old.none == new.none && old.kind == new.kind && !strcmp(old.name, new.name) &&
+		    !strcmp(old.endpoint, new.endpoint))
+			continue;
+		set_add(set, (uint8_t)b);
+		n++;
+	}
+	return n;
+}
+
+static bool pairs_differ(const struct conf_pairs *a, const struct conf_pairs *b)
+{
+	if (a->count != b->count)
+		return true;
+	for (uint32_t i = 0; i < a->count; i++)
+		if (strcmp(a->pair[i].key, b->pair[i].key) != 0 ||
+		    strcmp(a->pair[i].value, b->pair[i].value) != 0)
+			return true;
+	return false;
+}
+
+static void pairs_add(struct buf *out, const char *what, const struct conf_pairs *p)
+{
+	buf_fmt(out, "%s:", what);
+	for (uint32_t i = 0; i < p->count; i++)
+		buf_fmt(out, "%s %s = %s", i ? "," : "", p->pair[i].key, p->pair[i].value);
+	buf_text(out, p->count ? "\n" : " none\n");
+}
+
+static void settings_apply(struct coord *c)
+{
+	const struct conf *f = c->conf;
+	const struct clients_config cc = {0, conf_number(f, CONF_limits_unread),
+					  conf_number(f, CONF_limits_unread_ms)};
+
+	clients_configure(c->clients, &cc);
+	c->super.start_ms = conf_number(f, CONF_supervisor_start_ms);
+	c->super.hang_ms = conf_number(f, CONF_supervisor_hang_ms);
+	c->super.stop_ms = conf_number(f, CONF_supervisor_stop_ms);
+	for (uint32_t i = 0; i < c->super.count; i++) /* for its next worker */
+		c->super.worker[i].segment->header->settings.log_level =
+			(uint32_t)conf_number(f, CONF_node_log);
+	log_level_set((enum log_level)conf_number(f, CONF_node_log));
+}
+
+static enum wire_error refuse(struct conf *conf, struct routes *routes, struct buf *out,
+			      const char *why)
+{
+	if (why)
+		buf_text(out, why);
+	if (conf && conf->error_count) {
+		size_t n = conf->errors.len < TEXT_MAX ? conf->errors.len : TEXT_MAX;
+
+		buf_add(out, conf->errors.data, n);
+	}
+	while (out->len && out->data[out->len - 1] == '\n')
+		out->len--;
+	buf_text(out, "; nothing has changed");
+	log_warn("reload refused: %.*s", (int)out->len, out->data ? out->data : "");
+	routes_fini(routes);
+	conf_free(&conf);
+	return WIRE_E_BAD_ARGUMENT;
+}
+
+/* From here on nothing can fail: the new configuration takes the old one's place. */
+static void swap(struct coord *c, struct conf *conf, struct routes *routes,
+		 struct peer *const *old_peers)
+{
+	char set[CODEC_SET_BYTES];
+	bool differ = ways_differ(c, conf, routes, set) != 0;
+	struct routes old = c->routes;
+
+	c->routes = *routes;
+	if (differ)
+		settle_begin(c, set, &old, old_peers);
+	routes_fini(&old);
+	conf_free(&c->conf);
+	c->conf = conf;
+	c->reloads++;
+	c->changed = true;
+	settings_apply(c);
+}
+
+enum wire_error reload(struct coord *c, struct buf *out)
+{
+	static struct peer *old_peers[512];
+	struct routes routes = {0};
+	struct conf *conf = NULL;
+	struct buf restart;
+	int r;
+
+	memcpy(old_peers, c->peers.of_conf, sizeof(old_peers));
+	if (settle_busy(c)) {
+		buf_text(out, "the change before is still settling: requests on the old ways are "
+			      "not all answered; try again later");
+		return WIRE_E_BUSY;
+	}
+	r = settings_read(c->source, &conf);
+	if (r < 0)
+		return refuse(NULL, &routes, out, "no memory");
+	if (conf->error_count)
+		return refuse(conf, &routes, out, NULL);
+	buf_init(&restart);
+	(void)conf_keep(conf, c->conf, &restart);
+	r = routes_make(conf, &routes);
+	if (r == 0 && !conf->error_count && coord_wants_nodes(conf))
+		r = coord_listen_nodes(c, conf);
+	if (r == 0 && !conf->error_count)
+		r = peers_configure(c, conf);
+	if (r < 0 || conf->error_count) {
+		buf_fini(&restart);
+		return refuse(conf, &routes, out, r < 0 ? strerror(-r) : NULL);
+	}
+	(void)conf_differences(conf, c->conf, out);
+	if (pairs_differ(&conf->peers, &c->conf->peers))
+		pairs_add(out, "peers", &conf->peers);
+	if (pairs_differ(&conf->routes, &c->conf->routes))
+		pairs_add(out, "routes", &conf->routes);
+	if (restart.len)
+		buf_fmt(out, "a restart is needed for:\n%.*s", (int)restart.len, restart.data);
+	buf_fini(&restart);
+	swap(c, conf, &routes, old_peers);
+	log_info("reloaded: %.*s", out->len ? (int)out->len - 1 : 7,
+		 out->len ? out->data : "nothing to change");
+	return WIRE_OK;
+}

@@ -1,0 +1,237 @@
+/*
+ * After a change of the routing table: requests for buckets that go another way now wait until
+ * those on the old ways are answered.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/coord.h"
+
+#define REQUESTS_MAX 65536u /* that wait; more are answered busy */
+
+struct held {
+	struct held *next;
+	struct owner owner;
+	uint64_t due_ms;
+	uint32_t visited_count;
+	char visited[HOPS_MAX][HOP_NODE_MAX + 1];
+	bool from_node;
+	uint32_t size;
+	char data[]; /* the request */
+};
+
+struct settle {
+	bool active;
+	char set[CODEC_SET_BYTES];
+	/* the old ways: how far each ring was filled, and which batches were on their way */
+	bool rings;
+	uint64_t written[64];
+	struct peer *peer[512];
+	uint32_t peers;
+	uint64_t last_id;
+	struct held *first;
+	struct held *last;
+	uint32_t count;
+	uint64_t bytes;
+};
+
+int settle_new(struct settle **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+void settle_free(struct settle **sp)
+{
+	struct held *next;
+
+	for (struct held *h = *sp ? (*sp)->first : NULL; h; h = next) {
+		next = h->next;
+		free(h);
+	}
+	free(*sp);
+	*sp = NULL;
+}
+
+bool settle_busy(const struct coord *c)
+{
+	return c->settle->active;
+}
+
+static void old_way(struct settle *s, const struct route *r, struct peer *const *old_peers)
+{
+	struct peer *p;
+
+	if (r->target.kind == TARGET_SELF) {
+		s->rings = true;
+		return;
+	}
+	p = old_peers[r->target.peer];
+	for (uint32_t i = 0; i < s->peers; i++)
+		if (s->peer[i] == p)
+			return;
+	s->peer[s->peers++] = p;
+}
+
+void settle_begin(struct coord *c, const char *set, const struct routes *old,
+		  struct peer *const *old_peers)
+{
+	struct settle *s = c->settle;
+
+	s->active = true;
+	s->rings = false;
+	s->peers = 0;
+	memcpy(s->set, set, sizeof(s->set));
+	for (unsigned b = 0; b < 256; b++) {
+		const struct route *r = routes_find(old, (uint8_t)b);
+
+		if (r && set_has(set, (uint8_t)b))
+			old_way(s, r, old_peers);
+	}
+	for (uint32_t i = 0; i < c->super.count; i++)
+		s->written[i] = c->super.worker[i].segment->request.write;
+	s->last_id = forward_last_id(c);
+}
+
+/* Are the old ways still in use? */
+static bool waits(const struct coord *c)
+{
+	const struct settle *s = c->settle;
+
+	for (uint32_t i = 0; s->rings && i < c->super.count; i++)
+		if (ring_tail(&c->super.worker[i].segment->request) < s->written[i])
+			return true;
+	for (uint32_t i = 0; i < s->peers; i++) {
+		bool there = false; /* one that has retired is gone when all is answered */
+
+		for (uint32_t k = 0; k < c->peers.count; k++)
+			there |= c->peers.peer[k] == s->peer[i];
+		if (there && forward_waits(c, s->peer[i], s->last_id))
+			return true;
+	}
+	return false;
+}
+
+static struct owner held_owner(const struct held *h)
+{
+	return h->owner;
+}
+
+bool settle_holds(struct coord *c, const struct request *q, const struct item *it)
+{
+	struct settle *s = c->settle;
+	struct held *h;
+	struct owner o = c->hand.owner;
+
+	if (!s->active || !set_has(s->set, (uint8_t)q->bucket.p[0]))
+		return false;
+	o.index = it->index;
+	h = s->count < REQUESTS_MAX && (!s->bytes || s->bytes + it->size <= c->queue_max)
+		    ? malloc(sizeof(*h) + it->size)
+		    : NULL;
+	if (!h) {
+		dispatch_error(c, o, it->msgid, true, WIRE_E_BUSY,
+			       "the routing table has just changed and too much waits for it: try "
+			       "again later");
+		return true;
+	}
+	h->next = NULL;
+	h->owner = o;
+	h->due_ms = c->now_ms + it->timeout_ms;
+	h->from_node = c->hand.from_node;
+	h->visited_count = c->hand.visited_count;
+	for (uint32_t i = 0; i < h->visited_count; i++) {
+		memcpy(h->visited[i], c->hand.visited[i].p, c->hand.visited[i].n);
+		h->visited[i][c->hand.visited[i].n] = '\0';
+	}
+	h->size = it->size;
+	memcpy(h->data, it->data, it->size);
+	if (s->last)
+		s->last->next = h;
+	else
+		s->first = h;
+	s->last = h;
+	s->count++;
+	s->bytes += it->size;
+	return true;
+}
+
+/* One request that waited takes the new way, or is told that its time is over. */
+static void let_go(struct coord *c, struct held *h)
+{
+	struct item *it;
+	struct request q;
+	const char *why;
+
+	(void)request_walk(h->data, h->data + h->size, &q, &why);
+	if (h->due_ms <= c->now_ms) {
+		dispatch_error(c, held_owner(h), q.msgid, true, WIRE_E_EXPIRED,
+			       "its time was over before it was started");
+		return;
+	}
+	c->hand = (struct hand){
+		.owner = h->owner, .from_node = h->from_node, .visited_count = h->visited_count};
+	for (uint32_t i = 0; i < h->visited_count; i++)
+		c->hand.visited[i] = span_of(h->visited[i]);
+	dispatch_begin(c);
+	it = &c->item[0];
+	*it = (struct item){.data = h->data,
+			    .size = h->size,
+			    .timeout_ms = (uint32_t)(h->due_ms - c->now_ms),
+			    .next = ITEM_NONE,
+			    .msgid = q.msgid,
+			    .index = (uint16_t)h->owner.index,
+			    .method = (uint8_t)q.method};
+	dispatch_item(c, &q, it);
+	dispatch_end(c);
+}
+
+/* Those whose time is over are answered while the others wait on. */
+static uint64_t overdue(struct coord *c)
+{
+	struct settle *s = c->settle;
+	struct held **link = &s->first;
+	struct held *h;
+	uint64_t next = UINT64_MAX;
+
+	s->last = NULL;
+	while ((h = *link)) {
+		if (h->due_ms > c->now_ms) {
+			next = h->due_ms < next ? h->due_ms : next;
+			s->last = h;
+			link = &h->next;
+			continue;
+		}
+		*link = h->next;
+		s->count--;
+		s->bytes -= h->size;
+		let_go(c, h);
+		free(h);
+	}
+	return next;
+}
+
+uint64_t settle_step(struct coord *c)
+{
+	struct settle *s = c->settle;
+	struct held *h;
+
+	if (!s->active)
+		return UINT64_MAX;
+	if (waits(c)) {
+		uint64_t next = overdue(c);
+
+		return next < c->now_ms + 20 ? next : c->now_ms + 20;
+	}
+	s->active = false;
+	while ((h = s->first)) {
+		s->first = h->next;
+		let_go(c, h);
+		free(h);
+	}
+	s->last = NULL;
+	s->count = 0;
+	s->bytes = 0;
+	return UINT64_MAX;
+}

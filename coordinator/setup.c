@@ -1,0 +1,323 @@
+/* Making everything the loop needs, in order, and taking it down. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "coordinator/coord.h"
+#include "coordinator/folder.h"
+#include "coordinator/inbound.h"
+#include "coordinator/spawn.h"
+
+#define LINGER_MS       1000u       /* for replies that are on their way at the very end */
+#define RECEIVE_QUEUE   1000u       /* messages of one client in ZeroMQ's queue */
+#define REQUEST_SPARE   (64u << 10) /* bytes of a request beside its value */
+#define REPLY_SPARE     (2u << 20)  /* bytes of a scan's reply beside its first item */
+#define LOG_FILES_LEAST 5u /* of a worker: with fewer, every write would find its log full */
+#define EXIT_CONFIG     78
+
+static uint64_t power_of_two(uint64_t n)
+{
+	uint64_t p = 65536;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int worker_open(struct coord *c, struct worker *w, uint32_t id)
+{
+	const struct conf *f = c->conf;
+	uint64_t value = conf_number(f, CONF_limits_value);
+	uint64_t queue = conf_number(f, CONF_limits_queue);
+	uint64_t segment = conf_number(f, CONF_storage_segment);
+	uint32_t n = c->super.count;
+	struct settings s = {
+		.worker = id,
+		.workers = n,
+		.cache_bytes = conf_number(f, CONF_limits_cache) / n,
+		.log_bytes = most(conf_number(f, CONF_limits_log) / n,
+				  LOG_FILES_LEAST * most(segment, 2 * c->request_max)),
+		.log_segment_bytes = segment,
+		.map_bytes = conf_number(f, CONF_storage_map) / n / 4096 * 4096,
+		.value_max = value,
+		.buckets_max = most(conf_number(f, CONF_limits_buckets) / n, 1),
+		.disk_reserve_bytes = conf_number(f, CONF_storage_reserve),
+		.lock_wait_ms = 10000,
+		.checkpoint_ms = (uint32_t)conf_number(f, CONF_storage_checkpoint_ms),
+		.log_level = (uint32_t)conf_number(f, CONF_node_log),
+	};
+	int r;
+
+	(void)snprintf(s.dir, sizeof(s.dir), "%.900s/worker-%u", conf_text(f, CONF_node_data), id);
+	(void)snprintf(s.node, sizeof(s.node), "%.63s", conf_text(f, CONF_node_name));
+	w->id = id;
+	w->pidfd = -1;
+	w->control = -1;
+	w->due_ms = UINT64_MAX;
+	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = w->wake < 0
+		    ? -errno
+		    : segment_create(&s, power_of_two(most(queue, 2 * c->request_max)),
+				     power_of_two(most(queue, value + REPLY_SPARE)), &w->segment);
+	if (r < 0)
+		log_error("make the shared memory of worker %u: %s", id, strerror(-r));
+	return r;
+}
+
+static int workers_open(struct coord *c)
+{
+	struct super *s = &c->super;
+
+	if (spawn_find("pail-worker", s->path, sizeof(s->path)) < 0) {
+		log_error("pail-worker is not beside paild, nor in ../libexec/pail");
+		return 1;
+	}
+	s->worker = calloc(s->count ? s->count : 1, sizeof(*s->worker));
+	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->start_ms = conf_number(c->conf, CONF_supervisor_start_ms);
+	s->hang_ms = conf_number(c->conf, CONF_supervisor_hang_ms);
+	s->stop_ms = conf_number(c->conf, CONF_supervisor_stop_ms);
+	s->on_death = collect_death;
+	s->arg = c;
+	if (!s->worker || s->wake < 0) {
+		log_error("make the workers' table: no memory or descriptors");
+		s->count = 0;
+		return 1;
+	}
+	for (uint32_t i = 0; i < s->count; i++)
+		if (worker_open(c, &s->worker[i], i) < 0)
+			return 1;
+	return 0;
+}
+
+static int listen_on(struct coord *c, const char *endpoint, const char *whom, const char *setting,
+		     uint64_t frame_max, struct link **ret, char *bound)
+{
+	const struct link_options o = {
+		.frame_max = frame_max, .receive_queue = RECEIVE_QUEUE, .linger_ms = LINGER_MS};
+	int r = link_bind(c->zmq, endpoint, &o, ret, bound);
+
+	if (r == -EADDRINUSE)
+		log_error("listen for %s on \"%s\": the address is in use: is another node "
+			  "running? set %s to another",
+			  whom, endpoint, setting);
+	else if (r < 0)
+		log_error("listen for %s on \"%s\" (%s): %s", whom, endpoint, setting,
+			  strerror(-r));
+	return r;
+}
+
+bool coord_wants_nodes(const struct conf *conf)
+{
+	return conf->peers.count || conf_number(conf, CONF_node_role) == ROLE_STORAGE ||
+	       strcmp(conf->value[CONF_node_peer].origin, "default") != 0;
+}
+
+int coord_listen_nodes(struct coord *c, const struct conf *conf)
+{
+	if (c->node_link)
+		return 0;
+	return listen_on(c, conf_text(conf, CONF_node_peer), "nodes", "node.peer",
+			 c->node_frame_max, &c->node_link, c->node_endpoint);
+}
+
+static int admin_open(struct coord *c)
+{
+	const char *set = conf_text(c->conf, CONF_node_admin);
+	const char *data = conf_text(c->conf, CONF_node_data);
+	char endpoint[LINK_ENDPOINT_MAX];
+	int r;
+
+	if (!*set && !*data)
+		return 0; /* a router without a folder: there is no place for it */
+	(void)snprintf(endpoint, sizeof(endpoint), *set ? "%.250s" : "ipc://%.230s/admin.sock",
+		       *set ? set : data);
+	r = listen_on(c, endpoint, "operators", "node.admin", 0, &c->admin_link, c->admin_endpoint);
+	/* Only the node's own user and group may do what operators do. */
+	if (r == 0 && !strncmp(endpoint, "ipc:///", 7) && chmod(endpoint + 6, 0660) < 0)
+		log_warn("chmod \"%s\": %s", endpoint + 6, strerror(errno));
+	return r;
+}
+
+static int sockets_open(struct coord *c)
+{
+	const struct conf *f = c->conf;
+	int r = link_context_new(&c->zmq);
+
+	if (r < 0)
+		log_error("start ZeroMQ: %s", strerror(-r));
+	if (r == 0 && conf_number(f, CONF_node_role) != ROLE_STORAGE)
+		r = listen_on(c, conf_text(f, CONF_node_client), "clients",
+			      "node.client or PAIL_PORT", conf_number(f, CONF_limits_message),
+			      &c->link, c->endpoint);
+	if (r == 0 && coord_wants_nodes(f))
+		r = coord_listen_nodes(c, f);
+	return r < 0 ? r : admin_open(c);
+}
+
+static int tables_open(struct coord *c)
+{
+	const struct conf *f = c->conf;
+	const struct clients_config cc = {(uint32_t)conf_number(f, CONF_limits_clients),
+					  conf_number(f, CONF_limits_unread),
+					  conf_number(f, CONF_limits_unread_ms)};
+	int r = clients_new(&cc, &c->clients);
+
+	if (r == 0)
+		r = fanouts_new(&c->fanouts);
+	if (r == 0)
+		r = inbound_new(&c->inbound);
+	if (r == 0)
+		r = settle_new(&c->settle);
+	if (r == 0)
+		r = peers_open(c);
+	if (r < 0)
+		log_error("make the tables of clients and peers: %s", strerror(-r));
+	return r;
+}
+
+/* An endpoint that another process here can connect to: a wildcard address is no such thing. */
+static void connectable(const char *endpoint, char *out, size_t size)
+{
+	const char *port = strrchr(endpoint, ':');
+
+	if (port &&
+	    (!strncmp(endpoint, "tcp://0.0.0.0:", 14) || !strncmp(endpoint, "tcp://[::]:", 11)))
+		(void)snprintf(out, size, "tcp://127.0.0.1%s", port);
+	else
+		(void)snprintf(out, size, "%s", endpoint);
+}
+
+static int gateway_open(struct coord *c)
+{
+	const struct conf *f = c->conf;
+	char node[LINK_ENDPOINT_MAX];
+	char connections[32];
+	char line[32];
+	const char *const argv[] = {"pail-gateway",
+				    "--node",
+				    node,
+				    "--text",
+				    conf_text(f, CONF_gateway_text),
+				    "--connections",
+				    connections,
+				    "--line",
+				    line,
+				    "--ready-fd",
+				    "3",
+				    NULL};
+	bool wanted = conf_text(f, CONF_gateway_text)[0];
+	int r;
+
+	connectable(c->endpoint, node, sizeof(node));
+	(void)snprintf(connections, sizeof(connections), "%llu",
+		       (unsigned long long)conf_number(f, CONF_gateway_connections));
+	(void)snprintf(line, sizeof(line), "%llu",
+		       (unsigned long long)conf_number(f, CONF_gateway_line));
+	r = child_init(&c->gateway, "gateway", wanted ? argv : NULL);
+	if (r == -ENOENT)
+		log_error("pail-gateway is not beside paild, nor in ../libexec/pail");
+	return r;
+}
+
+static int signals_open(struct coord *c)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	c->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return c->signal_fd < 0;
+}
+
+int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
+	       bool temporary)
+{
+	const char *data = conf_text(conf, CONF_node_data);
+	uint64_t message = conf_number(conf, CONF_limits_message);
+	bool router = conf_number(conf, CONF_node_role) == ROLE_ROUTER;
+	char why[512];
+	int r;
+
+	memset(c, 0, sizeof(*c));
+	c->conf = conf;
+	c->source = source;
+	c->lock_fd = -1;
+	c->signal_fd = -1;
+	c->super.wake = -1;
+	(void)child_init(&c->gateway, "gateway", NULL);
+	c->temporary = temporary;
+	c->now_ms = clock_ms();
+	c->started_ms = c->now_ms;
+	c->started_wall_ms = clock_wall_ms();
+	c->request_max = conf_number(conf, CONF_limits_value) + REQUEST_SPARE;
+	c->queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->request_max);
+	c->node_frame_max = message + hop_batch_room(WIRE_REQUESTS_MAX);
+	if (routes_make(conf, &c->routes) < 0 || conf->error_count)
+		return EXIT_CONFIG;
+	if (signals_open(c) != 0)
+		return 1;
+	r = *data ? folder_take(data, (uint32_t)conf_number(conf, CONF_node_workers), &c->lock_fd,
+				&c->super.count, why, sizeof(why))
+		  : 0;
+	if (r < 0) {
+		c->temporary = false; /* not ours to remove */
+		log_error("%s", why);
+		return r == -EINVAL ? EXIT_CONFIG : 1;
+	}
+	if (router)
+		c->super.count = 0; /* it stores nothing; the folder is for the admin socket */
+	if (workers_open(c) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
+	    gateway_open(c) < 0)
+		return 1;
+	return 0;
+}
+
+void coord_close(struct coord *c)
+{
+	struct super *s = &c->super;
+
+	child_fini(&c->gateway);
+	peers_close(c);
+	clients_free(&c->clients);
+	fanouts_free(&c->fanouts);
+	inbound_free(&c->inbound);
+	settle_free(&c->settle);
+	link_close(&c->link);
+	link_close(&c->node_link);
+	link_close(&c->admin_link);
+	link_context_free(&c->zmq);
+	for (uint32_t i = 0; s->worker && i < s->count; i++) {
+		segment_free(&s->worker[i].segment);
+		if (s->worker[i].wake >= 0)
+			(void)close(s->worker[i].wake);
+	}
+	free(s->worker);
+	if (s->wake >= 0)
+		(void)close(s->wake);
+	routes_fini(&c->routes);
+	if (c->temporary)
+		(void)folder_remove(conf_text(c->conf, CONF_node_data));
+	if (c->signal_fd >= 0)
+		(void)close(c->signal_fd);
+	if (c->lock_fd >= 0)
+		(void)close(c->lock_fd);
+	conf_free(&c->conf);
+}

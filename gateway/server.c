@@ -1,0 +1,543 @@
+/* The gateway's loop, over libevent. */
+#include "gateway/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/text.h"
+
+#define WINDOW_FIRST 16u           /* lines in flight of a new connection */
+#define WINDOW_MOST  1024u         /* of one whose answers are small */
+#define LARGE_BYTES  (64u << 10)   /* a larger answer narrows the window */
+#define WINDOW_BYTES (4u << 20)    /* to so many bytes of answers */
+#define OUTPUT_MOST  (1u << 20)    /* unread bytes of a connection that is read on */
+#define HELD_MOST    (256ul << 20) /* unread bytes of all */
+#define UNREAD_S     30            /* a connection that takes nothing for so long is cut off */
+#define STOP_S       2
+#define TICK_MS      1000
+#define BACKLOG      1024
+
+struct connection;
+
+/* A line whose answer has not left. */
+struct pending {
+	struct connection *connection; /* NULL: it has gone */
+	struct pending *next;
+	struct buf out;
+	enum pail_method method;
+	bool done;
+};
+
+struct connection {
+	struct server *server;
+	struct connection *prev;
+	struct connection *next;
+	struct bufferevent *bev;
+	struct pending *first;
+	struct pending *last;
+	unsigned in_flight;
+	unsigned window;
+	bool paused;   /* not read for now */
+	bool skipping; /* within a line that is too long */
+	bool eof;      /* it sends no more */
+};
+
+struct server {
+	struct server_config config;
+	struct pail *node;
+	struct event_base *base;
+	struct evconnlistener *listener;
+	struct event *node_event;
+	int node_fd;
+	struct event *tick;
+	struct event *signals[2];
+	struct connection *connections;
+	unsigned count;
+	unsigned paused;
+	uint64_t held; /* bytes of answers that are waiting */
+	bool stopping;
+	bool full; /* the listener is off: there are as many connections as may be */
+};
+
+/* ---- connections ---- */
+
+static void connection_free(struct connection *c)
+{
+	struct server *s = c->server;
+	struct pending *next;
+
+	for (struct pending *p = c->first; p; p = next) {
+		next = p->next;
+		p->connection = NULL; /* its reply is still to come, then it goes */
+		if (p->done) {
+			s->held -= p->out.len;
+			buf_fini(&p->out);
+			free(p);
+		}
+	}
+	s->held -= evbuffer_get_length(bufferevent_get_output(c->bev));
+	s->paused -= c->paused;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->connections = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	bufferevent_free(c->bev);
+	free(c);
+	s->count--;
+	if (s->full && !s->stopping) {
+		s->full = false;
+		(void)evconnlistener_enable(s->listener);
+	}
+}
+
+static bool may_read(const struct connection *c)
+{
+	return c->in_flight < c->window && c->server->held < HELD_MOST && !c->server->stopping &&
+	       evbuffer_get_length(bufferevent_get_output(c->bev)) < OUTPUT_MOST;
+}
+
+/* Answers that are complete leave, up to the first that is not.  False: that was the last. */
+static bool connection_flush(struct connection *c)
+{
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+
+	while (c->first && c->first->done) {
+		struct pending *p = c->first;
+
+		/* an answer that did not fit memory is no answer: that would shift all behind it */
+		if (p->out.failed || evbuffer_add(out, p->out.data, p->out.len) < 0) {
+			connection_free(c);
+			return false;
+		}
+		c->first = p->next;
+		if (!c->first)
+			c->last = NULL;
+		buf_fini(&p->out);
+		free(p);
+	}
+	if ((c->eof || c->server->stopping) && !c->first && !evbuffer_get_length(out)) {
+		connection_free(c);
+		return false;
+	}
+	return true;
+}
+
+static struct pending *pending_new(struct connection *c)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	buf_init(&p->out);
+	p->connection = c;
+	if (c->last)
+		c->last->next = p;
+	else
+		c->first = p;
+	c->last = p;
+	return p;
+}
+
+static void pending_done(struct server *s, struct pending *p)
+{
+	p->done = true;
+	s->held += p->out.len;
+}
+
+/* ---- lines ---- */
+
+static void on_result(void *arg, const struct pail_result *r)
+{
+	struct pending *p = arg;
+	struct connection *c = p->connection;
+	size_t n;
+
+	if (!c) {
+		free(p);
+		return;
+	}
+	text_answer(p->method, r, &p->out);
+	pending_done(c->server, p);
+	n = p->out.len;
+	c->in_flight--;
+	if (n > LARGE_BYTES)
+		c->window = n < WINDOW_BYTES ? (unsigned)(WINDOW_BYTES / n) : 1;
+	else if (c->window < WINDOW_MOST)
+		c->window++;
+	if (c->first == p)
+		(void)connection_flush(c);
+}
+
+static bool line_take(struct connection *c, const char *line, size_t n)
+{
+	struct server *s = c->server;
+	struct pending *p = pending_new(c);
+	struct pail_request q;
+
+	if (!p)
+		return false;
+	if (!text_parse(line, n, &q)) {
+		text_unknown(&p->out);
+		pending_done(s, p);
+		return true;
+	}
+	p->method = q.method;
+	if (pail_submit(s->node, &q, on_result, p) == PAIL_OK) {
+		c->in_flight++;
+		return true;
+	}
+	text_error(&p->out, "busy", pail_why(s->node));
+	pending_done(s, p);
+	return true;
+}
+
+static bool line_too_long(struct connection *c)
+{
+	struct pending *p = pending_new(c);
+	char why[80];
+
+	if (!p)
+		return false;
+	(void)snprintf(why, sizeof(why), "a line may have %zu bytes", c->server->config.line_max);
+	text_error(&p->out, "too_large", why);
+	pending_done(c->server, p);
+	return true;
+}
+
+/* Take the lines that are there.  False: the connection is gone. */
+static bool lines_take(struct connection *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	bool ok = true;
+	char *line = NULL;
+	size_t n;
+
+	while (ok && may_read(c) && (line = evbuffer_readln(in, &n, EVBUFFER_EOL_LF))) {
+		if (c->skipping)
+			c->skipping = false; /* the end of the one that was too long */
+		else if (n > c->server->config.line_max + 1) /* a CR may be there too */
+			ok = line_too_long(c);
+		else
+			ok = line_take(c, line, n);
+		free(line);
+	}
+	if (ok && may_read(c) && evbuffer_get_length(in) > c->server->config.line_max) {
+		if (!c->skipping)
+			ok = line_too_long(c);
+		c->skipping = true;
+		(void)evbuffer_drain(in, evbuffer_get_length(in));
+	}
+	if (!ok) { /* no memory: better to say nothing than something wrong */
+		connection_free(c);
+		return false;
+	}
+	if (may_read(c) == c->paused) {
+		c->paused = !c->paused;
+		c->server->paused += c->paused ? 1 : -1u;
+		if (c->paused)
+			(void)bufferevent_disable(c->bev, EV_READ);
+		else if (!c->eof)
+			(void)bufferevent_enable(c->bev, EV_READ);
+	}
+	return connection_flush(c);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	(void)lines_take(arg);
+}
+
+/* Its output is empty. */
+static void on_written(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	(void)lines_take(arg);
+}
+
+/* Bytes have been taken from, or added to, an output. */
+static void on_output(struct evbuffer *out, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct server *s = arg;
+
+	(void)out;
+	/* What is added was counted when its answer was complete. */
+	s->held -= info->n_deleted;
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct connection *c = arg;
+
+	(void)bev;
+	if (!(what & BEV_EVENT_EOF)) {
+		connection_free(c); /* broken, or nothing read for too long */
+		return;
+	}
+	/* It sends no more, but may read on.  A line without its end may be half a line: it is not
+	 * taken for one. */
+	c->eof = true;
+	(void)lines_take(c);
+}
+
+static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *a, int n,
+		      void *arg)
+{
+	struct server *s = arg;
+	struct connection *c = calloc(1, sizeof(*c));
+	const struct timeval unread = {UNREAD_S, 0};
+	int on = 1;
+
+	(void)a;
+	(void)n;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (c)
+		c->bev = bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!c || !c->bev) {
+		free(c);
+		(void)close(fd);
+		return;
+	}
+	c->server = s;
+	c->window = WINDOW_FIRST;
+	c->next = s->connections;
+	if (c->next)
+		c->next->prev = c;
+	s->connections = c;
+	s->count++;
+	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, s->config.line_max + 4096);
+	(void)bufferevent_set_timeouts(c->bev, NULL, &unread);
+	(void)evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, s);
+	(void)bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	if (s->count >= s->config.connections) {
+		s->full = true;
+		(void)evconnlistener_disable(l);
+	}
+}
+
+/* Out of descriptors, most likely: the next try is a tick away, not at once. */
+static void on_accept_error(struct evconnlistener *l, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fprintf(stderr, "pail-gateway: accept a connection: %s\n", strerror(errno));
+	s->full = true;
+	(void)evconnlistener_disable(l);
+}
+
+/* ---- the node ---- */
+
+static void on_node(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg; /* node_pump does it all, after every round */
+}
+
+/* Send what was submitted, take what has come; the descriptor may be another one afterwards. */
+static void node_pump(struct server *s)
+{
+	while (pail_dispatch(s->node))
+		;
+	if (s->node_event && pail_fd(s->node) == s->node_fd)
+		return;
+	if (s->node_event)
+		event_free(s->node_event);
+	s->node_fd = pail_fd(s->node);
+	s->node_event = event_new(s->base, s->node_fd, EV_READ | EV_PERSIST, on_node, s);
+	if (s->node_event)
+		(void)event_add(s->node_event, NULL);
+}
+
+/* ---- the loop ---- */
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (s->full && s->count < s->config.connections && !s->stopping) {
+		s->full = false;
+		(void)evconnlistener_enable(s->listener);
+	}
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+	const struct timeval limit = {STOP_S, 0};
+	struct connection *next;
+
+	(void)fd;
+	(void)what;
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	(void)evconnlistener_disable(s->listener);
+	(void)event_base_loopexit(s->base, &limit);
+	for (struct connection *c = s->connections; c; c = next) {
+		next = c->next;
+		(void)connection_flush(c);
+	}
+}
+
+static void resume(struct server *s)
+{
+	struct connection *next;
+
+	for (struct connection *c = s->paused ? s->connections : NULL; c; c = next) {
+		next = c->next;
+		if (c->paused && may_read(c))
+			(void)lines_take(c);
+	}
+}
+
+static void tick_set(struct server *s)
+{
+	int ms = pail_next_ms(s->node);
+	struct timeval t;
+
+	if (ms < 0 || ms > TICK_MS)
+		ms = TICK_MS;
+	t = (struct timeval){ms / 1000, ms % 1000 * 1000};
+	(void)event_add(s->tick, &t);
+}
+
+void server_run(struct server *s)
+{
+	while (!s->stopping || s->connections) {
+		node_pump(s);
+		resume(s);
+		(void)pail_flush(s->node);
+		tick_set(s);
+		if (event_base_loop(s->base, EVLOOP_ONCE) != 0 || event_base_got_exit(s->base))
+			break;
+	}
+}
+
+/* HOST:PORT, as libevent reads it, and port 0 too. */
+static bool address_parse(const char *text, struct sockaddr_storage *a, int *size)
+{
+	const char *colon = strrchr(text, ':');
+	char host[128];
+	char *end;
+	unsigned long port;
+
+	if (!colon || !colon[1] || (size_t)(colon - text) >= sizeof(host))
+		return false;
+	port = strtoul(colon + 1, &end, 10);
+	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+	*size = sizeof(*a);
+	if (*end || port > 65535 ||
+	    evutil_parse_sockaddr_port(host, (struct sockaddr *)a, size) < 0)
+		return false;
+	if (a->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)a)->sin6_port = htons((uint16_t)port);
+	else
+		((struct sockaddr_in *)a)->sin_port = htons((uint16_t)port);
+	return true;
+}
+
+static int listen_on(struct server *s, char *bound, size_t size)
+{
+	struct sockaddr_storage a;
+	int n;
+	socklen_t k = sizeof(a);
+	char host[INET6_ADDRSTRLEN] = "";
+	unsigned port;
+
+	if (!address_parse(s->config.listen, &a, &n))
+		return -EINVAL;
+	s->listener = evconnlistener_new_bind(s->base, on_accept, s,
+					      LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
+						      LEV_OPT_REUSEABLE,
+					      BACKLOG, (struct sockaddr *)&a, n);
+	if (!s->listener)
+		return errno ? -errno : -EIO;
+	evconnlistener_set_error_cb(s->listener, on_accept_error);
+	if (getsockname(evconnlistener_get_fd(s->listener), (struct sockaddr *)&a, &k) < 0)
+		return -errno;
+	if (a.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a;
+
+		(void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+		port = ntohs(v6->sin6_port);
+	} else {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a;
+
+		(void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+		port = ntohs(v4->sin_port);
+	}
+	(void)snprintf(bound, size, a.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+	return 0;
+}
+
+int server_new(const struct server_config *config, struct pail *node, struct server **ret,
+	       char *bound, size_t size)
+{
+	static const int numbers[2] = {SIGTERM, SIGINT};
+	struct server *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	(void)signal(SIGPIPE, SIG_IGN);
+	s->config = *config;
+	s->node = node;
+	s->node_fd = -1;
+	s->base = event_base_new();
+	r = s->base ? listen_on(s, bound, size) : -ENOMEM;
+	if (r == 0) {
+		s->tick = event_new(s->base, -1, 0, on_tick, s);
+		for (int i = 0; i < 2; i++) {
+			s->signals[i] = evsignal_new(s->base, numbers[i], on_signal, s);
+			if (s->signals[i])
+				(void)event_add(s->signals[i], NULL);
+		}
+		r = s->tick && s->signals[0] && s->signals[1] ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		server_free(&s);
+	*ret = s;
+	return r;
+}
+
+void server_free(struct server **sp)
+{
+	struct server *s = *sp;
+
+	if (!s)
+		return;
+	s->stopping = true;
+	while (s->connections)
+		connection_free(s->connections);
+	for (int i = 0; i < 2; i++)
+		if (s->signals[i])
+			event_free(s->signals[i]);
+	if (s->tick)
+		event_free(s->tick);
+	if (s->node_event)
+		event_free(s->node_event);
+	if (s->listener)
+		evconnlistener_free(s->listener);
+	if (s->base)
+		event_base_free(s->base);
+	free(s);
+	*sp = NULL;
+}

@@ -1,0 +1,93 @@
+/*
+ * What nodes say to each other (docs/protocol.md, section 8).  A frame between nodes holds one or
+ * more of these messages back to back, each a MessagePack array whose first element is its kind.
+ * Pure, as codec.h is: no allocation, no state, everything read is checked first.
+ *
+ *	from DEALER to ROUTER
+ *	[0, stamp, protocol, node, version, started, epoch]  hello
+ *	[3, stamp]                                           ping
+ *	[5, id, stamp, visited, times, requests]             batch
+ *	from ROUTER to DEALER
+ *	[1, protocol, node, version, frame_max]              welcome
+ *	[2, text, hold]                                      goaway
+ *	[4]                                                  pong
+ *	[6, id, indexes, replies]                            replies
+ */
+#ifndef PAIL_HOP_H
+#define PAIL_HOP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/span.h"
+
+#define HOP_PROTOCOL 1u
+#define HOPS_MAX     8u /* links that a request may cross */
+#define HOP_NODE_MAX 63u
+#define HOP_TEXT_MAX 300u
+
+enum hop_kind {
+	HOP_HELLO,
+	HOP_WELCOME,
+	HOP_GOAWAY,
+	HOP_PING,
+	HOP_PONG,
+	HOP_BATCH,
+	HOP_REPLIES,
+	HOP_KIND_COUNT
+};
+
+/* One message, as it lies in a frame; which fields count depends on its kind. */
+struct hop {
+	enum hop_kind kind;
+	const char *end;   /* behind it */
+	uint64_t stamp_ms; /* the sender's clock when it was written */
+	uint64_t protocol;
+	struct span node;
+	struct span version;
+	uint64_t started;   /* unix ms: when the sender was started */
+	uint64_t epoch;     /* of this link: grows with each that the sender makes */
+	uint64_t frame_max; /* bytes of the largest frame that the node takes */
+	struct span text;
+	uint64_t hold_ms; /* the node will be back within so long; 0: do not wait for it */
+	uint64_t id;      /* of the batch, never used again on its link */
+	uint32_t visited_count;
+	struct span visited[HOPS_MAX];
+	uint32_t count;      /* requests or replies */
+	const char *times;   /* `count` unsigned integers: milliseconds left from the stamp on */
+	struct span indexes; /* `count` numbers of requests in their batch, two bytes each */
+	struct span bytes;   /* the requests or replies, back to back */
+};
+
+/*
+ * Read the message at `p`.  Returns 0, or -EBADMSG: the bytes are none.  A batch's requests and the
+ * replies are not looked into.
+ */
+int hop_read(const char *p, const char *end, struct hop *ret);
+
+/* Each writes a whole message into room for at least HOP_SMALL_MAX bytes; returns the place behind.
+ */
+#define HOP_SMALL_MAX 512u
+char *hop_hello(char *p, const struct hop *h);
+char *hop_welcome(char *p, const struct hop *h);
+char *hop_goaway(char *p, const char *text, uint64_t hold_ms);
+char *hop_ping(char *p, uint64_t stamp_ms);
+char *hop_pong(char *p);
+
+/* Bytes at most around the requests of a batch, and around the replies. */
+size_t hop_batch_room(uint32_t count);
+size_t hop_replies_room(uint32_t count);
+
+/*
+ * A batch: `times` are to be written with write_uint, `count` of them, then hop_bytes, then the
+ * `n` bytes themselves.  Replies: the indexes with hop_index, then the same.
+ */
+char *hop_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
+		uint32_t visited_count, struct span self, uint32_t count);
+char *hop_replies(char *p, uint64_t id, uint32_t count);
+char *hop_index(char *p, uint32_t index);
+char *hop_bytes(char *p, size_t n);
+
+uint32_t hop_index_at(struct span indexes, uint32_t i);
+
+#endif
