@@ -182,7 +182,7 @@ install: all
 	ln -sf libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libpail.so.$(SOVERSION)
 	ln -sf libpail.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libpail.so
 	install -m644 include/pail.h $(DESTDIR)$(PREFIX)/include
-	install -m644 conf/*.conf $(DESTDIR)$(PREFIX)/share/pail/conf
+	install -m644 conf/*.conf conf/*.inc $(DESTDIR)$(PREFIX)/share/pail/conf
 	install -m644 docs/*.md README.md $(DESTDIR)$(PREFIX)/share/doc/pail
 	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' client/pail.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pail.pc
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/pail@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/pail@.service

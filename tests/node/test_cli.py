@@ -47,7 +47,7 @@ def commands_and_their_exit_statuses(box):
     eq("foo", json.loads(run(0, "route", "b", "-o", "json"))["node"].replace("pail", "foo"))
     assert "workers:" in run(0, "status")
     eq("pail", json.loads(run(0, "status", "-o", "json"))["node"])
-    for c in "create drop buckets put get delete scan count route status ping bench".split():
+    for c in "create drop buckets put get delete scan count route status reload shell ping bench".split():
         assert "usage: pail " + c in run(0, c, "--help")
     eq("b\n", run(0, "buckets", "-o", "raw"))
     eq("dropped\n", run(0, "drop", "b"))
@@ -112,7 +112,7 @@ def samples_are_right_and_start(box):
         eq((0, b"configuration OK\n"), (r.returncode, r.stdout))
         n = box.node("--config", path)
         c = n.client()
-        c.call("create", "b")
+        c.call("create", "zebra" if path.endswith("bar.conf") else "b")
         eq(0, n.stop())
 
 
@@ -199,7 +199,7 @@ def the_readme_transcript_holds(box):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI"))}
     env.update(PAIL_PORT=port, PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1", TERM="dumb")
     tree = box.dir + "/clone"
-    shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data"), symlinks=True)
+    shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data", "two"), symlinks=True)
     first, second = Terminal(env), Terminal(env)
     for t in first, second:
         t.run("cd " + tree)
@@ -218,6 +218,93 @@ def the_readme_transcript_holds(box):
         os.write(first.fd, b"\x03")
         first.close()
         second.close()
+
+
+def tree_with_ports(box, ports):
+    """A copy of the tree in which the samples and the README use other ports."""
+    tree = box.dir + "/clone"
+    shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data", "two"), symlinks=True)
+    for path in glob.glob(tree + "/conf/*.conf") + [tree + "/README.md"]:
+        text = open(path).read()
+        for old, new in ports.items():
+            text = re.sub(r"([:/])%d\b" % old, r"\g<1>%d" % new, text)
+        with open(path, "w") as f:
+            f.write(text)
+    return tree
+
+
+@test("release", "distributed")
+def the_readmes_two_nodes_hold(box):
+    """The blocks of the README's section on several nodes, typed into a terminal word for word but for the ports."""
+    tree = tree_with_ports(box, dict(zip((4040, 4041, 4042, 4140, 4141), box.ports(5))))
+    text = open(tree + "/README.md").read()
+    section = text[text.index("## Several nodes"):]
+    section = section[:section.index("\n## ", 5)]
+    port = re.search(r"client = tcp://127.0.0.1:(\d+)", open(tree + "/conf/foo.conf").read()).group(1)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI"))}
+    env.update(PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1", PATH=tree + "/build/release:" + env["PATH"])
+    t = Terminal(env)
+    t.run("cd " + tree)
+    done = 0
+    try:
+        for block in re.findall(r"```console\n(.*?)```", section, re.S):
+            for c in re.split(r"^\$ ", block, flags=re.M)[1:]:
+                line, _, want = c.partition("\n")
+                at = re.search(r"/dev/tcp/127.0.0.1/(\d+)", line)
+                if at:  # the reader is not as fast as this
+                    until(lambda: not subprocess.run(["bash", "-c", ": <>" + at.group(0)], capture_output=True).returncode)
+                eq((line, want.expandtabs()), (line, t.run(line).replace("\r", "").expandtabs()))
+                done += 1
+    finally:
+        t.run("pkill -9 -f %s/build/release" % tree)
+        t.close()
+    assert done > 15, done
+
+
+@test("release", "distributed")
+def the_demo_shows_what_it_says(box):
+    port = next(p for p in iter(lambda: box.ports(1)[0], None) if p % 1000 < 800)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    r = subprocess.run(["tools/demo.sh", "build/release"], capture_output=True, text=True, timeout=60 * lib.SLOW,
+                       env=dict(env, PAIL_DEMO_PORT=str(port)))
+    eq((0, ""), (r.returncode, r.stderr))
+    for line in ('bar$ pail get world greeting -o json\n    {"value":"hello-from-foo","version":2}',
+                 'foo$ pail get world greeting\n    pail: node_down: node "bar" is not connected',
+                 'foo$ pail get world greeting -o json\n    {"value":"hello-from-foo","version":2}',
+                 'could not find entry for "42" in table [a-m = foo, n-z = bar]'):
+        assert line in r.stdout, (line, r.stdout)
+    eq("", subprocess.run(["pgrep", "-f", ":%d$" % port], capture_output=True, text=True).stdout)
+
+
+@test()
+def the_port_comes_from_the_environment(box):
+    port, = box.ports(1)
+    n = box.node("--set", "node.log=info", wait=False, start=False)
+    n.conf = "conf/dev.conf"
+    n.env.update(PAIL_PORT=str(port), PAIL_NODE_DATA=n.data, PAIL_NODE_NAME="envy", PAIL_LIMITS_VALUE="1M")
+    n.start()
+    eq("tcp://127.0.0.1:%d" % port, n.endpoint)
+    h = n.client().call("hello")
+    eq(("envy", 1 << 20), (h["node"], h["limits"]["value"]))
+
+
+@test("distributed")
+def futures_cross_nodes(box):
+    """The example of libpail, a thousand futures, on a node that must hand them all on."""
+    root = box.dir
+    flags = ["-I.", "-Iinclude", lib.BUILD + "/libpail.a", "-lzmq", "-pthread"]
+    if "asan" in lib.BUILD:
+        flags.append("-fsanitize=address,undefined")
+    r = box.run("cc", "docs/examples/futures.c", *flags, "-o", root + "/futures")
+    eq((0, b""), (r.returncode, r.stderr))
+    n = box.cluster({"foo": {"*": "bar"}, "bar": {"*": "bar"}}, more={"foo": {"node.role": "router"}})
+    n["foo"].linked()
+    r = box.run(root + "/futures", n["foo"].endpoint)
+    eq((0, b"1000 in flight\n1000 keys\n"), (r.returncode, r.stdout))
+    r = box.pail(n["foo"], "bench", "--requests", "20000", "--load", "--keys", "1000", "-o", "json")
+    for line in r.stdout.splitlines():
+        eq(0, json.loads(line)["failed"])
+    eq([], n["bar"].client().call("buckets")["items"])  # both clean up
 
 
 @test("release")
