@@ -129,6 +129,23 @@ $(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(OBJ_TESTLIB) $(OBJ_STORAGE) $(
 
 unit: all $(UNIT)
 
+# Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
+FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
+FUZZ_SOURCES := $(call src,common) $(filter-out ipc/link.c,$(call src,ipc)) $(call src,storage) coordinator/routes.c
+FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+$(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$(FUZZ_SOURCES))
+	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(LIBS_LMDB)
+
+-include $(shell find build/fuzz -name '*.d' 2>/dev/null)
+
+fuzz: $(FUZZ)
+
 # Everything: unit and node tests in debug, all of them again under ASan+UBSan, and what is shared
 # between threads and processes under TSan.  ONLY, EXCLUDE, INCLUDE choose by tag or name.
 test: deps
@@ -197,9 +214,10 @@ help:
 	@echo 'make test      install what is missing, build, run every test; ONLY= EXCLUDE= INCLUDE='
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
+	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make torture   kills and restarts under load, TORTURE_S seconds'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit test torture deps run demo bench lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz test torture deps run demo bench lint lint-layers lint-symbols format install clean help FORCE

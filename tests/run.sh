@@ -29,7 +29,7 @@ modes="" kinds="" tests=""
 for w in ${only//,/ }; do
 	case $w in
 	debug | asan | tsan) modes="$modes $w" ;;
-	unit | node) kinds="$kinds $w" ;;
+	unit | node | fuzz) kinds="$kinds $w" ;;
 	*) tests="$tests $w" ;;
 	esac
 done
@@ -76,6 +76,35 @@ nodes() { # mode slow [build [tests]]
 	/usr/bin/python3 tests/node/run.py --build "build/${3:-$1}" --slow "$2" --only "${4:-$tests}" --exclude "$exclude" --include "$include" | tee -a "$results"
 }
 
+# Each fuzz target for FUZZ_S seconds, from the corpus in the tree.  What it finds lies in build/fuzz.
+fuzzers() {
+	local t name corpus
+	wanted fuzz fuzz || return
+	make --no-print-directory -j"$jobs" fuzz >"$log" 2>&1 || {
+		cat "$log"
+		echo "not ok fuzz targets do not build" | tee -a "$results"
+		return
+	}
+	echo "== fuzz targets, ${FUZZ_S:-4} s each"
+	for t in tests/fuzz/fuzz_*.c; do
+		name=$(basename "$t" .c)
+		if { [ -n "$tests" ] && ! has "$name" "$tests"; } || has "$name" "$exclude"; then
+			echo "left out: $name, by ONLY or EXCLUDE"
+			continue
+		fi
+		corpus=$(mktemp -d)
+		cp tests/fuzz/corpus/"${name#fuzz_}"/* "$corpus"
+		if timeout $((${FUZZ_S:-4} + 60)) build/fuzz/"$name" -max_total_time="${FUZZ_S:-4}" -timeout=10 -rss_limit_mb=2048 \
+			-artifact_prefix=build/fuzz/found-"$name"- ${PAIL_SEED:+-seed=$PAIL_SEED} "$corpus" >"$log" 2>&1; then
+			echo "ok $name ($(sed -n 's/^Done \([0-9]*\) runs.*/\1 runs/p' "$log"))" | tee -a "$results"
+		else
+			tail -40 "$log" | sed 's/^/# /'
+			echo "not ok $name" | tee -a "$results"
+		fi
+		rm -rf "$corpus"
+	done
+}
+
 programs=$(ls tests/unit/test_*.c | sed 's|.*/||; s|\.c$||')
 build release
 build debug
@@ -86,6 +115,7 @@ build asan
 # shellcheck disable=SC2086
 units asan $programs
 nodes asan 4
+fuzzers
 build tsan
 units tsan test_ipc test_store test_store_faults
 # A worker under TSan beneath a coordinator without it: ZeroMQ's own threads would only make noise.

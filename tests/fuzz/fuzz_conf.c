@@ -1,0 +1,43 @@
+/* A configuration file.  Includes are left out: they would lead to whatever lies on this machine. */
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/conf.h"
+#include "coordinator/routes.h"
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct conf *c = NULL;
+	struct routes routes = {0};
+	struct buf out;
+	char path[64];
+	char text[400];
+	int fd;
+
+	if (memmem(data, size, "include", 7))
+		return 0;
+	fd = memfd_create("fuzz", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size || conf_new(&c) < 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	conf_read_file(c, path);
+	(void)close(fd);
+	conf_check(c);
+	if (routes_make(c, &routes) == 0)
+		for (unsigned b = 0; b < 256; b++) {
+			const char name[2] = {(char)b, 0};
+
+			if (!routes_find(&routes, (uint8_t)b))
+				routes_explain(&routes, (struct span){name, 1}, text, sizeof(text));
+		}
+	buf_init(&out);
+	conf_print(c, &out);
+	(void)touch(out.data, out.len);
+	(void)touch(c->errors.data, c->errors.len);
+	buf_fini(&out);
+	routes_fini(&routes);
+	conf_free(&c);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* A frame from another node. */
+#include "include/wire.h"
+#include "ipc/codec.h"
+#include "ipc/hop.h"
+#include "tests/fuzz/fuzz.h"
+
+static void batch_look(const struct hop *h)
+{
+	const char *p = h->bytes.p;
+	const char *times = h->times;
+	struct request q;
+	const char *why;
+
+	for (uint32_t i = 0; i < h->visited_count; i++)
+		(void)touch(h->visited[i].p, h->visited[i].n);
+	for (uint32_t i = 0; i < h->count; i++) {
+		(void)read_uint(&times);
+		if (request_walk(p, h->bytes.p + h->bytes.n, &q, &why) < 0)
+			return;
+		p = q.end;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *p = (const char *)data;
+	const char *end = p + size;
+	struct hop h;
+
+	while (p < end && hop_read(p, end, &h) == 0) {
+		if (h.kind == HOP_BATCH)
+			batch_look(&h);
+		for (uint32_t i = 0; h.kind == HOP_REPLIES && i < h.count; i++)
+			(void)hop_index_at(h.indexes, i);
+		if (h.kind == HOP_HELLO || h.kind == HOP_WELCOME)
+			(void)(touch(h.node.p, h.node.n) + touch(h.version.p, h.version.n));
+		if (h.kind == HOP_GOAWAY)
+			(void)touch(h.text.p, h.text.n);
+		if (h.kind == HOP_BATCH || h.kind == HOP_REPLIES)
+			(void)touch(h.bytes.p, h.bytes.n);
+		p = h.end;
+	}
+	return 0;
+}
