@@ -47,6 +47,8 @@ static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *seq, un
 		r->value_len = (uint32_t)(n - r->name_len - r->key_len);
 		r->op = (uint8_t)(1 + r->op % (WAL_OP_END - 1));
 	}
+	if (flags & 16) /* a size that fits the lengths, be they larger than the file */
+		r->size = (uint32_t)wal_record_size(r->name_len, r->key_len, r->value_len);
 	if ((flags & 8) && r->size >= sizeof(*r) && r->size <= FILE_BYTES - *at)
 		r->crc = wal_record_crc(r, epoch);
 	*at += size;
