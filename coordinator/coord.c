@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/guard.h"
 #include "coordinator/inbound.h"
 #include "coordinator/notify.h"
 
@@ -221,7 +222,17 @@ static uint64_t tick(struct coord *c)
 	clients_flush(c->clients);
 	if (c->now_ms - c->ticked_ms >= TICK_MS) {
 		clients_tick(c->clients, c->now_ms);
+		c->guarding = guard_tick(c->guard, c->now_ms);
 		c->ticked_ms = c->now_ms;
+	}
+	if (c->guarding)
+		next = least(next, c->now_ms + GUARD_MS);
+	if (c->watchdog_ms) {
+		if (c->now_ms >= c->watched_ms + c->watchdog_ms) {
+			c->watched_ms = c->now_ms;
+			notify("WATCHDOG=1");
+		}
+		next = least(next, c->watched_ms + c->watchdog_ms);
 	}
 	if (c->stopping)
 		next = least(next, c->now_ms + 20);
@@ -311,6 +322,9 @@ static unsigned take_in(struct coord *c, bool slept)
 {
 	unsigned n = 0;
 
+	/* Whatever happened there may be a connection that has to be watched. */
+	c->guarding |=
+		(c->link && link_stirred(c->link)) || (c->node_link && link_stirred(c->node_link));
 	if (worth(c->link, slept))
 		n += dispatch_messages(c, c->link, MESSAGES_ROUND);
 	c->quiet_ms = n ? c->now_ms : c->quiet_ms;
@@ -340,6 +354,8 @@ int coord_run(struct coord *c)
 		wake_workers(c);
 		out = collect_replies(c);
 		slept = !in && !out;
+		if (c->guarding)
+			next = least(next, c->now_ms + GUARD_MS);
 		if (slept)
 			doze(c, c->changed ? c->now_ms : next);
 		else if ((c->now_ms = clock_ms()) - c->looked_ms > LOOK_MS)

@@ -22,6 +22,7 @@
 #include "ipc/record.h"
 
 struct fanouts;
+struct guard;
 struct inbound;
 struct settle;
 struct settings_source;
@@ -71,6 +72,7 @@ struct coord {
 	struct link *node_link;  /* other nodes; NULL if there can be none */
 	struct link *admin_link; /* operators; NULL without a place for it */
 	struct clients *clients;
+	struct guard *guard;
 	struct fanouts *fanouts;
 	char endpoint[LINK_ENDPOINT_MAX]; /* where clients connect, or "" */
 	char node_endpoint[LINK_ENDPOINT_MAX];
@@ -82,6 +84,7 @@ struct coord {
 	bool changed;   /* a worker's or a peer's state may have: deadlines are to be looked at anew
 			 */
 	bool reload;    /* asked for by a signal */
+	bool guarding;  /* connections are to be looked at soon */
 	bool announced; /* all workers have come up, or failed */
 	uint64_t now_ms;
 	uint64_t started_wall_ms;
@@ -89,7 +92,9 @@ struct coord {
 	uint64_t ticked_ms;
 	uint64_t looked_ms; /* at the descriptors, under load */
 	uint64_t stop_until_ms;
-	uint64_t quiet_ms;                          /* stopping: since when nothing has come in */
+	uint64_t quiet_ms;    /* stopping: since when nothing has come in */
+	uint64_t watchdog_ms; /* between signs of life for the service manager; 0: none */
+	uint64_t watched_ms;
 	uint64_t reloads;                           /* that changed something */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */
 	uint64_t local_errors;

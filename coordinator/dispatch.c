@@ -11,6 +11,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/guard.h"
 
 static uint32_t worker_of(const struct coord *c, struct span bucket)
 {
@@ -500,6 +501,7 @@ unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most)
 
 	while (link && n < most && link_receive(link, bytes_max, &m) == 0) {
 		n++;
+		guard_saw(c->guard, m->source_fd);
 		message_take(c, link, m);
 	}
 	return n;

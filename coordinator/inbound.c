@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/guard.h"
 
 #define CALLERS_MAX 1024u  /* nodes that ask this one */
 #define BATCHES_MAX 65536u /* of all of them, without all their replies */
@@ -365,6 +366,7 @@ unsigned inbound_receive(struct coord *c, unsigned most)
 
 	while (c->node_link && n < most && link_receive(c->node_link, c->node_frame_max, &m) == 0) {
 		n++;
+		guard_saw(c->guard, m->source_fd);
 		message_take(c, m);
 	}
 	return n;

@@ -27,3 +27,14 @@ void notify(const char *state)
 		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	(void)close(fd);
 }
+
+uint64_t notify_watchdog_ms(void)
+{
+	const char *us = getenv("WATCHDOG_USEC");
+	const char *pid = getenv("WATCHDOG_PID");
+
+	if (!us || (pid && strtol(pid, NULL, 10) != (long)getpid()))
+		return 0;
+	/* Half of the limit, as sd_watchdog_enabled(3) advises. */
+	return strtoull(us, NULL, 10) / 2000;
+}

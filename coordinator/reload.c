@@ -1,10 +1,13 @@
 /* Changing a running node's configuration, all of it that can change, or nothing. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/notify.h"
 #include "coordinator/settings.h"
 
 #define TEXT_MAX 1400u /* of errors; more does not fit a reply */
@@ -123,7 +126,7 @@ static void swap(struct coord *c, struct conf *conf, struct routes *routes,
 	settings_apply(c);
 }
 
-enum wire_error reload(struct coord *c, struct buf *out)
+static enum wire_error reload_all(struct coord *c, struct buf *out)
 {
 	static struct peer *old_peers[512];
 	struct routes routes = {0};
@@ -165,4 +168,17 @@ enum wire_error reload(struct coord *c, struct buf *out)
 	log_info("reloaded: %.*s", out->len ? (int)out->len - 1 : 7,
 		 out->len ? out->data : "nothing to change");
 	return WIRE_OK;
+}
+
+enum wire_error reload(struct coord *c, struct buf *out)
+{
+	char text[80];
+	enum wire_error e;
+
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		       (unsigned long long)clock_us());
+	notify(text);
+	e = reload_all(c, out);
+	notify("READY=1");
+	return e;
 }

@@ -13,13 +13,17 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/folder.h"
+#include "coordinator/guard.h"
 #include "coordinator/inbound.h"
+#include "coordinator/notify.h"
 #include "coordinator/spawn.h"
 
-#define LINGER_MS       1000u       /* for replies that are on their way at the very end */
-#define RECEIVE_QUEUE   1000u       /* messages of one client in ZeroMQ's queue */
-#define REQUEST_SPARE   (64u << 10) /* bytes of a request beside its value */
-#define REPLY_SPARE     (2u << 20)  /* bytes of a scan's reply beside its first item */
+#define LINGER_MS     1000u       /* for replies that are on their way at the very end */
+#define RECEIVE_QUEUE 1000u       /* messages of one client in ZeroMQ's queue */
+#define REQUEST_SPARE (64u << 10) /* bytes of a request beside its value */
+#define REPLY_SPARE   (2u << 20)  /* bytes of a scan's reply beside its first item */
+#define GUARD_MESSAGES \
+	4u /* largest messages that a connection may send without one that is whole */
 #define LOG_FILES_LEAST 5u /* of a worker: with fewer, every write would find its log full */
 #define EXIT_CONFIG     78
 
@@ -128,10 +132,15 @@ bool coord_wants_nodes(const struct conf *conf)
 
 int coord_listen_nodes(struct coord *c, const struct conf *conf)
 {
+	int r;
+
 	if (c->node_link)
 		return 0;
-	return listen_on(c, conf_text(conf, CONF_node_peer), "nodes", "node.peer",
-			 c->node_frame_max, &c->node_link, c->node_endpoint);
+	r = listen_on(c, conf_text(conf, CONF_node_peer), "nodes", "node.peer", c->node_frame_max,
+		      &c->node_link, c->node_endpoint);
+	if (r == 0 && c->guard)
+		guard_watch(c->guard, c->node_endpoint);
+	return r;
 }
 
 static int admin_open(struct coord *c)
@@ -148,7 +157,8 @@ static int admin_open(struct coord *c)
 	r = listen_on(c, endpoint, "operators", "node.admin", 0, &c->admin_link, c->admin_endpoint);
 	/* Only the node's own user and group may do what operators do. */
 	if (r == -ENAMETOOLONG)
-		log_error("a socket's path may have about 100 characters: set node.admin to a shorter "
+		log_error("a socket's path may have about 100 characters: set node.admin to a "
+			  "shorter "
 			  "one, such as ipc:///run/pail/NAME.sock");
 	if (r == 0 && !strncmp(endpoint, "ipc://", 6) && chmod(endpoint + 6, 0660) < 0)
 		log_warn("chmod \"%s\": %s", endpoint + 6, strerror(errno));
@@ -180,7 +190,12 @@ static int tables_open(struct coord *c)
 	int r = clients_new(&cc, &c->clients);
 
 	if (r == 0)
+		r = guard_new(GUARD_MESSAGES * conf_number(f, CONF_limits_message), &c->guard);
+	if (r == 0) {
+		guard_watch(c->guard, c->endpoint);
+		guard_watch(c->guard, c->node_endpoint);
 		r = fanouts_new(&c->fanouts);
+	}
 	if (r == 0)
 		r = inbound_new(&c->inbound);
 	if (r == 0)
@@ -270,6 +285,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->now_ms = clock_ms();
 	c->started_ms = c->now_ms;
 	c->started_wall_ms = clock_wall_ms();
+	c->watchdog_ms = notify_watchdog_ms();
 	c->request_max = conf_number(conf, CONF_limits_value) + REQUEST_SPARE;
 	c->queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->request_max);
 	c->node_frame_max = message + hop_batch_room(WIRE_REQUESTS_MAX);
@@ -300,6 +316,7 @@ void coord_close(struct coord *c)
 	child_fini(&c->gateway);
 	peers_close(c);
 	clients_free(&c->clients);
+	guard_free(&c->guard);
 	fanouts_free(&c->fanouts);
 	inbound_free(&c->inbound);
 	settle_free(&c->settle);

@@ -21,6 +21,17 @@ done
 for s in tools/*.sh tests/*.sh bench/*.sh .ci/run; do
 	sh -n "$s" 2>/dev/null || bash -n "$s" || fail "$s does not parse"
 done
+if command -v systemd-analyze >/dev/null; then
+	unit=$(mktemp -d)
+	sed 's|@PREFIX@|/usr|g' systemd/pail@.service.in >"$unit/pail@.service"
+	systemd-analyze security --offline=true --threshold=12 --no-pager "$unit/pail@.service" >"$unit/out" 2>&1 || {
+		grep -e '✗' -e exposure "$unit/out" >&2
+		fail "the unit is exposed more than 1.2"
+	}
+	rm -rf "$unit"
+else
+	echo "lint: no systemd-analyze here: the unit's exposure is not checked"
+fi
 if command -v clang-tidy >/dev/null; then
 	# shellcheck disable=SC2046
 	clang-tidy --quiet --warnings-as-errors='*' \

@@ -191,3 +191,35 @@ def a_signal_reloads_too_and_clients_may_not(box):
     time.sleep(0)
     codes = [(c.wait(i)[2] or ["ok"])[0] for i in ids]
     assert "busy" in codes and "ok" in codes, set(codes)
+
+
+@test()
+def the_service_manager_is_told(box):
+    """What systemd hears of a unit with Type=notify: ready, reloading, signs of life, stopping."""
+    import socket
+    path = box.dir + "/notify"
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(path)
+    s.settimeout(10 * lib.SLOW)
+    n = box.node(env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
+
+    def hear(what):
+        heard = []
+        while not any(what in x for x in heard):
+            heard.append(s.recv(4096).decode())
+        return heard[-1]
+    first = hear("READY=1")
+    assert "MAINPID=%d" % n.process.pid in first and "STATUS=listens on" in first, first
+    begin = time.monotonic()
+    for _ in range(5):
+        hear("WATCHDOG=1")
+    assert 0.7 < time.monotonic() - begin < 1.5 * lib.SLOW
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    os.kill(n.process.pid, signal.SIGHUP)
+    m = hear("RELOADING=1")
+    at = int(m.split("MONOTONIC_USEC=")[1].split()[0])
+    assert 0 <= at - now < 5000000 * lib.SLOW, (at, now)
+    hear("READY=1")
+    n.process.send_signal(signal.SIGTERM)
+    hear("STOPPING=1")
+    eq(0, n.process.wait(30 * lib.SLOW))
