@@ -1,6 +1,6 @@
 /*
- * Fuzz targets for libFuzzer.  Each gets bytes from nowhere and must neither crash, nor read or write
- * where it may not, nor take for ever; what it returns does not matter.
+ * Fuzz targets for libFuzzer.  Each gets bytes from nowhere and must neither crash, nor read or
+ * write where it may not, nor take for ever; what it returns does not matter.
  */
 #ifndef PAIL_FUZZ_H
 #define PAIL_FUZZ_H

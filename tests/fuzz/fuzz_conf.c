@@ -1,4 +1,5 @@
-/* A configuration file.  Includes are left out: they would lead to whatever lies on this machine. */
+/* A configuration file.  Includes are left out: they would lead to whatever lies on this machine.
+ */
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>

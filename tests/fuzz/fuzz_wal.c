@@ -1,7 +1,8 @@
 /*
  * A log as a crash, a bad disk or a later version may leave it.  The input is a list of chunks: two
  * bytes of flags and length, then bytes that become a record.  Flags make what random bytes never
- * would: right sizes, sequences and checksums, so that what lies behind those checks is reached too.
+ * would: right sizes, sequences and checksums, so that what lies behind those checks is reached
+ * too.
  */
 #include <fcntl.h>
 #include <stdio.h>
