@@ -151,6 +151,12 @@ fuzz: $(FUZZ)
 test: deps
 	@tests/run.sh
 
+# Pail as a service: a real systemd in a container, two units, everything operators do to them under
+# load.  Needs root and Debian's mirror; a minute, and one more the first time.
+test-systemd: deps
+	$(MAKE) --no-print-directory all
+	@tests/systemd/run.sh
+
 # An hour (or TORTURE_S seconds) of kills and restarts under load.
 torture: deps
 	$(MAKE) MODE=debug unit
@@ -214,10 +220,11 @@ help:
 	@echo 'make test      install what is missing, build, run every test; ONLY= EXCLUDE= INCLUDE='
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
+	@echo 'make test-systemd   the units under a real systemd, in a container'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make torture   kills and restarts under load, TORTURE_S seconds'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz test torture deps run demo bench lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz test test-systemd torture deps run demo bench lint lint-layers lint-symbols format install clean help FORCE
