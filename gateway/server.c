@@ -521,12 +521,15 @@ int server_new(const struct server_config *config, struct pail *node, struct ser
 void server_free(struct server **sp)
 {
 	struct server *s = *sp;
+	struct connection *next;
 
 	if (!s)
 		return;
 	s->stopping = true;
-	while (s->connections)
-		connection_free(s->connections);
+	for (struct connection *c = s->connections; c; c = next) {
+		next = c->next;
+		connection_free(c);
+	}
 	for (int i = 0; i < 2; i++)
 		if (s->signals[i])
 			event_free(s->signals[i]);
