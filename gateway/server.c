@@ -109,6 +109,13 @@ static bool may_read(const struct connection *c)
 	       evbuffer_get_length(bufferevent_get_output(c->bev)) < OUTPUT_MOST;
 }
 
+/* Is there a whole line that has not been taken? */
+static bool has_line(const struct connection *c)
+{
+	return evbuffer_search_eol(bufferevent_get_input(c->bev), NULL, NULL, EVBUFFER_EOL_LF)
+		       .pos >= 0;
+}
+
 /* Answers that are complete leave, up to the first that is not.  False: that was the last. */
 static bool connection_flush(struct connection *c)
 {
@@ -128,7 +135,8 @@ static bool connection_flush(struct connection *c)
 		buf_fini(&p->out);
 		free(p);
 	}
-	if ((c->eof || c->server->stopping) && !c->first && !evbuffer_get_length(out)) {
+	if (!c->first && !evbuffer_get_length(out) &&
+	    (c->server->stopping || (c->eof && !has_line(c)))) {
 		connection_free(c);
 		return false;
 	}

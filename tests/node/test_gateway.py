@@ -121,6 +121,11 @@ def long_lines_and_half_closed_sockets(box):
     eq([b"x" * 992, b"OK"] * 3, [t.line() for _ in range(6)])
     eq(b"", t.s.recv(1))
     eq(None, n.client().call("get", "b", "half"))
+    t = Line(box, n)
+    t.send(b"".join(b"PUT b k%d %d\n" % (i, i) for i in range(3000)) + b"GET b k2999\n")
+    t.s.shutdown(socket.SHUT_WR)
+    eq([b"OK"] * 3000 + [b"2999", b"OK"], [t.line() for _ in range(3002)])
+    eq(b"", t.s.recv(1))
     # resets in the middle harm nobody
     for _ in range(20):
         x = Line(box, n)
