@@ -118,6 +118,7 @@ static bool accepted(const struct guard *g, int fd)
 
 static void look(struct guard *g, int fd, uint64_t now_ms)
 {
+	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	struct watched *w = &g->fd[fd];
 	struct tcp_info info = {0};
 	socklen_t n = sizeof(info);
@@ -138,7 +139,8 @@ static void look(struct guard *g, int fd, uint64_t now_ms)
 		return;
 	log_warn("cut off a connection: it has sent %llu bytes that make no message",
 		 (unsigned long long)(info.tcpi_bytes_received - w->received));
-	(void)shutdown(fd, SHUT_RDWR);
+	/* Closing it in order would wait for the end of what is still coming. */
+	(void)connect(fd, &nowhere, sizeof(nowhere));
 	w->since_ms = 0;
 	g->cut_ms = now_ms;
 }

@@ -69,6 +69,8 @@ def messages_without_end_are_cut_off(box):
     n = box.node()
     c = n.client()
     eq("pong", c.call("ping"))
+    fds = lambda: len(os.listdir("/proc/%d/fd" % n.process.pid))
+    before = fds()
     for _ in range(2):
         r = Raw(box, n)
         r.frame(PING)
@@ -86,6 +88,7 @@ def messages_without_end_are_cut_off(box):
         assert most < 1 << 30, most
         eq("pong", c.call("ping"))
     assert "bytes that make no message" in n.output()
+    until(lambda: fds() <= before, 10, "the connections to be closed")
     # one as large as may be, slowly, is none of that
     r = Raw(box, n)
     for _ in range(20):
