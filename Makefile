@@ -180,6 +180,11 @@ bench: deps
 	$(MAKE) MODE=release all
 	bench/redis.sh
 
+# What routing costs: the same load straight and through another node, in turns.
+bench-routed: deps
+	$(MAKE) MODE=release all
+	bench/routed.sh
+
 lint:
 	@CC='$(CC)' tools/lint.sh
 	@$(MAKE) --no-print-directory lint-layers lint-symbols
@@ -222,9 +227,10 @@ help:
 	@echo 'make bench     measure beside Redis, in one run'
 	@echo 'make test-systemd   the units under a real systemd, in a container'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
+	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make torture   kills and restarts under load, TORTURE_S seconds'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz test test-systemd torture deps run demo bench lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz test test-systemd torture deps run demo bench bench-routed lint lint-layers lint-symbols format install clean help FORCE

@@ -22,25 +22,13 @@ free_port() {
 	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 p1=$(free_port) p2=$(free_port) p3=$(free_port) p4=$(free_port)
-node() { # name client-port peer-port other other-port
-	cat >"$dir/$1.conf" <<EOF
-[node]
-name = $1
-client = tcp://127.0.0.1:$2
-peer = tcp://127.0.0.1:$3
-data = $dir/$1
-log = error
-[peers]
-$4 = tcp://127.0.0.1:$5
-[routes]
-a-m = foo
-n-z = bar
-EOF
-	$build/paild --config "$dir/$1.conf" >"$dir/$1.out" &
+# shellcheck source=tools/pair.sh
+. tools/pair.sh
+pair_write "$dir" "$p1" "$p2" "$p3" "$p4" error
+for n in foo bar; do
+	$build/paild --config "$dir/$n.conf" >"$dir/$n.out" &
 	pids="$pids $!"
-}
-node foo "$p1" "$p2" bar "$p4"
-node bar "$p3" "$p4" foo "$p2"
+done
 until grep -q ready "$dir/foo.out" && grep -q ready "$dir/bar.out"; do sleep 0.1; done
 routed=tcp://127.0.0.1:$p1 direct=tcp://127.0.0.1:$p3
 

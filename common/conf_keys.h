@@ -52,7 +52,7 @@
 	X(links, connect_ms, NUMBER, "1000", 50, 3600000, "ms", 1,                                 \
 	  "time for one attempt to connect to a peer")                                             \
 	X(links, hold_ms, NUMBER, "1000", 0, 60000, "ms", 1,                                       \
-	  "requests for a peer that is new, or will be back, wait so long for it")                 \
+	  "requests for a peer whose first link is being made wait so long for it")                \
 	X(gateway, text, TEXT, "", 0, 255, "", 0,                                                  \
 	  "HOST:PORT of the text gateway; if not set there is none")                               \
 	X(gateway, connections, NUMBER, "4096", 1, 1000000, "", 0,                                 \

@@ -25,7 +25,7 @@ enum owner_kind { OWNER_CLIENT, OWNER_GATHER, OWNER_FANOUT, OWNER_BATCH };
 
 struct owner {
 	uint32_t id;    /* kind in the upper two bits, index below */
-	uint32_t index; /* of the request in its batch, or of the part in its fan-out */
+	uint32_t index; /* of the request in its message */
 	uint64_t generation;
 };
 

@@ -95,7 +95,7 @@ struct coord {
 	uint64_t quiet_ms;    /* stopping: since when nothing has come in */
 	uint64_t watchdog_ms; /* between signs of life for the service manager; 0: none */
 	uint64_t watched_ms;
-	uint64_t reloads;                           /* that changed something */
+	uint64_t reloads;                           /* that were carried out */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */
 	uint64_t local_errors;
 	uint64_t request_max;    /* bytes of one request that can be right */

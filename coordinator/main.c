@@ -192,15 +192,12 @@ int main(int argc, char **argv)
 	r = read_all(&x, &source, &conf);
 	if (r < 0)
 		r = errors_say(conf);
+	if (r == 0 && !x.check && !x.print)
+		return serve(conf, &source); /* the coordinator's from now on */
 	if (r == 0 && x.check)
 		(void)printf("configuration OK\n");
-	else if (r == 0 && x.print)
-		r = config_print(conf);
 	else if (r == 0)
-		r = serve(conf, &source);
-	else
-		conf_free(&conf);
-	if (x.check || x.print)
-		conf_free(&conf);
+		r = config_print(conf);
+	conf_free(&conf);
 	return r;
 }

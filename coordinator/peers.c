@@ -15,6 +15,7 @@
 #define RECEIVE_QUEUE  1000u
 #define FRAMES_ROUND   64u
 #define DELAY_FIRST_MS 50u
+#define HOLD_MOST_MS   60000u /* however long a peer says that it will be away */
 #define DELAY_MOST_MS  2000u
 
 const char *peer_state_name(enum peer_state s)
@@ -278,7 +279,7 @@ static void goaway(struct coord *c, struct peer *p, const struct hop *h)
 
 	(void)snprintf(why, sizeof(why), "%.*s", (int)h->text.n, h->text.p);
 	if (h->hold_ms)
-		p->hold_ms = c->now_ms + h->hold_ms;
+		p->hold_ms = c->now_ms + (h->hold_ms < HOLD_MOST_MS ? h->hold_ms : HOLD_MOST_MS);
 	if (p->state != PEER_UP) {
 		peer_break(c, p, why);
 		return;

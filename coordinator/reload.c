@@ -148,8 +148,12 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	buf_init(&restart);
 	(void)conf_keep(conf, c->conf, &restart);
 	r = routes_make(conf, &routes);
-	if (r == 0 && !conf->error_count && coord_wants_nodes(conf))
+	if (r == 0 && !conf->error_count && coord_wants_nodes(conf)) {
 		r = coord_listen_nodes(c, conf);
+		if (r < 0)
+			buf_fmt(out, "listen for nodes on \"%s\" (node.peer): ",
+				conf_text(conf, CONF_node_peer));
+	}
 	if (r == 0 && !conf->error_count)
 		r = peers_configure(c, conf);
 	if (r < 0 || conf->error_count) {

@@ -113,11 +113,6 @@ static bool waits(const struct coord *c)
 	return false;
 }
 
-static struct owner held_owner(const struct held *h)
-{
-	return h->owner;
-}
-
 bool settle_holds(struct coord *c, const struct request *q, const struct item *it)
 {
 	struct settle *s = c->settle;
@@ -166,7 +161,7 @@ static void let_go(struct coord *c, struct held *h)
 
 	(void)request_walk(h->data, h->data + h->size, &q, &why);
 	if (h->due_ms <= c->now_ms) {
-		dispatch_error(c, held_owner(h), q.msgid, true, WIRE_E_EXPIRED,
+		dispatch_error(c, h->owner, q.msgid, true, WIRE_E_EXPIRED,
 			       "its time was over before it was started");
 		return;
 	}

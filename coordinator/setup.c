@@ -155,11 +155,10 @@ static int admin_open(struct coord *c)
 	(void)snprintf(endpoint, sizeof(endpoint), *set ? "%.250s" : "ipc://%.230s/admin.sock",
 		       *set ? set : data);
 	r = listen_on(c, endpoint, "operators", "node.admin", 0, &c->admin_link, c->admin_endpoint);
-	/* Only the node's own user and group may do what operators do. */
 	if (r == -ENAMETOOLONG)
 		log_error("a socket's path may have about 100 characters: set node.admin to a "
-			  "shorter "
-			  "one, such as ipc:///run/pail/NAME.sock");
+			  "shorter one, such as ipc:///run/pail/NAME.sock");
+	/* Only the node's own user and group may do what operators do. */
 	if (r == 0 && !strncmp(endpoint, "ipc://", 6) && chmod(endpoint + 6, 0660) < 0)
 		log_warn("chmod \"%s\": %s", endpoint + 6, strerror(errno));
 	return r;

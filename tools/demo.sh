@@ -18,26 +18,9 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-configure() { # name client-port peer-port other other-port
-	cat >"$dir/$1.conf" <<EOF
-[node]
-name = $1
-client = tcp://127.0.0.1:$2
-peer = tcp://127.0.0.1:$3
-data = $dir/$1
-workers = 1
-log = warn
-
-[peers]
-$4 = tcp://127.0.0.1:$5
-
-[routes]
-a-m = foo
-n-z = bar
-EOF
-}
-configure foo "$port" $((port + 1)) bar $((port + 101))
-configure bar $((port + 100)) $((port + 101)) foo $((port + 1))
+# shellcheck source=tools/pair.sh
+. "$(dirname "$0")/pair.sh"
+WORKERS=1 pair_write "$dir" "$port" $((port + 1)) $((port + 100)) $((port + 101)) warn
 
 wait_for() { # what command... : until it succeeds, 10 s at most
 	what=$1

@@ -3,7 +3,10 @@
 set -eu
 packages="gcc make pkg-config libc6-dev liblmdb-dev libzmq3-dev libcunit1-dev libmsgpuck-dev libedit-dev libevent-dev iproute2
 	clang clang-format clang-tidy python3 python3-zmq python3-msgpack"
-[ "${1:-}" = bench ] && packages="$packages redis-server redis-tools"
+case ${1:-} in
+bench) packages="$packages redis-server redis-tools" ;;
+systemd) packages="$packages debootstrap systemd-container" ;;
+esac
 missing=""
 for p in $packages; do
 	state=$(dpkg-query -W -f='${Status}' "$p" 2>/dev/null || true)

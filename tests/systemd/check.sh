@@ -21,10 +21,15 @@ until_ok() { # seconds command...
 }
 property() { systemctl show -P "$2" "pail@$1"; }
 is() { [ "$1" = "$2" ] || { echo "want $2, got $1"; return 1; }; }
+requests() { pail --node "$1" status -o json | sed 's/.*"totals":{"requests":\([0-9]*\).*/\1/'; }
+loaded() { # the load has begun
+	local before
+	before=$(requests "$1") && sleep 0.1 && [ $(($(requests "$1") - before)) -gt 1000 ]
+}
 load_begin() { # seconds endpoint
 	pail --node "$2" bench --bucket zebra --keep --seconds "$1" --clients 2 --in-flight 64 --keys 10000 --timeout 20000 -o json >/tmp/load 2>&1 &
 	load=$!
-	sleep 1
+	until_ok 10 loaded "$2"
 }
 load_end() { # no request failed, and some went through
 	wait "$load" && grep -q '"failed":0,' /tmp/load && { grep -o '"per_second":[0-9]*\|"max_us":[0-9]*' /tmp/load | tr '\n' ' '; echo; } && return 0

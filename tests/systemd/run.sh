@@ -6,10 +6,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD/build/sysroot
 [ "$(id -u)" = 0 ] || { echo "test-systemd: only root may boot a container"; echo "0 passed, 1 failed"; exit 1; }
-for p in debootstrap systemd-container; do
-	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' ||
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$p" >/dev/null || exit 1
-done
+tools/deps.sh systemd || exit 1
 if [ ! -e "$root/made" ]; then
 	rm -rf "$root"
 	echo "making $root"
