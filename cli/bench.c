@@ -18,6 +18,7 @@
 #define CLIENTS_MAX 1000u
 #define BUCKETS_MAX 1000u
 #define LOOK_US     20000u
+#define PACE_US     1000u
 
 struct bench;
 
@@ -50,6 +51,7 @@ struct bench {
 	uint64_t next_key; /* while loading */
 	uint64_t limit;    /* requests to send; 0: until the time is over */
 	uint64_t until_ms;
+	uint64_t begin_us;
 	uint64_t now_us;
 	bool loading;
 	char error[256];
@@ -120,13 +122,27 @@ static void flight_done(void *arg, const struct pail_result *r)
 	f->lane->idle[f->lane->idles++] = (unsigned)(f - f->lane->flight);
 }
 
-static bool may_send(const struct bench *b)
+/* With a rate: when the next request is to be sent. */
+static uint64_t due_us(const struct bench *b)
+{
+	return b->begin_us + (uint64_t)((double)b->sent * 1e6 / (double)b->c->rate);
+}
+
+/* Is there anything left to be sent? */
+static bool more(const struct bench *b)
 {
 	if (b->loading)
 		return b->next_key < b->c->keys;
 	if (b->limit)
 		return b->sent < b->limit;
 	return b->now_us / 1000 < b->until_ms;
+}
+
+static bool may_send(const struct bench *b)
+{
+	if (b->c->rate && !b->loading && due_us(b) > b->now_us)
+		return false;
+	return more(b);
 }
 
 /* "key:" and twelve digits. */
@@ -156,7 +172,8 @@ static bool send_one(struct bench *b, struct lane *l)
 	q.value = (struct pail_bytes){b->value, b->c->value_bytes};
 	q.timeout_ms = b->c->q.timeout_ms;
 	l->idles--;
-	f->sent_us = b->now_us;
+	/* With a rate, a request that is sent late has waited: that counts too. */
+	f->sent_us = b->c->rate && !b->loading ? due_us(b) : b->now_us;
 	b->sent++;
 	return pail_submit(l->p, &q, flight_done, f) == PAIL_OK;
 }
@@ -214,13 +231,15 @@ static uint64_t run(struct bench *b, const char *what)
 	struct pollfd f[CLIENTS_MAX];
 	uint64_t begin = clock_us();
 	uint64_t looked = begin; /* when all were looked at, readable or not: for their deadlines */
+	uint64_t look_us = b->c->rate ? PACE_US : LOOK_US;
 	unsigned n = b->c->clients;
 
 	b->now_us = begin;
+	b->begin_us = begin;
 	for (unsigned i = 0; i < n; i++)
 		f[i].revents = POLLIN; /* to begin with, all are looked at */
 	do {
-		bool stale = b->now_us - looked > LOOK_US;
+		bool stale = b->now_us - looked > look_us;
 
 		looked = stale ? b->now_us : looked;
 		for (unsigned i = 0; i < n; i++) {
@@ -228,10 +247,10 @@ static uint64_t run(struct bench *b, const char *what)
 				return 0;
 			f[i] = (struct pollfd){pail_fd(b->lane[i].p), POLLIN, 0};
 		}
-		(void)poll(f, n, (int)(LOOK_US / 1000));
+		(void)poll(f, n, (int)(look_us / 1000));
 		b->now_us = clock_us();
 		progress(b, begin, what);
-	} while (may_send(b) || busy(b));
+	} while (more(b) || busy(b));
 	if (isatty(STDERR_FILENO))
 		(void)fprintf(stderr, "\r%60s\r", "");
 	return clock_us() - begin;

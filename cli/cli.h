@@ -35,11 +35,13 @@ struct cli {
 	enum cli_output output;
 	struct pail_request q; /* its options */
 	int status;            /* what the last call came to, enum pail_status */
+	bool all;              /* worker: every one of them */
+	bool wait;             /* upgrade: until the new program serves */
 	const char *arg[4];    /* what is no option */
 	int args;
 	/* bench */
 	unsigned clients, in_flight, batch, buckets;
-	unsigned long long keys, requests, value_bytes;
+	unsigned long long keys, requests, rate, value_bytes;
 	unsigned read_percent, seconds;
 	bool load;
 	bool keep;
@@ -74,6 +76,12 @@ void cli_disconnect(struct cli *c, struct pail **p);
 /* Say why a call failed, in the form that was asked for; returns its exit status. */
 int cli_fail(const struct cli *c, int status, const char *why);
 
+/* Call `m` with c->q.  CLI_OK with *ret the caller's, or an exit status with the reason said. */
+int cli_ask(struct cli *c, enum pail_method m, struct pail_result **ret);
+
+/* Write a buffer to stdout and free it.  CLI_OK or CLI_FAILED. */
+int cli_buf_out(struct buf *b);
+
 /* Write all of it to stdout.  False: it cannot be written, which has been said. */
 bool cli_write(const void *data, size_t n);
 
@@ -92,6 +100,8 @@ int run_route(struct cli *c);
 int run_status(struct cli *c);
 int run_ping(struct cli *c);
 int run_reload(struct cli *c);
+int run_worker(struct cli *c);
+int run_upgrade(struct cli *c);
 int run_shell(struct cli *c);
 int run_bench(struct cli *c);
 

@@ -38,7 +38,7 @@ bool cli_write(const void *data, size_t n)
 	return true;
 }
 
-static int buf_out(struct buf *b)
+int cli_buf_out(struct buf *b)
 {
 	bool ok = !b->failed && cli_write(b->data, b->len);
 
@@ -112,7 +112,7 @@ void cli_disconnect(struct cli *c, struct pail **p)
 }
 
 /* Connect, call, and hand over the result of a call that went well; else say why not. */
-static int ask(struct cli *c, enum pail_method m, struct pail_result **ret)
+int cli_ask(struct cli *c, enum pail_method m, struct pail_result **ret)
 {
 	struct pail *p;
 	int r = cli_connect(c, &p);
@@ -145,7 +145,7 @@ static int say(const struct cli *c, const char *name, const char *json_value, co
 		buf_fmt(&b, "{\"%s\":%s}\n", name, json_value);
 	else
 		buf_fmt(&b, "%s\n", c->output == OUTPUT_RAW ? json_value : words);
-	return buf_out(&b);
+	return cli_buf_out(&b);
 }
 
 static int say_bool(const struct cli *c, const char *name, bool yes, const char *if_yes,
@@ -172,7 +172,7 @@ int run_create(struct cli *c)
 	int e;
 
 	c->q.bucket = arg(c, 0);
-	e = ask(c, PAIL_CREATE, &r);
+	e = cli_ask(c, PAIL_CREATE, &r);
 	if (e == CLI_OK)
 		e = say_bool(c, "created", r->yes, "created", "it existed already");
 	pail_result_free(&r);
@@ -185,7 +185,7 @@ int run_drop(struct cli *c)
 	int e;
 
 	c->q.bucket = arg(c, 0);
-	e = ask(c, PAIL_DROP, &r);
+	e = cli_ask(c, PAIL_DROP, &r);
 	if (e == CLI_OK)
 		e = say_bool(c, "dropped", r->yes, "dropped", "there was none");
 	if (e == CLI_OK && !r->yes)
@@ -233,7 +233,7 @@ int run_put(struct cli *c)
 		c->q.value = arg(c, 2);
 	else
 		c->q.value = (struct pail_bytes){in.data, in.len};
-	e = ask(c, PAIL_PUT, &r);
+	e = cli_ask(c, PAIL_PUT, &r);
 	if (e == CLI_OK)
 		e = say_number(c, "version", r->number, "version ");
 	pail_result_free(&r);
@@ -263,7 +263,7 @@ int run_get(struct cli *c)
 
 	c->q.bucket = arg(c, 0);
 	c->q.key = arg(c, 1);
-	e = ask(c, PAIL_GET, &r);
+	e = cli_ask(c, PAIL_GET, &r);
 	if (e != CLI_OK)
 		return e;
 	buf_init(&b);
@@ -277,7 +277,7 @@ int run_get(struct cli *c)
 			buf_text(&b, "\n");
 	}
 	pail_result_free(&r);
-	return buf_out(&b);
+	return cli_buf_out(&b);
 }
 
 int run_delete(struct cli *c)
@@ -287,7 +287,7 @@ int run_delete(struct cli *c)
 
 	c->q.bucket = arg(c, 0);
 	c->q.key = arg(c, 1);
-	e = ask(c, PAIL_DELETE, &r);
+	e = cli_ask(c, PAIL_DELETE, &r);
 	if (e == CLI_OK)
 		e = say_bool(c, "deleted", r->yes, "deleted", "there was no such key");
 	if (e == CLI_OK && !r->yes)
@@ -302,7 +302,7 @@ int run_count(struct cli *c)
 	int e;
 
 	c->q.bucket = arg(c, 0);
-	e = ask(c, PAIL_COUNT, &r);
+	e = cli_ask(c, PAIL_COUNT, &r);
 	if (e == CLI_OK)
 		e = say_number(c, "count", r->number, "");
 	pail_result_free(&r);
@@ -312,7 +312,7 @@ int run_count(struct cli *c)
 int run_ping(struct cli *c)
 {
 	struct pail_result *r;
-	int e = ask(c, PAIL_PING, &r);
+	int e = cli_ask(c, PAIL_PING, &r);
 
 	if (e == CLI_OK)
 		e = say(c, "ping", "\"pong\"", "pong");
@@ -395,7 +395,7 @@ static int list(struct cli *c, enum pail_method m)
 	bool bucket = m == PAIL_BUCKETS;
 	struct pail_result *r;
 	struct buf b;
-	int e = ask(c, m, &r);
+	int e = cli_ask(c, m, &r);
 
 	if (e != CLI_OK)
 		return e;
@@ -420,7 +420,7 @@ static int list(struct cli *c, enum pail_method m)
 		table(&b, c, r, bucket);
 	}
 	pail_result_free(&r);
-	return buf_out(&b);
+	return cli_buf_out(&b);
 }
 
 int run_scan(struct cli *c)
@@ -475,7 +475,7 @@ static int map(struct cli *c, enum pail_method m)
 {
 	struct pail_result *r;
 	struct buf b;
-	int e = ask(c, m, &r);
+	int e = cli_ask(c, m, &r);
 
 	if (e != CLI_OK)
 		return e;
@@ -485,7 +485,7 @@ static int map(struct cli *c, enum pail_method m)
 	else
 		indent(&b, r->json);
 	pail_result_free(&r);
-	return buf_out(&b);
+	return cli_buf_out(&b);
 }
 
 int run_route(struct cli *c)
@@ -497,40 +497,4 @@ int run_route(struct cli *c)
 int run_status(struct cli *c)
 {
 	return map(c, PAIL_STATUS);
-}
-
-/* The strings of a JSON array, one a line. */
-static void lines(struct buf *b, const char *json)
-{
-	bool quoted = false;
-
-	for (const char *p = strchr(json, '['); p && *p; p++) {
-		if (*p == '"') {
-			quoted = !quoted;
-			if (!quoted)
-				buf_text(b, "\n");
-		} else if (quoted) {
-			p += *p == '\\' && p[1];
-			buf_add(b, p, 1);
-		}
-	}
-}
-
-int run_reload(struct cli *c)
-{
-	struct pail_result *r;
-	struct buf b;
-	int e = ask(c, PAIL_RELOAD, &r);
-
-	if (e != CLI_OK)
-		return c->status == PAIL_BAD_ARGUMENT || c->status == PAIL_DENIED ? CLI_CONFIG : e;
-	buf_init(&b);
-	if (c->output == OUTPUT_JSON || c->output == OUTPUT_RAW)
-		buf_fmt(&b, "%s\n", r->json);
-	else
-		lines(&b, r->json);
-	if (!b.len)
-		buf_text(&b, "nothing to change\n");
-	pail_result_free(&r);
-	return buf_out(&b);
 }

@@ -10,58 +10,6 @@
 #include "common/conf.h"
 #include "include/wire.h"
 
-#define RANGE_HELP                                                                     \
-	"  --prefix P     only what begins with P\n"                                   \
-	"  --after A      only what comes behind A: the last one of the page before\n" \
-	"  --limit N      at most so many (1 to 10000, default 100)\n"
-
-const struct command commands[] = {
-	{"create",  "BUCKET",             "make a bucket",							 "",						      "",											1, 1, run_create },
-	{"drop",    "BUCKET",             "remove a bucket with all its keys",                                     "",                                                      "",											1, 1, run_drop   },
-	{"buckets", "",                   "list buckets",							  RANGE_HELP "  --local        of the asked node alone\n",
-	 "prefix after limit local",																												   0, 0, run_buckets},
-	{"put",     "BUCKET KEY [VALUE]",
-	 "store a value; without VALUE it is read from stdin, byte for byte",				      "  --if-absent    only if there is no such key\n"
-	 "  --if-version N only if the key's version is N\n"
-	 "  --ttl MS       gone after MS milliseconds\n",				      "if-absent if-version ttl",								2, 3, run_put    },
-	{"get",     "BUCKET KEY",         "write a value to stdout, byte for byte (a terminal gets a line end)",
-	 "",																				"",											2, 2, run_get    },
-	{"delete",  "BUCKET KEY",         "remove a key",
-	 "  --if-version N only if the key's version is N\n",													       "if-version",									      2, 2, run_delete },
-	{"scan",    "BUCKET",             "list keys and values in order",
-	 RANGE_HELP "  --from F       from this key on\n"
-		    "  --to T         up to this key, without it\n"
-		    "  --reverse      from the last to the first\n"
-		    "  --keys-only    no values\n",															 "prefix after limit from to reverse keys-only",                                            1, 1, run_scan   },
-	{"count",   "BUCKET",             "how many keys a bucket has",                                            "",                                                      "",											1, 1, run_count  },
-	{"route",   "BUCKET",             "which node serves a bucket, and how it is reached",                     "",                                                      "",                                                                                        1, 1,
-	 run_route																																      },
-	{"status",  "",                   "how the node fares",						    "",						      "",											0, 0, run_status },
-	{"reload",  "",                   "have the node read its configuration again (with --config or --admin)",
-	 "Routes, peers and the settings that --help of paild marks [reload] change at once, or, "
-	 "if\n"
-	 "anything is wrong, nothing does.  No request fails.  What needs a restart is named.\n",									   "",											0, 0, run_reload },
-	{"shell",   "",                   "commands line by line, with history and completion, or from a pipe",    "",                                                      "",
-	 0,																															       0, run_shell  },
-	{"ping",    "",                   "whether the node answers",                                              "",						      "",											0, 0, run_ping   },
-	{"bench",   "",                   "put a node under load and measure it",
-	 "  --clients N    connections (default 4)\n"
-	 "  --in-flight N  requests in flight, each client (default 256)\n"
-	 "  --batch N      requests a frame (default 16)\n"
-	 "  --keys N       key space (default 100000)\n"
-	 "  --value N      bytes of a value (default 100)\n"
-	 "  --reads P      percent of gets, the rest durable puts (default 50)\n"
-	 "  --seconds S    how long (default 5)\n"
-	 "  --requests N   how many, instead of how long\n"
-	 "  --load         first put every key once, in order\n"
-	 "  --keep         leave the bucket; else it is dropped at the end if bench made it\n"
-	 "  --bucket B     which bucket (default bench)\n"
-	 "  --buckets N    spread the keys over N of them, B0 and following (default 1: B)\n"
-	 "  --seed N       of the random keys (default 1)\n",													       "clients in-flight batch keys value reads seconds requests load keep bucket buckets seed",
-	 0,																															       0, run_bench  },
-	{NULL,      NULL,                 NULL,								    NULL,						    NULL,										      0, 0, NULL       },
-};
-
 static const char common_options[] =
 	"  --node E       the node's endpoint (default $PAIL_NODE, or " WIRE_ENDPOINT_DEFAULT ")\n"
 	"  --config FILE  the node that FILE configures, through its admin socket\n"
@@ -104,7 +52,10 @@ enum {
 	OPT_KEEP,
 	OPT_BUCKET,
 	OPT_SEED,
-	OPT_BUCKETS
+	OPT_BUCKETS,
+	OPT_ALL,
+	OPT_WAIT,
+	OPT_RATE
 };
 
 static const struct option long_options[] = {
@@ -139,6 +90,9 @@ static const struct option long_options[] = {
 	{"bucket",     required_argument, NULL, OPT_BUCKET    },
 	{"seed",       required_argument, NULL, OPT_SEED      },
 	{"buckets",    required_argument, NULL, OPT_BUCKETS   },
+	{"all",        no_argument,       NULL, OPT_ALL       },
+	{"wait",       no_argument,       NULL, OPT_WAIT      },
+	{"rate",       required_argument, NULL, OPT_RATE      },
 	{NULL,         0,                 NULL, 0             },
 };
 
@@ -264,6 +218,12 @@ static bool option_set(struct cli *c, int o, const char *arg)
 			return false;
 		c->q.limit = (uint32_t)n;
 		return true;
+	case OPT_ALL:
+		c->all = true;
+		return true;
+	case OPT_WAIT:
+		c->wait = true;
+		return true;
 	case OPT_LOAD:
 		c->load = true;
 		return true;
@@ -277,6 +237,8 @@ static bool option_set(struct cli *c, int o, const char *arg)
 		return number(arg, 1, 1000000000, &c->keys);
 	case OPT_REQUESTS:
 		return number(arg, 1, UINT64_MAX, &c->requests);
+	case OPT_RATE:
+		return number(arg, 1, 1000000000, &c->rate);
 	case OPT_VALUE:
 		return number(arg, 0, WIRE_VALUE_MAX, &c->value_bytes);
 	case OPT_SEED:

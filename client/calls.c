@@ -236,3 +236,19 @@ int pail_reload(struct pail *p, struct pail_result **ret)
 
 	return call_result(p, &q, ret);
 }
+
+int pail_worker(struct pail *p, const char *action, uint32_t worker, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_WORKER, NULL);
+
+	q.action = action;
+	q.worker = worker;
+	return call_result(p, &q, ret);
+}
+
+int pail_upgrade(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_UPGRADE, NULL);
+
+	return call_result(p, &q, ret);
+}

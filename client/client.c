@@ -22,7 +22,7 @@
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
 
 _Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL, "statuses are the wire's error codes");
-_Static_assert(PAIL_RELOAD == (int)WIRE_RELOAD, "methods are the wire's");
+_Static_assert(PAIL_UPGRADE == (int)WIRE_UPGRADE, "methods are the wire's");
 
 int client_fail(struct pail *p, int status, const char *why)
 {
@@ -122,6 +122,8 @@ static int context_take(struct link_context **ret)
 	(void)pthread_mutex_unlock(&context_lock);
 	return r;
 }
+
+static unsigned receive(struct pail *p);
 
 static void context_drop(void)
 {
@@ -236,11 +238,25 @@ static int frame_send(struct pail *p)
 	return r < 0 ? client_fail(p, PAIL_UNREACHABLE, strerror(-r)) : PAIL_OK;
 }
 
+/* Told to go away, and nothing is awaited any more (or for too long): connect again. */
+static void goaway_obey(struct pail *p)
+{
+	if (!p->goaway || (p->on_wire && p->now_ms - p->goaway_ms <= GOAWAY_MS))
+		return;
+	(void)reconnect(p);
+	p->now_ms = clock_ms();
+}
+
 int pail_flush(struct pail *p)
 {
-	if (!p->frame_requests || p->goaway)
+	if (!p->frame_requests)
 		return PAIL_OK;
-	return frame_send(p);
+	/* A connection that lay idle may have been told to go away since. */
+	if (!p->on_wire) {
+		(void)receive(p);
+		goaway_obey(p);
+	}
+	return p->goaway || !p->frame_requests ? PAIL_OK : frame_send(p);
 }
 
 static int frame_room(struct pail *p, size_t n)
@@ -390,10 +406,7 @@ unsigned pail_dispatch(struct pail *p)
 	p->now_ms = clock_ms();
 	(void)pail_flush(p);
 	n = receive(p);
-	if (p->goaway && (!p->on_wire || p->now_ms - p->goaway_ms > GOAWAY_MS)) {
-		(void)reconnect(p);
-		p->now_ms = clock_ms();
-	}
+	goaway_obey(p);
 	(void)pail_flush(p); /* what callbacks sent */
 	return n + deadlines(p);
 }

@@ -1,6 +1,8 @@
 /* Requests to bytes. */
 #include "client/client.h"
 
+#include <string.h>
+
 /* Which optional things a method takes. */
 static bool takes_key(enum pail_method m)
 {
@@ -21,6 +23,8 @@ size_t request_size(const struct pail_request *q)
 		n += q->key.size;
 	if (q->method == PAIL_PUT)
 		n += q->value.size;
+	if (q->method == PAIL_WORKER)
+		n += strlen(q->action);
 	return n;
 }
 
@@ -87,7 +91,8 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
 {
 	bool options = has_options(q, timeout_ms);
 	uint32_t params = (uint32_t)takes_bucket(q->method) + (uint32_t)takes_key(q->method) +
-			  (uint32_t)(q->method == PAIL_PUT) + (uint32_t)options;
+			  (uint32_t)(q->method == PAIL_PUT) + (q->method == PAIL_WORKER ? 2u : 0u) +
+			  (uint32_t)options;
 	uint32_t n;
 	char *map;
 
@@ -98,6 +103,8 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
 		p = write_bin(p, q->key.data, q->key.size);
 	if (q->method == PAIL_PUT)
 		p = write_bin(p, q->value.data, q->value.size);
+	if (q->method == PAIL_WORKER)
+		p = write_uint(write_text(p, q->action), q->worker);
 	if (!options)
 		return p;
 	map = p;

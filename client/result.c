@@ -219,6 +219,8 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 	case PAIL_ROUTE:
 	case PAIL_STATUS:
 	case PAIL_RELOAD:
+	case PAIL_WORKER:
+	case PAIL_UPGRADE:
 		return read_json(p, ret, json);
 	}
 	return false;

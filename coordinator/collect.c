@@ -198,12 +198,18 @@ static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i
 	dispatch_error(c, entry_owner(rec, i), q.msgid, q.msgid_known, e, text);
 }
 
+bool collect_hopeless(const struct worker *w)
+{
+	return w->state == SUPER_FAILED || (w->state == SUPER_DOWN && !w->wanted);
+}
+
 void collect_failed(struct coord *c, struct worker *w)
 {
 	struct ring *ring = &w->segment->request;
 	char text[400];
 
-	(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id, w->reason);
+	(void)snprintf(text, sizeof(text), "worker %u %s: %s", w->id,
+		       w->state == SUPER_FAILED ? "has failed" : "was stopped", w->reason);
 	for (uint64_t at = ring_tail(ring); at < ring->write;) {
 		struct request_record *rec = ring_at(ring, at);
 
@@ -247,10 +253,16 @@ static void suspect_judge(struct coord *c, struct worker *w)
 	}
 }
 
-void collect_death(void *arg, struct worker *w)
+void collect_left(struct coord *c, struct worker *w)
 {
-	struct coord *c = arg;
+	while (collect_replies(c))
+		;
+	records_free(w);
+	clients_flush(c->clients);
+}
 
+void collect_death(struct coord *c, struct worker *w)
+{
 	while (collect_replies(c))
 		;
 	suspect_judge(c, w);

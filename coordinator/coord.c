@@ -50,6 +50,7 @@ static void stop_begin(struct coord *c)
 	if (r < 0)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
 	child_stop(&c->gateway);
+	handover_stop(c);
 	inbound_goaway(c, "it stops", 0);
 	log_info("stopping: told %u clients to go away", say_goaway(c));
 }
@@ -63,7 +64,7 @@ static bool waiting_any(const struct coord *c)
 		return true;
 	for (uint32_t i = 0; i < c->super.count; i++)
 		if (collect_waiting(c, &c->super.worker[i]) &&
-		    c->super.worker[i].state != SUPER_FAILED)
+		    !collect_hopeless(&c->super.worker[i]))
 			return true;
 	return false;
 }
@@ -78,7 +79,7 @@ static bool stop_step(struct coord *c)
 		return false;
 	for (uint32_t i = c->super.count; i-- > 0;)
 		super_event(&c->super, &c->super.worker[i], EVENT_STOP);
-	return super_all_down(&c->super);
+	return super_all_down(&c->super) && handover_idle(&c->handover);
 }
 
 /* ---- the loop ---- */
@@ -112,11 +113,12 @@ static void signals_read(struct coord *c)
 
 /* Everything that can be waited for. */
 struct poll_set {
-	struct pollfd fd[7 + 2 * 64 + 2 * PEERS_MAX];
+	struct pollfd fd[7 + HANDOVER_FDS + 2 * 64 + 2 * PEERS_MAX];
 	nfds_t n;
-	nfds_t workers; /* where they begin: control and pidfd of each */
-	nfds_t peers;   /* likewise: events and messages of each */
-	nfds_t links;   /* likewise: clients, nodes, operators */
+	nfds_t handover; /* where they begin */
+	nfds_t workers;  /* where they begin: control and pidfd of each */
+	nfds_t peers;    /* likewise: events and messages of each */
+	nfds_t links;    /* likewise: clients, nodes, operators */
 };
 
 static void poll_add(struct poll_set *p, int fd)
@@ -126,11 +128,17 @@ static void poll_add(struct poll_set *p, int fd)
 
 static void poll_make(const struct coord *c, struct poll_set *p)
 {
+	int handover[HANDOVER_FDS];
+
 	p->n = 0;
 	poll_add(p, c->super.wake);
 	poll_add(p, c->signal_fd);
 	poll_add(p, c->gateway.pidfd);
 	poll_add(p, c->gateway.ready);
+	p->handover = p->n;
+	handover_fds(&c->handover, handover);
+	for (uint32_t i = 0; i < HANDOVER_FDS; i++)
+		poll_add(p, handover[i]);
 	p->workers = p->n;
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		poll_add(p, c->super.worker[i].control);
@@ -171,6 +179,12 @@ static void look(struct coord *c, int ms)
 		child_look(&c->gateway, c->now_ms);
 		c->changed = true;
 	}
+	for (uint32_t i = 0; i < HANDOVER_FDS; i++)
+		if (p.fd[p.handover + i].revents) {
+			handover_look(c);
+			c->changed = true;
+			break;
+		}
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		const struct pollfd *f = &p.fd[p.workers + 2 * i];
 
@@ -210,9 +224,10 @@ static uint64_t tick(struct coord *c)
 	next = least(next, collect_overdue(c));
 	collect_free(c);
 	for (uint32_t i = 0; i < c->super.count; i++)
-		if (c->super.worker[i].state == SUPER_FAILED &&
+		if (collect_hopeless(&c->super.worker[i]) &&
 		    collect_waiting(c, &c->super.worker[i]))
 			collect_failed(c, &c->super.worker[i]);
+	next = least(next, handover_tick(c));
 	next = least(next, peers_tick(c));
 	next = least(next, forward_overdue(c));
 	next = least(next, settle_step(c));

@@ -14,6 +14,7 @@
 #include "common/conf.h"
 #include "coordinator/child.h"
 #include "coordinator/clients.h"
+#include "coordinator/handover.h"
 #include "coordinator/peers.h"
 #include "coordinator/routes.h"
 #include "coordinator/super.h"
@@ -63,6 +64,7 @@ struct coord {
 	const struct settings_source *source; /* of `conf`, for reading it again */
 	struct routes routes;
 	struct super super;
+	struct handover handover;
 	struct peers peers;
 	struct inbound *inbound;
 	struct settle *settle;
@@ -172,12 +174,16 @@ int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const st
 /* Take what is in the reply rings and send it.  Returns how many blocks there were. */
 unsigned collect_replies(struct coord *c);
 /* A worker has died: take its last replies, judge what it left. */
-void collect_death(void *arg, struct worker *w);
+void collect_death(struct coord *c, struct worker *w);
+/* A worker has left its place to a successor: take its last replies, free what it answered. */
+void collect_left(struct coord *c, struct worker *w);
 /* Answer requests whose time is over.  Returns when to look again. */
 uint64_t collect_overdue(struct coord *c);
 /* Free request records that workers have passed since; replies do it too, but none may come. */
 void collect_free(struct coord *c);
-/* Answer everything in a failed worker's ring. */
+/* Nobody will serve the worker's ring, until an operator sees to it. */
+bool collect_hopeless(const struct worker *w);
+/* Answer everything in such a worker's ring. */
 void collect_failed(struct coord *c, struct worker *w);
 /* Requests that wait in rings. */
 uint64_t collect_waiting(const struct coord *c, const struct worker *w);

@@ -98,6 +98,10 @@ static void items_push(struct coord *c, struct worker *w, struct owner o, uint32
 			(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id,
 				       w->reason);
 			items_refuse(c, o, first, count, WIRE_E_INTERNAL, text);
+		} else if (!w->wanted) {
+			(void)snprintf(text, sizeof(text),
+				       "worker %u is stopped: pail worker start %u", w->id, w->id);
+			items_refuse(c, o, first, count, WIRE_E_BUSY, text);
 		} else if (record_push(c, w, o, first, count, bytes) < 0) {
 			items_refuse(c, o, first, count, WIRE_E_BUSY,
 				     "this node's queue is full: try again later");
@@ -108,7 +112,7 @@ static void items_push(struct coord *c, struct worker *w, struct owner o, uint32
 
 int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const struct item *it)
 {
-	if (w->state == SUPER_FAILED)
+	if (w->state == SUPER_FAILED || !w->wanted)
 		return -EIO;
 	return record_push(c, w, owner, (uint32_t)(it - c->item), 1, it->size);
 }
@@ -214,6 +218,9 @@ static void answer_here(struct coord *c, struct owner o, const struct request *q
 		return;
 	case WIRE_RELOAD:
 		answer_reload(c, o, q);
+		return;
+	case WIRE_WORKER:
+		handover_ask(c, o, q);
 		return;
 	default:
 		fanout_buckets(c, o, it);

@@ -68,6 +68,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	(void)snprintf(s.dir, sizeof(s.dir), "%.900s/worker-%u", conf_text(f, CONF_node_data), id);
 	(void)snprintf(s.node, sizeof(s.node), "%.63s", conf_text(f, CONF_node_name));
 	w->id = id;
+	w->wanted = true;
 	w->pidfd = -1;
 	w->control = -1;
 	w->due_ms = UINT64_MAX;
@@ -94,7 +95,8 @@ static int workers_open(struct coord *c)
 	s->start_ms = conf_number(c->conf, CONF_supervisor_start_ms);
 	s->hang_ms = conf_number(c->conf, CONF_supervisor_hang_ms);
 	s->stop_ms = conf_number(c->conf, CONF_supervisor_stop_ms);
-	s->on_death = collect_death;
+	s->on_death = handover_death;
+	s->on_message = handover_message;
 	s->arg = c;
 	if (!s->worker || s->wake < 0) {
 		log_error("make the workers' table: no memory or descriptors");
@@ -279,6 +281,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->lock_fd = -1;
 	c->signal_fd = -1;
 	c->super.wake = -1;
+	handover_init(&c->handover);
 	(void)child_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
 	c->now_ms = clock_ms();

@@ -33,9 +33,9 @@ int spawn_find(const char *name, char *out, size_t size)
 	return -ENOENT;
 }
 
-static _Noreturn void child(const char *path, const int *fd)
+static _Noreturn void child(const char *path, const char *how, const int *fd)
 {
-	char *const argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t) "--serve", NULL};
+	char *const argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)how, NULL};
 	sigset_t none;
 	int high[FD_COUNT];
 
@@ -67,14 +67,14 @@ static int spawned(pid_t pid, struct spawned *ret)
 	return 0;
 }
 
-int spawn_worker(const char *path, const int *fd, struct spawned *ret)
+int spawn_worker(const char *path, const char *how, const int *fd, struct spawned *ret)
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		child(path, fd);
+		child(path, how, fd);
 	return spawned(pid, ret);
 }
 

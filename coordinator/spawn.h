@@ -14,10 +14,11 @@ struct spawned {
 };
 
 /*
- * Start `path` with `fd` (FD_COUNT of them) as its descriptors FD_CONTROL and following, nothing
- * else but stdin, stdout and stderr, and no signal blocked.  0 or negative errno.
+ * Start `path` with the argument `how` and with `fd` (FD_COUNT of them) as its descriptors
+ * FD_CONTROL and following, nothing else but stdin, stdout and stderr, and no signal blocked.  0 or
+ * negative errno.
  */
-int spawn_worker(const char *path, const int *fd, struct spawned *ret);
+int spawn_worker(const char *path, const char *how, const int *fd, struct spawned *ret);
 /* Start argv[0] with `fd` as its descriptor 3; it is killed when this process ends. */
 int spawn_program(char *const *argv, int fd, struct spawned *ret);
 

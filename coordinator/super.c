@@ -49,35 +49,64 @@ static void back_off(struct worker *w, uint64_t now)
 		w->delay_ms = DELAY_MOST_MS;
 }
 
-static void start(struct super *s, struct worker *w)
+int super_spawn(const struct super *s, const struct worker *w, const char *how, struct spawned *ret,
+		int *ret_control)
 {
-	struct spawned child;
-	uint64_t now = clock_ms();
 	int pair[2];
 	int r = chan_pair(pair);
 
+	if (r < 0)
+		return r;
+	r = spawn_worker(s->path, how,
+			 (const int[FD_COUNT]){pair[1], w->segment->fd, w->wake, s->wake}, ret);
+	(void)close(pair[1]);
+	if (r < 0)
+		(void)close(pair[0]);
+	else
+		*ret_control = pair[0];
+	return r;
+}
+
+/* A process is on its way to serve the segment. */
+static void starting(struct super *s, struct worker *w, const struct spawned *child, int control)
+{
+	w->control = control;
+	w->pid = child->pid;
+	w->pidfd = child->pidfd;
+	w->started_ms = clock_ms();
+	w->deadline_ms = w->started_ms + s->start_ms;
+	w->state = SUPER_STARTING;
+	slot_set(&w->segment->slot->heartbeat_ms, w->started_ms);
+}
+
+static void start(struct super *s, struct worker *w)
+{
+	struct spawned child;
+	int control = -1;
+	int r;
+
 	/* It begins with the first request that is not freed, however far its predecessor came. */
 	slot_set(&w->segment->slot->reached, ring_tail(&w->segment->request));
-	if (r == 0) {
-		const int fd[FD_COUNT] = {pair[1], w->segment->fd, w->wake, s->wake};
-
-		r = spawn_worker(s->path, fd, &child);
-		(void)close(pair[1]);
-		if (r < 0)
-			(void)close(pair[0]);
-	}
+	r = super_spawn(s, w, "--serve", &child, &control);
 	if (r < 0) {
 		log_error("start worker %u from \"%s\": %s", w->id, s->path, strerror(-r));
-		back_off(w, now);
+		back_off(w, clock_ms());
 		return;
 	}
-	w->control = pair[0];
-	w->pid = child.pid;
-	w->pidfd = child.pidfd;
-	w->started_ms = now;
-	w->deadline_ms = now + s->start_ms;
-	w->state = SUPER_STARTING;
-	slot_set(&w->segment->slot->heartbeat_ms, now);
+	starting(s, w, &child, control);
+}
+
+void super_adopt(struct super *s, struct worker *w, const struct spawned *child, int control)
+{
+	struct slot *slot = w->segment->slot;
+
+	close_fd(&w->control);
+	atomic_store(&slot->worker_sleeps, 0);
+	atomic_store(&slot->state, SLOT_UNUSED);
+	atomic_fetch_add(&slot->life, 1);
+	slot_set(&slot->reached, ring_tail(&w->segment->request));
+	w->up_ms = 0;
+	starting(s, w, child, control);
 }
 
 static void serve(struct super *s, struct worker *w)
@@ -227,6 +256,8 @@ void super_control(struct super *s, struct worker *w)
 	m = chan_receive(w->control);
 	if (m == CHAN_READY)
 		super_event(s, w, EVENT_READY);
+	else if (m > 0)
+		s->on_message(s->arg, w, m);
 	else if (m < 0)
 		close_fd(&w->control); /* it is dying; the pidfd tells the rest */
 }

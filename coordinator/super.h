@@ -2,7 +2,7 @@
  * The supervisor: workers as a table of state x event.  Wanted state is apart from actual state; a
  * death is judged by the slot's dead-man switch and the exit status; restarts back off.
  *
- *	DOWN      no process, none wanted
+ *	DOWN      no process, none wanted: not started yet, or stopped
  *	STARTING  forked; it has not said that it is ready
  *	UP        serving
  *	KILLING   hung or late, killed; its death has not been seen
@@ -45,6 +45,7 @@ struct worker {
 	int pidfd;   /* -1: no process */
 	int control; /* our end of its control socket, or -1 */
 	int wake;    /* its eventfd */
+	bool wanted; /* false: an operator has stopped it */
 	uint32_t restarts;
 	uint64_t up_ms;      /* when it became UP */
 	uint64_t started_ms; /* when it was forked */
@@ -72,11 +73,28 @@ struct super {
 	uint64_t stop_ms;
 	/* Called when a worker has died and nobody writes to its rings any more. */
 	void (*on_death)(void *arg, struct worker *w);
+	/* Called with what a worker says beside CHAN_READY. */
+	void (*on_message)(void *arg, struct worker *w, int message);
 	void *arg;
 };
 
 /* Feed one event to one worker. */
 void super_event(struct super *s, struct worker *w, enum super_event e);
+
+struct spawned;
+
+/*
+ * Start a process on w's segment with `how` as its argument.  0, with our end of its control socket
+ * in *ret_control; or negative errno.
+ */
+int super_spawn(const struct super *s, const struct worker *w, const char *how, struct spawned *ret,
+		int *ret_control);
+
+/*
+ * The worker has left its segment to a successor that was started beside it: from now on that one
+ * is the worker, STARTING.  The pidfd of the old one is the caller's to reap.
+ */
+void super_adopt(struct super *s, struct worker *w, const struct spawned *child, int control);
 
 /* It cannot be trusted any more: kill it, if it lives. */
 void super_kill(struct super *s, struct worker *w);

@@ -115,7 +115,10 @@ enum pail_method {
 	PAIL_COUNT,
 	PAIL_ROUTE,
 	PAIL_STATUS,
-	PAIL_RELOAD /* through the node's admin socket only */
+	/* through the node's admin socket only */
+	PAIL_RELOAD,
+	PAIL_WORKER,
+	PAIL_UPGRADE
 };
 
 /*
@@ -142,6 +145,9 @@ struct pail_request {
 	bool reverse;
 	bool keys_only;
 	bool local; /* buckets: of the asked node alone */
+	/* worker */
+	const char *action; /* restart, start or stop */
+	uint32_t worker;    /* its number */
 };
 
 struct pail_item {
@@ -161,7 +167,8 @@ struct pail_result {
 	const struct pail_item *items; /* scan, buckets */
 	size_t item_count;
 	bool more;        /* scan, buckets: there are more behind the last item */
-	const char *json; /* hello, route, status, reload: the reply's map as JSON; else NULL */
+	const char *json; /* hello, route, status and all of operators: the reply's map as JSON;
+			     else NULL */
 };
 
 PAIL_API void pail_result_free(struct pail_result **r);
@@ -197,6 +204,19 @@ PAIL_API int pail_node_status(struct pail *p, struct pail_result **ret);
 /* Read the node's configuration again.  PAIL_BAD_ARGUMENT: it is wrong, nothing has changed;
  * PAIL_DENIED: `p` is no connection to its admin socket. */
 PAIL_API int pail_reload(struct pail *p, struct pail_result **ret);
+/*
+ * Restart, start or stop (`action`) one worker, and wait until that is done.  PAIL_BUSY: not now,
+ * or not in its state; PAIL_INTERNAL: it cannot be started; the text says more, and who serves goes
+ * on.
+ */
+PAIL_API int pail_worker(struct pail *p, const char *action, uint32_t worker,
+			 struct pail_result **ret);
+/*
+ * Have the node's coordinator replace itself by the program on disk.  PAIL_OK: that has been tried
+ * as far as it can be, and begins; the connection ends with it.  PAIL_BAD_ARGUMENT: program or
+ * configuration are bad, nothing has changed.
+ */
+PAIL_API int pail_upgrade(struct pail *p, struct pail_result **ret);
 
 /* ---- futures: send now, await later ---- */
 

@@ -41,7 +41,9 @@
 	X(COUNT, count, 1, 1, 2)     \
 	X(ROUTE, route, 1, 1, 2)     \
 	X(STATUS, status, 0, 0, 1)   \
-	X(RELOAD, reload, 0, 0, 1)
+	X(RELOAD, reload, 0, 0, 1)   \
+	X(WORKER, worker, 0, 2, 3)   \
+	X(UPGRADE, upgrade, 0, 0, 1)
 
 enum wire_method {
 #define X(id, name, bucket, least, most) WIRE_##id,

@@ -12,6 +12,17 @@
 enum chan_type {
 	CHAN_READY = 1, /* worker: serving from now on */
 	CHAN_STOP,      /* coordinator: finish what is in the ring, checkpoint, say goodbye */
+
+	/* Planned handover: the coordinator and the worker that serves, */
+	CHAN_HOLD,   /* coordinator: begin no checkpoint from now on */
+	CHAN_HELD,   /* worker: the last one has ended, the log stays as it is but for its end */
+	CHAN_UNHELD, /* worker: it cannot wait any longer, and checkpoints again */
+	CHAN_RESUME, /* coordinator: go on as if nothing had been asked */
+	CHAN_LEAVE, /* coordinator: stop behind the request you are at, sync, let go of the store */
+	CHAN_LEFT,  /* worker: goodbye; nothing of the segment or the store is touched any more */
+	/* and the one that follows it. */
+	CHAN_CAUGHT_UP, /* successor: it has read the log nearly to its end */
+	CHAN_GO,        /* coordinator: the other has left: take over, then say CHAN_READY */
 	CHAN_TYPE_END
 };
 

@@ -169,10 +169,10 @@ static bool unsigned_read(const char **p, uint64_t *ret)
 /* The hot methods are told apart by length and first byte; the table is the truth. */
 static int method_find(struct span name)
 {
-	static const uint8_t order[] = {WIRE_GET,    WIRE_PUT,   WIRE_DELETE, WIRE_SCAN,
-					WIRE_CREATE, WIRE_COUNT, WIRE_PING,   WIRE_HELLO,
-					WIRE_DROP,   WIRE_ROUTE, WIRE_STATUS, WIRE_BUCKETS,
-					WIRE_RELOAD};
+	static const uint8_t order[] = {WIRE_GET,    WIRE_PUT,    WIRE_DELETE, WIRE_SCAN,
+					WIRE_CREATE, WIRE_COUNT,  WIRE_PING,   WIRE_HELLO,
+					WIRE_DROP,   WIRE_ROUTE,  WIRE_STATUS, WIRE_BUCKETS,
+					WIRE_RELOAD, WIRE_WORKER, WIRE_UPGRADE};
 
 	_Static_assert(sizeof(order) == WIRE_METHOD_COUNT, "every method is looked for");
 	for (size_t i = 0; i < sizeof(order); i++) {

@@ -52,7 +52,11 @@ struct slot {
 	char last_words[256]; /* why it ends, as text; read after its death only */
 
 	/* ---- written by the worker's sync thread, before it publishes a reply ---- */
-	_Alignas(64) _Atomic uint64_t synced; /* highest sequence known to be on disk */
+	_Alignas(64) _Atomic uint64_t synced; /* highest sequence known to be on disk; release: its
+						 record can be read in the log by then */
+
+	/* ---- written by a successor that follows the worker ---- */
+	_Alignas(64) char successor_words[256]; /* why it ends; read after its death only */
 
 	/* ---- written by the serving thread: it is about to sleep; seq_cst, see waiting.h ---- */
 	_Alignas(64) _Atomic uint32_t worker_sleeps;

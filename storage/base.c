@@ -327,6 +327,20 @@ int base_renew(struct base *b)
 	return base_errno(rc);
 }
 
+int base_refresh(struct base *b, struct base_meta *ret)
+{
+	char why[256];
+	int dead;
+	int r;
+
+	(void)mdb_reader_check(b->env, &dead);
+	r = base_renew(b);
+	if (r == 0)
+		r = meta_load(b, b->read, why, sizeof(why));
+	*ret = b->meta;
+	return r;
+}
+
 int base_get(struct base *b, uint64_t bucket, struct span key, struct base_item *ret)
 {
 	struct key_bytes kb;

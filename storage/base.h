@@ -34,13 +34,16 @@ struct base_item {
 };
 
 /*
- * Open, and make if missing, the environment in `dir`.  At most one process at a time; the caller
- * holds the folder's lock.  `why` (at least 256 bytes) says what is wrong.
+ * Open, and make if missing, the environment in `dir`.  Only who holds the folder's lock may write.
+ `why` (at least 256 bytes) says what is wrong.
  */
 int base_open(const char *dir, uint64_t map_bytes, struct base **ret, char *why, size_t why_size);
 void base_close(struct base **b);
 
 void base_meta(const struct base *b, struct base_meta *ret);
+
+/* See what another process has committed since; *ret is what the meta row says now. */
+int base_refresh(struct base *b, struct base_meta *ret);
 
 /* Bytes of pages in use, of the file, and of the map; as of the last commit. */
 uint64_t base_used(const struct base *b);

@@ -1,28 +1,21 @@
 /*
- * Opening, replaying, admitting, ticking and closing a store.  The operations are in store_ops.c
+ * Admitting and ticking.  Opening and closing are in store_open.c, the operations in store_ops.c
  * and store_scan.c.
  */
 #include "storage/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/fault.h"
-#include "include/wire.h"
 #include "storage/store_impl.h"
 
 #define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
 #define ORDER_IDLE_MAX 8u   /* checkpoints that an unused order survives */
 #define RETRY_MS       1000u
+#define HOLD_SETTLE    (8u << 20) /* bytes of log that are replayed in no time */
 #define BASE_SHARE     80u /* percent of the map that puts may fill: deletes need free pages */
 
 int store_fail(struct store *s, int error, const char *fmt, ...)
@@ -38,198 +31,6 @@ int store_fail(struct store *s, int error, const char *fmt, ...)
 const char *store_why(const struct store *s)
 {
 	return s->why;
-}
-
-/* ---- opening ---- */
-
-static int folder_lock(struct store *s)
-{
-	uint64_t until = clock_ms() + s->config.lock_wait_ms;
-	char path[1100];
-
-	if (mkdir(s->dir, 0750) < 0 && errno != EEXIST)
-		return store_fail(s, -errno, "make folder \"%.150s\": %s", s->dir, strerror(errno));
-	(void)snprintf(path, sizeof(path), "%s/lock", s->dir);
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (s->lock_fd < 0)
-		return store_fail(s, -errno, "open \"%.150s\": %s", path, strerror(errno));
-	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		const struct timespec nap = {0, 5000000};
-
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return store_fail(s, -errno, "lock \"%.150s\": %s", path, strerror(errno));
-		if (clock_ms() >= until)
-			return store_fail(s, -EWOULDBLOCK,
-					  "lock \"%.150s\": another process has this folder open",
-					  path);
-		(void)nanosleep(&nap, NULL);
-	}
-	return 0;
-}
-
-static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
-{
-	struct store *s = arg;
-
-	if (!name.n || name.n > WIRE_BUCKET_MAX)
-		return -EBADMSG;
-	if (!directory_add(s->directory, name, id, count))
-		return -ENOMEM;
-	s->keys += count;
-	return 0;
-}
-
-/* One record of the log into memory, as the operation that wrote it did. */
-static int record_apply(struct store *s, const struct wal_record *r)
-{
-	struct bucket *b = directory_find_id(s->directory, r->bucket);
-	struct span key = wal_record_key(r);
-	uint64_t hash;
-
-	s->log.fresh += r->size;
-	switch (r->op) {
-	case WAL_CREATE:
-		s->directory_state++;
-		s->directory_seq = r->seq;
-		if (!b && !directory_add(s->directory, wal_record_name(r), r->seq, 0))
-			return -ENOMEM;
-		return 0;
-	case WAL_DROP:
-		s->directory_state++;
-		s->directory_seq = r->seq;
-		if (b) {
-			s->keys -= b->count;
-			directory_remove(s->directory, b);
-		}
-		return 0;
-	case WAL_PUT:
-	case WAL_DELETE:
-	case WAL_SWEEP:
-		if (!b)
-			return 0; /* of a bucket dropped since */
-		b->count += (uint64_t)(int64_t)r->delta;
-		s->keys += (uint64_t)(int64_t)r->delta;
-		hash = cache_hash(s->cache, b->id, key);
-		return entry_write(s, b, hash, key, wal_record_value(r), r->seq, r->expiry,
-				   r->op != WAL_PUT);
-	default:
-		return 0;
-	}
-}
-
-static int replay_record(void *arg, const struct wal_record *r, bool same)
-{
-	struct store *s = arg;
-	int e = 0;
-
-	if (r->op == WAL_CLOCK && r->expiry > s->clock_ms)
-		s->clock_ms = r->expiry;
-	if (s->config.before_apply)
-		e = s->config.before_apply(s->config.arg, r, same);
-	if (e == 0)
-		e = record_apply(s, r);
-	if (e == 0 && s->config.after_apply)
-		e = s->config.after_apply(s->config.arg, r, same);
-	return e;
-}
-
-static int open_parts(struct store *s)
-{
-	const struct store_config *c = &s->config;
-	struct wal_config wc = {
-		s->dir,        c->log_segment_bytes,
-		c->log_bytes,  wal_record_size(WIRE_BUCKET_MAX, WIRE_KEY_MAX, c->value_max) + 4096,
-		c->generation, c->on_synced,
-		c->arg};
-	int r;
-
-	while (wc.segment_bytes < 2 * wc.record_max)
-		wc.segment_bytes *= 2;
-	r = base_open(s->dir, c->map_bytes, &s->base, s->why, sizeof(s->why));
-	if (r < 0)
-		return r;
-	r = cache_new(c->cache_bytes, &s->cache);
-	if (r == 0)
-		r = directory_new(&s->directory);
-	if (r == 0)
-		r = wal_new(&wc, &s->wal);
-	if (r < 0)
-		return store_fail(s, r, "open store: %s", strerror(-r));
-	return 0;
-}
-
-static int recover(struct store *s)
-{
-	struct base_meta meta;
-	uint64_t clock = 0;
-	int r = base_buckets(s->base, bucket_load, s);
-
-	if (r < 0)
-		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
-				  strerror(-r));
-	base_meta(s->base, &meta);
-	s->settled = meta.settled;
-	s->clock_ms = meta.clock_ms > clock_wall_ms() ? meta.clock_ms : clock_wall_ms();
-	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_least, replay_record, s,
-		       &clock, s->why, sizeof(s->why));
-	if (r < 0)
-		return s->why[0] ? r
-				 : store_fail(s, r, "replay the log in \"%.150s\": %s", s->dir,
-					      strerror(-r));
-	if (clock > s->clock_ms)
-		s->clock_ms = clock;
-	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
-	r = wal_start(s->wal, s->clock_ms);
-	if (r == 0)
-		r = checkpoint_start(s->dir, s->base, s->wal, &s->checkpoint);
-	if (r < 0)
-		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, strerror(-r));
-	s->oldest_ms = clock_ms();
-	return s->tell_clock ? clock_tell(s, s->clock_ms) : 0;
-}
-
-int store_open(const struct store_config *config, struct store **ret, char *why, size_t why_size)
-{
-	struct store *s = calloc(1, sizeof(*s));
-	int r;
-
-	if (!s) {
-		(void)snprintf(why, why_size, "open store: no memory");
-		return -ENOMEM;
-	}
-	s->config = *config;
-	s->lock_fd = -1;
-	(void)snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
-	expiry_init(&s->expiry);
-	*ret = s;
-	r = folder_lock(s);
-	if (r == 0)
-		r = open_parts(s);
-	if (r == 0)
-		r = recover(s);
-	if (r < 0) {
-		(void)snprintf(why, why_size, "%s", s->why);
-		store_close(ret);
-	}
-	return r;
-}
-
-void store_close(struct store **sp)
-{
-	struct store *s = *sp;
-
-	if (!s)
-		return;
-	checkpoint_stop(&s->checkpoint);
-	wal_free(&s->wal);
-	base_close(&s->base);
-	directory_free(&s->directory);
-	cache_free(&s->cache);
-	expiry_fini(&s->expiry);
-	if (s->lock_fd >= 0)
-		(void)close(s->lock_fd); /* lets go of the lock */
-	free(s);
-	*sp = NULL;
 }
 
 /* ---- admission ---- */
@@ -342,7 +143,7 @@ uint64_t record_append(struct store *s, struct wal_record *r)
 
 static bool checkpoint_due(const struct store *s)
 {
-	if (s->checkpoint_runs || s->checkpoint_wanted || !s->log.fresh)
+	if (s->checkpoint_runs || s->checkpoint_wanted || s->hold || !s->log.fresh)
 		return false;
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
@@ -482,6 +283,19 @@ void store_checkpoint(struct store *s)
 {
 	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.fresh)
 		checkpoint_freeze(s);
+}
+
+void store_hold(struct store *s, bool hold)
+{
+	/* What is settled first need not be followed. */
+	if (hold && !s->hold && s->log.fresh >= HOLD_SETTLE)
+		store_checkpoint(s);
+	s->hold = hold;
+}
+
+bool store_held(const struct store *s)
+{
+	return s->hold && !s->checkpoint_wanted && !s->checkpoint_runs;
 }
 
 unsigned store_idle_ms(const struct store *s)

@@ -55,6 +55,31 @@ struct store_config {
  */
 int store_open(const struct store_config *config, struct store **ret, char *why, size_t why_size);
 
+/*
+ * Handing over.  The process that serves holds its checkpoints; another opens the store beside it,
+ * follows its log, and takes the store over when the first has left.
+ *
+ * Open beside: reads base and locks nothing; only store_follow, store_take and store_close may
+ * follow.  store_follow: take in the log up to `synced`, which the serving process has told to be
+ * on disk; 0 or a negative errno, store_why says which.  store_take: the other has left; lock the
+ * folder, read the rest, begin a log of our own; from then on as after store_open.  -ESTALE: there
+ * has been a checkpoint meanwhile.
+ */
+int store_open_beside(const struct store_config *config, struct store **ret, char *why,
+		      size_t why_size);
+int store_follow(struct store *s, uint64_t synced);
+int store_take(struct store *s, uint64_t synced);
+
+/* Begin no checkpoint from now on, or go on with them.  Held: the last one has ended. */
+void store_hold(struct store *s, bool hold);
+bool store_held(const struct store *s);
+
+/*
+ * Sync everything and let go of the folder, so that another may take it, without the time that
+ * store_close takes.  The process must end now.
+ */
+void store_leave(struct store *s);
+
 /* Checkpoint everything, so that the next start has nothing to replay.  At most `limit_ms`. */
 int store_settle(struct store *s, uint64_t limit_ms);
 

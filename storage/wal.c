@@ -88,6 +88,7 @@ void wal_free(struct wal **wp)
 		(void)close(w->fd);
 	mirror_unmap(w->stage, w->stage_size);
 	buf_fini(&w->tail);
+	free(w->cursor);
 	(void)pthread_cond_destroy(&w->drained_more);
 	(void)pthread_cond_destroy(&w->handed_more);
 	(void)pthread_mutex_destroy(&w->lock);
@@ -364,8 +365,8 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 	if (n == WAL_SEGMENTS_MAX)
 		return -ENOSPC;
 	(void)pthread_mutex_lock(&w->lock);
-	n = atomic_load(&w->segment_count); /* the background thread may have removed some */
-	if (n) {
+	n = atomic_load(&w->segment_count);   /* the background thread may have removed some */
+	if (n && !w->segment[n - 1].closed) { /* else it is one of a life before */
 		w->segment[n - 1].closed = true;
 		w->segment[n - 1].last_seq = first_seq - 1;
 		w->segment[n - 1].last_position = w->open_position;

@@ -64,6 +64,15 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 	       uint64_t *ret_clock_ms, char *why, size_t why_size);
 
 /*
+ * Read, beside the process that appends, what is new up to `synced`, which that process has told to
+ * be on disk.  It must not recycle segments meanwhile.  Called again and again; wal_replay then
+ * goes on where the last call ended.  The rest is as with wal_replay.
+ */
+int wal_follow(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+	       char *why, size_t why_size);
+
+/*
  * Begin appending, after wal_replay.  What must be written again goes into a new segment, which is
  * on disk before this returns; then the sync thread starts.  Returns 0 or negative errno.
  */

@@ -11,6 +11,19 @@
 #define WAL_STOCK_MAX   64u /* spare files kept */
 #define WAL_STOCK_LEAST 2u  /* fewer, and more are made: one to go on with, one for deletes */
 
+/* How far wal_follow has come. */
+struct wal_cursor {
+	uint64_t epoch; /* of the segment that is being read; 0: none was */
+	uint64_t at;    /* offset and sequence of its next record */
+	uint64_t seq;
+	uint64_t clock_ms;
+	uint32_t passed;
+	struct {
+		uint64_t epoch;
+		uint64_t last_position;
+	} segment[WAL_SEGMENTS_MAX]; /* those read, the one being read last */
+};
+
 struct wal {
 	struct wal_config config;
 	char dir[1024];
@@ -54,6 +67,8 @@ struct wal {
 	uint64_t write_epoch;
 	uint64_t written; /* stream position */
 	uint64_t marked;  /* the last mark that was told to be safe */
+
+	struct wal_cursor *cursor; /* NULL: nothing was followed */
 
 	/* from replay to start */
 	struct buf tail;     /* records to be written anew */

@@ -28,6 +28,7 @@ struct replay {
 	int (*apply)(void *arg, const struct wal_record *r, bool same_generation);
 	void *arg;
 	uint64_t clock_ms;
+	bool follow; /* the folder is another process's */
 	char *why;
 	size_t why_size;
 };
@@ -115,7 +116,8 @@ static int folder_read(struct replay *rp, struct found *f, unsigned *ret_n)
 
 		if (sscanf(e->d_name, "spare-%16" SCNx64 "%n", &number, &used) == 1 && used == 22 &&
 		    !e->d_name[22]) {
-			spare_take_over(w, number);
+			if (!rp->follow)
+				spare_take_over(w, number);
 			continue;
 		}
 		if (sscanf(e->d_name, "wal-%16" SCNx64 "%n", &number, &used) != 1 || used != 20 ||
@@ -190,6 +192,32 @@ static int record_take(struct replay *rp, struct found *f, const struct wal_reco
 	return r->seq > rp->base_seq ? rp->apply(rp->arg, r, same) : 0;
 }
 
+/* Where wal_follow has come to in a segment that it has begun; 0 and 0 for others: not at all. */
+static void cursor_get(const struct wal *w, struct found *f, uint64_t *at, uint64_t *seq)
+{
+	const struct wal_cursor *k = w->cursor;
+
+	for (uint32_t i = 0; k && i < k->passed; i++)
+		if (k->segment[i].epoch == f->header.epoch)
+			f->last_position = k->segment[i].last_position;
+	if (at && k && k->epoch == f->header.epoch) {
+		*at = k->at;
+		*seq = k->seq;
+	}
+}
+
+static void cursor_set(struct wal *w, const struct found *f, uint64_t at, uint64_t seq)
+{
+	struct wal_cursor *k = w->cursor;
+
+	if (k->epoch != f->header.epoch)
+		k->segment[k->passed++].epoch = f->header.epoch;
+	k->segment[k->passed - 1].last_position = f->last_position;
+	k->epoch = f->header.epoch;
+	k->at = at;
+	k->seq = seq;
+}
+
 /* Run through one segment up to the sequence `limit`, where the next one begins. */
 static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool last)
 {
@@ -201,6 +229,7 @@ static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool 
 	int fd;
 	int r = 0;
 
+	cursor_get(rp->w, f, &at, &seq);
 	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -222,6 +251,8 @@ static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool 
 		seq++;
 	}
 	(void)munmap((void *)(uintptr_t)map, size);
+	if (r == 0 && rp->follow)
+		cursor_set(rp->w, f, at, seq);
 	return r;
 }
 
@@ -243,14 +274,11 @@ static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq
 	atomic_fetch_add(&w->live_bytes, s->size);
 }
 
-static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
+/* Does the log begin where base ends? */
+static int begin_check(struct replay *rp, const struct found *f, unsigned n, uint64_t epoch_least)
 {
 	struct wal *w = rp->w;
-	int r = 0;
 
-	w->seq = rp->base_seq;
-	w->epoch_next = 1;
-	w->tail_first = 0;
 	if (n && (f[0].header.first_seq > rp->base_seq + 1 ||
 		  (epoch_least && f[0].header.epoch > epoch_least))) {
 		(void)snprintf(rp->why, rp->why_size,
@@ -264,6 +292,18 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 			       w->dir, epoch_least);
 		return -EBADMSG;
 	}
+	return 0;
+}
+
+static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
+{
+	struct wal *w = rp->w;
+	int r = begin_check(rp, f, n, epoch_least);
+
+	if (!w->cursor)
+		w->seq = rp->base_seq;
+	w->epoch_next = 1;
+	w->tail_first = 0;
 	for (unsigned i = 0; i < n && r == 0; i++) {
 		bool last = i + 1 == n;
 		uint64_t limit = last ? UINT64_MAX : f[i + 1].header.first_seq;
@@ -271,16 +311,21 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 		if (f[i].header.clock_ms > rp->clock_ms)
 			rp->clock_ms = f[i].header.clock_ms;
 		w->epoch_next = f[i].header.epoch + 1;
-		r = segment_run(rp, &f[i], limit, last);
+		if (w->cursor && f[i].header.epoch < w->cursor->epoch)
+			cursor_get(w, &f[i], NULL, NULL);
+		else
+			r = segment_run(rp, &f[i], limit, last);
 	}
+	if (r < 0)
+		return r;
 	if (w->seq < rp->base_seq)
 		w->seq = rp->base_seq;
 	if (!w->tail.len)
 		w->tail_first = w->seq + 1;
-	for (unsigned i = 0; i < n && r == 0; i++)
+	for (unsigned i = 0; i < n; i++)
 		segment_keep(w, &f[i],
 			     (i + 1 == n ? w->tail_first : f[i + 1].header.first_seq) - 1);
-	return r;
+	return 0;
 }
 
 /* The tail goes into a segment of the next epoch: sum its records for that. */
@@ -300,7 +345,9 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
 	       uint64_t *ret_clock_ms, char *why, size_t why_size)
 {
-	struct replay rp = {w, base_seq, synced, apply, arg, 0, why, why_size};
+	struct replay rp = {w,     base_seq, synced,
+			    apply, arg,      w->cursor ? w->cursor->clock_ms : 0,
+			    false, why,      why_size};
 	struct found *f = calloc(WAL_SEGMENTS_MAX, sizeof(*f));
 	unsigned n = 0;
 	int r;
@@ -313,5 +360,56 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 	tail_sum(w);
 	free(f);
 	*ret_clock_ms = rp.clock_ms;
+	return r;
+}
+
+/* Read on in the segments that have not been read to their end. */
+static int follow_all(struct replay *rp, struct found *f, unsigned n)
+{
+	struct wal *w = rp->w;
+	bool more = true;
+	int r = 0;
+
+	for (unsigned i = 0; i < n && more && r == 0; i++) {
+		uint64_t limit = i + 1 == n ? UINT64_MAX : f[i + 1].header.first_seq;
+
+		if (f[i].header.epoch < w->cursor->epoch)
+			continue;
+		more = limit <= rp->synced;
+		if (!more)
+			limit = rp->synced + 1;
+		/* Everything before the limit is on disk: nothing may be missing, as in a segment
+		 * that is not the last. */
+		r = segment_run(rp, &f[i], limit, false);
+	}
+	return r;
+}
+
+int wal_follow(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+	       char *why, size_t why_size)
+{
+	struct replay rp = {w, base_seq, synced, apply, arg, 0, true, why, why_size};
+	struct found *f = calloc(WAL_SEGMENTS_MAX, sizeof(*f));
+	bool first = !w->cursor;
+	unsigned n = 0;
+	int r;
+
+	if (first) {
+		w->cursor = calloc(1, sizeof(*w->cursor));
+		w->seq = base_seq;
+	}
+	if (!f || !w->cursor) {
+		free(f);
+		return -ENOMEM;
+	}
+	r = folder_read(&rp, f, &n);
+	if (r == 0 && first)
+		r = begin_check(&rp, f, n, epoch_least);
+	if (r == 0)
+		r = follow_all(&rp, f, n);
+	if (rp.clock_ms > w->cursor->clock_ms)
+		w->cursor->clock_ms = rp.clock_ms;
+	free(f);
 	return r;
 }

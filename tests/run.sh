@@ -117,7 +117,7 @@ units asan $programs
 nodes asan 4
 fuzzers
 build tsan
-units tsan test_ipc test_store test_store_faults
+units tsan test_ipc test_store test_store_faults test_wal
 # A worker under TSan beneath a coordinator without it: ZeroMQ's own threads would only make noise.
 mkdir -p build/tsan-nodes
 cp build/debug/paild build/debug/pail build/tsan-nodes/

@@ -12,14 +12,18 @@
 
 int main(int argc, char **argv)
 {
+	bool follow;
+
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		(void)printf("pail-worker %s\n", WIRE_VERSION);
 		return 0;
 	}
-	if (argc != 2 || strcmp(argv[1], "--serve") != 0 || fcntl(FD_SEGMENT, F_GETFD) < 0) {
+	follow = argc == 2 && !strcmp(argv[1], "--follow");
+	if (argc != 2 || (!follow && strcmp(argv[1], "--serve") != 0) ||
+	    fcntl(FD_SEGMENT, F_GETFD) < 0) {
 		(void)fprintf(stderr,
 			      "pail-worker is started by paild, not by hand; see paild --help\n");
 		return WORKER_HOPELESS;
 	}
-	return worker_run();
+	return worker_run(follow);
 }

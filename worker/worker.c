@@ -1,12 +1,10 @@
-/* The worker's loop, and its birth and death. */
+/* The worker's loop, and its end. */
 #include "worker/worker.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,9 +19,11 @@
 #define PUBLISH_EVERY 256u  /* requests, so that the coordinator has work early */
 #define LOOK_MS       10u   /* between looks at the control socket under load */
 #define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
-#define SLOW_FROM     75u   /* percent of store_pressure from which writes are slowed */
-#define SLOW_DIVISOR  8u    /* a write costs (pressure - SLOW_FROM)^2 / SLOW_DIVISOR us more */
-#define SLOW_EVERY    512u  /* writes at most between naps */
+#define HELD_LOOK_MS  2u
+#define HOLD_UNTIL    95u  /* percent of store_pressure at which a checkpoint is due, held or not */
+#define SLOW_FROM     75u  /* percent of store_pressure from which writes are slowed */
+#define SLOW_DIVISOR  8u   /* a write costs (pressure - SLOW_FROM)^2 / SLOW_DIVISOR us more */
+#define SLOW_EVERY    512u /* writes at most between naps */
 #define SLOW_MOST_US  100000u
 
 static void wake_coordinator(struct slot *slot)
@@ -39,16 +39,16 @@ void worker_fail(struct worker *w, int error, const char *why)
 	if (w->error)
 		return;
 	w->error = error;
-	(void)snprintf(w->slot->last_words, sizeof(w->slot->last_words), "%s", why);
+	(void)snprintf(w->words, sizeof(w->slot->last_words), "%s", why);
 	log_error("%s", why);
 }
 
 /* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
-static void on_synced(void *arg, uint64_t mark, uint64_t seq)
+void worker_synced(void *arg, uint64_t mark, uint64_t seq)
 {
 	struct worker *w = arg;
 
-	slot_set(&w->slot->synced, seq);
+	atomic_store_explicit(&w->slot->synced, seq, memory_order_release);
 	ring_publish(&w->segment->synced, mark);
 	wake_coordinator(w->slot);
 }
@@ -74,11 +74,18 @@ void worker_publish(struct worker *w)
 	}
 }
 
-static void beat(struct worker *w, enum slot_phase phase)
+void worker_beat(struct worker *w, enum slot_phase phase)
 {
 	w->now_ms = clock_ms();
 	slot_set(&w->slot->heartbeat_ms, w->now_ms);
 	atomic_store_explicit(&w->slot->phase, phase, memory_order_relaxed);
+}
+
+static void hold(struct worker *w, bool on)
+{
+	w->hold = on;
+	w->held = false;
+	store_hold(w->store, on);
 }
 
 /* The control socket: is there anything to obey? */
@@ -89,8 +96,25 @@ static void look_at_control(struct worker *w)
 	w->looked_ms = w->now_ms;
 	if (m == CHAN_STOP)
 		w->stop = true;
+	else if (m == CHAN_HOLD || m == CHAN_RESUME)
+		hold(w, m == CHAN_HOLD);
+	else if (m == CHAN_LEAVE)
+		w->leave = w->held;
 	else if (m < 0)
 		w->orphan = true;
+}
+
+/* Say when the last checkpoint has ended, or that writers cannot be held back any longer. */
+static void hold_step(struct worker *w)
+{
+	if (!w->held && store_held(w->store)) {
+		w->held = true;
+		(void)chan_send(FD_CONTROL, CHAN_HELD);
+	}
+	if (store_pressure(w->store) >= HOLD_UNTIL) {
+		hold(w, false);
+		(void)chan_send(FD_CONTROL, CHAN_UNHELD);
+	}
 }
 
 /* Sleep until there is work, a word from the coordinator, or `ms` have gone. */
@@ -110,12 +134,12 @@ static void doze(struct worker *w, unsigned ms)
 }
 
 /* The store waits for its sync thread, or a reply for room: give both what they need. */
-static void on_wait(void *arg)
+void worker_wait(void *arg)
 {
 	struct worker *w = arg;
 
 	worker_publish(w);
-	beat(w, PHASE_WAIT_LOG);
+	worker_beat(w, PHASE_WAIT_LOG);
 	store_freed(w->store, ring_tail(&w->segment->request));
 	if (w->now_ms - w->looked_ms > LOOK_MS)
 		look_at_control(w);
@@ -129,8 +153,8 @@ char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, ui
 	while (!p && !w->error && !w->orphan) {
 		const struct timespec nap = {0, 50000};
 
-		on_wait(w);
-		beat(w, PHASE_WAIT_REPLY);
+		worker_wait(w);
+		worker_beat(w, PHASE_WAIT_REPLY);
 		(void)nanosleep(&nap, NULL);
 		p = replies_room(&w->replies, which, record, index, n);
 	}
@@ -212,12 +236,14 @@ static void tick(struct worker *w)
 {
 	if (clock_ms() == w->now_ms)
 		return;
-	beat(w, PHASE_SERVE);
+	worker_beat(w, PHASE_SERVE);
 	store_freed(w->store, ring_tail(&w->segment->request));
 	if (store_tick(w->store, clock_wall_ms()) < 0)
 		worker_fail(w, -EIO, store_why(w->store));
 	publish_stats(w);
-	if (w->now_ms - w->looked_ms > LOOK_MS)
+	if (w->hold)
+		hold_step(w);
+	if (w->now_ms - w->looked_ms > LOOK_MS || w->held)
 		look_at_control(w);
 }
 
@@ -245,6 +271,10 @@ static void serve_round(struct worker *w)
 	check(head - w->read <= w->segment->request.size);
 	while (w->read < head && !w->error && !w->orphan) {
 		w->read = serve_record(w, w->read);
+		if (w->held)
+			tick(w);
+		if (w->leave)
+			break;
 		if (store_seq(w->store) - before >= SLOW_EVERY &&
 		    store_pressure(w->store) > SLOW_FROM)
 			break; /* many short naps are better than a long one */
@@ -259,6 +289,8 @@ static void serve(struct worker *w)
 {
 	while (!w->error && !w->orphan) {
 		tick(w);
+		if (w->leave)
+			return;
 		if (ring_head(&w->segment->request) != w->read) {
 			serve_round(w);
 			continue;
@@ -268,122 +300,19 @@ static void serve(struct worker *w)
 			return;
 		sleep_begin(&w->slot->worker_sleeps);
 		if (ring_head(&w->segment->request) == w->read) {
-			beat(w, PHASE_IDLE);
-			doze(w, store_idle_ms(w->store));
+			worker_beat(w, PHASE_IDLE);
+			doze(w, w->hold && !w->held ? HELD_LOOK_MS : store_idle_ms(w->store));
 		}
 		sleep_end(&w->slot->worker_sleeps);
 	}
 }
 
-/* ---- birth ---- */
-
-static int before_apply(void *arg, const struct wal_record *r, bool same)
-{
-	struct worker *w = arg;
-
-	if (!(r->seq & 1023))
-		beat(w, PHASE_REPLAY);
-	return w->takeover ? takeover_before(w->takeover, w, r, same) : 0;
-}
-
-static int after_apply(void *arg, const struct wal_record *r, bool same)
-{
-	struct worker *w = arg;
-
-	return w->takeover ? takeover_after(w->takeover, r, same) : 0;
-}
-
-static int open_store(struct worker *w)
-{
-	const struct settings *g = &w->segment->header->settings;
-	struct store_config c = {
-		.dir = g->dir,
-		.cache_bytes = g->cache_bytes,
-		.log_bytes = g->log_bytes,
-		.log_segment_bytes = g->log_segment_bytes,
-		.map_bytes = g->map_bytes,
-		.value_max = g->value_max,
-		.buckets_max = g->buckets_max,
-		.disk_reserve_bytes = g->disk_reserve_bytes,
-		.lock_wait_ms = g->lock_wait_ms,
-		.checkpoint_ms = g->checkpoint_ms,
-		.generation = w->segment->header->generation,
-		.synced = slot_get(&w->slot->synced),
-		.arg = w,
-		.on_synced = on_synced,
-		.on_wait = on_wait,
-		.before_apply = before_apply,
-		.after_apply = after_apply,
-	};
-	char why[256] = "";
-	int r = takeover_new(w, &w->takeover);
-
-	if (r < 0)
-		return r;
-	r = store_open(&c, &w->store, why, sizeof(why));
-	if (r < 0)
-		worker_fail(w, r, why);
-	return r;
-}
-
-/* Exit status for an error at the start: is there any use in trying again? */
-static int start_status(int error)
-{
-	switch (error) {
-	case -EBADMSG: /* damaged data */
-	case -EPROTO:
-	case -EACCES:
-	case -EPERM:
-	case -EROFS:
-	case -ENOTDIR:
-		return WORKER_HOPELESS;
-	default:
-		return WORKER_FAILED;
-	}
-}
-
-static void last_words(void *arg, const char *text)
-{
-	struct slot *s = arg;
-
-	(void)snprintf(s->last_words, sizeof(s->last_words), "%s", text);
-}
-
-static int attach(struct worker *w)
-{
-	const struct settings *g;
-	char role[96];
-	int r = segment_attach(FD_SEGMENT, &w->segment);
-
-	if (r < 0) {
-		log_error("map the segment: %s", strerror(-r));
-		return r;
-	}
-	w->slot = w->segment->slot;
-	g = &w->segment->header->settings;
-	(void)snprintf(role, sizeof(role), "pail %s worker %u", g->node, g->worker);
-	log_init(role, (enum log_level)g->log_level);
-	check_set_hook(last_words, w->slot);
-	(void)prctl(PR_SET_NAME, "pail-worker", 0, 0, 0);
-	(void)signal(SIGINT, SIG_IGN); /* the terminal's ^C is for the coordinator */
-	(void)signal(SIGPIPE, SIG_IGN);
-	fault_init(atomic_load(&w->slot->life));
-	w->slot->last_words[0] = '\0';
-	atomic_store(&w->slot->worker_sleeps, 0);
-	atomic_store(&w->slot->state, SLOT_STARTING);
-	beat(w, PHASE_START);
-	replies_init(&w->replies, w->segment);
-	w->read = ring_tail(&w->segment->request);
-	w->published_now = w->segment->now.write;
-	w->handed_mark = w->segment->synced.write;
-	buf_init(&w->scratch);
-	return 0;
-}
+/* ---- the end ---- */
 
 static void finish(struct worker *w)
 {
 	if (!w->orphan) {
-		beat(w, PHASE_STOP);
+		worker_beat(w, PHASE_STOP);
 		if (store_settle(w->store, SETTLE_MS) < 0)
 			log_warn("last checkpoint: %s; the log has everything",
 				 store_why(w->store));
@@ -394,29 +323,29 @@ static void finish(struct worker *w)
 	atomic_store(&w->slot->state, SLOT_GOODBYE);
 }
 
-int worker_run(void)
+/* A successor goes on: what is done is synced and told, the rest is its. */
+static void leave(struct worker *w)
+{
+	(void)fault_at("worker.before_leave");
+	worker_publish(w);
+	store_leave(w->store);
+	atomic_store(&w->slot->state, SLOT_GOODBYE);
+	(void)fault_at("worker.before_left");
+	(void)chan_send(FD_CONTROL, CHAN_LEFT);
+	_exit(WORKER_DONE); /* nothing is left to be freed in order */
+}
+
+int worker_run(bool follow)
 {
 	static struct worker worker;
 	struct worker *w = &worker;
-	int r = attach(w);
+	int r = worker_begin(w, follow);
 
 	if (r < 0)
-		return start_status(r);
-	r = open_store(w);
-	if (r < 0)
-		return start_status(r);
-	w->handed_seq = store_seq(w->store);
-	if (w->takeover) {
-		log_info("took over %llu unanswered requests",
-			 (unsigned long long)takeover_count(w->takeover));
-		(void)takeover_answer(w->takeover, w);
-		worker_publish(w);
-	}
-	(void)fault_at("worker.before_ready");
-	atomic_store(&w->slot->state, SLOT_ACTIVE);
-	r = chan_send(FD_CONTROL, CHAN_READY);
-	if (r == 0)
-		serve(w);
+		return r == -EPIPE ? WORKER_FAILED : worker_start_status(r);
+	serve(w);
+	if (w->leave && !w->error && !w->orphan)
+		leave(w);
 	if (!w->error)
 		finish(w);
 	return w->error ? WORKER_FAILED : WORKER_DONE;

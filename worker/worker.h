@@ -34,13 +34,36 @@ struct worker {
 	uint64_t handed_mark;
 	uint64_t published_now;
 	struct buf scratch; /* a reply whose ring is not known yet */
+	char *words;        /* where the reason of its end goes, 256 bytes in shared memory */
 	bool stop;          /* finish and say goodbye */
+	bool held;          /* the coordinator has been told that checkpoints are held */
+	bool hold;          /* no checkpoints: a successor follows the log */
+	bool leave;         /* let a successor go on */
 	bool orphan;        /* the coordinator is gone: nobody reads replies */
 	int error;          /* negative errno that ends this worker */
 };
 
-/* Serve on the descriptors of segment.h until told to stop.  Returns the exit status. */
-int worker_run(void);
+/*
+ * Serve on the descriptors of segment.h until told to stop.  With `follow`, another worker serves
+ * there: read its log until the coordinator says that it has left, and go on in its place.  Returns
+ * the exit status.
+ */
+int worker_run(bool follow);
+
+/* ---- birth.c ---- */
+
+/* Everything up to the message that says ready.  0, -EPIPE (nobody wants it), negative errno. */
+int worker_begin(struct worker *w, bool follow);
+/* Exit status for an error at the start: is there any use in trying again? */
+int worker_start_status(int error);
+
+/* ---- worker.c, for birth.c ---- */
+
+void worker_beat(struct worker *w, enum slot_phase phase);
+/* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
+void worker_synced(void *arg, uint64_t mark, uint64_t seq);
+/* The store waits for its sync thread, or a reply for room: give both what they need. */
+void worker_wait(void *arg);
 
 /* Publish what is finished, hand the log over, wake the coordinator if it sleeps. */
 void worker_publish(struct worker *w);

@@ -1,0 +1,418 @@
+/* Handing a worker's place to its successor, and what else operators do to workers. */
+#include "coordinator/handover.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "coordinator/coord.h"
+#include "coordinator/spawn.h"
+#include "ipc/chan.h"
+
+#define HOLD_MS   20000u /* for the old one's last checkpoint */
+#define FOLLOW_MS 60000u /* for reading base's directory and the log */
+#define LEAVE_MS  2000u  /* for a request and a sync: well within the time that clients give */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+void handover_init(struct handover *h)
+{
+	memset(h, 0, sizeof(*h));
+	h->pidfd = -1;
+	h->control = -1;
+	h->corpse = -1;
+}
+
+bool handover_idle(const struct handover *h)
+{
+	return h->pidfd < 0 && h->corpse < 0;
+}
+
+void handover_fds(const struct handover *h, int fd[HANDOVER_FDS])
+{
+	fd[0] = h->pidfd;
+	fd[1] = h->control;
+	fd[2] = h->corpse;
+}
+
+/* ---- answers ---- */
+
+static void ask_error(struct coord *c, struct worker_ask *a, enum wire_error e, const char *fmt,
+		      ...) __attribute__((format(printf, 4, 5)));
+
+static void ask_error(struct coord *c, struct worker_ask *a, enum wire_error e, const char *fmt,
+		      ...)
+{
+	char text[600];
+	va_list ap;
+
+	if (!a->open)
+		return;
+	a->open = false;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	dispatch_error(c, a->owner, a->msgid, true, e, text);
+}
+
+/* `{id, pid, state, took_ms, pause_us}` */
+static void ask_done(struct coord *c, struct worker_ask *a, const struct worker *w,
+		     uint64_t took_ms, uint64_t pause_us)
+{
+	char reply[256];
+	char *p;
+
+	if (!a->open)
+		return;
+	a->open = false;
+	p = write_map(write_reply_head(reply, a->msgid), 5);
+	p = write_uint(write_text(p, "id"), w->id);
+	p = write_uint(write_text(p, "pid"), (uint64_t)w->pid);
+	p = write_text(write_text(p, "state"), super_state_name(w->state));
+	p = write_uint(write_text(p, "took_ms"), took_ms);
+	p = write_uint(write_text(p, "pause_us"), pause_us);
+	answer(c, a->owner, reply, (size_t)(p - reply));
+}
+
+/* ---- giving up ---- */
+
+static void successor_kill(struct handover *h)
+{
+	if (h->pid)
+		(void)kill(h->pid, SIGKILL); /* the pidfd tells when it is gone */
+	close_fd(&h->control);
+}
+
+/* Nothing more is handed over.  The old one, if it lives and has not been told to leave, goes on.
+ */
+static void give_up(struct coord *c, enum wire_error e, const char *why)
+{
+	struct handover *h = &c->handover;
+	struct worker *w = h->worker;
+	bool serves = w->pid == h->old_pid && w->state == SUPER_UP && w->control >= 0;
+
+	if (serves && h->step <= HANDOVER_FOLLOWING)
+		(void)chan_send(w->control, CHAN_RESUME);
+	successor_kill(h);
+	log_warn("restart of worker %u given up: %s%s", w->id, why,
+		 serves ? "; the old one goes on" : "");
+	ask_error(c, &h->ask, e, "worker %u was not restarted: %s%s", w->id, why,
+		  serves ? "; the old one goes on" : "");
+	h->step = HANDOVER_NONE;
+	c->changed = true;
+}
+
+/* ---- the steps ---- */
+
+static void follow_begin(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	struct spawned child;
+	char why[1300];
+	int r;
+
+	h->reason[0] = '\0';
+	memset(h->worker->segment->slot->successor_words, 0,
+	       sizeof(h->worker->segment->slot->successor_words));
+	r = super_spawn(&c->super, h->worker, "--follow", &child, &h->control);
+	if (r < 0) {
+		(void)snprintf(why, sizeof(why), "start \"%s\": %s", c->super.path, strerror(-r));
+		give_up(c, WIRE_E_INTERNAL, why);
+		return;
+	}
+	h->pid = child.pid;
+	h->pidfd = child.pidfd;
+	h->step = HANDOVER_FOLLOWING;
+	h->deadline_ms = c->now_ms + FOLLOW_MS;
+}
+
+static void leave_begin(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	const uint64_t one = 1;
+
+	h->step = HANDOVER_LEAVING;
+	h->deadline_ms = c->now_ms + LEAVE_MS;
+	h->left_us = clock_us();
+	if (chan_send(h->worker->control, CHAN_LEAVE) < 0)
+		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
+	(void)!write(h->worker->wake, &one, sizeof(one)); /* full means awake anyhow */
+}
+
+/* The old one has left: its last replies, and then the successor is the worker. */
+static void take_begin(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	struct worker *w = h->worker;
+	struct spawned child = {h->pid, h->pidfd};
+	int control = h->control;
+
+	h->corpse = w->pidfd;
+	h->pid = 0;
+	h->pidfd = -1;
+	h->control = -1;
+	collect_left(c, w);
+	super_adopt(&c->super, w, &child, control);
+	h->step = HANDOVER_TAKING;
+	if (chan_send(w->control, CHAN_GO) < 0)
+		log_warn("the successor of worker %u is gone: another one will be started", w->id);
+}
+
+void handover_message(void *arg, struct worker *w, int message)
+{
+	struct coord *c = arg;
+	struct handover *h = &c->handover;
+
+	if (!h->step || w != h->worker)
+		return;
+	if (message == CHAN_HELD && h->step == HANDOVER_HOLDING)
+		follow_begin(c);
+	else if (message == CHAN_UNHELD && h->step <= HANDOVER_FOLLOWING)
+		give_up(c, WIRE_E_BUSY,
+			"writes outrun the disk and checkpoints cannot wait: try again when there "
+			"are fewer");
+	else if (message == CHAN_LEFT && h->step == HANDOVER_LEAVING && h->pidfd >= 0 &&
+		 w->state == SUPER_UP)
+		take_begin(c);
+}
+
+void handover_death(void *arg, struct worker *w)
+{
+	struct coord *c = arg;
+	struct handover *h = &c->handover;
+	char why[400];
+
+	if (h->step && w == h->worker) {
+		(void)snprintf(why, sizeof(why),
+			       "%s died (%.250s) and was replaced as after any death",
+			       h->step == HANDOVER_TAKING ? "the successor" : "it", w->reason);
+		give_up(c, WIRE_E_INTERNAL, why);
+	}
+	collect_death(c, w);
+}
+
+static void successor_reap(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	const char *words = h->worker->segment->slot->successor_words;
+	siginfo_t info = {0};
+	char why[400];
+
+	if (waitid(P_PIDFD, (id_t)h->pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
+		return;
+	close_fd(&h->pidfd);
+	close_fd(&h->control);
+	h->pid = 0;
+	if (h->step != HANDOVER_FOLLOWING && h->step != HANDOVER_LEAVING)
+		return; /* killed by us */
+	if (info.si_code == CLD_EXITED)
+		(void)snprintf(why, sizeof(why), "its successor ended with exit status %d%s%.255s",
+			       info.si_status, *words ? ": " : "", words);
+	else
+		(void)snprintf(why, sizeof(why),
+			       "its successor was killed by signal %d (%s)%s%.255s", info.si_status,
+			       strsignal(info.si_status), *words ? ": " : "", words);
+	give_up(c, WIRE_E_INTERNAL, why);
+}
+
+void handover_look(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	siginfo_t info = {0};
+	int m;
+
+	if (h->corpse >= 0 && waitid(P_PIDFD, (id_t)h->corpse, &info, WEXITED | WNOHANG) == 0 &&
+	    info.si_pid)
+		close_fd(&h->corpse);
+	if (h->control >= 0) {
+		m = chan_receive(h->control);
+		if (m == CHAN_CAUGHT_UP && h->step == HANDOVER_FOLLOWING)
+			leave_begin(c);
+		else if (m < 0)
+			close_fd(&h->control); /* it is dying; the pidfd tells the rest */
+	}
+	if (h->pidfd >= 0)
+		successor_reap(c);
+}
+
+static void late(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	char why[100];
+
+	if (h->step == HANDOVER_LEAVING) {
+		log_warn("worker %u does not leave: killing it", h->worker->id);
+		h->deadline_ms = UINT64_MAX;
+		super_kill(&c->super, h->worker);
+		return;
+	}
+	(void)snprintf(why, sizeof(why), "%s in %u s",
+		       h->step == HANDOVER_HOLDING ? "its last checkpoint did not end"
+						   : "its successor did not catch up",
+		       (h->step == HANDOVER_HOLDING ? HOLD_MS : FOLLOW_MS) / 1000);
+	give_up(c, WIRE_E_TIMEOUT, why);
+}
+
+static void taken(struct coord *c)
+{
+	struct handover *h = &c->handover;
+	struct worker *w = h->worker;
+	uint64_t pause_us = clock_us() - h->left_us;
+
+	h->step = HANDOVER_NONE;
+	log_info("worker %u restarted: pid %d after %d, %llu ms in all, %llu us between them",
+		 w->id, (int)w->pid, (int)h->old_pid, (unsigned long long)(c->now_ms - h->begun_ms),
+		 (unsigned long long)pause_us);
+	ask_done(c, &h->ask, w, c->now_ms - h->begun_ms, pause_us);
+}
+
+/* Those who wait for a start or a stop. */
+static void asks_look(struct coord *c, struct worker *w)
+{
+	struct worker_ask *start = &c->handover.start[w->id];
+	struct worker_ask *stop = &c->handover.stop[w->id];
+
+	if (start->open && w->state == SUPER_UP)
+		ask_done(c, start, w, c->now_ms - w->started_ms, 0);
+	else if (start->open && w->state == SUPER_FAILED)
+		ask_error(c, start, WIRE_E_INTERNAL, "worker %u has failed: %s", w->id, w->reason);
+	else if (start->open && w->restarts != start->restarts)
+		ask_error(c, start, WIRE_E_INTERNAL,
+			  "worker %u died at its start: %s; it is tried again", w->id, w->reason);
+	if (stop->open && w->state == SUPER_DOWN)
+		ask_done(c, stop, w, 0, 0);
+}
+
+uint64_t handover_tick(struct coord *c)
+{
+	struct handover *h = &c->handover;
+
+	for (uint32_t i = 0; i < c->super.count; i++)
+		asks_look(c, &c->super.worker[i]);
+	if (h->step == HANDOVER_TAKING && h->worker->state == SUPER_UP)
+		taken(c);
+	if (!h->step || h->step == HANDOVER_TAKING)
+		return UINT64_MAX;
+	if (c->now_ms >= h->deadline_ms)
+		late(c);
+	return h->deadline_ms;
+}
+
+void handover_stop(struct coord *c)
+{
+	struct handover *h = &c->handover;
+
+	if (h->step == HANDOVER_HOLDING || h->step == HANDOVER_FOLLOWING)
+		give_up(c, WIRE_E_BUSY, "the node stops");
+}
+
+/* ---- what is asked for ---- */
+
+static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *a)
+{
+	struct handover *h = &c->handover;
+
+	if (h->step || !handover_idle(h)) {
+		ask_error(c, a, WIRE_E_BUSY, "worker %u is being restarted: one at a time",
+			  h->worker->id);
+		return;
+	}
+	if (w->state != SUPER_UP) {
+		ask_error(c, a, WIRE_E_BUSY,
+			  "worker %u is %s, only one that is up can be restarted%s", w->id,
+			  super_state_name(w->state),
+			  w->state == SUPER_DOWN || w->state == SUPER_FAILED ? ": start it instead"
+									     : ": try again later");
+		return;
+	}
+	h->ask = *a;
+	h->worker = w;
+	h->old_pid = w->pid;
+	h->begun_ms = c->now_ms;
+	h->deadline_ms = c->now_ms + HOLD_MS;
+	h->step = HANDOVER_HOLDING;
+	c->changed = true;
+	if (chan_send(w->control, CHAN_HOLD) < 0)
+		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
+}
+
+static void start_begin(struct coord *c, struct worker *w, struct worker_ask *a)
+{
+	if (w->state == SUPER_STOPPING) {
+		ask_error(c, a, WIRE_E_BUSY, "worker %u is stopping: try again later", w->id);
+		return;
+	}
+	w->wanted = true;
+	a->restarts = w->restarts;
+	c->handover.start[w->id] = *a;
+	if (w->state == SUPER_DOWN || w->state == SUPER_FAILED)
+		super_event(&c->super, w, EVENT_START);
+	c->changed = true;
+}
+
+static void stop_begin(struct coord *c, struct worker *w, struct worker_ask *a)
+{
+	if (c->handover.step && c->handover.worker == w) {
+		ask_error(c, a, WIRE_E_BUSY, "worker %u is being restarted: try again later",
+			  w->id);
+		return;
+	}
+	w->wanted = false;
+	c->handover.stop[w->id] = *a;
+	super_event(&c->super, w, EVENT_STOP);
+	c->changed = true;
+}
+
+static bool worker_id(const struct coord *c, const struct request *q, struct worker **ret)
+{
+	const char *p = q->param_count > 1 ? q->param[1] : NULL;
+	uint64_t id;
+
+	if (!p || read_type(p) != TYPE_UINT)
+		return false;
+	id = read_uint(&p);
+	if (id >= c->super.count)
+		return false;
+	*ret = &c->super.worker[id];
+	return true;
+}
+
+void handover_ask(struct coord *c, struct owner o, const struct request *q)
+{
+	struct worker_ask a = {true, o, q->msgid, 0};
+	struct span action = {"", 0};
+	struct worker *w = NULL;
+
+	(void)request_bytes(q, 0, &action);
+	if (!c->hand.admin)
+		ask_error(c, &a, WIRE_E_DENIED,
+			  "worker: only through the node's admin socket: pail --config FILE worker "
+			  "...");
+	else if (c->stopping)
+		ask_error(c, &a, WIRE_E_BUSY, "the node stops");
+	else if (!worker_id(c, q, &w))
+		ask_error(c, &a, WIRE_E_BAD_ARGUMENT,
+			  "worker: there is no such worker: this node has %u, counted from 0",
+			  c->super.count);
+	else if (span_equal(action, span_of("restart")))
+		restart_begin(c, w, &a);
+	else if (span_equal(action, span_of("start")))
+		start_begin(c, w, &a);
+	else if (span_equal(action, span_of("stop")))
+		stop_begin(c, w, &a);
+	else
+		ask_error(c, &a, WIRE_E_BAD_ARGUMENT,
+			  "worker: unknown action \"%.*s\": restart, start or stop",
+			  (int)(action.n < 32 ? action.n : 32), action.p);
+}

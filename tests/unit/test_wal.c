@@ -1,0 +1,191 @@
+/* The log as two processes see it: one appends, another follows and goes on in its place. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "storage/wal.h"
+#include "tests/unit/lib/unit.h"
+
+#define GENERATION 77u
+
+static char dir[300];
+static unsigned dirs;
+
+/* What a reader has been given. */
+struct seen {
+	uint64_t next; /* the sequence that must come */
+	uint64_t sum;
+	int bad;
+};
+
+static int take(void *arg, const struct wal_record *r, bool same)
+{
+	struct seen *s = arg;
+
+	if (r->seq != s->next || !same)
+		s->bad++;
+	s->next = r->seq + 1;
+	s->sum += r->bucket;
+	return 0;
+}
+
+static void synced(void *arg, uint64_t mark, uint64_t seq)
+{
+	(void)arg;
+	(void)mark;
+	(void)seq;
+}
+
+static struct wal *log_new(void)
+{
+	const struct wal_config c = {dir, 128 << 10, 64 << 20, 16 << 10, GENERATION, synced, NULL};
+	struct wal *w = NULL;
+
+	EQ(0, wal_new(&c, &w));
+	return w;
+}
+
+/* Read what there is and begin to append. */
+static struct wal *log_open(struct seen *s, uint64_t known)
+{
+	struct wal *w = log_new();
+	uint64_t clock;
+	char why[256] = "";
+
+	EQ(0, wal_replay(w, 0, known, 0, take, s, &clock, why, sizeof(why)));
+	EQ(0, wal_start(w, 1));
+	EQ(0, wal_stock(w));
+	return w;
+}
+
+static void append(struct wal *w, uint64_t *random, uint64_t *sum)
+{
+	uint32_t n = (uint32_t)(unit_random(random) % 3000);
+	uint64_t size = wal_record_size(0, 0, n);
+	struct wal_record *r = wal_reserve(w, size);
+
+	while (!r) {
+		wal_hand(w, 0);
+		wal_wait(w, 5);
+		r = wal_reserve(w, size);
+	}
+	memset(r, 0, (size_t)size);
+	r->size = (uint32_t)size;
+	r->op = WAL_PUT;
+	r->value_len = n;
+	r->bucket = unit_random(random) % 1000;
+	r->position = 1 + wal_seq(w) * 8;
+	*sum += r->bucket;
+	(void)wal_append(w, r);
+}
+
+static void sync_all(struct wal *w)
+{
+	wal_hand(w, wal_seq(w));
+	while (wal_synced(w) < wal_seq(w))
+		wal_wait(w, 5);
+}
+
+static void fresh(void)
+{
+	(void)snprintf(dir, sizeof(dir), "%s/wal-%u", unit_folder(), dirs++);
+	char command[400];
+
+	(void)snprintf(command, sizeof(command), "mkdir -p %s", dir);
+	EQ(0, system(command));
+}
+
+static void a_follower_sees_every_synced_record_once_and_goes_on(void)
+{
+	uint64_t random = unit_seed();
+
+	for (int round = 0; round < 12; round++) {
+		struct seen mine = {1, 0, 0};
+		struct seen its = {1, 0, 0};
+		struct seen last = {1, 0, 0};
+		struct wal_segment closed[64];
+		struct wal *w;
+		struct wal *f;
+		uint64_t sum = 0;
+		uint64_t clock;
+		char why[256] = "";
+		uint64_t newest;
+		unsigned n;
+
+		fresh();
+		w = log_open(&mine, 0);
+		/* Lives before, one of which left what had not been told to be synced. */
+		for (int life = 0; life < 2; life++) {
+			struct seen again = {1, 0, 0};
+
+			for (unsigned i = (unsigned)(unit_random(&random) % 300); i; i--)
+				append(w, &random, &sum);
+			sync_all(w);
+			wal_free(&w);
+			w = log_open(&again, life ? 0 : 5);
+			EQ(0, again.bad);
+			EQ(sum, again.sum);
+		}
+		f = log_new();
+		for (unsigned steps = 1 + (unsigned)(unit_random(&random) % 40); steps; steps--) {
+			for (unsigned i = (unsigned)(unit_random(&random) % 60); i; i--)
+				append(w, &random, &sum);
+			if (unit_random(&random) % 2)
+				sync_all(w);
+			else
+				wal_hand(w, 0);
+			EQ(0, wal_follow(f, 0, wal_synced(w), 0, take, &its, why, sizeof(why)));
+			EQ(0, its.bad);
+		}
+		append(w, &random, &sum);
+		sync_all(w);
+		newest = wal_seq(w);
+		wal_free(&w);
+		EQ(0, wal_replay(f, 0, newest, 0, take, &its, &clock, why, sizeof(why)));
+		EQ(0, its.bad);
+		EQ(newest + 1, its.next);
+		EQ(sum, its.sum);
+		EQ(0, wal_start(f, 1));
+		append(f, &random, &sum);
+		sync_all(f);
+		/* The segments that it took over know which requests are in them. */
+		n = wal_closed(f, closed, 64);
+		TRUE_(n > 0);
+		for (unsigned i = 0; i < n; i++)
+			if (closed[i].last_seq >= closed[i].first_seq)
+				EQ(1 + (closed[i].last_seq - 1) * 8, closed[i].last_position);
+		wal_free(&f);
+		w = log_open(&last, 0);
+		EQ(0, last.bad);
+		EQ(sum, last.sum);
+		wal_free(&w);
+	}
+}
+
+static void a_hole_before_the_synced_sequence_is_an_error(void)
+{
+	uint64_t random = unit_seed();
+	struct seen mine = {1, 0, 0};
+	struct seen its = {1, 0, 0};
+	uint64_t sum = 0;
+	char why[256] = "";
+	struct wal *w;
+	struct wal *f;
+
+	fresh();
+	w = log_open(&mine, 0);
+	for (int i = 0; i < 20; i++)
+		append(w, &random, &sum);
+	sync_all(w);
+	f = log_new();
+	/* It is told of more than there is. */
+	EQ(-EBADMSG, wal_follow(f, 0, wal_synced(w) + 1, 0, take, &its, why, sizeof(why)));
+	TRUE_(strstr(why, "damaged record at offset"));
+	wal_free(&f);
+	wal_free(&w);
+}
+
+UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
+	  T(a_hole_before_the_synced_sequence_is_an_error))

@@ -1,0 +1,228 @@
+/* A worker's first steps: alone, or beside the one whose place it takes. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "common/check.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "ipc/chan.h"
+#include "worker/takeover.h"
+#include "worker/worker.h"
+
+#define FOLLOW_MS   1     /* between looks at a predecessor's log */
+#define FOLLOW_NEAR 5000u /* records of a round: so near its end that the rest is soon read */
+
+static int before_apply(void *arg, const struct wal_record *r, bool same)
+{
+	struct worker *w = arg;
+
+	if (!(r->seq & 1023))
+		worker_beat(w, PHASE_REPLAY);
+	return w->takeover ? takeover_before(w->takeover, w, r, same) : 0;
+}
+
+static int after_apply(void *arg, const struct wal_record *r, bool same)
+{
+	struct worker *w = arg;
+
+	return w->takeover ? takeover_after(w->takeover, r, same) : 0;
+}
+
+static void store_configure(struct worker *w, struct store_config *ret)
+{
+	const struct settings *g = &w->segment->header->settings;
+
+	*ret = (struct store_config){
+		.dir = g->dir,
+		.cache_bytes = g->cache_bytes,
+		.log_bytes = g->log_bytes,
+		.log_segment_bytes = g->log_segment_bytes,
+		.map_bytes = g->map_bytes,
+		.value_max = g->value_max,
+		.buckets_max = g->buckets_max,
+		.disk_reserve_bytes = g->disk_reserve_bytes,
+		.lock_wait_ms = g->lock_wait_ms,
+		.checkpoint_ms = g->checkpoint_ms,
+		.generation = w->segment->header->generation,
+		.synced = slot_get(&w->slot->synced),
+		.arg = w,
+		.on_synced = worker_synced,
+		.on_wait = worker_wait,
+		.before_apply = before_apply,
+		.after_apply = after_apply,
+	};
+}
+
+static int open_store(struct worker *w)
+{
+	struct store_config c;
+	char why[256] = "";
+	int r = takeover_new(w, &w->takeover);
+
+	if (r < 0)
+		return r;
+	store_configure(w, &c);
+	r = store_open(&c, &w->store, why, sizeof(why));
+	if (r < 0)
+		worker_fail(w, r, why);
+	return r;
+}
+
+int worker_start_status(int error)
+{
+	switch (error) {
+	case -EBADMSG: /* damaged data */
+	case -EPROTO:
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+	case -ENOTDIR:
+		return WORKER_HOPELESS;
+	default:
+		return WORKER_FAILED;
+	}
+}
+
+static void last_words(void *arg, const char *text)
+{
+	struct worker *w = arg;
+
+	(void)snprintf(w->words, sizeof(w->slot->last_words), "%s", text);
+}
+
+static int attach(struct worker *w, bool follow)
+{
+	static struct slot nobodys; /* while another worker serves, the slot is not ours */
+	const struct settings *g;
+	char role[96];
+	int r = segment_attach(FD_SEGMENT, &w->segment);
+
+	if (r < 0) {
+		log_error("map the segment: %s", strerror(-r));
+		return r;
+	}
+	w->slot = follow ? &nobodys : w->segment->slot;
+	w->words = follow ? w->segment->slot->successor_words : w->segment->slot->last_words;
+	g = &w->segment->header->settings;
+	(void)snprintf(role, sizeof(role), "pail %s worker %u", g->node, g->worker);
+	log_init(role, (enum log_level)g->log_level);
+	check_set_hook(last_words, w);
+	(void)prctl(PR_SET_NAME, "pail-worker", 0, 0, 0);
+	(void)signal(SIGINT, SIG_IGN); /* the terminal's ^C is for the coordinator */
+	(void)signal(SIGPIPE, SIG_IGN);
+	fault_init(atomic_load(&w->segment->slot->life) + follow);
+	buf_init(&w->scratch);
+	return 0;
+}
+
+/* From here on this worker is the only one on its segment. */
+static void enter(struct worker *w)
+{
+	struct segment *g = w->segment;
+
+	w->slot = g->slot;
+	w->words = g->slot->last_words;
+	w->words[0] = '\0';
+	atomic_store(&w->slot->worker_sleeps, 0);
+	atomic_store(&w->slot->state, SLOT_STARTING);
+	worker_beat(w, PHASE_START);
+	/* Where a predecessor stopped publishing. */
+	ring_attach(&g->now, g->now.control, g->now.data, g->now.size);
+	ring_attach(&g->synced, g->synced.control, g->synced.data, g->synced.size);
+	replies_init(&w->replies, g);
+	w->read = ring_tail(&g->request);
+	w->published_now = g->now.write;
+	w->handed_mark = g->synced.write;
+}
+
+/* ---- born beside a predecessor ---- */
+
+/*
+ * Read its log as it grows.  0: it has left, and this worker is to go on; -EPIPE: the coordinator
+ * wants nobody, or is gone; or what is wrong.
+ */
+static int follow_on(struct worker *w)
+{
+	_Atomic uint64_t *synced = &w->segment->slot->synced;
+	struct pollfd p = {FD_CONTROL, POLLIN, 0};
+	bool told = false;
+	uint64_t before = 0;
+
+	for (;;) {
+		uint64_t seq = atomic_load_explicit(synced, memory_order_acquire);
+		int r = store_follow(w->store, seq);
+		int m;
+
+		if (r < 0)
+			return r;
+		if (!told && seq - before < FOLLOW_NEAR) {
+			(void)fault_at("worker.before_caught_up");
+			told = chan_send(FD_CONTROL, CHAN_CAUGHT_UP) == 0;
+		}
+		before = seq;
+		(void)poll(&p, 1, FOLLOW_MS);
+		m = chan_receive(FD_CONTROL);
+		if (m == CHAN_GO)
+			return 0;
+		if (m < 0)
+			return -EPIPE;
+	}
+}
+
+/* Open the store beside its owner, follow it, go on in its place. */
+static int follow_store(struct worker *w)
+{
+	struct store_config c;
+	char why[256] = "";
+	int r;
+
+	store_configure(w, &c);
+	r = store_open_beside(&c, &w->store, why, sizeof(why));
+	if (r < 0) {
+		worker_fail(w, r, why);
+		return r;
+	}
+	r = follow_on(w);
+	if (r == 0) {
+		enter(w);
+		r = takeover_new(w, &w->takeover);
+	}
+	if (r == 0)
+		r = store_take(w->store, slot_get(&w->slot->synced));
+	if (r < 0 && r != -EPIPE)
+		worker_fail(w, r, store_why(w->store));
+	return r;
+}
+
+/* ---- ready ---- */
+
+int worker_begin(struct worker *w, bool follow)
+{
+	int r = attach(w, follow);
+
+	if (r < 0)
+		return r;
+	if (follow) {
+		r = follow_store(w);
+	} else {
+		enter(w);
+		r = open_store(w);
+	}
+	if (r < 0)
+		return r;
+	w->handed_seq = store_seq(w->store);
+	atomic_store_explicit(&w->slot->synced, store_synced(w->store), memory_order_release);
+	if (w->takeover) {
+		log_info("took over %llu unanswered requests",
+			 (unsigned long long)takeover_count(w->takeover));
+		(void)takeover_answer(w->takeover, w);
+		worker_publish(w);
+	}
+	(void)fault_at("worker.before_ready");
+	atomic_store(&w->slot->state, SLOT_ACTIVE);
+	return chan_send(FD_CONTROL, CHAN_READY);
+}
