@@ -12,7 +12,8 @@
 
 #define WAIT_MS    120000u /* for a worker to be restarted, if --timeout does not say it */
 #define UPGRADE_MS 60000u  /* for the new coordinator to serve */
-#define LOOK_MS    20u     /* between looks whether it does */
+#define LOOK_MS    100u    /* for one look whether it does */
+#define NAP_MS     5       /* between looks */
 
 /* ---- what the node says, as JSON ---- */
 
@@ -274,10 +275,63 @@ int run_worker(struct cli *c)
 
 /* ---- upgrade ---- */
 
+/* One look whether the node has been upgraded more than `before` times.  -1: it cannot be asked. */
+static int upgraded(const struct cli *c, uint64_t before)
+{
+	const struct pail_options o = {LOOK_MS, LOOK_MS, 0};
+	struct pail_result *r = NULL;
+	struct pail *p = NULL;
+	int n = -1;
+
+	if (pail_open(c->node, &o, &p) != PAIL_OK)
+		return -1;
+	if (pail_node_status(p, &r) == PAIL_OK)
+		n = field_number(r->json, "upgrades") > before;
+	pail_result_free(&r);
+	pail_close(&p);
+	return n;
+}
+
+static int upgrade_wait(const struct cli *c, uint64_t before, uint64_t begin_ms)
+{
+	uint64_t limit = c->q.timeout_ms ? c->q.timeout_ms : UPGRADE_MS;
+	const struct timespec nap = {0, NAP_MS * 1000000};
+
+	while (upgraded(c, before) != 1) {
+		if (clock_ms() - begin_ms > limit)
+			return cli_fail(c, PAIL_TIMEOUT,
+					"the new program does not answer: see the node's log");
+		(void)nanosleep(&nap, NULL);
+	}
+	return CLI_OK;
+}
+
 int run_upgrade(struct cli *c)
 {
-	(void)c;
-	(void)UPGRADE_MS;
-	(void)LOOK_MS;
-	return CLI_FAILED;
+	uint64_t begin_ms = clock_ms();
+	struct pail_result *r;
+	char version[64];
+	struct buf b;
+	int e;
+
+	if (!c->q.timeout_ms)
+		c->q.timeout_ms = UPGRADE_MS;
+	e = cli_ask(c, PAIL_UPGRADE, &r);
+	if (e != CLI_OK)
+		return c->status == PAIL_BAD_ARGUMENT || c->status == PAIL_DENIED ? CLI_CONFIG : e;
+	field_text(r->json, "version", version, sizeof(version));
+	if (c->wait)
+		e = upgrade_wait(c, field_number(r->json, "upgrades"), begin_ms);
+	buf_init(&b);
+	if (wants_json(c))
+		buf_fmt(&b, "%s\n", r->json);
+	else
+		buf_fmt(&b, "%s version %s, pid %" PRIu64 ", %" PRIu64 " ms\n",
+			c->wait ? "upgraded:" : "checked, and being replaced:", version,
+			field_number(r->json, "pid"), clock_ms() - begin_ms);
+	pail_result_free(&r);
+	if (e == CLI_OK)
+		return cli_buf_out(&b);
+	buf_fini(&b);
+	return e;
 }

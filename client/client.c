@@ -238,12 +238,28 @@ static int frame_send(struct pail *p)
 	return r < 0 ? client_fail(p, PAIL_UNREACHABLE, strerror(-r)) : PAIL_OK;
 }
 
+/*
+ * A node knows a connection, and can tell it to go away, only once something has come from it.  The
+ * reply is nobody's.
+ */
+static void make_known(struct pail *p)
+{
+	const struct span none = {NULL, 0};
+	char *ping = malloc(CODEC_HEAD_MAX + 32);
+
+	if (ping)
+		(void)link_send(p->link, none, false, ping,
+				(size_t)(write_request_head(ping, UINT64_MAX, WIRE_PING, 0) - ping),
+				frame_done, NULL);
+}
+
 /* Told to go away, and nothing is awaited any more (or for too long): connect again. */
 static void goaway_obey(struct pail *p)
 {
 	if (!p->goaway || (p->on_wire && p->now_ms - p->goaway_ms <= GOAWAY_MS))
 		return;
-	(void)reconnect(p);
+	if (reconnect(p) == 0)
+		make_known(p);
 	p->now_ms = clock_ms();
 }
 
@@ -309,7 +325,7 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 	s->method = (uint8_t)q->method;
 	s->busy = true;
 	s->sent = false;
-	s->deadline_ms = p->now_ms + timeout_ms + GRACE_MS;
+	s->deadline_ms = p->now_ms + timeout_ms + (timeout_ms < GRACE_MS ? timeout_ms : GRACE_MS);
 	if (s->deadline_ms < p->due_ms)
 		p->due_ms = s->deadline_ms;
 	p->frame_len =

@@ -62,6 +62,15 @@ void child_fini(struct child *x)
 	x->ready = -1;
 }
 
+void child_resume(struct child *x, const struct child *from)
+{
+	struct child all = *from;
+
+	memcpy(all.argv, x->argv, sizeof(all.argv));
+	all.name = x->name;
+	*x = all;
+}
+
 static void again_later(struct child *x, uint64_t now_ms)
 {
 	x->next_ms = now_ms + x->delay_ms;

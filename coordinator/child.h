@@ -31,6 +31,8 @@ struct child {
 /* `argv` ends in NULL and is copied. -ENOENT: the program argv[0] is not to be found. */
 int child_init(struct child *x, const char *name, const char *const *argv);
 void child_fini(struct child *x);
+/* It runs, or does not, as `from` says, which another program of this process knew. */
+void child_resume(struct child *x, const struct child *from);
 /* Start it if that is due.  Returns when to look again. */
 uint64_t child_tick(struct child *x, uint64_t now_ms);
 /* Its pidfd or its line can be read. */

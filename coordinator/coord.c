@@ -21,16 +21,15 @@
 
 /* ---- stopping ---- */
 
-/* Tell the clients that have not been told yet. */
-static uint32_t say_goaway(struct coord *c)
+uint32_t coord_goaway(struct coord *c, const char *why)
 {
-	char note[64];
+	char note[128];
 	char *p = note;
 
 	p = write_array(p, 3);
 	p = write_uint(p, 2);
 	p = write_text(p, "goaway");
-	p = write_text(write_array(p, 1), "stopping");
+	p = write_text(write_array(p, 1), why);
 	return clients_notify(c->clients, c->link, note, (size_t)(p - note));
 }
 
@@ -46,21 +45,24 @@ static void stop_begin(struct coord *c)
 	c->stop_until_ms = c->now_ms + c->super.stop_ms;
 	c->quiet_ms = c->now_ms;
 	notify("STOPPING=1\nSTATUS=stopping: serving what clients still wait for");
-	r = c->link ? link_deafen(c->link) : 0;
+	/* A service manager's sockets stay open: who connects waits there for the next start. */
+	r = !c->link       ? 0
+	    : c->activated ? link_release(c->link, &c->client_fd)
+			   : link_deafen(c->link);
 	if (r < 0)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
 	child_stop(&c->gateway);
 	handover_stop(c);
 	inbound_goaway(c, "it stops", 0);
-	log_info("stopping: told %u clients to go away", say_goaway(c));
+	log_info("stopping: told %u clients to go away", coord_goaway(c, "stopping"));
 }
 
-static bool waiting_any(const struct coord *c)
+bool coord_waits(const struct coord *c)
 {
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->batches)
 			return true;
-	if (settle_busy(c) || c->gateway.pid)
+	if (settle_busy(c))
 		return true;
 	for (uint32_t i = 0; i < c->super.count; i++)
 		if (collect_waiting(c, &c->super.worker[i]) &&
@@ -74,8 +76,8 @@ static bool stop_step(struct coord *c)
 {
 	bool late = c->now_ms >= c->stop_until_ms;
 
-	(void)say_goaway(c); /* to those that spoke up meanwhile */
-	if (!late && (waiting_any(c) || c->now_ms - c->quiet_ms < QUIET_MS))
+	(void)coord_goaway(c, "stopping"); /* to those that spoke up meanwhile */
+	if (!late && (coord_waits(c) || c->gateway.pid || c->now_ms - c->quiet_ms < QUIET_MS))
 		return false;
 	for (uint32_t i = c->super.count; i-- > 0;)
 		super_event(&c->super, &c->super.worker[i], EVENT_STOP);
@@ -113,12 +115,13 @@ static void signals_read(struct coord *c)
 
 /* Everything that can be waited for. */
 struct poll_set {
-	struct pollfd fd[7 + HANDOVER_FDS + 2 * 64 + 2 * PEERS_MAX];
+	struct pollfd fd[7 + HANDOVER_FDS + UPGRADE_FDS + 2 * 64 + 2 * PEERS_MAX];
 	nfds_t n;
 	nfds_t handover; /* where they begin */
-	nfds_t workers;  /* where they begin: control and pidfd of each */
-	nfds_t peers;    /* likewise: events and messages of each */
-	nfds_t links;    /* likewise: clients, nodes, operators */
+	nfds_t upgrade;
+	nfds_t workers; /* where they begin: control and pidfd of each */
+	nfds_t peers;   /* likewise: events and messages of each */
+	nfds_t links;   /* likewise: clients, nodes, operators */
 };
 
 static void poll_add(struct poll_set *p, int fd)
@@ -129,6 +132,7 @@ static void poll_add(struct poll_set *p, int fd)
 static void poll_make(const struct coord *c, struct poll_set *p)
 {
 	int handover[HANDOVER_FDS];
+	int upgrade[UPGRADE_FDS];
 
 	p->n = 0;
 	poll_add(p, c->super.wake);
@@ -139,6 +143,10 @@ static void poll_make(const struct coord *c, struct poll_set *p)
 	handover_fds(&c->handover, handover);
 	for (uint32_t i = 0; i < HANDOVER_FDS; i++)
 		poll_add(p, handover[i]);
+	p->upgrade = p->n;
+	upgrade_fds(&c->upgrade, upgrade);
+	for (uint32_t i = 0; i < UPGRADE_FDS; i++)
+		poll_add(p, upgrade[i]);
 	p->workers = p->n;
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		poll_add(p, c->super.worker[i].control);
@@ -161,6 +169,14 @@ static void stir(struct link *l, const struct pollfd *f)
 		link_stir(l);
 }
 
+static bool any(const struct pollfd *f, uint32_t n)
+{
+	while (n--)
+		if (f[n].revents)
+			return true;
+	return false;
+}
+
 /* Wait at most `ms` for anything at all, and see to everything but messages. */
 static void look(struct coord *c, int ms)
 {
@@ -179,12 +195,14 @@ static void look(struct coord *c, int ms)
 		child_look(&c->gateway, c->now_ms);
 		c->changed = true;
 	}
-	for (uint32_t i = 0; i < HANDOVER_FDS; i++)
-		if (p.fd[p.handover + i].revents) {
-			handover_look(c);
-			c->changed = true;
-			break;
-		}
+	if (any(&p.fd[p.handover], HANDOVER_FDS)) {
+		handover_look(c);
+		c->changed = true;
+	}
+	if (any(&p.fd[p.upgrade], UPGRADE_FDS)) {
+		upgrade_look(c);
+		c->changed = true;
+	}
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		const struct pollfd *f = &p.fd[p.workers + 2 * i];
 
@@ -228,6 +246,7 @@ static uint64_t tick(struct coord *c)
 		    collect_waiting(c, &c->super.worker[i]))
 			collect_failed(c, &c->super.worker[i]);
 	next = least(next, handover_tick(c));
+	next = least(next, upgrade_tick(c));
 	next = least(next, peers_tick(c));
 	next = least(next, forward_overdue(c));
 	next = least(next, settle_step(c));
@@ -294,24 +313,46 @@ static void doze(struct coord *c, uint64_t until)
 		sleep_end(&c->super.worker[i].segment->slot->coordinator_sleeps);
 }
 
+static void where_write(const struct coord *c, char *out, size_t size)
+{
+	if (c->link && c->node_link)
+		(void)snprintf(out, size, "listens on %s, for nodes on %s", c->endpoint,
+			       c->node_endpoint);
+	else if (c->link)
+		(void)snprintf(out, size, "listens on %s", c->endpoint);
+	else
+		(void)snprintf(out, size, "listens for nodes on %s", c->node_endpoint);
+}
+
 static void announce(struct coord *c)
 {
 	char where[600];
 	char text[700];
 
-	if (c->link && c->node_link)
-		(void)snprintf(where, sizeof(where), "listens on %s, for nodes on %s", c->endpoint,
-			       c->node_endpoint);
-	else if (c->link)
-		(void)snprintf(where, sizeof(where), "listens on %s", c->endpoint);
-	else
-		(void)snprintf(where, sizeof(where), "listens for nodes on %s", c->node_endpoint);
+	where_write(c, where, sizeof(where));
 	log_info("node %s %s, data in %s, %u workers", conf_text(c->conf, CONF_node_name), where,
 		 conf_text(c->conf, CONF_node_data), c->super.count);
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
 	notify(text);
 	(void)printf("ready: node %s %s\n", conf_text(c->conf, CONF_node_name), where);
 	(void)fflush(stdout);
+	c->announced = true;
+	c->changed = true;
+}
+
+/* Serving again, as the program before did. */
+static void go_on(struct coord *c)
+{
+	char where[600];
+	char text[700];
+
+	where_write(c, where, sizeof(where));
+	log_info("upgraded to version %s: %llu us since it was asked for, %llu us of them without "
+		 "a connection",
+		 WIRE_VERSION, (unsigned long long)(clock_us() - c->begun_us),
+		 (unsigned long long)(clock_us() - c->closed_us));
+	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
+	notify(text);
 	c->announced = true;
 	c->changed = true;
 }
@@ -359,8 +400,10 @@ int coord_run(struct coord *c)
 	uint64_t next;
 	bool slept = false;
 
-	for (uint32_t i = 0; i < c->super.count; i++)
+	for (uint32_t i = 0; i < c->super.count && !c->resumed; i++)
 		super_event(&c->super, &c->super.worker[i], EVENT_START);
+	if (c->resumed)
+		go_on(c);
 	next = c->now_ms;
 	for (;;) {
 		unsigned in = take_in(c, slept);
@@ -378,6 +421,10 @@ int coord_run(struct coord *c)
 		if (c->changed || c->now_ms >= next || c->now_ms - c->ticked_ms >= TICK_MS ||
 		    c->stopping)
 			next = tick(c);
+		if (upgrade_due(c, !in)) {
+			upgrade_exec(c);
+			return 1;
+		}
 		if (!c->announced && started_all(c))
 			announce(c);
 		if (c->stopping && stop_step(c))

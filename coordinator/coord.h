@@ -18,6 +18,7 @@
 #include "coordinator/peers.h"
 #include "coordinator/routes.h"
 #include "coordinator/super.h"
+#include "coordinator/upgrade.h"
 #include "ipc/codec.h"
 #include "ipc/hop.h"
 #include "ipc/record.h"
@@ -25,6 +26,7 @@
 struct fanouts;
 struct guard;
 struct inbound;
+struct resume;
 struct settle;
 struct settings_source;
 
@@ -65,6 +67,7 @@ struct coord {
 	struct routes routes;
 	struct super super;
 	struct handover handover;
+	struct upgrade upgrade;
 	struct peers peers;
 	struct inbound *inbound;
 	struct settle *settle;
@@ -79,9 +82,16 @@ struct coord {
 	char endpoint[LINK_ENDPOINT_MAX]; /* where clients connect, or "" */
 	char node_endpoint[LINK_ENDPOINT_MAX];
 	char admin_endpoint[LINK_ENDPOINT_MAX];
+	int client_fd; /* sockets that listen already, from the service manager or the program
+			  before; 0: none */
+	int node_fd;
 	int lock_fd; /* of the data folder */
 	int signal_fd;
-	bool temporary; /* the data folder is removed at the end */
+	bool activated;     /* the listening sockets are a service manager's, which keeps them */
+	bool resumed;       /* from the program before in this process */
+	uint64_t closed_us; /* resumed: when that one closed its connections */
+	uint64_t begun_us;  /* resumed: when that was asked for */
+	bool temporary;     /* the data folder is removed at the end */
 	bool stopping;
 	bool changed;   /* a worker's or a peer's state may have: deadlines are to be looked at anew
 			 */
@@ -97,6 +107,7 @@ struct coord {
 	uint64_t quiet_ms;    /* stopping: since when nothing has come in */
 	uint64_t watchdog_ms; /* between signs of life for the service manager; 0: none */
 	uint64_t watched_ms;
+	uint64_t upgrades;                          /* of this process */
 	uint64_t reloads;                           /* that were carried out */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */
 	uint64_t local_errors;
@@ -116,11 +127,15 @@ struct coord {
 
 /* ---- setup.c ---- */
 
-/* Make the data folder and the workers, bind the sockets.  0, or an exit status with the reason
- * said. */
+/*
+ * Make the data folder and the workers, bind the sockets.  With `resume` (else NULL), take up what
+ * the program before this one left in the same process.  0, or an exit status with the reason said.
+ */
 int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
-	       bool temporary);
+	       bool temporary, const struct resume *resume);
 void coord_close(struct coord *c);
+/* Close every ZeroMQ socket, waiting at most `linger_ms` for what has not been sent. */
+void coord_disconnect(struct coord *c, unsigned linger_ms);
 
 /* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
 int coord_listen_nodes(struct coord *c, const struct conf *conf);
@@ -131,6 +146,10 @@ bool coord_wants_nodes(const struct conf *conf);
 
 /* Serve until told to stop.  Returns the exit status. */
 int coord_run(struct coord *c);
+/* Tell the clients that have not been told yet to go away.  Returns how many. */
+uint32_t coord_goaway(struct coord *c, const char *why);
+/* Does anybody wait for a reply? */
+bool coord_waits(const struct coord *c);
 
 /* ---- answer.c ---- */
 

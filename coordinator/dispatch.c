@@ -222,6 +222,9 @@ static void answer_here(struct coord *c, struct owner o, const struct request *q
 	case WIRE_WORKER:
 		handover_ask(c, o, q);
 		return;
+	case WIRE_UPGRADE:
+		upgrade_ask(c, o, q);
+		return;
 	default:
 		fanout_buckets(c, o, it);
 		return;

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/resume.h"
 #include "coordinator/settings.h"
 
 #define EXIT_USAGE  2
@@ -109,7 +111,8 @@ static int temporary_make(char *dir, size_t size)
 	return 0;
 }
 
-static int serve(struct conf *conf, const struct settings_source *source)
+static int serve(struct conf *conf, const struct settings_source *source,
+		 const struct resume *resume)
 {
 	static struct coord coord;
 	struct rlimit files;
@@ -126,7 +129,8 @@ static int serve(struct conf *conf, const struct settings_source *source)
 	 * time. */
 	(void)mallopt(M_MMAP_THRESHOLD, FRAME_KEPT);
 	(void)mallopt(M_TRIM_THRESHOLD, 2 * FRAME_KEPT);
-	r = coord_open(&coord, conf, source, source->data != NULL);
+	(void)prctl(PR_SET_NAME, "paild", 0, 0, 0); /* after an upgrade it is a number */
+	r = coord_open(&coord, conf, source, source->data != NULL, resume);
 	if (r == 0)
 		r = coord_run(&coord);
 	coord_close(&coord);
@@ -179,25 +183,56 @@ static int read_all(const struct choices *x, struct settings_source *s, struct c
 	return settings_read(s, ret) < 0 ? 1 : -1;
 }
 
+enum going { FRESH, REHEARSAL, RESUMED, BAD };
+
+/* Was this program started by the one before it, to take its place or to see whether it could? */
+static enum going going_on(struct resume *x)
+{
+	const char *value = getenv(RESUME_VARIABLE);
+	char why[256];
+	bool check;
+
+	if (!value)
+		return FRESH;
+	/* "check N" or "serve N" */
+	check = !strncmp(value, "check ", 6);
+	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* they are for us alone */
+	if (resume_read(atoi(value + 6), x, why, sizeof(why)) < 0) {
+		(void)fprintf(stderr, "%s\n", why);
+		return BAD;
+	}
+	(void)unsetenv(RESUME_VARIABLE);
+	return check ? REHEARSAL : RESUMED;
+}
+
 int main(int argc, char **argv)
 {
 	struct choices x = {NULL, false, false, false};
 	struct settings_source source = {argc, argv, NULL, NULL};
+	static struct resume resume;
 	struct conf *conf = NULL;
+	enum going going;
 	int r = options_first(argc, argv, &x);
 
 	if (r >= 0)
 		return r;
+	going = going_on(&resume);
+	if (going == BAD)
+		return 1;
 	source.config = x.config;
+	source.data = resume.temporary ? resume.data : NULL;
 	r = read_all(&x, &source, &conf);
 	if (r < 0)
 		r = errors_say(conf);
-	if (r == 0 && !x.check && !x.print)
-		return serve(conf, &source); /* the coordinator's from now on */
-	if (r == 0 && x.check)
+	if (r == 0 && going == REHEARSAL)
+		r = upgrade_rehearse(&resume, conf);
+	else if (r == 0 && !x.check && !x.print)
+		return serve(conf, &source, going == RESUMED ? &resume : NULL);
+	else if (r == 0 && x.check)
 		(void)printf("configuration OK\n");
 	else if (r == 0)
 		r = config_print(conf);
 	conf_free(&conf);
+	conf_free(&resume.conf);
 	return r;
 }

@@ -1,6 +1,10 @@
-/* One datagram to the service manager.  It is only news: if it cannot be sent, the node goes on. */
+/*
+ * News to the service manager, sockets from it.  News is only news: if it cannot be sent, the node
+ * goes on.
+ */
 #include "coordinator/notify.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,4 +41,41 @@ uint64_t notify_watchdog_ms(void)
 		return 0;
 	/* Half of the limit, as sd_watchdog_enabled(3) advises. */
 	return strtoull(us, NULL, 10) / 2000;
+}
+
+/* The i-th of the names in the colon-separated list, compared. */
+static int named(const char *names, int i, const char *name)
+{
+	size_t n = strlen(name);
+
+	while (i-- > 0 && names) {
+		names = strchr(names, ':');
+		names = names ? names + 1 : NULL;
+	}
+	return names && strcspn(names, ":") == n && !strncmp(names, name, n);
+}
+
+void notify_listeners(int *ret_client, int *ret_node)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *fds = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
+	int n = pid && fds && strtol(pid, NULL, 10) == (long)getpid() ? (int)strtol(fds, NULL, 10)
+								      : 0;
+
+	*ret_client = 0;
+	*ret_node = 0;
+	for (int i = 0; i < n && i < 64; i++) {
+		int fd = 3 + i;
+
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+		if (named(names, i, "node") || (i == 1 && !named(names, i, "client")))
+			*ret_node = fd;
+		else if (named(names, i, "client") || i == 0)
+			*ret_client = fd;
+	}
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
 }

@@ -16,6 +16,7 @@
 #include "coordinator/guard.h"
 #include "coordinator/inbound.h"
 #include "coordinator/notify.h"
+#include "coordinator/resume.h"
 #include "coordinator/spawn.h"
 
 #define LINGER_MS     1000u       /* for replies that are on their way at the very end */
@@ -82,7 +83,25 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	return r;
 }
 
-static int workers_open(struct coord *c)
+/* A worker that lives on, or is to be started as the program before would have. */
+static int worker_resume(struct worker *w, const struct resume *x, uint32_t id)
+{
+	int r;
+
+	*w = x->worker[id];
+	r = segment_attach(x->segment_fd[id], &w->segment);
+	if (r < 0) {
+		log_error("map the shared memory of worker %u: %s", id, strerror(-r));
+		return r;
+	}
+	w->now_read = ring_tail(&w->segment->now);
+	w->synced_read = ring_tail(&w->segment->synced);
+	w->pushed = true;
+	sleep_end(&w->segment->slot->coordinator_sleeps);
+	return 0;
+}
+
+static int workers_open(struct coord *c, const struct resume *x)
 {
 	struct super *s = &c->super;
 
@@ -91,7 +110,7 @@ static int workers_open(struct coord *c)
 		return 1;
 	}
 	s->worker = calloc(s->count ? s->count : 1, sizeof(*s->worker));
-	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->wake = x ? x->wake : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->start_ms = conf_number(c->conf, CONF_supervisor_start_ms);
 	s->hang_ms = conf_number(c->conf, CONF_supervisor_hang_ms);
 	s->stop_ms = conf_number(c->conf, CONF_supervisor_stop_ms);
@@ -104,16 +123,19 @@ static int workers_open(struct coord *c)
 		return 1;
 	}
 	for (uint32_t i = 0; i < s->count; i++)
-		if (worker_open(c, &s->worker[i], i) < 0)
+		if ((x ? worker_resume(&s->worker[i], x, i) : worker_open(c, &s->worker[i], i)) < 0)
 			return 1;
 	return 0;
 }
 
-static int listen_on(struct coord *c, const char *endpoint, const char *whom, const char *setting,
-		     uint64_t frame_max, struct link **ret, char *bound)
+/* `listener`: a socket that listens already, or 0. */
+static int listen_on(struct coord *c, const char *endpoint, int listener, const char *whom,
+		     const char *setting, uint64_t frame_max, struct link **ret, char *bound)
 {
-	const struct link_options o = {
-		.frame_max = frame_max, .receive_queue = RECEIVE_QUEUE, .linger_ms = LINGER_MS};
+	const struct link_options o = {.frame_max = frame_max,
+				       .receive_queue = RECEIVE_QUEUE,
+				       .linger_ms = LINGER_MS,
+				       .listener_fd = listener};
 	int r = link_bind(c->zmq, endpoint, &o, ret, bound);
 
 	if (r == -EADDRINUSE)
@@ -138,8 +160,8 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf)
 
 	if (c->node_link)
 		return 0;
-	r = listen_on(c, conf_text(conf, CONF_node_peer), "nodes", "node.peer", c->node_frame_max,
-		      &c->node_link, c->node_endpoint);
+	r = listen_on(c, conf_text(conf, CONF_node_peer), c->node_fd, "nodes", "node.peer",
+		      c->node_frame_max, &c->node_link, c->node_endpoint);
 	if (r == 0 && c->guard)
 		guard_watch(c->guard, c->node_endpoint);
 	return r;
@@ -156,7 +178,8 @@ static int admin_open(struct coord *c)
 		return 0; /* a router without a folder: there is no place for it */
 	(void)snprintf(endpoint, sizeof(endpoint), *set ? "%.250s" : "ipc://%.230s/admin.sock",
 		       *set ? set : data);
-	r = listen_on(c, endpoint, "operators", "node.admin", 0, &c->admin_link, c->admin_endpoint);
+	r = listen_on(c, endpoint, 0, "operators", "node.admin", 0, &c->admin_link,
+		      c->admin_endpoint);
 	if (r == -ENAMETOOLONG)
 		log_error("a socket's path may have about 100 characters: set node.admin to a "
 			  "shorter one, such as ipc:///run/pail/NAME.sock");
@@ -164,6 +187,12 @@ static int admin_open(struct coord *c)
 	if (r == 0 && !strncmp(endpoint, "ipc://", 6) && chmod(endpoint + 6, 0660) < 0)
 		log_warn("chmod \"%s\": %s", endpoint + 6, strerror(errno));
 	return r;
+}
+
+/* Where clients connect; resumed with a wildcard port, the port that was chosen then. */
+static const char *client_endpoint(const struct coord *c)
+{
+	return c->resumed ? c->endpoint : conf_text(c->conf, CONF_node_client);
 }
 
 static int sockets_open(struct coord *c)
@@ -174,7 +203,7 @@ static int sockets_open(struct coord *c)
 	if (r < 0)
 		log_error("start ZeroMQ: %s", strerror(-r));
 	if (r == 0 && conf_number(f, CONF_node_role) != ROLE_STORAGE)
-		r = listen_on(c, conf_text(f, CONF_node_client), "clients",
+		r = listen_on(c, client_endpoint(c), c->client_fd, "clients",
 			      "node.client or PAIL_PORT", conf_number(f, CONF_limits_message),
 			      &c->link, c->endpoint);
 	if (r == 0 && coord_wants_nodes(f))
@@ -220,7 +249,7 @@ static void connectable(const char *endpoint, char *out, size_t size)
 		(void)snprintf(out, size, "%s", endpoint);
 }
 
-static int gateway_open(struct coord *c)
+static int gateway_open(struct coord *c, const struct resume *x)
 {
 	const struct conf *f = c->conf;
 	char node[LINK_ENDPOINT_MAX];
@@ -249,6 +278,8 @@ static int gateway_open(struct coord *c)
 	r = child_init(&c->gateway, "gateway", wanted ? argv : NULL);
 	if (r == -ENOENT)
 		log_error("pail-gateway is not beside paild, nor in ../libexec/pail");
+	if (r == 0 && x)
+		child_resume(&c->gateway, &x->gateway);
 	return r;
 }
 
@@ -266,13 +297,58 @@ static int signals_open(struct coord *c)
 	return c->signal_fd < 0;
 }
 
+/* What the program before knew of itself. */
+static void figures_resume(struct coord *c, const struct resume *x)
+{
+	c->resumed = true;
+	c->activated = x->activated;
+	c->client_fd = x->client_fd;
+	c->node_fd = x->node_fd;
+	(void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", x->endpoint);
+	(void)snprintf(c->node_endpoint, sizeof(c->node_endpoint), "%s", x->node_endpoint);
+	c->started_ms = x->started_ms;
+	c->started_wall_ms = x->started_wall_ms;
+	c->begun_us = x->begun_us;
+	c->closed_us = x->closed_us;
+	c->reloads = x->reloads;
+	c->upgrades = x->upgrades;
+	c->local_errors = x->local_errors;
+	memcpy(c->local_requests, x->local_requests, sizeof(c->local_requests));
+	c->lock_fd = x->lock_fd;
+	c->super.count = x->workers;
+}
+
+/* Settings that cannot change in a running node stay, others are the new ones. */
+static void settings_resume(struct conf *conf, const struct resume *x)
+{
+	struct buf kept;
+
+	buf_init(&kept);
+	if (conf_keep(conf, x->conf, &kept) && !kept.failed)
+		log_warn("a restart is needed for: %.*s", (int)kept.len - 1, kept.data);
+	buf_fini(&kept);
+}
+
+static int folder_open(struct coord *c, const char *data)
+{
+	char why[512];
+	int r = *data ? folder_take(data, (uint32_t)conf_number(c->conf, CONF_node_workers),
+				    &c->lock_fd, &c->super.count, why, sizeof(why))
+		      : 0;
+
+	if (r == 0)
+		return 0;
+	c->temporary = false; /* not ours to remove */
+	log_error("%s", why);
+	return r == -EINVAL ? EXIT_CONFIG : 1;
+}
+
 int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
-	       bool temporary)
+	       bool temporary, const struct resume *x)
 {
 	const char *data = conf_text(conf, CONF_node_data);
 	uint64_t message = conf_number(conf, CONF_limits_message);
 	bool router = conf_number(conf, CONF_node_role) == ROLE_ROUTER;
-	char why[512];
 	int r;
 
 	memset(c, 0, sizeof(*c));
@@ -282,6 +358,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->signal_fd = -1;
 	c->super.wake = -1;
 	handover_init(&c->handover);
+	upgrade_init(&c->upgrade);
 	(void)child_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
 	c->now_ms = clock_ms();
@@ -291,24 +368,41 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->request_max = conf_number(conf, CONF_limits_value) + REQUEST_SPARE;
 	c->queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->request_max);
 	c->node_frame_max = message + hop_batch_room(WIRE_REQUESTS_MAX);
+	if (x)
+		settings_resume(conf, x);
 	if (routes_make(conf, &c->routes) < 0 || conf->error_count)
 		return EXIT_CONFIG;
 	if (signals_open(c) != 0)
 		return 1;
-	r = *data ? folder_take(data, (uint32_t)conf_number(conf, CONF_node_workers), &c->lock_fd,
-				&c->super.count, why, sizeof(why))
-		  : 0;
-	if (r < 0) {
-		c->temporary = false; /* not ours to remove */
-		log_error("%s", why);
-		return r == -EINVAL ? EXIT_CONFIG : 1;
-	}
+	if (x)
+		figures_resume(c, x);
+	else
+		notify_listeners(&c->client_fd, &c->node_fd);
+	c->activated |= c->client_fd && !x;
+	r = x ? 0 : folder_open(c, data);
+	if (r != 0)
+		return r;
 	if (router)
 		c->super.count = 0; /* it stores nothing; the folder is for the admin socket */
-	if (workers_open(c) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
-	    gateway_open(c) < 0)
+	if (workers_open(c, x) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
+	    gateway_open(c, x) < 0)
 		return 1;
+	if (x)
+		c->peers.epoch = x->peers_epoch;
 	return 0;
+}
+
+void coord_disconnect(struct coord *c, unsigned linger_ms)
+{
+	struct link **link[] = {&c->link, &c->node_link, &c->admin_link};
+
+	peers_close(c);
+	for (unsigned i = 0; i < sizeof(link) / sizeof(link[0]); i++) {
+		if (*link[i])
+			link_linger(*link[i], linger_ms);
+		link_close(link[i]);
+	}
+	link_context_free(&c->zmq);
 }
 
 void coord_close(struct coord *c)
@@ -316,16 +410,12 @@ void coord_close(struct coord *c)
 	struct super *s = &c->super;
 
 	child_fini(&c->gateway);
-	peers_close(c);
+	coord_disconnect(c, LINGER_MS);
 	clients_free(&c->clients);
 	guard_free(&c->guard);
 	fanouts_free(&c->fanouts);
 	inbound_free(&c->inbound);
 	settle_free(&c->settle);
-	link_close(&c->link);
-	link_close(&c->node_link);
-	link_close(&c->admin_link);
-	link_context_free(&c->zmq);
 	for (uint32_t i = 0; s->worker && i < s->count; i++) {
 		segment_free(&s->worker[i].segment);
 		if (s->worker[i].wake >= 0)

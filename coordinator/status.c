@@ -192,7 +192,7 @@ static void add_storage(struct coord *c, struct buf *out)
 
 void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 {
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 15));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 16));
 	add_text(out, "node", conf_text(c->conf, CONF_node_name));
 	add_text(out, "role", conf_text(c->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
@@ -202,6 +202,7 @@ void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 	add_uint(out, "protocol", WIRE_PROTOCOL);
 	add_uint(out, "clients", clients_count(c->clients, c->link));
 	add_uint(out, "reloads", c->reloads);
+	add_uint(out, "upgrades", c->upgrades);
 	add_routes(c, out);
 	add_peers(c, out);
 	add_gateway(c, out);

@@ -258,7 +258,8 @@ PAIL_API int pail_flush(struct pail *p);
 /*
  * For an event loop: when `pail_fd` is readable, or `pail_next_ms` milliseconds have gone (-1:
  * never), call pail_dispatch, which flushes, receives what is there, calls callbacks, and returns
- * how many replies there were.  The descriptor is edge-triggered: dispatch until it returns 0.
+ * how many replies there were.  The descriptor is edge-triggered: dispatch until it returns 0.  It
+ * may be another one afterwards: a node that goes away is connected to anew.
  */
 PAIL_API int pail_fd(const struct pail *p);
 PAIL_API int pail_next_ms(const struct pail *p);

@@ -1,21 +1,18 @@
 /* ZeroMQ, and nothing but. */
 #include "ipc/link.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/random.h>
 #include <zmq.h>
 
+#include "ipc/listener.h"
+
 #define HANDSHAKE_MS     5000 /* a connection that says nothing is closed */
-#define BACKLOG          1024
+#define BACKLOG          4096 /* the kernel has its own limit, net.core.somaxconn */
 #define SOCKETS_MAX      16384
 #define RECONNECT_MS     20
 #define HEAT             4
@@ -101,6 +98,8 @@ static int options_set(struct link *l, const struct link_options *o)
 		r = set_int(l, ZMQ_ROUTER_MANDATORY, 1);
 	if (r == 0 && l->router)
 		r = set_int(l, ZMQ_BACKLOG, BACKLOG);
+	if (r == 0 && o->listener_fd > 0)
+		r = set_int(l, ZMQ_USE_FD, o->listener_fd);
 	if (r == 0 && !l->router)
 		r = set_int(l, ZMQ_RECONNECT_IVL, o->once ? -1 : RECONNECT_MS);
 	if (r == 0 && !l->router && !o->once)
@@ -219,59 +218,24 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 	return 0;
 }
 
-/* The port behind an endpoint such as tcp://[::]:4040, or 0. */
-static unsigned endpoint_port(const char *endpoint)
-{
-	const char *colon = strrchr(endpoint, ':');
-
-	return strncmp(endpoint, "tcp://", 6) == 0 && colon ? (unsigned)atoi(colon + 1) : 0;
-}
-
-static bool listens_on(int fd, unsigned port)
-{
-	struct sockaddr_storage a;
-	socklen_t n = sizeof(a);
-	int listening = 0;
-	socklen_t k = sizeof(listening);
-	uint16_t bound = 0;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &k) < 0 || !listening)
-		return false;
-	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
-		return false;
-	if (a.ss_family == AF_INET)
-		bound = ((const struct sockaddr_in *)&a)->sin_port;
-	else if (a.ss_family == AF_INET6)
-		bound = ((const struct sockaddr_in6 *)&a)->sin6_port;
-	return bound && ntohs(bound) == port;
-}
-
-/*
- * libzmq's own unbind takes down the connections that came in through the listener, so the listener
- * stays and is made deaf: a filter drops what asks for a new connection.  Who asks is not refused
- * but goes on trying, and reaches whoever listens there next.
- */
 int link_deafen(struct link *l)
 {
-	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog program = {1, &drop};
-	unsigned port = endpoint_port(l->bound);
-	DIR *d = port ? opendir("/proc/self/fd") : NULL;
-	struct dirent *e;
-	int r = -ENOENT;
+	return listener_deafen(l->bound);
+}
 
-	while (d && r == -ENOENT && (e = readdir(d))) {
-		int fd = atoi(e->d_name);
+int link_release(struct link *l, int *ret_fd)
+{
+	return listener_take(l->bound, ret_fd);
+}
 
-		if (e->d_name[0] == '.' || !listens_on(fd, port))
-			continue;
-		r = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0
-			    ? -errno
-			    : 0;
-	}
-	if (d)
-		(void)closedir(d);
-	return r;
+unsigned link_connections(const struct link *l)
+{
+	return listener_connections(l->bound);
+}
+
+void link_linger(struct link *l, unsigned ms)
+{
+	(void)set_int(l, ZMQ_LINGER, (int)ms);
 }
 
 static void message_drop(struct link *l)

@@ -28,6 +28,8 @@ struct link_options {
 	unsigned receive_queue; /* messages a peer may have waiting here */
 	unsigned linger_ms;     /* at close, for what has not been sent */
 	unsigned send_queue;    /* messages that may wait to be sent; 0: no limit */
+	int listener_fd;        /* link_bind: a socket that listens already, the link's from now on,
+				   not blocking; 0: none */
 	bool once;              /* link_connect: one connection, watched, never made anew */
 };
 
@@ -42,6 +44,15 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
  * TCP endpoint), or negative errno.
  */
 int link_deafen(struct link *l);
+/*
+ * The same, but connections are made and wait in the queue of the listener, which is the caller's
+ * from now on (*ret_fd): for another link_bind, here or in another program.
+ */
+int link_release(struct link *l, int *ret_fd);
+/* Connections that are open on a bound endpoint. */
+unsigned link_connections(const struct link *l);
+/* How long closing waits for what has not been sent. */
+void link_linger(struct link *l, unsigned ms);
 void link_close(struct link **l);
 
 /*

@@ -59,12 +59,21 @@ class Client:
         self.socket = zmq.Context.instance().socket(zmq.REQ if req else zmq.DEALER)
         self.socket.linger = 0
         self.socket.connect(endpoint)
+        self.endpoint = endpoint
         self.next = 0
         self.notes = []
         self.replies = {}
 
     def close(self):
         self.socket.close()
+
+    def again(self):
+        """Told to go away, and nothing is awaited: connect again."""
+        self.socket.close()
+        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.connect(self.endpoint)
+        self.notes = []
 
     def pack(self, method, *params):
         self.next += 1
