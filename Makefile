@@ -146,6 +146,14 @@ $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$
 
 fuzz: $(FUZZ)
 
+# Nodes with a rule taken out, which the tests of histories must find out.
+broken:
+	@for what in sync position; do \
+		d=build/broken-$$what; mkdir -p $$d && \
+		$(MAKE) --no-print-directory MODE=debug B=$$d CFLAGS="$(CFLAGS) -DPAIL_BREAK_$$(echo $$what | tr a-z A-Z)" \
+			$$d/pail-worker >/dev/null && \
+		cp build/debug/paild build/debug/pail $$d/ || exit 1; done
+
 # Everything: unit and node tests in debug, all of them again under ASan+UBSan, and what is shared
 # between threads and processes under TSan.  ONLY, EXCLUDE, INCLUDE choose by tag or name.
 test: deps
@@ -157,9 +165,9 @@ test-systemd: deps
 	$(MAKE) --no-print-directory all
 	@tests/systemd/run.sh
 
-# An hour (or TORTURE_S seconds) of kills and restarts under load.
+# An hour (or TORTURE_S seconds) of kills and restarts under load, with each of the two checkers.
 torture: deps
-	$(MAKE) MODE=debug unit
+	$(MAKE) MODE=debug all
 	/usr/bin/python3 tests/node/run.py --build build/debug --include torture --only torture
 
 # ---- the rest ----
@@ -228,9 +236,9 @@ help:
 	@echo 'make test-systemd   the units under a real systemd, in a container'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make bench-routed   measure what routing costs'
-	@echo 'make torture   kills and restarts under load, TORTURE_S seconds'
+	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz test test-systemd torture deps run demo bench bench-routed lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz broken test test-systemd torture deps run demo bench bench-routed lint lint-layers lint-symbols format install clean help FORCE

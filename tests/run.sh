@@ -110,11 +110,12 @@ build release
 build debug
 # shellcheck disable=SC2086
 units debug $programs
+make --no-print-directory broken >"$log" 2>&1 || cat "$log"
 nodes debug 1
 build asan
 # shellcheck disable=SC2086
 units asan $programs
-nodes asan 4
+HISTORY_S=${HISTORY_S:-15} exclude="$exclude broken" nodes asan 4
 fuzzers
 build tsan
 units tsan test_ipc test_store test_store_faults test_wal
@@ -122,7 +123,7 @@ units tsan test_ipc test_store test_store_faults test_wal
 mkdir -p build/tsan-nodes
 cp build/debug/paild build/debug/pail build/tsan-nodes/
 make --no-print-directory -j"$jobs" MODE=tsan B=build/tsan build/tsan/pail-worker >/dev/null && cp build/tsan/pail-worker build/tsan-nodes/
-threads="a_storm_of_kills killed_at_wal_after_sync values_in_base_survive_many_restarts methods scans"
+threads="a_storm_of_kills a_rolling_restart_under_load_is_noticed_by_nobody killed_at_wal_after_sync values_in_base_survive_many_restarts methods scans"
 TSAN_OPTIONS=ignore_noninstrumented_modules=1 nodes tsan 6 tsan-nodes "${tests:-$threads}"
 
 passed=$(grep -c '^ok ' "$results")
