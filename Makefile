@@ -146,6 +146,20 @@ $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$
 
 fuzz: $(FUZZ)
 
+# Power cuts: the store as a program, and what writes down all that it does to its files.
+POWER := $(B)/tests/power/store $(B)/tests/power/shim.so
+
+$(B)/tests/power/store: $(B)/tests/power/store.o $(OBJ_STORAGE) $(OBJ_COMMON)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
+
+$(B)/tests/power/shim.so: $(B)/tests/power/shim.o
+	$(CC) -shared $^ -o $@ -pthread -ldl
+
+# They must be seen from outside the library.
+$(B)/tests/power/shim.o: ALL_CFLAGS += -fvisibility=default
+
+power: $(POWER)
+
 # Nodes with a rule taken out, which the tests of histories must find out.
 broken:
 	@for what in sync position; do \
@@ -241,4 +255,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz broken test test-systemd torture deps run demo bench bench-routed lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz power broken test test-systemd torture deps run demo bench bench-routed lint lint-layers lint-symbols format install clean help FORCE

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
+
 #define WORKERS_MAX 64u
 
 /* mkdir -p */
@@ -98,7 +100,6 @@ static int format_write(const char *dir, uint32_t workers, char *why, size_t why
 	char path[1100];
 	char temp[1110];
 	FILE *f;
-	int fd;
 	int ok;
 
 	(void)snprintf(path, sizeof(path), "%s/format", dir);
@@ -108,14 +109,8 @@ static int format_write(const char *dir, uint32_t workers, char *why, size_t why
 	     fsync(fileno(f)) == 0;
 	if (f && fclose(f) != 0)
 		ok = 0;
-	if (ok && rename(temp, path) == 0) {
-		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		ok = fd >= 0 && fsync(fd) == 0;
-		if (fd >= 0)
-			(void)close(fd);
-		if (ok)
-			return 0;
-	}
+	if (ok && rename(temp, path) == 0 && file_sync_dir(dir) == 0)
+		return 0;
 	(void)snprintf(why, why_size, "write \"%s\": %s", path, strerror(errno));
 	return errno ? -errno : -EIO;
 }

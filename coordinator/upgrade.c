@@ -24,7 +24,8 @@
 #define CHECK_MS 10000u /* for the new program to look at everything */
 #define DRAIN_MS 2000u  /* for clients to take their leave */
 #define QUIET_MS 100u   /* without a request: who stays connected has nothing in flight */
-#define TALK_MS  200u  /* for those who go on as if they had not been told, REQ sockets among them \
+#define TALK_MS                                                                                    \
+	200u           /* for those who go on as if they had not been told, REQ sockets among them \
 			*/
 #define COUNT_MS    3u /* between counts of connections */
 #define HOLD_MS     5000u /* that other nodes keep requests for us */
@@ -375,21 +376,21 @@ void upgrade_exec(struct coord *c)
 	struct upgrade *u = &c->upgrade;
 	char variable[64];
 	char **env;
-	int memfd;
+	int memfd = -1;
 	int r;
 
 	requests_disown(c);
 	u->closed_us = clock_us();
 	coord_disconnect(c, LINGER_MS);
 	r = resume_write(c, u->client_fd, u->node_fd, &memfd);
-	if (r == 0) {
-		(void)snprintf(variable, sizeof(variable), RESUME_VARIABLE "=serve %d", memfd);
-		env = environment(variable);
+	(void)snprintf(variable, sizeof(variable), RESUME_VARIABLE "=serve %d", memfd);
+	env = environment(variable);
+	if (r == 0 && env) {
 		keep_over_exec(c, memfd);
-		if (env)
-			(void)fexecve(u->program_fd, c->source->argv, env);
+		(void)fexecve(u->program_fd, c->source->argv, env);
 		r = -errno;
 	}
+	free(env);
 	log_error("upgrade: execute \"%s\": %s: this node ends", u->program, strerror(-r));
 }
 

@@ -2,7 +2,6 @@
 #include "storage/base.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +11,12 @@
 #include "common/buf.h"
 #include "common/check.h"
 #include "common/fault.h"
-#include "common/hash.h"
+#include "common/file.h"
 #include "include/wire.h"
+#include "storage/base_format.h"
 
-#define BASE_FORMAT         1u
-#define BASE_READERS        126u /* LMDB's default; the lock file fixes it for all */
-#define BASE_SYNC_DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define BASE_FORMAT  1u
+#define BASE_READERS 126u /* LMDB's default; the lock file fixes it for all */
 
 enum { DB_META, DB_DIR, DB_KEYS, DB_TTL, DB_DROPS, DB_COUNT };
 
@@ -35,31 +34,6 @@ struct base {
 	uint64_t map_bytes;
 	_Atomic uint64_t used;
 	_Atomic uint64_t file_bytes;
-};
-
-/* What stands before a value; the checksum covers bucket, key, and all of this but itself. */
-struct item_head {
-	uint64_t version;
-	uint64_t expiry;
-	uint32_t crc;
-	uint32_t zero;
-};
-_Static_assert(sizeof(struct item_head) == 24, "layout on disk");
-
-struct dir_row {
-	uint64_t id;
-	uint64_t count;
-};
-
-struct meta_row {
-	uint32_t format;
-	uint32_t crc;
-	struct base_meta meta;
-};
-
-struct key_bytes {
-	size_t n;
-	uint8_t data[16 + WIRE_KEY_MAX];
 };
 
 static char meta_key[] = "base";
@@ -87,21 +61,6 @@ static int base_errno(int rc)
 	}
 }
 
-static void put_be64(uint8_t *p, uint64_t v)
-{
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		p[i] = (uint8_t)v;
-}
-
-static uint64_t get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 static MDB_val key_make(struct key_bytes *k, uint64_t bucket, struct span key)
 {
 	check(key.n <= WIRE_KEY_MAX);
@@ -120,15 +79,6 @@ static MDB_val ttl_key_make(struct key_bytes *k, uint64_t expiry, uint64_t bucke
 		memcpy(k->data + 16, key.p, key.n);
 	k->n = 16 + key.n;
 	return (MDB_val){k->n, k->data};
-}
-
-static uint32_t item_crc(uint64_t bucket, const struct base_item *item)
-{
-	const uint64_t head[3] = {bucket, item->version, item->expiry};
-	uint32_t crc = crc32c(0, head, sizeof(head));
-
-	crc = crc32c(crc, item->key.p, item->key.n);
-	return crc32c(crc, item->value.p, item->value.n);
 }
 
 static int item_read(uint64_t bucket, struct span key, const MDB_val *v, struct base_item *ret)
@@ -229,21 +179,34 @@ static int dbs_open(struct base *b, char *why, size_t why_size)
 	return base_errno(mdb_txn_commit(txn));
 }
 
-/* LMDB syncs neither the folder nor the new file's own entry. */
-static int sync_new(struct base *b, const char *dir)
+/*
+ * LMDB writes a new file's first pages and syncs neither them nor the folder: a power cut could
+ * leave half of them, which no later start would take for an environment.  So it is made by another
+ * name and gets its own when it is whole.
+ */
+static int make_new(const char *dir, const char *path, uint64_t map_bytes)
 {
-	int fd;
-	int r = base_errno(mdb_env_sync(b->env, 1));
+	char temp[1110];
+	MDB_env *env = NULL;
+	int rc;
+	int r;
 
-	if (r < 0)
-		return r;
-	fd = open(dir, BASE_SYNC_DIR_FLAGS);
-	if (fd < 0)
+	(void)snprintf(temp, sizeof(temp), "%s.new", path);
+	if (unlink(temp) < 0 && errno != ENOENT)
 		return -errno;
-	if (fsync(fd) < 0)
+	rc = mdb_env_create(&env);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(env, map_bytes);
+	if (rc == 0)
+		rc = mdb_env_open(env, temp, MDB_NOSUBDIR | MDB_NOLOCK, 0640);
+	if (rc == 0)
+		rc = mdb_env_sync(env, 1);
+	if (env)
+		mdb_env_close(env);
+	r = base_errno(rc);
+	if (r == 0 && rename(temp, path) < 0)
 		r = -errno;
-	(void)close(fd);
-	return r;
+	return r < 0 ? r : file_sync_dir(dir);
 }
 
 int base_open(const char *dir, uint64_t map_bytes, struct base **ret, char *why, size_t why_size)
@@ -259,8 +222,17 @@ int base_open(const char *dir, uint64_t map_bytes, struct base **ret, char *why,
 	(void)snprintf(path, sizeof(path), "%s/data.mdb", dir);
 	/* A map smaller than the file would hide what is in it. */
 	b->map_bytes = map_bytes;
-	if (stat(path, &st) == 0 && (uint64_t)st.st_size > map_bytes)
-		b->map_bytes = (uint64_t)st.st_size;
+	if (stat(path, &st) == 0) {
+		if ((uint64_t)st.st_size > map_bytes)
+			b->map_bytes = (uint64_t)st.st_size;
+	} else {
+		r = make_new(dir, path, map_bytes);
+		if (r < 0) {
+			(void)snprintf(why, why_size, "make \"%.150s\": %s", path, strerror(-r));
+			base_close(&b);
+			return r;
+		}
+	}
 	rc = mdb_env_create(&b->env);
 	if (rc == 0)
 		rc = mdb_env_set_mapsize(b->env, b->map_bytes);
@@ -277,8 +249,6 @@ int base_open(const char *dir, uint64_t map_bytes, struct base **ret, char *why,
 		(void)mdb_reader_check(b->env, &dead); /* readers that were killed */
 		r = dbs_open(b, why, why_size);
 	}
-	if (r == 0)
-		r = sync_new(b, dir);
 	if (r == 0)
 		r = base_errno(mdb_txn_begin(b->env, NULL, MDB_RDONLY, &b->read));
 	if (r == 0)

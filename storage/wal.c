@@ -16,6 +16,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "common/file.h"
 #include "common/mirror.h"
 #include "storage/wal_impl.h"
 
@@ -27,19 +28,6 @@ void wal_path(const char *dir, uint64_t epoch, char *out, size_t size)
 void wal_spare_path(const struct wal *w, uint64_t n, char *out, size_t size)
 {
 	(void)snprintf(out, size, "%s/spare-%016" PRIx64, w->dir, n);
-}
-
-int wal_sync_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		r = -errno;
-	(void)close(fd);
-	return r;
 }
 
 int wal_new(const struct wal_config *config, struct wal **ret)
@@ -235,7 +223,7 @@ static int segment_make(struct wal *w, const struct wal_segment *s, uint64_t clo
 	if (r == 0 && rename(spare, path) < 0)
 		r = -errno;
 	if (r == 0)
-		r = wal_sync_dir(w->dir);
+		r = file_sync_dir(w->dir);
 	return r;
 }
 
@@ -525,33 +513,50 @@ unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max)
 	return n;
 }
 
-/* A file whose records are all in base: a spare if it has the size and we are short, else gone. */
-static int segment_retire(struct wal *w, const struct wal_segment *s)
+/*
+ * A file whose records are all in base: to be a spare if it has the size and we are short (its
+ * number in *ret_spare), else gone.  Returns 1, 0, or negative errno.
+ */
+static int segment_retire(struct wal *w, const struct wal_segment *s, unsigned spares,
+			  uint64_t *ret_spare)
 {
 	char path[1100];
 	char spare[1100];
-	uint64_t n = 0;
 	bool keep;
 
 	wal_path(w->dir, s->epoch, path, sizeof(path));
 	(void)pthread_mutex_lock(&w->lock);
-	keep = s->size == w->config.segment_bytes && atomic_load(&w->spare_count) < WAL_STOCK_MAX;
+	keep = s->size == w->config.segment_bytes &&
+	       atomic_load(&w->spare_count) + spares < WAL_STOCK_MAX;
 	if (keep)
-		n = w->spare_next++;
+		*ret_spare = w->spare_next++;
 	(void)pthread_mutex_unlock(&w->lock);
 	if (!keep)
 		return unlink(path) < 0 ? -errno : 0;
-	wal_spare_path(w, n, spare, sizeof(spare));
-	if (rename(path, spare) < 0)
-		return -errno;
+	wal_spare_path(w, *ret_spare, spare, sizeof(spare));
+	return rename(path, spare) < 0 ? -errno : 1;
+}
+
+/*
+ * Only files whose new name is on disk may be written again: after a power cut one could be found
+ * by its old name, with a header that is half another's.
+ */
+static int spares_add(struct wal *w, const uint64_t *number, unsigned n)
+{
+	int r = file_sync_dir(w->dir);
+
 	(void)pthread_mutex_lock(&w->lock);
-	w->spare[atomic_fetch_add(&w->spare_count, 1)] = n;
+	for (unsigned i = 0; i < n && r == 0 && atomic_load(&w->spare_count) < WAL_STOCK_MAX; i++)
+		w->spare[atomic_fetch_add(&w->spare_count, 1)] = number[i];
 	(void)pthread_mutex_unlock(&w->lock);
-	return 0;
+	return r;
 }
 
 int wal_settled(struct wal *w, uint64_t seq)
 {
+	uint64_t number[WAL_STOCK_MAX];
+	unsigned n = 0;
+
 	for (;;) {
 		struct wal_segment s;
 		bool gone;
@@ -563,10 +568,11 @@ int wal_settled(struct wal *w, uint64_t seq)
 		       w->segment[1].last_seq <= seq;
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!gone)
-			return wal_sync_dir(w->dir);
-		r = segment_retire(w, &s);
+			return spares_add(w, number, n);
+		r = segment_retire(w, &s, n, &number[n]);
 		if (r < 0)
 			return r;
+		n += (unsigned)r;
 		(void)pthread_mutex_lock(&w->lock);
 		memmove(&w->segment[0], &w->segment[1],
 			(atomic_load(&w->segment_count) - 1) * sizeof(s));

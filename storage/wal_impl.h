@@ -77,7 +77,6 @@ struct wal {
 	uint64_t epoch_next;
 };
 
-int wal_sync_dir(const char *dir);
 void wal_spare_path(const struct wal *w, uint64_t n, char *out, size_t size);
 
 #endif

@@ -29,7 +29,7 @@ modes="" kinds="" tests=""
 for w in ${only//,/ }; do
 	case $w in
 	debug | asan | tsan) modes="$modes $w" ;;
-	unit | node | fuzz) kinds="$kinds $w" ;;
+	unit | node | fuzz | power) kinds="$kinds $w" ;;
 	*) tests="$tests $w" ;;
 	esac
 done
@@ -105,11 +105,25 @@ fuzzers() {
 	done
 }
 
+# Every image that a power cut could have left, opened.
+power() {
+	wanted power debug || return
+	if { [ -n "$tests" ] && ! has power_cuts "$tests"; } || has power_cuts "$exclude"; then
+		echo "left out: power_cuts, by ONLY or EXCLUDE"
+		return
+	fi
+	make --no-print-directory MODE=debug power >"$log" 2>&1 || cat "$log"
+	echo "== power cuts"
+	/usr/bin/python3 tests/power/replay.py --runs "${POWER_RUNS:-3}" | tee -a "$results"
+	[ "${PIPESTATUS[0]}" = 0 ] || tail -1 "$results" | grep -q '^not ok' || echo "not ok power_cuts ended badly" | tee -a "$results"
+}
+
 programs=$(ls tests/unit/test_*.c | sed 's|.*/||; s|\.c$||')
 build release
 build debug
 # shellcheck disable=SC2086
 units debug $programs
+power
 make --no-print-directory broken >"$log" 2>&1 || cat "$log"
 nodes debug 1
 build asan

@@ -36,7 +36,7 @@ if command -v clang-tidy >/dev/null; then
 	# shellcheck disable=SC2046
 	clang-tidy --quiet --warnings-as-errors='*' \
 		--checks='-*,clang-analyzer-deadcode*,clang-analyzer-unix*,bugprone-suspicious-memset*,bugprone-infinite-loop,bugprone-macro-repeated-side-effects,bugprone-string*,bugprone-swapped-arguments' \
-		$(git ls-files 'common/*.c' 'storage/*.c' 'worker/*.c' 'coordinator/*.c' 'client/*.c' 'cli/*.c' 'gateway/*.c' ipc/hop.c ipc/ring.c ipc/segment.c ipc/chan.c ipc/link.c) \
+		$(git ls-files 'common/*.c' 'storage/*.c' 'worker/*.c' 'coordinator/*.c' 'client/*.c' 'cli/*.c' 'gateway/*.c' ipc/hop.c ipc/ring.c ipc/segment.c ipc/chan.c ipc/link.c ipc/listener.c) \
 		-- -std=c11 -D_GNU_SOURCE -I. 2>/dev/null >/tmp/pail-tidy.$$ || {
 		cat /tmp/pail-tidy.$$ >&2
 		fail "clang-tidy"

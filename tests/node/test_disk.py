@@ -107,3 +107,46 @@ def values_in_base_survive_many_restarts(box):
         eq(want, {k: v for k, v, _ in c.call("scan", "b", {"limit": 10000})["items"]})
         for k in list(want)[::37]:
             eq(want[k], c.call("get", "b", k)[0])
+
+
+def log_errors(box, point, error, words):
+    """A log that cannot be written ends its worker, which says why; its successor has every write that was
+    acknowledged and answers the others; the rest of the node serves on."""
+    n = box.node("--set", "node.workers=2", env={"PAIL_FAULT": "%s=%s@30!" % (point, error)})
+    c = n.client()
+    by_worker = {0: [], 1: []}
+    counts = lambda: [w["buckets"] for w in n.workers()]
+    for b in range(12):
+        before = counts()
+        c.call("create", "b%d" % b)
+        until(lambda: counts() != before, 5, "the figures")
+        by_worker[0 if counts()[0] != before[0] else 1].append("b%d" % b)
+    versions = {}
+    ours = by_worker[0]
+    for i in range(60):
+        k = (ours[i % len(ours)], "k%d" % i)
+        versions[k] = c.call("put", *k, "v%d" % i)
+        if by_worker[1]:
+            assert c.call("get", by_worker[1][0], "k") is None
+    w = n.up()[0]
+    eq(1, w["restarts"])
+    for part in ("write the log in", words):
+        assert part in w["last_death"], w
+        assert part in n.output(), n.output()
+    for (b, k), v in versions.items():
+        eq(v, c.call("get", b, k)[1])
+    n.kill()
+    n.start()
+    c = n.client()
+    for (b, k), v in versions.items():
+        eq(v, c.call("get", b, k)[1])
+
+
+@test("kill")
+def a_log_that_cannot_be_synced_ends_its_worker_and_loses_nothing(box):
+    log_errors(box, "wal.sync", "EIO", "Input/output error")
+
+
+@test("kill")
+def a_log_that_cannot_be_written_ends_its_worker_and_loses_nothing(box):
+    log_errors(box, "wal.write", "EIO", "Input/output error")

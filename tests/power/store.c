@@ -1,0 +1,327 @@
+/*
+ * The store as a program, to be cut off.
+ *
+ *	store run DIR SEED OPERATIONS LIFE	operations at random, each told on stdout with its
+ *					sequence; what is synced is told in the file DIR/acks.
+ *					PAIL_FAULT may end it
+ *	store check			for each folder named on stdin: open it, tell everything
+ *that is in it, see whether it still works store open DIR			open it and close it
+ *
+ * The value of a key is made from the sequence that wrote it, so that it can be checked anywhere.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "storage/store.h"
+
+#define BUCKETS   3u
+#define KEYS      40u
+#define VALUE_MAX 1024u
+
+static struct store *store;
+static int acks = -1;
+static uint64_t random_state;
+
+static uint64_t random_next(void)
+{
+	/* splitmix64 (Steele, Lea, Flood 2014) */
+	uint64_t z = random_state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+static void on_synced(void *arg, uint64_t mark, uint64_t seq)
+{
+	(void)arg;
+	(void)mark;
+	if (acks >= 0 && pwrite(acks, &seq, sizeof(seq), 0) != sizeof(seq))
+		abort();
+}
+
+static void on_wait(void *arg)
+{
+	(void)arg;
+	store_hand(store, 0);
+}
+
+static int open_it(const char *dir, char *why, size_t size)
+{
+	const struct store_config c = {
+		.dir = dir,
+		.cache_bytes = 1 << 20,
+		.log_bytes = 512 << 10,
+		.log_segment_bytes = 16 << 10,
+		.map_bytes = 8 << 20,
+		.value_max = VALUE_MAX,
+		.buckets_max = 100,
+		.lock_wait_ms = 1000,
+		.checkpoint_ms = 1000000,
+		.on_synced = on_synced,
+		.on_wait = on_wait,
+	};
+
+	return store_open(&c, &store, why, size);
+}
+
+static void fail(const char *what, int r)
+{
+	(void)fprintf(stderr, "%s: %s: %s\n", what, strerror(-r), store ? store_why(store) : "");
+	exit(1);
+}
+
+/* The value that the write with sequence `seq` has. */
+static size_t value_make(uint64_t seq, char *out)
+{
+	uint64_t h = seq * 0x9e3779b97f4a7c15u;
+	size_t n = (size_t)(h >> 33) % VALUE_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)(h >> (i % 57));
+	return n;
+}
+
+static void names_make(char *bucket, char *key, struct store_key *k)
+{
+	(void)snprintf(bucket, 16, "b%u", (unsigned)(random_next() % BUCKETS));
+	(void)snprintf(key, 16, "k%u", (unsigned)(random_next() % KEYS));
+	store_begin(store, 0);
+	store_locate(store, span_of(bucket), span_of(key), k);
+}
+
+static int put(void)
+{
+	static const struct store_condition always = {false, false, 0};
+	static char value[VALUE_MAX];
+	char bucket[16];
+	char key[16];
+	struct store_key k;
+	uint64_t version;
+	uint64_t seq = store_seq(store) + 1;
+	struct span v = {value, value_make(seq, value)};
+	int r;
+
+	names_make(bucket, key, &k);
+	r = store_put(store, &k, v, 0, &always, &version);
+	if (r < 0)
+		return r;
+	if (version != seq)
+		fail("a put has another version than it should", 0);
+	(void)printf("P %llu %s %s\n", (unsigned long long)seq, bucket, key);
+	return 0;
+}
+
+static int delete (void)
+{
+	static const struct store_condition always = {false, false, 0};
+	char bucket[16];
+	char key[16];
+	struct store_key k;
+	bool deleted = false;
+	uint64_t version;
+	int r;
+
+	names_make(bucket, key, &k);
+	r = store_delete(store, &k, &always, &deleted, &version);
+	if (r == 0 && deleted)
+		(void)printf("D %llu %s %s\n", (unsigned long long)store_seq(store), bucket, key);
+	return r;
+}
+
+static int create_or_drop(bool create)
+{
+	char bucket[16];
+	char key[16];
+	struct store_key k;
+	bool did = false;
+	int r;
+
+	names_make(bucket, key, &k);
+	r = create ? store_create(store, span_of(bucket), &did)
+		   : store_drop(store, span_of(bucket), &did);
+	if (r == 0 && did)
+		(void)printf("%c %llu %s\n", create ? 'C' : 'X',
+			     (unsigned long long)store_seq(store), bucket);
+	return r;
+}
+
+static void step(void)
+{
+	unsigned what = (unsigned)(random_next() % 1000);
+	int r = what < 700   ? put()
+		: what < 950 ? delete ()
+		: what < 960 ? create_or_drop(false)
+			     : create_or_drop(true);
+
+	if (r < 0 && r != -ENXIO && r != -EBUSY)
+		fail("operate", r);
+	if (what % 7 == 0)
+		store_hand(store, 0);
+	if (what % 50 == 0)
+		while (store_synced(store) < store_seq(store)) {
+			store_hand(store, 0);
+			(void)usleep(50);
+		}
+	store_freed(store, UINT64_MAX);
+	if (what % 131 == 0)
+		store_checkpoint(store);
+	r = store_tick(store, clock_wall_ms());
+	if (r < 0)
+		fail("tick", r);
+}
+
+static int run(const char *dir, unsigned operations)
+{
+	char path[1100];
+	char why[256] = "";
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/acks", dir);
+	acks = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	r = open_it(dir, why, sizeof(why));
+	if (r < 0) {
+		(void)fprintf(stderr, "%s\n", why);
+		return 1;
+	}
+	(void)printf("L %llu\n", (unsigned long long)store_seq(store));
+	for (unsigned i = 0; i < operations; i++)
+		step();
+	if (random_next() % 2 && store_settle(store, 5000) < 0)
+		fail("settle", -EIO);
+	store_close(&store);
+	return 0;
+}
+
+/* ---- what is in a store ---- */
+
+static const char *bucket_now;
+
+static bool item_tell(void *arg, const struct store_item *i)
+{
+	char want[VALUE_MAX];
+	size_t n = value_make(i->version, want);
+
+	(void)arg;
+	(void)printf("K %s %.*s %llu %s\n", bucket_now, (int)i->key.n, i->key.p,
+		     (unsigned long long)i->version,
+		     n == i->value.n && !memcmp(want, i->value.p, n) ? "whole" : "WRONG");
+	return true;
+}
+
+static bool bucket_tell(void *arg, struct span name)
+{
+	char(*names)[16] = arg;
+	unsigned i = 0;
+
+	while (names[i][0])
+		i++;
+	(void)snprintf(names[i], 16, "%.*s", (int)name.n, name.p);
+	return i + 2 < 16;
+}
+
+static int contents_tell(void)
+{
+	static const struct store_range whole;
+	char names[16][16] = {{0}};
+	struct store_key k;
+	uint64_t count;
+	int r = 0;
+
+	store_buckets(store, span_of(""), bucket_tell, names);
+	for (unsigned i = 0; names[i][0] && r == 0; i++) {
+		bucket_now = names[i];
+		store_begin(store, 0);
+		store_locate(store, span_of(names[i]), (struct span){NULL, 0}, &k);
+		r = store_count(store, &k, &count);
+		if (r == 0)
+			(void)printf("B %s %llu\n", names[i], (unsigned long long)count);
+		if (r == 0)
+			r = store_scan(store, &k, &whole, item_tell, NULL);
+	}
+	return r;
+}
+
+/* It still works: something is written, and there after a restart. */
+static int works(const char *dir)
+{
+	static const struct store_condition always = {false, false, 0};
+	char why[256] = "";
+	struct store_item item;
+	struct store_key k;
+	uint64_t version;
+	bool created;
+	int r;
+
+	store_begin(store, 0);
+	r = store_create(store, span_of("after"), &created);
+	store_locate(store, span_of("after"), span_of("k"), &k);
+	if (r == 0)
+		r = store_put(store, &k, span_of("v"), 0, &always, &version);
+	store_close(&store);
+	if (r == 0)
+		r = open_it(dir, why, sizeof(why));
+	if (r < 0) {
+		(void)printf("error again: %s\n", why);
+		return r;
+	}
+	store_begin(store, 0);
+	store_locate(store, span_of("after"), span_of("k"), &k);
+	r = store_get(store, &k, &item);
+	return r < 0 || item.version != version ? -EIO : 0;
+}
+
+static void check_one(const char *dir)
+{
+	char why[256] = "";
+	int r = open_it(dir, why, sizeof(why));
+
+	if (r < 0) {
+		(void)printf("error open: %s\n", why);
+	} else {
+		(void)printf("seq %llu\n", (unsigned long long)store_seq(store));
+		r = contents_tell();
+		if (r == 0)
+			r = works(dir);
+		if (r < 0)
+			(void)printf("error use: %s\n", strerror(-r));
+		store_close(&store);
+	}
+	(void)printf("end\n");
+	(void)fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	char line[1024];
+	char why[256] = "";
+
+	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* told before it is handed to the log */
+	if (argc == 6 && !strcmp(argv[1], "run")) {
+		fault_init((unsigned)atoi(argv[5]));
+		random_state = strtoull(argv[3], NULL, 10);
+		return run(argv[2], (unsigned)strtoul(argv[4], NULL, 10));
+	}
+	if (argc == 3 && !strcmp(argv[1], "open")) {
+		if (open_it(argv[2], why, sizeof(why)) < 0)
+			return 1;
+		store_close(&store);
+		return 0;
+	}
+	if (argc != 2 || strcmp(argv[1], "check") != 0) {
+		(void)fprintf(stderr,
+			      "usage: store run DIR SEED OPERATIONS LIFE | check | open DIR\n");
+		return 2;
+	}
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = '\0';
+		check_one(line);
+	}
+	return 0;
+}
