@@ -207,6 +207,11 @@ bench-routed: deps
 	$(MAKE) MODE=release all
 	bench/routed.sh
 
+# What clients see of restarts, upgrades and kills.
+bench-restarts: deps
+	$(MAKE) MODE=release all
+	bench/restarts.sh
+
 lint:
 	@CC='$(CC)' tools/lint.sh
 	@$(MAKE) --no-print-directory lint-layers lint-symbols
@@ -224,7 +229,7 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/pail $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/pail/conf $(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/share/doc/pail
+		$(DESTDIR)$(PREFIX)/share/doc/pail $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m755 $(B)/paild $(B)/pail $(DESTDIR)$(PREFIX)/bin
 	install -m755 $(B)/pail-worker $(B)/pail-gateway $(DESTDIR)$(PREFIX)/libexec/pail
 	install -m644 $(B)/libpail.a $(DESTDIR)$(PREFIX)/lib
@@ -236,6 +241,9 @@ install: all
 	install -m644 docs/*.md README.md $(DESTDIR)$(PREFIX)/share/doc/pail
 	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' client/pail.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pail.pc
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/pail@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/pail@.service
+	install -m644 systemd/pail.target systemd/pail@.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m644 systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/pail.conf
+	install -m644 systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pail.conf
 
 clean:
 	rm -rf build
@@ -250,9 +258,10 @@ help:
 	@echo 'make test-systemd   the units under a real systemd, in a container'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make bench-routed   measure what routing costs'
+	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz power broken test test-systemd torture deps run demo bench bench-routed lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz power broken test test-systemd torture deps run demo bench bench-routed bench-restarts lint lint-layers lint-symbols format install clean help FORCE

@@ -37,7 +37,7 @@
 	X(storage, segment, SIZE, "16M", 1ull << 20, 1ull << 32, "bytes", 0,                       \
 	  "one log file; raised to twice the largest record")                                      \
 	X(storage, reserve, SIZE, "64M", 0, 1ull << 42, "bytes", 0,                                \
-	  "disk space that puts leave free")                                                       \
+	  "disk space that puts leave free; raised to six log files for each worker")              \
 	X(storage, checkpoint_ms, NUMBER, "30000", 100, 86400000, "ms", 0,                         \
 	  "writes settle in base after so long, however few they are")                             \
 	X(supervisor, start_ms, NUMBER, "120000", 100, 86400000, "ms", 1,                          \

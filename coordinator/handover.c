@@ -264,17 +264,21 @@ static void late(struct coord *c)
 	give_up(c, WIRE_E_TIMEOUT, why);
 }
 
+/* The successor serves.  The next handover begins when nothing is left of the old one. */
 static void taken(struct coord *c)
 {
 	struct handover *h = &c->handover;
 	struct worker *w = h->worker;
-	uint64_t pause_us = clock_us() - h->left_us;
 
+	if (!h->pause_us)
+		h->pause_us = clock_us() - h->left_us;
+	if (h->corpse >= 0)
+		return;
 	h->step = HANDOVER_NONE;
 	log_info("worker %u restarted: pid %d after %d, %llu ms in all, %llu us between them",
 		 w->id, (int)w->pid, (int)h->old_pid, (unsigned long long)(c->now_ms - h->begun_ms),
-		 (unsigned long long)pause_us);
-	ask_done(c, &h->ask, w, c->now_ms - h->begun_ms, pause_us);
+		 (unsigned long long)h->pause_us);
+	ask_done(c, &h->ask, w, c->now_ms - h->begun_ms, h->pause_us);
 }
 
 /* Those who wait for a start or a stop. */
@@ -340,6 +344,7 @@ static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *
 	h->worker = w;
 	h->old_pid = w->pid;
 	h->begun_ms = c->now_ms;
+	h->pause_us = 0;
 	h->deadline_ms = c->now_ms + HOLD_MS;
 	h->step = HANDOVER_HOLDING;
 	c->changed = true;

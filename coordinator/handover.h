@@ -55,8 +55,9 @@ struct handover {
 	int corpse; /* pidfd of an old one that has left and is not reaped, or -1 */
 	uint64_t begun_ms;
 	uint64_t deadline_ms;
-	uint64_t left_us; /* when the old one was told to leave */
-	char reason[256]; /* why the successor ended */
+	uint64_t left_us;  /* when the old one was told to leave */
+	uint64_t pause_us; /* from then until the successor served; 0: not yet */
+	char reason[256];  /* why the successor ended */
 	struct worker_ask start[64];
 	struct worker_ask stop[64];
 };

@@ -137,13 +137,14 @@ static int serve(struct conf *conf, const struct settings_source *source,
 	return r;
 }
 
-static int errors_say(const struct conf *c)
+static int errors_say(const struct conf *c, bool count)
 {
 	if (!c->error_count)
 		return 0;
 	(void)fprintf(stderr, "%.*s", (int)c->errors.len, c->errors.data ? c->errors.data : "");
-	(void)fprintf(stderr, "paild: %u error%s in the configuration\n", c->error_count,
-		      c->error_count == 1 ? "" : "s");
+	if (count)
+		(void)fprintf(stderr, "paild: %u error%s in the configuration\n", c->error_count,
+			      c->error_count == 1 ? "" : "s");
 	return EXIT_CONFIG;
 }
 
@@ -223,7 +224,7 @@ int main(int argc, char **argv)
 	source.data = resume.temporary ? resume.data : NULL;
 	r = read_all(&x, &source, &conf);
 	if (r < 0)
-		r = errors_say(conf);
+		r = errors_say(conf, going != REHEARSAL);
 	if (r == 0 && going == REHEARSAL)
 		r = upgrade_rehearse(&resume, conf);
 	else if (r == 0 && !x.check && !x.print)

@@ -26,7 +26,9 @@
 #define GUARD_MESSAGES \
 	4u /* largest messages that a connection may send without one that is whole */
 #define LOG_FILES_LEAST 5u /* of a worker: with fewer, every write would find its log full */
-#define EXIT_CONFIG     78
+#define RESERVE_FILES \
+	6u /* of each worker: what deletes need, in log and base, when puts are refused */
+#define EXIT_CONFIG 78
 
 static uint64_t power_of_two(uint64_t n)
 {
@@ -59,7 +61,8 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.map_bytes = conf_number(f, CONF_storage_map) / n / 4096 * 4096,
 		.value_max = value,
 		.buckets_max = most(conf_number(f, CONF_limits_buckets) / n, 1),
-		.disk_reserve_bytes = conf_number(f, CONF_storage_reserve),
+		.disk_reserve_bytes = most(conf_number(f, CONF_storage_reserve),
+					   RESERVE_FILES * n * most(segment, 2 * c->request_max)),
 		.lock_wait_ms = 10000,
 		.checkpoint_ms = (uint32_t)conf_number(f, CONF_storage_checkpoint_ms),
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),

@@ -25,8 +25,9 @@
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
 #define PART_LEAST     8192u /* keys */
 #define PART_BYTES_MAX (32u << 20)
-#define PURGE_CHUNK    4096u /* keys of dropped buckets a transaction */
-#define IDLE_MS        200u  /* between looks at the disk */
+#define PURGE_CHUNK    4096u      /* keys of dropped buckets a transaction */
+#define FULL_BYTES     (1u << 20) /* free on the disk: less than a large write has */
+#define IDLE_MS        200u       /* between looks at the disk */
 
 /* What a checkpoint does to one bucket. */
 struct change {
@@ -48,6 +49,7 @@ struct checkpoint {
 	char dir[1024];
 	struct base *base;
 	struct wal *wal;
+	uint64_t tight_bytes;
 	pthread_t thread;
 	bool runs;
 
@@ -306,6 +308,14 @@ static int merge(struct checkpoint *c, const struct base_meta *meta)
 	}
 }
 
+static void look_at_disk(struct checkpoint *c)
+{
+	struct statvfs v;
+
+	if (statvfs(c->dir, &v) == 0)
+		atomic_store(&c->disk_free, (uint64_t)v.f_bavail * v.f_frsize);
+}
+
 static int run(struct checkpoint *c)
 {
 	struct base_meta meta;
@@ -329,6 +339,10 @@ static int run(struct checkpoint *c)
 			meta.clock_ms = c->clock_ms;
 		r = merge(c, &meta);
 	}
+	/* LMDB calls a write that the disk had no room for an input/output error. */
+	look_at_disk(c);
+	if (r == -EIO && atomic_load(&c->disk_free) < FULL_BYTES)
+		r = -ENOSPC;
 	run_done(c);
 	if (r < 0)
 		return r;
@@ -354,14 +368,6 @@ static int purge(struct checkpoint *c)
 	return commit(c, NULL);
 }
 
-static void look_at_disk(struct checkpoint *c)
-{
-	struct statvfs v;
-
-	if (statvfs(c->dir, &v) == 0)
-		atomic_store(&c->disk_free, (uint64_t)v.f_bavail * v.f_frsize);
-}
-
 /* Returns 0 or what makes the store unusable. */
 static int chores(struct checkpoint *c)
 {
@@ -370,6 +376,8 @@ static int chores(struct checkpoint *c)
 	look_at_disk(c);
 	if (wal_needs_stock(c->wal))
 		(void)wal_stock(c->wal); /* what is wrong shows in wal_disk_full */
+	if (atomic_load(&c->disk_free) < c->tight_bytes && wal_trim(c->wal))
+		look_at_disk(c);
 	if (c->purge)
 		r = purge(c);
 	return r;
@@ -414,7 +422,8 @@ static void *checkpoint_main(void *arg)
 	return NULL;
 }
 
-int checkpoint_start(const char *dir, struct base *base, struct wal *wal, struct checkpoint **ret)
+int checkpoint_start(const char *dir, struct base *base, struct wal *wal, uint64_t tight_bytes,
+		     struct checkpoint **ret)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c));
 	int r;
@@ -424,6 +433,7 @@ int checkpoint_start(const char *dir, struct base *base, struct wal *wal, struct
 	(void)snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	c->base = base;
 	c->wal = wal;
+	c->tight_bytes = tight_bytes;
 	c->purge = true; /* a drop from before a restart */
 	c->kick = true;
 	(void)pthread_mutex_init(&c->lock, NULL);

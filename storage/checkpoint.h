@@ -13,8 +13,12 @@
 
 struct checkpoint;
 
-/* Starts the thread.  `dir`, `base` and `wal` must outlive it. */
-int checkpoint_start(const char *dir, struct base *base, struct wal *wal, struct checkpoint **ret);
+/*
+ * Starts the thread.  `dir`, `base` and `wal` must outlive it.  With less than `tight_bytes` free
+ * on the disk the log keeps no more spare files than it needs.
+ */
+int checkpoint_start(const char *dir, struct base *base, struct wal *wal, uint64_t tight_bytes,
+		     struct checkpoint **ret);
 
 /* Stop and join; a checkpoint that runs ends at its next transaction.  Sets *c to NULL. */
 void checkpoint_stop(struct checkpoint **c);

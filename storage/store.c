@@ -16,6 +16,7 @@
 #define ORDER_IDLE_MAX 8u   /* checkpoints that an unused order survives */
 #define RETRY_MS       1000u
 #define HOLD_SETTLE    (8u << 20) /* bytes of log that are replayed in no time */
+#define SLACK_SHARE    8u         /* of base's file */
 #define BASE_SHARE     80u /* percent of the map that puts may fill: deletes need free pages */
 
 int store_fail(struct store *s, int error, const char *fmt, ...)
@@ -65,8 +66,18 @@ static uint64_t room_left(const struct store *s)
 	if (s->base_full || wal_disk_full(s->wal) || used >= most)
 		return 0;
 	left = most - used;
-	if (disk < s->config.disk_reserve_bytes)
-		return 0;
+	/*
+	 * Base's file does not shrink: after deletes there may be room in it though the disk is as
+	 * full as before.  Not all of it is in one piece, so the file may still grow a little.
+	 */
+	if (disk < s->config.disk_reserve_bytes) {
+		uint64_t slack = used + file / SLACK_SHARE; /* what transactions leave behind */
+		uint64_t inside = slack < file ? (file - slack) / 2 : 0;
+
+		if (disk < s->config.disk_reserve_bytes / 2)
+			return 0;
+		return left < inside ? left : inside;
+	}
 	disk -= s->config.disk_reserve_bytes;
 	/* Free pages inside base's file count as room; beyond them it must grow. */
 	if (used > file)

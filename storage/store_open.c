@@ -13,6 +13,8 @@
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
+#define TIGHT 2u /* times what puts must leave free: the disk is nearly full */
+
 static int folder_lock(struct store *s)
 {
 	uint64_t until = clock_ms() + s->config.lock_wait_ms;
@@ -169,7 +171,8 @@ static int recover_log(struct store *s)
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->clock_ms);
 	if (r == 0)
-		r = checkpoint_start(s->dir, s->base, s->wal, &s->checkpoint);
+		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
+				     &s->checkpoint);
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, strerror(-r));
 	s->oldest_ms = clock_ms();

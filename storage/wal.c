@@ -582,6 +582,27 @@ int wal_settled(struct wal *w, uint64_t seq)
 	}
 }
 
+unsigned wal_trim(struct wal *w)
+{
+	unsigned n = 0;
+
+	for (;;) {
+		char path[1100];
+		uint64_t number = 0;
+		bool more;
+
+		(void)pthread_mutex_lock(&w->lock);
+		more = atomic_load(&w->spare_count) > WAL_STOCK_LEAST;
+		if (more)
+			number = w->spare[atomic_fetch_sub(&w->spare_count, 1) - 1];
+		(void)pthread_mutex_unlock(&w->lock);
+		if (!more)
+			return n;
+		wal_spare_path(w, number, path, sizeof(path));
+		n += unlink(path) == 0;
+	}
+}
+
 uint64_t wal_oldest_epoch(struct wal *w)
 {
 	uint64_t epoch;

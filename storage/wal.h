@@ -137,6 +137,12 @@ int wal_settled(struct wal *w, uint64_t seq);
 /* (background) Keep the stock of zero-filled files.  Returns 0, -ENOSPC, or negative errno. */
 int wal_stock(struct wal *w);
 
+/*
+ * (background) The disk is nearly full: remove the files of the stock beyond the few that it must
+ * have.  Returns how many.
+ */
+unsigned wal_trim(struct wal *w);
+
 /* The epoch of the oldest live segment. */
 uint64_t wal_oldest_epoch(struct wal *w);
 

@@ -24,6 +24,7 @@ done
 if command -v systemd-analyze >/dev/null; then
 	unit=$(mktemp -d)
 	sed 's|@PREFIX@|/usr|g' systemd/pail@.service.in >"$unit/pail@.service"
+	cp systemd/pail.target systemd/pail@.socket "$unit"
 	systemd-analyze security --offline=true --threshold=12 --no-pager "$unit/pail@.service" >"$unit/out" 2>&1 || {
 		grep -e '✗' -e exposure "$unit/out" >&2
 		fail "the unit is exposed more than 1.2"

@@ -255,7 +255,10 @@ def the_readmes_two_nodes_hold(box):
                 at = re.search(r"/dev/tcp/127.0.0.1/(\d+)", line)
                 if at:  # the reader is not as fast as this
                     until(lambda: not subprocess.run(["bash", "-c", ": <>" + at.group(0)], capture_output=True).returncode)
-                eq((line, want.expandtabs()), (line, t.run(line).replace("\r", "").expandtabs()))
+                got = t.run(line).replace("\r", "")
+                if "worker restart" in line or "upgrade" in line:  # pids and times are of the moment
+                    want, got = (re.sub(r"pid \d+|[\d.]+ ms", "#", x) for x in (want, got))
+                eq((line, want.expandtabs()), (line, got.expandtabs()))
                 done += 1
     finally:
         t.close()

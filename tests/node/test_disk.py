@@ -69,7 +69,7 @@ def a_full_disk_answers_full_and_still_deletes_and_recovers(box):
             code = "full"
             # Full for good, not only until the next checkpoint.
             time.sleep(1)
-            m = c.wait(c.send(("put", "b", "more", os.urandom(50000)))[0])
+            m = c.wait(c.send(("put", "b", "more", os.urandom(250000)))[0])
             if m[2] and m[2][0] == "full":
                 break
     eq("full", code)

@@ -26,13 +26,15 @@ loaded() { # the load has begun
 	local before
 	before=$(requests "$1") && sleep 0.1 && [ $(($(requests "$1") - before)) -gt 1000 ]
 }
-load_begin() { # seconds endpoint
-	pail --node "$2" bench --bucket zebra --keep --seconds "$1" --clients 2 --in-flight 64 --keys 10000 --timeout 20000 -o json >/tmp/load 2>&1 &
+load_begin() { # seconds endpoint [more]
+	local seconds=$1 node=$2
+	shift 2
+	pail --node "$node" bench --bucket zebra --keep --seconds "$seconds" --clients 2 --in-flight 64 --keys 10000 --timeout 20000 -o json "$@" >/tmp/load 2>&1 &
 	load=$!
-	until_ok 10 loaded "$2"
+	until_ok 10 loaded "$node"
 }
 load_end() { # no request failed, and some went through
-	wait "$load" && grep -q '"failed":0,' /tmp/load && { grep -o '"per_second":[0-9]*\|"max_us":[0-9]*' /tmp/load | tr '\n' ' '; echo; } && return 0
+	wait "$load" && grep -q '"failed":0,' /tmp/load && { grep -o '"per_second":[0-9]*\|"p999_us":[0-9]*\|"max_us":[0-9]*' /tmp/load | tr '\n' ' '; echo; } && return 0
 	cat /tmp/load
 	return 1
 }
@@ -54,14 +56,16 @@ check "the gateway serves" gateway
 check "the unit is exposed to little" bash -c 'systemd-analyze security --no-pager pail@foo.service | tail -1 | grep -E " (0\.[0-9]|1\.[0-2]) "'
 
 reloads() {
+	local before
+	before=$(property foo MainPID)
 	load_begin 5 $foo
 	sed -i 's/^n-z = bar/n-y = bar\nz = bar/' /etc/pail/foo.conf
 	systemctl reload pail@foo || return 1
-	is "$(property foo ActiveState)" active || return 1
-	pail --node $foo status -o json | grep -q '"entry":"n-y"' || return 1
+	is "$(property foo ActiveState)" active && is "$(property foo MainPID)" "$before" || return 1
+	pail --node $foo status -o json | grep -q '"upgrades":1,.*"entry":"n-y"' || return 1
 	load_end
 }
-check "systemctl reload under load changes the table, and no request fails" reloads
+check "systemctl reload under load: another table, the same process, and no request fails" reloads
 sed 's/^/# load: /' /tmp/out | tail -1
 bad_reload() {
 	cp /etc/pail/foo.conf /tmp/foo.conf
@@ -71,6 +75,25 @@ bad_reload() {
 	is "$(property foo ActiveState)" active && is "$(pail --node $foo get zebra k)" v
 }
 check "a bad configuration does not stop a running unit" bad_reload
+paced() { # a second: ten upgrades in place at that pace
+	load_begin 8 $bar --rate "$1"
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		systemctl reload pail@bar || return 1
+		sleep 0.2
+	done
+	load_end
+}
+for rate in 5000 100000; do
+	check "ten upgrades in place at $rate requests a second: none fails" paced $rate
+	sed 's/^/# load: /' /tmp/out | tail -1
+done
+rolling() {
+	load_begin 6 $bar
+	for _ in 1 2 3; do pail --config /etc/pail/bar.conf worker restart || return 1; done
+	load_end
+}
+check "three rolling restarts of all workers under load: no request fails" rolling
+sed 's/^/# load: /' /tmp/out | tail -1
 worker_pids() { pail --node $bar status -o json | grep -o '"id":[0-9]*,"pid":[0-9]*' | cut -d: -f3; }
 workers() {
 	load_begin 6 $foo
@@ -88,6 +111,19 @@ restart() {
 	load_end
 }
 check "systemctl restart under load: clients that obey goaway see no failure" restart
+sed 's/^/# load: /' /tmp/out | tail -1
+until_ok 5 linked
+sockets() {
+	mkdir -p /etc/systemd/system/pail@bar.socket.d
+	printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:4140\n' >/etc/systemd/system/pail@bar.socket.d/port.conf
+	systemctl daemon-reload && systemctl stop pail@bar && systemctl start pail@bar.socket && is "$(property bar ActiveState)" inactive || return 1
+	is "$(pail --node $bar get zebra k --timeout 20000)" v || return 1 # who connects starts it
+	is "$(property bar ActiveState)" active || return 1
+	load_begin 6 $bar
+	systemctl restart pail@bar || return 1
+	load_end
+}
+check "pail@.socket: a connection starts the node, and a restart under load turns nobody away" sockets
 sed 's/^/# load: /' /tmp/out | tail -1
 until_ok 5 linked
 killed() {
@@ -111,9 +147,9 @@ watchdog() {
 }
 check "a coordinator that stands still is found by the watchdog and replaced" watchdog
 stops() {
-	systemctl stop pail@foo pail@bar && is "$(property foo ActiveState)" inactive && is "$(property foo Result)" success
+	systemctl stop pail@bar.socket && systemctl start pail.target && systemctl stop pail.target && until_ok 20 bash -c '[ "$(systemctl show -P ActiveState pail@bar)" = inactive ]' && until_ok 20 bash -c '[ "$(systemctl show -P ActiveState pail@foo)" = inactive ]' && is "$(property bar ActiveState)" inactive && is "$(property foo ActiveState)" inactive && is "$(property foo Result)" success
 }
-check "both stop in order" stops
+check "pail.target stops them all in order" stops
 leftovers() { ! pgrep -x 'paild|pail-worker|pail-gateway'; }
 check "nothing is left behind" leftovers
 echo end

@@ -19,7 +19,8 @@ if [ ! -e "$root/made" ]; then
 	touch "$root/made"
 fi
 make --no-print-directory MODE=release DESTDIR="$root" PREFIX=/usr install >/dev/null || exit 1
-rm -rf "$root/var/lib/pail" "$root/var/lib/private/pail" "$root/etc/systemd/system/pail@bar.service.d"
+systemd-sysusers --root="$root" >/dev/null && systemd-tmpfiles --root="$root" --create "$root/usr/lib/tmpfiles.d/pail.conf" || exit 1
+rm -rf "$root/var/lib/pail" "$root/etc/systemd/system/pail@bar.socket.d" "$root/var/lib/private/pail" "$root/etc/systemd/system/pail@bar.service.d"
 install -d "$root/etc/pail" "$root/etc/systemd/system/multi-user.target.wants"
 for n in foo bar; do
 	port=4040 other=bar at=4141
@@ -51,11 +52,11 @@ ExecStart=/root/check.sh
 StandardOutput=file:/root/result
 StandardError=file:/root/result
 ExecStopPost=/bin/systemctl poweroff --no-block
-TimeoutStartSec=240
+TimeoutStartSec=400
 EOF
 ln -sf ../check.service "$root/etc/systemd/system/multi-user.target.wants/check.service"
 rm -f "$root/root/result"
-timeout 300 systemd-nspawn -q -D "$root" --boot --private-network --register=no --keep-unit --console=pipe >build/systemd.log 2>&1
+timeout 450 systemd-nspawn -q -D "$root" --boot --private-network --register=no --keep-unit --console=pipe >build/systemd.log 2>&1
 cat "$root/root/result"
 passed=$(grep -c '^ok ' "$root/root/result")
 failed=$(grep -c '^not ok ' "$root/root/result")
