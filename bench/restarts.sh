@@ -7,7 +7,7 @@ b=build/release seconds=${1:-10}
 dir=$(mktemp -d) || exit 1
 node=""
 trap 'kill $node 2>/dev/null; wait; rm -rf "$dir"' EXIT
-$b/paild --dev --data "$dir/data" --port 0 --set node.workers=2 --set storage.reserve=1M --set node.log=warning >"$dir/out" 2>"$dir/err" &
+$b/paild --dev --data "$dir/data" --port 0 --set node.workers=2 --set storage.reserve=1M --set node.log=warn >"$dir/out" 2>"$dir/err" &
 node=$!
 for _ in $(seq 100); do
 	grep -q ready "$dir/out" && break

@@ -163,7 +163,7 @@ static bool checkpoint_due(const struct store *s)
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
 	return s->log.fresh >= s->config.log_bytes / 4 || s->fresh >= budget(s) / 2 ||
-	       s->base_full || wal_over_limit(s->wal) ||
+	       s->base_full || wal_half_full(s->wal) ||
 	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
 }
 
@@ -303,7 +303,7 @@ void store_checkpoint(struct store *s)
 void store_hold(struct store *s, bool hold)
 {
 	/* What is settled first need not be followed. */
-	if (hold && !s->hold && s->log.fresh >= HOLD_SETTLE)
+	if (hold && !s->hold && (s->log.fresh >= HOLD_SETTLE || wal_half_full(s->wal)))
 		store_checkpoint(s);
 	s->hold = hold;
 }

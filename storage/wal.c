@@ -377,6 +377,30 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 	return 0;
 }
 
+/*
+ * Lives in which nothing was written leave a file each; those between the first, which base knows
+ * of, and the open one go.  Only now, when a later epoch is on disk: no epoch is ever used twice.
+ */
+static void empties_drop(struct wal *w)
+{
+	uint32_t n = atomic_load(&w->segment_count);
+	char path[1100];
+
+	for (uint32_t i = n - 1; i-- > 1;) {
+		const struct wal_segment *s = &w->segment[i];
+
+		if (s->last_seq >= s->first_seq)
+			continue;
+		wal_path(w->dir, s->epoch, path, sizeof(path));
+		if (unlink(path) < 0)
+			continue; /* it does no harm */
+		atomic_fetch_sub(&w->live_bytes, s->size);
+		memmove(&w->segment[i], &w->segment[i + 1], (n - i - 1) * sizeof(*s));
+		n--;
+	}
+	atomic_store(&w->segment_count, n);
+}
+
 int wal_start(struct wal *w, uint64_t clock_ms)
 {
 	int r;
@@ -390,6 +414,7 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 			 w->tail.len);
 	if (r < 0)
 		return r;
+	empties_drop(w);
 	/* The tail lies in the file, not in the stage: the stream goes on behind it. */
 	w->write_epoch = w->open_epoch;
 	w->open_position = w->tail_position;
@@ -429,6 +454,11 @@ bool wal_over_limit(const struct wal *w)
 {
 	/* One segment below the limit stays for deletes, which make room again. */
 	return atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes > w->config.limit_bytes;
+}
+
+bool wal_half_full(const struct wal *w)
+{
+	return atomic_load(&w->live_bytes) > w->config.limit_bytes / 2;
 }
 
 bool wal_disk_full(const struct wal *w)

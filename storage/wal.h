@@ -115,6 +115,9 @@ uint64_t wal_bytes(const struct wal *w);
 /* (serving) So many that puts must wait for a checkpoint: what is left is for deletes. */
 bool wal_over_limit(const struct wal *w);
 
+/* (serving) So many that a checkpoint is due, however little is in them. */
+bool wal_half_full(const struct wal *w);
+
 /* No further file could be made: what there is must be left to deletes. */
 bool wal_disk_full(const struct wal *w);
 

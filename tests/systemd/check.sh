@@ -106,8 +106,11 @@ workers() {
 check "workers killed under load: no request fails, the unit lives on" workers
 sed 's/^/# load: /' /tmp/out | tail -1
 restart() {
+	local before
+	before=$(property bar MainPID)
 	load_begin 6 $bar
 	systemctl restart pail@bar || return 1
+	[ "$(property bar MainPID)" != "$before" ] || return 1
 	load_end
 }
 check "systemctl restart under load: clients that obey goaway see no failure" restart

@@ -413,7 +413,35 @@ static void a_reply_must_wait_for_what_it_consulted(void)
 	finish();
 }
 
-UNIT_MAIN(T(it_does_what_a_model_does), T(a_log_torn_at_every_byte_of_its_last_record),
+/* Lives that write little, or nothing, leave files; they must not fill the log. */
+static void many_short_lives_do_not_fill_the_log(void)
+{
+	char key[24];
+
+	fresh();
+	EQ(0, reopen());
+	EQ(0, create("b"));
+	for (int i = 0; i < 120; i++) {
+		EQ(0, reopen());
+		if (i % 3)
+			continue;
+		(void)snprintf(key, sizeof(key), "key%05d", i);
+		EQ(0, put("b", key, "v"));
+		sync_all();
+		store_freed(current, UINT64_MAX);
+		for (int k = 0; k < 100; k++) {
+			EQ(0, store_tick(current, wall));
+			(void)usleep(store_pressure(current) > 40 ? 1000 : 0);
+		}
+	}
+	EQ(40, count("b"));
+	EQ(0, put("b", "last", "v"));
+	TRUE_(store_pressure(current) < 100);
+	finish();
+}
+
+UNIT_MAIN(T(many_short_lives_do_not_fill_the_log), T(it_does_what_a_model_does),
+	  T(a_log_torn_at_every_byte_of_its_last_record),
 	  T(damage_in_the_middle_is_an_error_that_names_the_place),
 	  T(a_missing_segment_is_an_error), T(a_folder_is_locked), T(base_is_checked_when_read),
 	  T(a_clock_that_steps_back_brings_no_key_back),
