@@ -100,9 +100,10 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 {
 	struct handover *h = &c->handover;
 	struct worker *w = h->worker;
-	bool serves = w->pid == h->old_pid && w->state == SUPER_UP && w->control >= 0;
+	bool serves = h->step <= HANDOVER_FOLLOWING && w->pid == h->old_pid &&
+		      w->state == SUPER_UP && w->control >= 0;
 
-	if (serves && h->step <= HANDOVER_FOLLOWING)
+	if (serves)
 		(void)chan_send(w->control, CHAN_RESUME);
 	successor_kill(h);
 	log_warn("restart of worker %u given up: %s%s", w->id, why,
@@ -404,8 +405,9 @@ void handover_ask(struct coord *c, struct owner o, const struct request *q)
 		ask_error(c, &a, WIRE_E_DENIED,
 			  "worker: only through the node's admin socket: pail --config FILE worker "
 			  "...");
-	else if (c->stopping)
-		ask_error(c, &a, WIRE_E_BUSY, "the node stops");
+	else if (c->stopping || c->upgrade.step)
+		ask_error(c, &a, WIRE_E_BUSY, "the node %s: try again later",
+			  c->stopping ? "stops" : "is being upgraded");
 	else if (!worker_id(c, q, &w))
 		ask_error(c, &a, WIRE_E_BAD_ARGUMENT,
 			  "worker: there is no such worker: this node has %u, counted from 0",

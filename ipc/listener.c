@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +28,7 @@ static unsigned endpoint_port(const char *endpoint)
 	return strncmp(endpoint, "tcp://", 6) == 0 && colon ? (unsigned)atoi(colon + 1) : 0;
 }
 
-/* Is the socket bound to the endpoint? */
+/* Is the socket bound to the endpoint's port, or to its path? */
 static bool bound_to(int fd, const char *endpoint)
 {
 	struct sockaddr_storage a;
@@ -43,6 +44,24 @@ static bool bound_to(int fd, const char *endpoint)
 		return port && ntohs(((const struct sockaddr_in6 *)&a)->sin6_port) == port;
 	return a.ss_family == AF_UNIX && !strncmp(endpoint, "ipc://", 6) &&
 	       !strcmp(((const struct sockaddr_un *)&a)->sun_path, endpoint + 6);
+}
+
+/* The endpoint as libzmq names a TCP listener: with the address too. */
+static bool named(int fd, const char *endpoint)
+{
+	struct sockaddr_storage a;
+	socklen_t n = sizeof(a);
+	char host[NI_MAXHOST];
+	char port[NI_MAXSERV];
+	char name[NI_MAXHOST + NI_MAXSERV + 16];
+
+	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0 ||
+	    getnameinfo((const struct sockaddr *)&a, n, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return false;
+	(void)snprintf(name, sizeof(name),
+		       a.ss_family == AF_INET6 ? "tcp://[%s]:%s" : "tcp://%s:%s", host, port);
+	return !strcmp(name, endpoint);
 }
 
 static bool listens(int fd)
@@ -77,7 +96,7 @@ static int deafen_one(void *arg, int fd)
 	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog program = {1, &drop};
 
-	if (!bound_to(fd, arg) || !listens(fd))
+	if (!listens(fd) || !named(fd, arg))
 		return 0;
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
 											   : 1;
@@ -123,7 +142,7 @@ static int entry_find(void *arg, int fd)
 		unsigned long long data;
 
 		if (sscanf(line, "tfd: %d events: %x data: %llx", &watched, &events, &data) != 3 ||
-		    !bound_to(watched, x->endpoint) || !listens(watched))
+		    !listens(watched) || !named(watched, x->endpoint))
 			continue;
 		x->epoll = fd;
 		x->fd = watched;

@@ -313,3 +313,18 @@ def sockets_of_a_service_manager_outlive_a_stop(box):
         finally:
             p.terminate()
             p.wait(30)
+
+
+@test()
+def one_port_on_two_addresses_is_two_listeners(box):
+    """Clients on one address and nodes on another, by the same port: each listener goes where it belongs."""
+    port, = box.ports(1)
+    n = box.node("--set", "node.client=tcp://127.0.0.1:%d" % port, "--set", "node.peer=tcp://127.0.0.2:%d" % port, "--set", "node.workers=1", wait=False)
+    n.port = port
+    n.wait_ready()
+    for _ in range(3):
+        upgrade(box, n)
+        eq("pong", n.client().call("ping"))
+        eq(("tcp://127.0.0.1:%d" % port, "tcp://127.0.0.2:%d" % port), (n.endpoint, n.peer))
+        with socket.create_connection(("127.0.0.2", port)) as s:
+            eq(b"\xff", s.recv(1))  # ZeroMQ's greeting
