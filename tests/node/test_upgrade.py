@@ -328,3 +328,29 @@ def one_port_on_two_addresses_is_two_listeners(box):
         eq(("tcp://127.0.0.1:%d" % port, "tcp://127.0.0.2:%d" % port), (n.endpoint, n.peer))
         with socket.create_connection(("127.0.0.2", port)) as s:
             eq(b"\xff", s.recv(1))  # ZeroMQ's greeting
+
+
+@test()
+def shared_memory_of_another_version_is_refused(box):
+    """As a program would find it that knows another layout: neither coordinator nor worker takes it up, and both old ones serve on."""
+    n = box.node("--set", "node.workers=1")
+    c = n.client()
+    c.call("create", "b")
+    folder = "/proc/%d/fd" % n.process.pid
+    path = next(p for p in (os.path.join(folder, f) for f in os.listdir(folder)) if os.readlink(p).startswith("/memfd:pail-segment"))
+    with open(path, "r+b") as f:
+        f.seek(8)
+        version = f.read(4)
+        f.seek(8)
+        f.write((99).to_bytes(4, "little"))
+    refused(box, n, b"shared memory is of another version than this program's (%d)" % int.from_bytes(version, "little"))
+    r = box.run(n.build + "/pail", "--admin", admin(n), "worker", "restart", "0")
+    eq(1, r.returncode)
+    assert b"its successor ended with exit status 2" in r.stderr and b"the old one goes on" in r.stderr, r.stderr
+    assert c.call("put", "b", "k", "v") > 0
+    eq([], c.notes)
+    with open(path, "r+b") as f:
+        f.seek(8)
+        f.write(version)
+    upgrade(box, n)
+    eq(0, n.status()["workers"][0]["restarts"])
