@@ -171,6 +171,59 @@ for _name, _fault, _want, _more in (
     test("kill")(_f)
 
 
+def following(box, *settings):
+    """A node whose worker is being followed by a successor that stands still; the successor's pid, and the restart."""
+    n = box.node(*SMALL, "--set", "node.workers=1", "--set", "storage.checkpoint_ms=100", *settings,
+                 env={"PAIL_FAULT": "worker.before_caught_up=stop#1"})
+    n.client().call("create", "b")
+    b = subprocess.Popen([lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % n.data, "worker", "restart", "0"],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def stopped():
+        for p in n.children():
+            with open("/proc/%d/stat" % p) as f:
+                if f.read().rsplit(")", 1)[1].split()[0] == "T":
+                    return p
+    return n, until(stopped, 10, "a successor that stands still"), b
+
+
+@test("kill")
+def no_checkpoint_runs_while_a_log_is_followed(box):
+    n, successor, b = following(box)
+    c = n.client()
+    before = n.status()["storage"]["checkpoints"]
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        [c.result(i) for i in c.send(*(("put", "b", "k%d" % i, "v") for i in range(50)))]
+    eq(before, n.status()["storage"]["checkpoints"])
+    os.kill(successor, signal.SIGCONT)
+    out, err = b.communicate(timeout=60)
+    eq((0, b""), (b.returncode, err))
+    eq(successor, n.workers()[0]["pid"])
+    c.call("put", "b", "k", "v")
+    until(lambda: n.status()["storage"]["recent_keys"] == 0, 10, "a checkpoint")
+    eq(51, c.call("count", "b"))
+
+
+@test("kill")
+def a_restart_is_given_up_before_writers_are_refused(box):
+    """Checkpoints cannot be held for ever: when the log is nearly full the old worker goes on by itself, and says so."""
+    n, successor, b = following(box)
+    c = n.client()
+    written = 0
+    while b.poll() is None:
+        ids = c.send(*(("put", "b", "k%d" % i, b"x" * 20000) for i in range(10)))
+        for m in map(c.wait, ids):
+            assert not m[2] or m[2][0] == "busy", m
+        written += 10
+        assert written < 20000
+    out, err = b.communicate()
+    eq((1, b""), (b.returncode, out))
+    assert b"writes outrun the disk and checkpoints cannot wait" in err and b"the old one goes on" in err, err
+    eq(0, n.workers()[0]["restarts"])
+    until(lambda: c.wait(c.send(("put", "b", "k", "v"))[0])[2] is None, 10, "room for a put")
+
+
 @test()
 def a_worker_is_stopped_and_started(box):
     n = box.node("--set", "node.workers=2")
