@@ -179,7 +179,7 @@ void handover_message(void *arg, struct worker *w, int message)
 		return;
 	if (message == CHAN_HELD && h->step == HANDOVER_HOLDING)
 		follow_begin(c);
-	else if (message == CHAN_UNHELD && h->step <= HANDOVER_FOLLOWING)
+	else if (message == CHAN_UNHELD && h->step <= HANDOVER_LEAVING) /* then it does not leave */
 		give_up(c, WIRE_E_BUSY,
 			"writes outrun the disk and checkpoints cannot wait: try again when there "
 			"are fewer");

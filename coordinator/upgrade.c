@@ -271,6 +271,10 @@ static void check_end(struct coord *c)
 	close_fd(&u->output);
 	u->text[u->text_len] = '\0';
 	ready = strstr(u->text, READY);
+	if (c->stopping) {
+		give_up(c, WIRE_E_BUSY, "the node stops");
+		return;
+	}
 	if (info.si_code == CLD_EXITED && !info.si_status && ready) {
 		ready += sizeof(READY) - 1;
 		ready[strcspn(ready, "\n")] = '\0';
@@ -343,7 +347,7 @@ bool upgrade_due(struct coord *c, bool quiet)
 {
 	struct upgrade *u = &c->upgrade;
 
-	if (u->step != UPGRADE_DRAINING)
+	if (u->step != UPGRADE_DRAINING || c->stopping) /* who is told to stop does not go on */
 		return false;
 	if (c->now_ms >= u->until_ms)
 		return true;

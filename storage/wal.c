@@ -20,6 +20,9 @@
 #include "common/mirror.h"
 #include "storage/wal_impl.h"
 
+#define GENTLE_BYTES  (1u << 20)
+#define GENTLE_NAP_NS 1000000
+
 void wal_path(const char *dir, uint64_t epoch, char *out, size_t size)
 {
 	(void)snprintf(out, size, "%s/wal-%016" PRIx64, dir, epoch);
@@ -117,10 +120,14 @@ static int sync_data(int fd)
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
-/* A spare file, full of zeros and synced, so that later syncs write data only. */
-static int spare_make(struct wal *w, uint64_t n)
+/*
+ * A spare file, full of zeros and synced, so that later syncs write data only.  Gently: piece by
+ * piece, since one large sync holds up those of the log for many milliseconds.
+ */
+static int spare_make(struct wal *w, uint64_t n, bool gently)
 {
 	static const char zeros[1 << 16];
+	const struct timespec nap = {0, GENTLE_NAP_NS};
 	char path[1100];
 	uint64_t at = 0;
 	int fd;
@@ -137,6 +144,10 @@ static int spare_make(struct wal *w, uint64_t n)
 			k = sizeof(zeros);
 		r = write_all(fd, zeros, k, at, "wal.stock");
 		at += k;
+		if (r == 0 && gently && at % GENTLE_BYTES == 0) {
+			r = fdatasync(fd) < 0 ? -errno : 0;
+			(void)nanosleep(&nap, NULL);
+		}
 	}
 	if (r == 0 && fdatasync(fd) < 0)
 		r = -errno;
@@ -155,7 +166,7 @@ int wal_stock(struct wal *w)
 		(void)pthread_mutex_lock(&w->lock);
 		n = w->spare_next++;
 		(void)pthread_mutex_unlock(&w->lock);
-		r = spare_make(w, n);
+		r = spare_make(w, n, true);
 		atomic_store(&w->stock_failed, r < 0);
 		if (r < 0)
 			return r;
@@ -183,7 +194,7 @@ static int spare_take(struct wal *w, char *path, size_t size)
 	}
 	(void)pthread_mutex_unlock(&w->lock);
 	if (!found)
-		r = spare_make(w, n);
+		r = spare_make(w, n, false);
 	wal_spare_path(w, n, path, size);
 	return r;
 }

@@ -113,6 +113,26 @@ def who_connects_meanwhile_waits_in_the_queue(box):
 
 
 @test()
+def a_stop_in_the_middle_of_an_upgrade_is_a_stop(box):
+    n = box.node("--set", "node.workers=1")
+    c = n.client()
+    c.call("create", "b")
+    pid = n.kill_worker(0, signal.SIGSTOP)
+    i = c.send(("put", "b", "k", "v"))[0]
+    until(lambda: n.workers()[0]["queue"] > 0, 5, "a request in the ring")
+    b = subprocess.Popen([n.build + "/pail", "--admin", admin(n), "upgrade"], stdout=subprocess.DEVNULL)
+    until(lambda: c.notes or c.socket.poll(20) and c.take() or c.notes, 10, "goaway")
+    n.process.terminate()
+    until(lambda: "stopping" in n.output(), 5, "the stop")
+    os.kill(pid, signal.SIGCONT)
+    assert c.result(i) > 0
+    eq(0, n.process.wait(30))
+    eq(0, b.wait(30))
+    n.start()
+    eq(1, n.client().call("count", "b"))
+
+
+@test()
 def what_is_in_the_rings_is_done(box):
     """A worker stands still longer than the upgrade waits: its requests are carried out, their replies have nobody to go to."""
     n = box.node("--set", "node.workers=1", "--set", "supervisor.hang_ms=60000")
