@@ -3,6 +3,7 @@
  * commands and bucket names; from a pipe without.  The connection is kept from line to line.
  */
 #include <histedit.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,7 +287,10 @@ static void at_terminal(struct shell *s)
 	while (!s->end) {
 		char *copy;
 
+		/* The prompt stands a moment before libedit takes ^C as a key. */
+		(void)signal(SIGINT, SIG_IGN);
 		line = el_gets(el, &n);
+		(void)signal(SIGINT, SIG_DFL);
 		if (!line)
 			break;
 		copy = strdup(line);

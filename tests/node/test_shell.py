@@ -5,10 +5,11 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import lib
-from lib import eq, test
+from lib import eq, test, until
 
 
 def piped(box, node, text, *args):
@@ -76,6 +77,11 @@ class Terminal:
                 self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data)
         self.text = self.text[self.text.index(text) + len(text):]
 
+    def prompt(self):
+        """The prompt, and then the moment from which on keys are keys: libedit shows it a little before."""
+        self.expect("pail foo> ")
+        until(lambda: not termios.tcgetattr(self.fd)[3] & termios.ICANON, 10, "keys to be taken one by one")
+
 
 @test()
 def a_shell_completes_and_remembers(box):
@@ -86,29 +92,29 @@ def a_shell_completes_and_remembers(box):
     history = os.path.join(box.dir, "history")
     env = {"PAIL_HISTORY": history, "ASAN_OPTIONS": "detect_leaks=0"}  # libedit never frees the names of added functions
     t = Terminal(box, lib.BUILD + "/pail", "--node", n.endpoint, "shell", env=env)
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("cou\tveg\t\n")
     t.expect("\n0\r\n")
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("put fru\t\t")
     t.expect("frugal  fruit")
     t.type("i\tapple red\n")
     t.expect("version ")
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("get half a li\x03")  # interrupted: a new line
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("ping\n")
     t.expect("pong")
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("\x1b[A\n")  # the line before once more
     t.expect("pong")
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("\x04")
     eq(0, os.waitstatus_to_exitcode(os.waitpid(t.pid, 0)[1]))
     with open(history) as f:
         assert "fruit\\040apple" in f.read()  # as libedit writes it
     t = Terminal(box, lib.BUILD + "/pail", "--node", n.endpoint, "shell", env=env)
-    t.expect("pail foo> ")
+    t.prompt()
     t.type("\x1b[A\n")
     t.expect("pong")
     t.type("exit\n")
