@@ -71,6 +71,7 @@ static bool entry_answer(struct request_record *rec, uint32_t i)
 
 static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i, enum wire_error e,
 			 const char *text);
+static uint64_t overdue(struct coord *c, struct worker *w);
 
 /*
  * Reply by reply: some requests of the block had been answered already, or its client leaves so
@@ -95,6 +96,16 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 	}
 }
 
+/*
+ * Is its request record freed already?  Then the time of all its requests was over, they have been
+ * answered here, and the worker had passed them, though what it made of them was not published yet
+ * (a sync can take long).
+ */
+static bool block_late(const struct worker *w, const struct reply_block *b)
+{
+	return b->record < ring_tail(&w->segment->request);
+}
+
 /* A block that our own worker wrote can only be wrong if that worker has gone mad. */
 static bool block_sane(const struct worker *w, const struct ring *ring, const struct reply_block *b,
 		       uint64_t room)
@@ -102,11 +113,12 @@ static bool block_sane(const struct worker *w, const struct ring *ring, const st
 	const struct ring *requests = &w->segment->request;
 	const struct request_record *rec = ring_at(requests, b->record);
 
-	if (b->size > room || b->size > ring->size || b->bytes + sizeof(*b) > b->size || !b->count)
+	if (b->size > room || b->size > ring->size || (uint64_t)b->bytes + sizeof(*b) > b->size ||
+	    !b->count || b->count > WIRE_REQUESTS_MAX)
 		return false;
-	if (b->record < ring_tail(requests) || b->record >= requests->write)
-		return false;
-	return b->first + b->count <= rec->count;
+	if (block_late(w, b))
+		return true;
+	return b->record < requests->write && (uint64_t)b->first + b->count <= rec->count;
 }
 
 static void block_take(struct coord *c, struct worker *w, const struct reply_block *b)
@@ -152,11 +164,18 @@ static unsigned ring_take(struct coord *c, struct worker *w, struct ring *ring, 
 			super_kill(&c->super, w);
 			break;
 		}
-		block_take(c, w, b);
+		if (!block_late(w, b))
+			block_take(c, w, b);
 		*read += b->size;
 		n++;
 	}
 	return n;
+}
+
+/* Is the time of a request over, and a live worker's patience with it? */
+static bool due(const struct coord *c, const struct worker *w)
+{
+	return w->due_ms + OVERDUE_GRACE_MS <= c->now_ms;
 }
 
 unsigned collect_replies(struct coord *c)
@@ -166,6 +185,10 @@ unsigned collect_replies(struct coord *c)
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		struct worker *w = &c->super.worker[i];
 
+		/* First: an outcome that was not known in time is none.  A dead worker's replies
+		 * count: they tell what it had started. */
+		if (w->pidfd >= 0 && due(c, w))
+			w->due_ms = overdue(c, w);
 		n += ring_take(c, w, &w->segment->now, &w->now_read);
 		n += ring_take(c, w, &w->segment->synced, &w->synced_read);
 	}
@@ -281,13 +304,13 @@ static uint64_t overdue(struct coord *c, struct worker *w)
 		struct request_record *rec = ring_at(ring, at);
 
 		for (uint32_t i = 0; i < rec->count && rec->open; i++) {
-			uint64_t due = rec->recv_ms + rec->entry[i].timeout_ms;
+			uint64_t end = rec->recv_ms + rec->entry[i].timeout_ms;
 
 			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) !=
 			    ENTRY_OPEN)
 				continue;
-			if (due > c->now_ms) {
-				next = due < next ? due : next;
+			if (end > c->now_ms) {
+				next = end < next ? end : next;
 				continue;
 			}
 			/* Not started for certain only if nobody is there who could start it now.
@@ -313,7 +336,7 @@ uint64_t collect_overdue(struct coord *c)
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		struct worker *w = &c->super.worker[i];
 
-		if (w->due_ms + OVERDUE_GRACE_MS <= c->now_ms)
+		if (due(c, w))
 			w->due_ms = overdue(c, w);
 		if (w->due_ms < next)
 			next = w->due_ms;

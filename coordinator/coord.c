@@ -410,6 +410,8 @@ int coord_run(struct coord *c)
 		unsigned out;
 
 		wake_workers(c);
+		if (in)
+			c->now_ms = clock_ms(); /* what came may have taken its time */
 		out = collect_replies(c);
 		slept = !in && !out;
 		if (c->guarding)

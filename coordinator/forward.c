@@ -302,12 +302,17 @@ static bool replies_sane(const struct batch *b, const struct hop *h)
 	return p == end;
 }
 
+static uint64_t overdue(struct coord *c, struct peer *p);
+
 bool forward_replies(struct coord *c, struct peer *p, const struct hop *h)
 {
 	struct forwards *f = c->peers.forwards;
-	struct batch *b = batch_find(f, p, h->id);
+	struct batch *b;
 	uint32_t fresh = 0;
 
+	if (p->due_ms + OVERDUE_GRACE_MS <= c->now_ms) /* what was not known in time is not */
+		p->due_ms = overdue(c, p);
+	b = batch_find(f, p, h->id);
 	if (!b)
 		return true; /* all answered here: they came too late */
 	if (!replies_sane(b, h))
