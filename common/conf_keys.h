@@ -22,6 +22,8 @@
 	  "largest message, all its frames; at least twice the largest value")                     \
 	X(limits, unread, SIZE, "64M", 65536, 1ull << 34, "bytes", 1,                              \
 	  "replies that a client may leave unread before its requests get busy")                   \
+	X(limits, unread_total, SIZE, "0", 0, 1ull << 42, "bytes", 1,                              \
+	  "the same of all clients together; 0: an eighth of the memory there is")                 \
 	X(limits, unread_ms, NUMBER, "30000", 100, 3600000, "ms", 1,                               \
 	  "a client that reads nothing for so long, with replies waiting, is cut off")             \
 	X(limits, clients, NUMBER, "65536", 16, 1000000, "", 0, "clients remembered")              \

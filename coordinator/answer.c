@@ -27,12 +27,12 @@ void answer(struct coord *c, struct owner o, const char *reply, size_t n)
 	answer_many(c, o, &index, 1, reply, n, false);
 }
 
-bool answer_over(struct coord *c, struct owner o)
+const char *answer_over(struct coord *c, struct owner o)
 {
 	if (owner_kind(o) == OWNER_FANOUT)
-		return false;
+		return NULL; /* judged when it is whole */
 	if (owner_kind(o) == OWNER_BATCH && !inbound_client(c, o, &o))
-		return false;
+		return NULL;
 	return clients_over(c->clients, o);
 }
 

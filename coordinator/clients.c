@@ -15,7 +15,8 @@
 
 #define PIECES_MAX  8192u
 #define GATHERS_MAX 65536u
-#define FRAME_HEAD  16u /* bytes before a frame's: its size */
+#define FRAME_HEAD  16u  /* bytes before a frame's: its size */
+#define RESERVED    128u /* bytes for a write's reply that will gather; refusals may be longer */
 #define NONE        UINT32_MAX
 
 /* What a client has not taken yet.  Lives until the last frame has left. */
@@ -23,6 +24,8 @@ struct credit {
 	_Atomic uint64_t unread;
 	_Atomic uint64_t taken; /* ever */
 	_Atomic uint32_t refs;
+	uint64_t gathering; /* of unread: not sent yet, so that nobody could take it */
+	struct credit *all; /* of all clients together; NULL: this is it */
 };
 
 struct client {
@@ -56,9 +59,12 @@ struct piece {
 	uint32_t next;
 };
 
+/* The frame that answers a whole message, with FRAME_HEAD bytes before it, and whose it will be. */
 struct gather {
 	uint64_t generation; /* 0: free */
 	struct owner client;
+	struct credit *credit;
+	uint64_t reserved; /* bytes that count as unread beside those in buf */
 	uint32_t left;
 	uint32_t next_free;
 	struct buf buf;
@@ -74,14 +80,67 @@ struct clients {
 	uint32_t free_list;
 	uint64_t seed;
 	uint64_t generation;
+	struct credit *all;
 	uint32_t *pending;
 	uint32_t pending_count;
+	uint64_t pending_bytes;
 	struct piece piece[PIECES_MAX];
 	uint32_t pieces;
 	struct gather *gather;
 	uint32_t gathers;
 	uint32_t gather_free;
 };
+
+/* ---- credits ---- */
+
+static struct credit *credit_new(struct credit *all)
+{
+	struct credit *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	atomic_store(&k->refs, 1);
+	k->all = all;
+	if (all)
+		atomic_fetch_add(&all->refs, 1);
+	return k;
+}
+
+static void credit_drop(struct credit *k)
+{
+	struct credit *all;
+
+	while (k && atomic_fetch_sub(&k->refs, 1) == 1) {
+		all = k->all;
+		free(k);
+		k = all;
+	}
+}
+
+static void credit_charge(struct credit *k, uint64_t n)
+{
+	atomic_fetch_add_explicit(&k->unread, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&k->all->unread, n, memory_order_relaxed);
+}
+
+static void credit_release(struct credit *k, uint64_t n)
+{
+	atomic_fetch_sub_explicit(&k->unread, n, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&k->all->unread, n, memory_order_relaxed);
+}
+
+static uint64_t credit_unread(const struct credit *k)
+{
+	return atomic_load_explicit(&k->unread, memory_order_relaxed);
+}
+
+/* Bytes that have been sent and that the network has not. */
+static uint64_t credit_sent(const struct credit *k)
+{
+	return credit_unread(k) - k->gathering;
+}
+
+/* ---- the whole ---- */
 
 int clients_new(const struct clients_config *config, struct clients **ret)
 {
@@ -100,7 +159,8 @@ int clients_new(const struct clients_config *config, struct clients **ret)
 	c->client = calloc(config->clients_max, sizeof(*c->client));
 	c->pending = calloc(config->clients_max, sizeof(*c->pending));
 	c->gather = calloc(GATHERS_MAX, sizeof(*c->gather));
-	if (!c->slot || !c->client || !c->pending || !c->gather ||
+	c->all = credit_new(NULL);
+	if (!c->slot || !c->client || !c->pending || !c->gather || !c->all ||
 	    getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed)) {
 		clients_free(&c);
 		return -ENOMEM;
@@ -114,12 +174,7 @@ void clients_configure(struct clients *c, const struct clients_config *config)
 {
 	c->config.unread_max = config->unread_max;
 	c->config.unread_ms = config->unread_ms;
-}
-
-static void credit_drop(struct credit *k)
-{
-	if (k && atomic_fetch_sub(&k->refs, 1) == 1)
-		free(k);
+	c->config.unread_total = config->unread_total;
 }
 
 void clients_free(struct clients **cp)
@@ -133,8 +188,11 @@ void clients_free(struct clients **cp)
 		buf_fini(&c->client[i].local);
 		credit_drop(c->client[i].credit);
 	}
-	for (uint32_t i = 0; i < c->gathers; i++)
+	for (uint32_t i = 0; i < c->gathers; i++) {
+		credit_drop(c->gather[i].credit);
 		buf_fini(&c->gather[i].buf);
+	}
+	credit_drop(c->all);
 	free(c->slot);
 	free(c->client);
 	free(c->pending);
@@ -172,7 +230,7 @@ static bool client_evict(struct clients *c)
 	for (uint32_t i = 0; i < c->used; i++) {
 		struct client *x = &c->client[i];
 
-		if (x->generation && !x->pending && !atomic_load(&x->credit->unread) &&
+		if (x->generation && !x->pending && !credit_unread(x->credit) &&
 		    (oldest == NONE || x->active_ms < c->client[oldest].active_ms))
 			oldest = i;
 	}
@@ -192,10 +250,10 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 	index = c->free_list != NONE ? c->free_list : c->used;
 	x = &c->client[index];
 	x->id = malloc(id.n ? id.n : 1);
-	x->credit = calloc(1, sizeof(*x->credit));
+	x->credit = credit_new(c->all);
 	if (!x->id || !x->credit) {
 		free(x->id);
-		free(x->credit);
+		credit_drop(x->credit);
 		x->id = NULL;
 		x->credit = NULL;
 		return NONE;
@@ -204,7 +262,6 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 		c->free_list = x->next;
 	else
 		c->used++;
-	atomic_store(&x->credit->refs, 1);
 	memcpy(x->id, id.p, id.n);
 	x->id_len = (uint32_t)id.n;
 	x->hash = hash;
@@ -268,28 +325,55 @@ uint32_t *clients_tag(struct clients *c, struct owner client)
 	return x ? &x->tag : NULL;
 }
 
+/* 1: over a limit, 2: far over it. */
+static int over(uint64_t unread, uint64_t limit)
+{
+	return unread <= limit ? 0 : unread <= limit + limit / 4 ? 1 : 2;
+}
+
 int clients_unread(const struct clients *c, struct owner client)
 {
 	const struct client *x = &c->client[owner_index(client)];
-	uint64_t unread = atomic_load_explicit(&x->credit->unread, memory_order_relaxed);
 
-	if (unread <= c->config.unread_max)
-		return 0;
-	return unread <= c->config.unread_max + c->config.unread_max / 4 ? 1 : 2;
+	return over(credit_unread(x->credit), c->config.unread_max);
 }
 
-bool clients_over(const struct clients *c, struct owner o)
+uint64_t clients_waiting(const struct clients *c)
+{
+	return credit_unread(c->all) + c->pending_bytes;
+}
+
+int clients_crowded(const struct clients *c, struct owner client)
+{
+	const struct client *x = &c->client[owner_index(client)];
+	int r = over(clients_waiting(c), c->config.unread_total);
+
+	return r == 2 && !credit_unread(x->credit) ? 1 : r;
+}
+
+struct owner clients_of(const struct clients *c, struct owner o)
+{
+	const struct gather *g;
+
+	if (owner_kind(o) != OWNER_GATHER)
+		return o;
+	g = &c->gather[owner_index(o)];
+	return g->generation == o.generation ? g->client : o;
+}
+
+const char *clients_over(const struct clients *c, struct owner o)
 {
 	const struct client *x;
+	uint64_t n;
 
-	if (owner_kind(o) == OWNER_GATHER)
-		o = c->gather[owner_index(o)].client;
+	o = clients_of(c, o);
 	x = &c->client[owner_index(o)];
-	if (x->generation != o.generation)
-		return false;
-	return atomic_load_explicit(&x->credit->unread, memory_order_relaxed) +
-		       (x->pending ? x->piece_bytes + x->local.len : 0) >
-	       c->config.unread_max;
+	if (owner_kind(o) != OWNER_CLIENT || x->generation != o.generation)
+		return NULL; /* it is gone, and gets nothing */
+	n = credit_unread(x->credit) + (x->pending ? x->piece_bytes + x->local.len : 0);
+	if (n > c->config.unread_max)
+		return CLIENTS_OVER;
+	return clients_waiting(c) > c->config.unread_total ? CLIENTS_CROWDED : NULL;
 }
 
 /* ---- sending ---- */
@@ -302,7 +386,7 @@ static void frame_done(void *data, void *arg)
 	uint64_t n;
 
 	memcpy(&n, base, sizeof(n));
-	atomic_fetch_sub_explicit(&k->unread, n, memory_order_relaxed);
+	credit_release(k, n);
 	atomic_fetch_add_explicit(&k->taken, n, memory_order_relaxed);
 	credit_drop(k);
 	free(base);
@@ -316,7 +400,7 @@ static char *frame_new(struct client *x, uint64_t n)
 	if (!base)
 		return NULL;
 	memcpy(base, &n, sizeof(n));
-	atomic_fetch_add_explicit(&x->credit->unread, n, memory_order_relaxed);
+	credit_charge(x->credit, n);
 	atomic_fetch_add_explicit(&x->credit->refs, 1, memory_order_relaxed);
 	return base + FRAME_HEAD;
 }
@@ -355,8 +439,10 @@ static void client_flush(struct clients *c, uint32_t index)
 	}
 	if (x->local.len)
 		memcpy(p, x->local.data, x->local.len);
+	if (x->local.failed)
+		log_error("answer a client: no memory");
 	x->local.len = 0;
-	if (x->local.size > 65536)
+	if (x->local.size > 65536 || x->local.failed)
 		buf_fini(&x->local);
 	x->piece_first = NONE;
 	x->piece_bytes = 0;
@@ -368,6 +454,7 @@ void clients_flush(struct clients *c)
 	for (uint32_t i = 0; i < c->pending_count; i++)
 		client_flush(c, c->pending[i]);
 	c->pending_count = 0;
+	c->pending_bytes = 0;
 	c->pieces = 0;
 }
 
@@ -399,16 +486,18 @@ static void client_piece(struct clients *c, struct client *x, const char *data, 
 		c->piece[x->piece_last].next = i;
 	x->piece_last = i;
 	x->piece_bytes += n;
+	c->pending_bytes += n;
 }
 
 /* ---- gathers ---- */
 
 bool clients_gather(struct clients *c, struct owner client, uint32_t count, struct owner *ret)
 {
+	struct client *x = client_of(c, client);
 	struct gather *g;
 	uint32_t i = c->gather_free;
 
-	if (i == NONE && c->gathers == GATHERS_MAX)
+	if (!x || (i == NONE && c->gathers == GATHERS_MAX))
 		return false;
 	if (i == NONE)
 		i = c->gathers++;
@@ -417,30 +506,12 @@ bool clients_gather(struct clients *c, struct owner client, uint32_t count, stru
 	g = &c->gather[i];
 	g->generation = ++c->generation;
 	g->client = client;
+	g->credit = x->credit;
+	atomic_fetch_add_explicit(&g->credit->refs, 1, memory_order_relaxed);
+	g->reserved = 0;
 	g->left = count;
-	g->buf.len = 0;
-	g->buf.failed = false;
 	*ret = (struct owner){owner_id(OWNER_GATHER, i), 0, g->generation};
 	return true;
-}
-
-static void gather_finish(struct clients *c, struct gather *g)
-{
-	struct client *x = client_of(c, g->client);
-	uint32_t index = owner_index(g->client);
-	char *frame = x && !g->buf.failed ? frame_new(x, g->buf.len) : NULL;
-
-	if (frame) {
-		memcpy(frame, g->buf.data, g->buf.len);
-		frame_send(c, index, true, frame, g->buf.len);
-	} else if (x) {
-		log_error("answer a client: no memory");
-	}
-	g->generation = 0;
-	if (g->buf.size > 65536)
-		buf_fini(&g->buf);
-	g->next_free = c->gather_free;
-	c->gather_free = (uint32_t)(g - c->gather);
 }
 
 static struct gather *gather_of(struct clients *c, struct owner o)
@@ -450,9 +521,84 @@ static struct gather *gather_of(struct clients *c, struct owner o)
 	return g->generation == o.generation ? g : NULL;
 }
 
-static void gather_count(struct clients *c, struct gather *g, uint32_t count)
+static void gather_charge(struct gather *g, uint64_t n)
 {
+	credit_charge(g->credit, n);
+	g->credit->gathering += n;
+}
+
+static void gather_release(struct gather *g, uint64_t n)
+{
+	credit_release(g->credit, n);
+	g->credit->gathering -= n;
+}
+
+bool clients_reserve(struct clients *c, struct owner o)
+{
+	struct gather *g = owner_kind(o) == OWNER_GATHER ? gather_of(c, o) : NULL;
+
+	if (!g)
+		return true;
+	if (credit_unread(g->credit) + RESERVED > c->config.unread_max)
+		return false;
+	gather_charge(g, RESERVED);
+	g->reserved += RESERVED;
+	return true;
+}
+
+/* The bytes that have gathered become the frame as they are: what has been counted stays so. */
+static char *gather_frame(struct gather *g, uint64_t *ret_n)
+{
+	char *base = g->buf.data;
+	uint64_t n = g->buf.len - FRAME_HEAD;
+
+	memcpy(base, &n, sizeof(n));
+	atomic_fetch_add_explicit(&g->credit->refs, 1, memory_order_relaxed);
+	g->credit->gathering -= n;
+	buf_init(&g->buf);
+	*ret_n = n;
+	return base + FRAME_HEAD;
+}
+
+static void gather_finish(struct clients *c, struct gather *g)
+{
+	struct client *x = client_of(c, g->client);
+	char *frame;
+	uint64_t n;
+
+	gather_release(g, g->reserved);
+	if (x && g->buf.len && !g->buf.failed) {
+		frame = gather_frame(g, &n);
+		frame_send(c, owner_index(g->client), true, frame, n);
+	} else {
+		if (x)
+			log_error("answer a client: no memory");
+		if (g->buf.len)
+			gather_release(g, g->buf.len - FRAME_HEAD);
+		buf_fini(&g->buf);
+	}
+	credit_drop(g->credit);
+	g->credit = NULL;
+	g->generation = 0;
+	g->next_free = c->gather_free;
+	c->gather_free = (uint32_t)(g - c->gather);
+}
+
+/* `count` more replies.  Nobody will take them if the client is gone. */
+static void gather_add(struct clients *c, struct gather *g, const char *replies, size_t n,
+		       uint32_t count)
+{
+	size_t before;
+
 	check(g->left >= count);
+	if (client_of(c, g->client)) {
+		if (!g->buf.len && buf_room(&g->buf, FRAME_HEAD + n))
+			g->buf.len = FRAME_HEAD;
+		before = g->buf.len;
+		if (before)
+			buf_add(&g->buf, replies, n);
+		gather_charge(g, g->buf.len - before);
+	}
 	g->left -= count;
 	if (!g->left)
 		gather_finish(c, g);
@@ -468,10 +614,8 @@ void clients_answer(struct clients *c, struct owner o, const char *replies, size
 
 	if (owner_kind(o) == OWNER_GATHER) {
 		g = gather_of(c, o);
-		if (!g)
-			return;
-		buf_add(&g->buf, replies, n);
-		gather_count(c, g, count);
+		if (g)
+			gather_add(c, g, replies, n, count);
 		return;
 	}
 	x = client_of(c, o);
@@ -480,38 +624,27 @@ void clients_answer(struct clients *c, struct owner o, const char *replies, size
 	} else if (x) {
 		client_pend(c, x);
 		buf_add(&x->local, replies, n);
+		c->pending_bytes += n;
 	}
 }
 
-static struct buf *buf_of(struct clients *c, struct owner o)
+char *clients_room(struct clients *c, struct owner client, size_t n)
 {
-	if (owner_kind(o) == OWNER_GATHER) {
-		struct gather *g = gather_of(c, o);
+	struct client *x = client_of(c, client);
 
-		return g ? &g->buf : NULL;
-	} else {
-		struct client *x = client_of(c, o);
-
-		if (x)
-			client_pend(c, x);
-		return x ? &x->local : NULL;
-	}
+	if (!x)
+		return NULL;
+	client_pend(c, x);
+	return buf_room(&x->local, n);
 }
 
-char *clients_room(struct clients *c, struct owner o, size_t n)
+void clients_wrote(struct clients *c, struct owner client, const char *end)
 {
-	struct buf *b = buf_of(c, o);
-
-	return b ? buf_room(b, n) : NULL;
-}
-
-void clients_wrote(struct clients *c, struct owner o, const char *end)
-{
-	struct buf *b = buf_of(c, o);
+	struct buf *b = &client_of(c, client)->local;
+	size_t before = b->len;
 
 	b->len = (size_t)(end - b->data);
-	if (owner_kind(o) == OWNER_GATHER)
-		gather_count(c, gather_of(c, o), 1);
+	c->pending_bytes += b->len - before;
 }
 
 /* ---- now and then ---- */
@@ -529,7 +662,7 @@ static void client_cut(struct clients *c, uint32_t index)
 		(void)shutdown(x->source_fd, SHUT_RDWR);
 	log_warn("cut off a client: it has not read for %llu ms and left %llu bytes",
 		 (unsigned long long)c->config.unread_ms,
-		 (unsigned long long)atomic_load(&x->credit->unread));
+		 (unsigned long long)credit_unread(x->credit));
 	client_remove(c, index);
 }
 
@@ -542,7 +675,7 @@ void clients_tick(struct clients *c, uint64_t now_ms)
 		if (!x->generation)
 			continue;
 		taken = atomic_load_explicit(&x->credit->taken, memory_order_relaxed);
-		if (taken != x->taken_seen || !atomic_load(&x->credit->unread)) {
+		if (taken != x->taken_seen || !credit_sent(x->credit)) {
 			x->taken_seen = taken;
 			x->taken_ms = now_ms;
 		} else if (now_ms - x->taken_ms >= c->config.unread_ms && !x->pending) {
@@ -584,7 +717,7 @@ uint32_t clients_count(const struct clients *c, const struct link *link)
 bool clients_sending(const struct clients *c)
 {
 	for (uint32_t i = 0; i < c->used; i++)
-		if (c->client[i].generation && atomic_load(&c->client[i].credit->unread))
+		if (c->client[i].generation && credit_sent(c->client[i].credit))
 			return true;
 	return false;
 }

@@ -3,8 +3,9 @@
  * routing id is interned as a small number with a generation, which is what travels with its
  * requests; replies gather here during a round and leave packed, one frame a client.
  *
- * Memory is bounded by counting what each client has not taken yet: every frame carries a credit
- * that comes back when the network has it.
+ * Memory is bounded by counting what each client has not taken yet, and all of them together: every
+ * frame carries a credit that comes back when the network has it.  What gathers for a message with
+ * a delimiter counts from the moment it comes, though it cannot be taken before it is whole.
  */
 #ifndef PAIL_CLIENTS_H
 #define PAIL_CLIENTS_H
@@ -48,6 +49,7 @@ struct clients_config {
 	uint32_t clients_max;
 	uint64_t unread_max; /* bytes */
 	uint64_t unread_ms;
+	uint64_t unread_total; /* bytes, of all clients together */
 };
 
 int clients_new(const struct clients_config *config, struct clients **ret);
@@ -65,11 +67,25 @@ bool clients_intern(struct clients *c, struct link *link, const struct link_mess
 /* A number of the caller's that stays with a client; 0 for a new one.  NULL: it is gone. */
 uint32_t *clients_tag(struct clients *c, struct owner client);
 
+/* The client that an owner of its kind or a gather belongs to; any other owner as it is. */
+struct owner clients_of(const struct clients *c, struct owner o);
+
 /* Has it left so much unread that it gets no more?  1: answer busy; 2: do not answer at all. */
 int clients_unread(const struct clients *c, struct owner client);
 
-/* The same for a reply that is about to be answered to `o`: is its client over its limit? */
-bool clients_over(const struct clients *c, struct owner o);
+/* The same because of what all clients together leave unread; 2 only for one that has its part. */
+int clients_crowded(const struct clients *c, struct owner client);
+
+/*
+ * The same for a reply that is about to be answered to `o`.  Returns why its client gets no more,
+ * or NULL.
+ */
+const char *clients_over(const struct clients *c, struct owner o);
+#define CLIENTS_OVER    "this client leaves its replies unread"
+#define CLIENTS_CROWDED "clients leave too many replies unread: try again later"
+
+/* Bytes that wait to be taken, of all clients. */
+uint64_t clients_waiting(const struct clients *c);
 
 /*
  * A message with a delimiter is answered by one message: begin to gather `count` replies.  False:
@@ -78,15 +94,21 @@ bool clients_over(const struct clients *c, struct owner o);
 bool clients_gather(struct clients *c, struct owner client, uint32_t count, struct owner *ret);
 
 /*
+ * The reply to a write cannot be refused once it has run, so it has its room in what gathers
+ * before. False: there is none.  True for replies that do not gather.
+ */
+bool clients_reserve(struct clients *c, struct owner o);
+
+/*
  * `count` replies of `n` bytes for `o`.  With `stays`, the bytes stay where they are until
  * clients_flush; else they are copied.  Replies to clients that are gone vanish.
  */
 void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n,
 		    uint32_t count, bool stays);
 
-/* Room for `n` bytes that one reply may be written into, then clients_wrote. */
-char *clients_room(struct clients *c, struct owner o, size_t n);
-void clients_wrote(struct clients *c, struct owner o, const char *end);
+/* Room for `n` bytes to a client that may be written into, then clients_wrote. */
+char *clients_room(struct clients *c, struct owner client, size_t n);
+void clients_wrote(struct clients *c, struct owner client, const char *end);
 
 /* Send everything gathered.  Afterwards bytes that stayed may go. */
 void clients_flush(struct clients *c);

@@ -73,9 +73,19 @@ static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i
 			 const char *text);
 static uint64_t overdue(struct coord *c, struct worker *w);
 
+/* Reads of a record that have not been answered yet are not worth running any more. */
+static void reads_refuse(struct coord *c, struct request_record *rec, uint32_t first,
+			 const char *why)
+{
+	for (uint32_t i = first; i < rec->count && rec->open; i++)
+		if (reads(rec->entry[i].method))
+			entry_refuse(c, rec, i, WIRE_E_BUSY, why);
+}
+
 /*
  * Reply by reply: some requests of the block had been answered already, or its client leaves so
- * much unread that reads, which changed nothing, are refused after all.
+ * much unread that reads, which changed nothing, are refused after all: this one and those that
+ * follow in its message, which the worker then leaves out.
  */
 static void block_pick(struct coord *c, struct request_record *rec, const struct reply_block *b)
 {
@@ -83,13 +93,13 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 	const char *end = p + b->bytes;
 
 	for (uint32_t i = 0; i < b->count; i++) {
+		const char *over = answer_over(c, record_owner(rec));
 		const char *next;
 
 		if (!read_whole(p, end, &next))
 			return;
-		if (answer_over(c, record_owner(rec)) && reads(rec->entry[b->first + i].method))
-			entry_refuse(c, rec, b->first + i, WIRE_E_BUSY,
-				     "this client leaves its replies unread");
+		if (over && reads(rec->entry[b->first + i].method))
+			reads_refuse(c, rec, b->first + i, over);
 		else if (entry_answer(rec, b->first + i))
 			answer(c, entry_owner(rec, b->first + i), p, (size_t)(next - p));
 		p = next;

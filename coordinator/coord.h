@@ -54,9 +54,9 @@ struct walked {
 /* The message in hand: who sent it, and what he may. */
 struct hand {
 	struct owner owner;
-	int unread;     /* see clients_unread */
-	bool from_node; /* forwarded to here */
-	bool admin;     /* through the admin socket */
+	const char *busy; /* why its requests are refused, or NULL */
+	bool from_node;   /* forwarded to here */
+	bool admin;       /* through the admin socket */
 	uint32_t visited_count;
 	struct span visited[HOPS_MAX]; /* nodes that it has been at, this one not among them */
 };
@@ -111,6 +111,8 @@ struct coord {
 	uint64_t reloads;                           /* that were carried out */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */
 	uint64_t local_errors;
+	uint64_t dropped; /* messages since that was last said */
+	uint64_t dropped_ms;
 	uint64_t request_max;    /* bytes of one request that can be right */
 	uint64_t queue_max;      /* bytes that may wait for a peer, or for a reload to settle */
 	uint64_t node_frame_max; /* bytes of a frame between nodes */
@@ -137,6 +139,8 @@ void coord_close(struct coord *c);
 /* Close every ZeroMQ socket, waiting at most `linger_ms` for what has not been sent. */
 void coord_disconnect(struct coord *c, unsigned linger_ms);
 
+/* What a configuration says of clients. */
+struct clients_config coord_clients_config(const struct conf *conf);
 /* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
 int coord_listen_nodes(struct coord *c, const struct conf *conf);
 /* Whether a configuration wants that socket. */
@@ -161,8 +165,8 @@ void answer(struct coord *c, struct owner o, const char *reply, size_t n);
  */
 void answer_many(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
 		 const char *replies, size_t n, bool stays);
-/* Whether the client behind an owner leaves more unread than it may. */
-bool answer_over(struct coord *c, struct owner o);
+/* Why the client behind an owner gets no more, since too much is unread, or NULL. */
+const char *answer_over(struct coord *c, struct owner o);
 /* Answer with an error. */
 void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_known,
 		    enum wire_error e, const char *text);

@@ -13,6 +13,8 @@
 #include "coordinator/coord.h"
 #include "coordinator/guard.h"
 
+#define DROPPED_MS 1000u /* between warnings */
+
 static uint32_t worker_of(const struct coord *c, struct span bucket)
 {
 	return (uint32_t)(hash64(0, bucket.p, bucket.n) % c->super.count);
@@ -342,9 +344,30 @@ void dispatch_end(struct coord *c)
 
 /* ---- from a message ---- */
 
+static bool writes(int method)
+{
+	return method == WIRE_PUT || method == WIRE_DELETE || method == WIRE_CREATE ||
+	       method == WIRE_DROP;
+}
+
+/* Is there room for its reply?  Replies to reads of a worker are judged when they come. */
+static enum wire_error room_check(struct coord *c, int method, char *text, size_t size)
+{
+	const char *over = NULL;
+
+	if (writes(method) && !clients_reserve(c->clients, c->hand.owner))
+		over = CLIENTS_OVER;
+	else if (!wire_method_has_bucket((enum wire_method)method) && !c->hand.admin)
+		over = answer_over(c, c->hand.owner);
+	if (!over)
+		return WIRE_OK;
+	(void)snprintf(text, size, "%s", over);
+	return WIRE_E_BUSY;
+}
+
 /* What is wrong with a request whose bytes are sound, or WIRE_OK. */
-static enum wire_error item_check(const struct coord *c, const struct walked *x,
-				  struct options *options, char *text, size_t size)
+static enum wire_error item_check(struct coord *c, const struct walked *x, struct options *options,
+				  char *text, size_t size)
 {
 	const struct request *q = &x->request;
 	size_t n = (size_t)(q->end - x->begin);
@@ -363,8 +386,8 @@ static enum wire_error item_check(const struct coord *c, const struct walked *x,
 		(void)snprintf(text, size, "buckets: unknown option \"set\"");
 		return WIRE_E_BAD_ARGUMENT;
 	}
-	if (c->hand.unread) {
-		(void)snprintf(text, size, "this client leaves its replies unread");
+	if (c->hand.busy) {
+		(void)snprintf(text, size, "%s", c->hand.busy);
 		return WIRE_E_BUSY;
 	}
 	if (n > c->request_max) {
@@ -377,7 +400,7 @@ static enum wire_error item_check(const struct coord *c, const struct walked *x,
 		(void)snprintf(text, size, "its time was over before it was started");
 		return WIRE_E_EXPIRED;
 	}
-	return WIRE_OK;
+	return room_check(c, q->method, text, size);
 }
 
 static void item_take(struct coord *c, const struct walked *x, uint16_t index)
@@ -460,28 +483,36 @@ static bool message_walk(struct coord *c, const struct link_message *m)
 	return true;
 }
 
-static void message_take(struct coord *c, struct link *link, const struct link_message *m)
+/*
+ * Too much is unread: why a client's requests are refused, or NULL.  False: far too much, it is not
+ * even told.
+ */
+static bool crowd_check(const struct coord *c, struct owner client, bool admin, const char **ret)
 {
-	struct owner o;
-	bool whole;
-	uint32_t n;
-	int unread;
+	int unread = clients_unread(c->clients, client);
+	int crowded = admin ? 0 : clients_crowded(c->clients, client);
+
+	*ret = unread ? CLIENTS_OVER : crowded ? CLIENTS_CROWDED : NULL;
+	return unread < 2 && crowded < 2;
+}
+
+/* At most once a second: whoever is dropped may come again and again. */
+static void message_drop(struct coord *c, const char *why)
+{
+	c->dropped++;
+	if (c->now_ms - c->dropped_ms < DROPPED_MS)
+		return;
+	log_warn("dropped %llu messages: %s", (unsigned long long)c->dropped, why);
+	c->dropped = 0;
+	c->dropped_ms = c->now_ms;
+}
+
+/* Its requests are in c->walked: answer those that are not right, begin the others. */
+static void message_begin(struct coord *c, bool whole)
+{
+	struct owner o = c->hand.owner;
 	char text[160];
 
-	if (!clients_intern(c->clients, link, m, c->now_ms, &o)) {
-		log_warn("dropped a message: more than %llu clients wait for replies",
-			 (unsigned long long)conf_number(c->conf, CONF_limits_clients));
-		return;
-	}
-	unread = clients_unread(c->clients, o);
-	if (unread == 2)
-		return;
-	whole = message_walk(c, m);
-	n = whole && c->walked_count ? c->walked_count : 1;
-	if (m->delimiter && !clients_gather(c->clients, o, n, &o)) {
-		log_warn("dropped a message: too many are being answered");
-		return;
-	}
 	if (!whole) {
 		(void)snprintf(
 			text, sizeof(text),
@@ -489,18 +520,35 @@ static void message_take(struct coord *c, struct link *link, const struct link_m
 			WIRE_REQUESTS_MAX,
 			(unsigned long long)conf_number(c->conf, CONF_limits_message));
 		dispatch_error(c, o, 0, false, WIRE_E_TOO_LARGE, text);
-		return;
-	}
-	if (!c->walked_count) {
+	} else if (!c->walked_count) {
 		dispatch_error(c, o, 0, false, WIRE_E_BAD_REQUEST, "a message without a request");
+	} else {
+		dispatch_walked(c);
+	}
+}
+
+static void message_take(struct coord *c, struct link *link, const struct link_message *m)
+{
+	bool admin = link == c->admin_link;
+	const char *busy;
+	struct owner o;
+	bool whole;
+	uint32_t n;
+
+	if (!clients_intern(c->clients, link, m, c->now_ms, &o)) {
+		message_drop(c, "as many clients as limits.clients says wait for replies");
 		return;
 	}
-	c->hand.owner = o;
-	c->hand.unread = unread;
-	c->hand.from_node = false;
-	c->hand.admin = link == c->admin_link;
-	c->hand.visited_count = 0;
-	dispatch_walked(c);
+	if (!crowd_check(c, o, admin, &busy))
+		return;
+	whole = message_walk(c, m);
+	n = whole && c->walked_count ? c->walked_count : 1;
+	if (m->delimiter && !clients_gather(c->clients, o, n, &o)) {
+		message_drop(c, "too many are being answered");
+		return;
+	}
+	c->hand = (struct hand){.owner = o, .busy = busy, .admin = admin};
+	message_begin(c, whole);
 }
 
 unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most)

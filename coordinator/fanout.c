@@ -18,6 +18,8 @@
 #define FANOUTS_MAX   1024u
 #define REQUEST_SPARE 256u /* bytes that a request of our making is longer than the client's */
 #define STREAMS_MAX   (64u + 512u)
+#define CLIENT_MAX    32u         /* for one client at a time: each is work for every worker */
+#define KEPT_MAX      (64u << 20) /* bytes of parts; a fan-out that is alone may keep more */
 
 struct part {
 	char *reply;
@@ -37,6 +39,8 @@ struct fanout {
 
 struct fanouts {
 	struct fanout fanout[FANOUTS_MAX];
+	uint32_t count;
+	uint64_t kept; /* bytes of parts */
 	uint64_t generation;
 	uint32_t hint;
 };
@@ -47,12 +51,12 @@ int fanouts_new(struct fanouts **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-static void parts_free(struct fanout *f)
+static void parts_free(struct fanouts *s, struct fanout *f)
 {
-	for (uint32_t i = 0; i < f->parts; i++)
+	for (uint32_t i = 0; i < f->parts; i++) {
+		s->kept -= f->part[i].size;
 		free(f->part[i].reply);
-	free(f->part);
-	f->part = NULL;
+	}
 	f->parts = 0;
 }
 
@@ -60,16 +64,38 @@ void fanouts_free(struct fanouts **fp)
 {
 	if (!*fp)
 		return;
-	for (uint32_t i = 0; i < FANOUTS_MAX; i++)
-		parts_free(&(*fp)->fanout[i]);
+	for (uint32_t i = 0; i < FANOUTS_MAX; i++) {
+		parts_free(*fp, &(*fp)->fanout[i]);
+		free((*fp)->fanout[i].part);
+	}
 	free(*fp);
 	*fp = NULL;
 }
 
-static struct fanout *fanout_new(struct coord *c, uint32_t *ret_index)
+/* Has its client as many as it may? */
+static bool many(const struct coord *c, struct owner o)
+{
+	const struct fanouts *s = c->fanouts;
+	struct owner client = clients_of(c->clients, o);
+	uint32_t n = 0;
+
+	if (s->count < CLIENT_MAX || owner_kind(o) == OWNER_BATCH)
+		return false;
+	for (uint32_t i = 0; i < FANOUTS_MAX; i++) {
+		struct owner x = clients_of(c->clients, s->fanout[i].owner);
+
+		n += s->fanout[i].generation && x.id == client.id &&
+		     x.generation == client.generation;
+	}
+	return n >= CLIENT_MAX;
+}
+
+static struct fanout *fanout_new(struct coord *c, struct owner o, uint32_t *ret_index)
 {
 	struct fanouts *s = c->fanouts;
 
+	if (many(c, o))
+		return NULL;
 	for (uint32_t k = 0; k < FANOUTS_MAX; k++) {
 		uint32_t i = (s->hint + k) % FANOUTS_MAX;
 		struct fanout *f = &s->fanout[i];
@@ -80,6 +106,7 @@ static struct fanout *fanout_new(struct coord *c, uint32_t *ret_index)
 		if (!f->part)
 			return NULL;
 		s->hint = i + 1;
+		s->count++;
 		f->generation = ++s->generation;
 		*ret_index = i;
 		return f;
@@ -94,6 +121,7 @@ static void fanout_fail(struct coord *c, struct fanout *f, enum wire_error e, co
 	if (!f->failed)
 		dispatch_error(c, f->owner, f->msgid, true, e, text);
 	f->failed = true;
+	parts_free(c->fanouts, f);
 }
 
 static void fanout_finish(struct coord *c, struct fanout *f);
@@ -178,7 +206,7 @@ void fanout_buckets(struct coord *c, struct owner o, const struct item *it)
 
 	(void)request_walk(it->data, it->data + it->size, &q, &why);
 	(void)request_check(&q, &options, text, sizeof(text));
-	f = data ? fanout_new(c, &index) : NULL;
+	f = data ? fanout_new(c, o, &index) : NULL;
 	if (!f) {
 		free(data);
 		dispatch_error(c, o, it->msgid, true, WIRE_E_BUSY,
@@ -300,9 +328,12 @@ static void merge(struct fanout *f, struct buf *out)
 
 static void fanout_finish(struct coord *c, struct fanout *f)
 {
+	const char *over = answer_over(c, f->owner);
 	struct buf out;
 
 	buf_init(&out);
+	if (over)
+		fanout_fail(c, f, WIRE_E_BUSY, over);
 	if (!f->failed) {
 		merge(f, &out);
 		if (out.failed)
@@ -311,8 +342,11 @@ static void fanout_finish(struct coord *c, struct fanout *f)
 			answer(c, f->owner, out.data, out.len);
 	}
 	buf_fini(&out);
-	parts_free(f);
+	parts_free(c->fanouts, f);
+	free(f->part);
+	f->part = NULL;
 	f->generation = 0;
+	c->fanouts->count--;
 }
 
 /* Is this a list as workers and nodes make it? */
@@ -340,7 +374,7 @@ static bool list_sane(const struct reply *r)
 	return read_type(p) == TYPE_BOOL;
 }
 
-static bool part_keep(struct fanout *f, const char *reply, size_t n)
+static bool part_keep(struct fanouts *s, struct fanout *f, const char *reply, size_t n)
 {
 	struct part *part = &f->part[f->parts];
 
@@ -349,13 +383,15 @@ static bool part_keep(struct fanout *f, const char *reply, size_t n)
 		return false;
 	memcpy(part->reply, reply, n);
 	part->size = n;
+	s->kept += n;
 	f->parts++;
 	return true;
 }
 
 void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n)
 {
-	struct fanout *f = &c->fanouts->fanout[owner_index(o)];
+	struct fanouts *s = c->fanouts;
+	struct fanout *f = &s->fanout[owner_index(o)];
 	struct reply r;
 	bool whole;
 
@@ -365,11 +401,15 @@ void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n)
 	whole = reply_walk(reply, reply + n, &r) == 0;
 	if (!f->failed && whole && r.code.p) {
 		f->failed = true; /* the first error is the answer: it names the msgid already */
+		parts_free(s, f);
 		answer(c, f->owner, reply, n);
 	}
 	if (!f->failed && (!whole || !list_sane(&r)))
 		fanout_fail(c, f, WIRE_E_INTERNAL, "a node sent a list of another shape");
-	if (!f->failed && !part_keep(f, reply, n))
+	if (!f->failed && s->kept + n > KEPT_MAX && s->count > 1)
+		fanout_fail(c, f, WIRE_E_BUSY,
+			    "lists of too many buckets are being made: try again later");
+	if (!f->failed && !part_keep(s, f, reply, n))
 		fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
 	if (!f->left)
 		fanout_finish(c, f);

@@ -267,14 +267,14 @@ void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t fir
 static void replies_pick(struct coord *c, struct batch *b, const struct hop *h)
 {
 	const char *p = h->bytes.p;
-	bool over = answer_over(c, b->owner);
 
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct entry *e = &b->entry[hop_index_at(h->indexes, i)];
+		const char *over = answer_over(c, b->owner);
 		const char *next = read_skip(p);
 
 		if (over && (e->method == WIRE_GET || e->method == WIRE_SCAN)) {
-			entry_error(c, b, e, WIRE_E_BUSY, "this client leaves its replies unread");
+			entry_error(c, b, e, WIRE_E_BUSY, over);
 		} else if (!e->answered) {
 			e->answered = true;
 			b->open--;

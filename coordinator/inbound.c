@@ -286,6 +286,8 @@ static bool batch_take(struct coord *c, struct owner connection, const struct ho
 {
 	struct caller *x = caller_of(c, connection);
 	struct owner o;
+	int unread = clients_unread(c->clients, connection);
+	int crowded = clients_crowded(c->clients, connection);
 
 	if (!x) {
 		turn_away(c, connection, "say hello first, and once for each connection");
@@ -299,7 +301,9 @@ static bool batch_take(struct coord *c, struct owner connection, const struct ho
 		return true;
 	}
 	c->hand = (struct hand){.owner = o,
-				.unread = clients_unread(c->clients, connection),
+				.busy = unread    ? CLIENTS_OVER
+					: crowded ? CLIENTS_CROWDED
+						  : NULL,
 				.from_node = true,
 				.visited_count = h->visited_count};
 	memcpy(c->hand.visited, h->visited, h->visited_count * sizeof(h->visited[0]));

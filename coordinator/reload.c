@@ -75,8 +75,7 @@ static void pairs_add(struct buf *out, const char *what, const struct conf_pairs
 static void settings_apply(struct coord *c)
 {
 	const struct conf *f = c->conf;
-	const struct clients_config cc = {0, conf_number(f, CONF_limits_unread),
-					  conf_number(f, CONF_limits_unread_ms)};
+	const struct clients_config cc = coord_clients_config(f);
 
 	clients_configure(c->clients, &cc);
 	c->super.start_ms = conf_number(f, CONF_supervisor_start_ms);

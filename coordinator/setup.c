@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "coordinator/coord.h"
 #include "coordinator/folder.h"
 #include "coordinator/guard.h"
@@ -28,7 +29,8 @@
 #define LOG_FILES_LEAST 5u /* of a worker: with fewer, every write would find its log full */
 #define RESERVE_FILES \
 	6u /* of each worker: what deletes need, in log and base, when puts are refused */
-#define EXIT_CONFIG 78
+#define UNREAD_SHARE 8u /* of the memory there is, for replies that nobody reads */
+#define EXIT_CONFIG  78
 
 static uint64_t power_of_two(uint64_t n)
 {
@@ -214,12 +216,21 @@ static int sockets_open(struct coord *c)
 	return r < 0 ? r : admin_open(c);
 }
 
+struct clients_config coord_clients_config(const struct conf *f)
+{
+	uint64_t total = conf_number(f, CONF_limits_unread_total);
+
+	return (struct clients_config){.clients_max = (uint32_t)conf_number(f, CONF_limits_clients),
+				       .unread_max = conf_number(f, CONF_limits_unread),
+				       .unread_ms = conf_number(f, CONF_limits_unread_ms),
+				       .unread_total =
+					       total ? total : memory_total_bytes() / UNREAD_SHARE};
+}
+
 static int tables_open(struct coord *c)
 {
 	const struct conf *f = c->conf;
-	const struct clients_config cc = {(uint32_t)conf_number(f, CONF_limits_clients),
-					  conf_number(f, CONF_limits_unread),
-					  conf_number(f, CONF_limits_unread_ms)};
+	const struct clients_config cc = coord_clients_config(f);
 	int r = clients_new(&cc, &c->clients);
 
 	if (r == 0)

@@ -191,7 +191,8 @@ static void serve_batch(struct worker *w, const struct request_record *rec, uint
 	for (uint32_t i = 0; i < n; i++)
 		op_touch(w, &op[i]);
 	for (uint32_t i = 0; i < n && !w->error && !w->orphan; i++)
-		op_run(w, &op[i]);
+		if (!i || entry_is_open(w, rec, at, op[i].index)) /* still: it may take long */
+			op_run(w, &op[i]);
 	w->unpublished += n;
 }
 

@@ -1,8 +1,16 @@
 """Nobody takes more than his share: of memory, of the node's time, of descriptors; and what is late is called so."""
 import os
 import signal
+import time
 
+import msgpack
+
+import lib
 from lib import eq, test, until
+from test_abuse import Raw
+
+BIG = 8 << 20
+SPARE = 4 if "asan" in lib.BUILD else 1
 
 
 def memory(pid, what="VmHWM"):
@@ -32,3 +40,125 @@ def a_reply_after_its_time_is_late_and_not_corrupt(box):
     eq(b"v", c.call("get", "b", "k")[0])
     w = n.workers()[0]
     eq((pid, 0), (w["pid"], w["restarts"]))
+
+
+def requests(*rows):
+    return b"".join(msgpack.packb([0, i, r[0], list(r[1:])]) for i, r in enumerate(rows))
+
+
+def codes_of(frame):
+    """How often each error, None for none, is in a frame of replies; and the frame's replies by msgid."""
+    u, count, replies = msgpack.Unpacker(raw=False, max_buffer_size=1 << 30), {}, {}
+    u.feed(frame)
+    for m in u:
+        code = m[2] and m[2][0]
+        count[code] = count.get(code, 0) + 1
+        replies[m[1]] = m
+    return count, replies
+
+
+def longest_wait(c, until_there, *asked):
+    """The longest that a client waits who asks one thing after the other."""
+    longest, k = 0, 0
+    while not until_there():
+        begin = time.monotonic()
+        c.call(*asked[k % len(asked)])
+        longest, k = max(longest, time.monotonic() - begin), k + 1
+    return longest
+
+
+@test("abuse")
+def one_message_takes_no_more_than_its_client_may_leave_unread(box):
+    """Reads of large values behind one delimiter: what is over the limit is busy, nobody is stalled, nobody killed."""
+    n = box.node("--set", "node.workers=2")
+    c = n.client()
+    c.call("create", "b")
+    c.call("put", "b", "k", b"x" * BIG)
+    c.call("get", "b", "k")
+    before = memory(n.process.pid)
+    for row, count in ((("get", "b", "k"), 64), (("get", "b", "k"), 4096), (("scan", "b"), 4096)):
+        d = n.client()
+        d.socket.send_multipart([b"", requests(*[row] * count)])
+        wait = longest_wait(c, lambda: d.socket.poll(0), ("ping",), ("get", "b", "none"), ("put", "b", "other", "v"))
+        delimiter, frame = d.socket.recv_multipart()
+        codes, replies = codes_of(frame)
+        eq((b"", count, {None, "busy"}), (delimiter, len(replies), set(codes)))
+        eq(8, codes[None])  # that many are 64 MiB
+        assert len(frame) < (66 << 20), len(frame)
+        assert wait < 2 * lib.SLOW, wait
+        d.close()
+    grown = memory(n.process.pid) - before
+    assert grown < 128 * SPARE, grown
+    eq([0, 0], [w["restarts"] for w in n.workers()])
+
+
+@test("abuse")
+def lists_and_states_are_reads_too(box):
+    n = box.node("--set", "node.workers=2", "--set", "limits.unread=1M")
+    c = n.client()
+    ids = c.send(*[("create", "%05d" % i + "n" * 250) for i in range(2000)])
+    for i in ids:
+        c.result(i)
+    before = memory(n.process.pid)
+    for row in (("buckets", {"limit": 10000}), ("status",)):
+        d = n.client()
+        d.socket.send_multipart([b"", requests(*[row] * 4096)])
+        assert longest_wait(c, lambda: d.socket.poll(0), ("ping",), ("count", "00000" + "n" * 250)) < 2 * lib.SLOW
+        codes, replies = codes_of(d.socket.recv_multipart()[1])
+        eq((4096, {None, "busy"}), (len(replies), set(codes)))
+    assert memory(n.process.pid) - before < 100 * SPARE, memory(n.process.pid) - before
+
+
+@test("abuse")
+def a_write_has_room_for_its_reply_before_it_runs(box):
+    n = box.node("--set", "limits.unread=64K")
+    d = n.client()
+    d.call("create", "b")
+    d.socket.send_multipart([b"", requests(*[("put", "b", "k%d" % i, b"v") for i in range(2000)])])
+    assert d.socket.poll(10000 * lib.SLOW)
+    codes, replies = codes_of(d.socket.recv_multipart()[1])
+    eq((2000, {None, "busy"}), (len(replies), set(codes)))
+    done = {b"k%d" % i for i, m in replies.items() if m[2] is None}
+    got = {k for k, _, _ in d.call("scan", "b", {"limit": 2000, "keys_only": True})["items"]}
+    eq(done, got)
+
+
+@test("abuse")
+def what_gathers_is_not_held_against_who_cannot_read_it_yet(box):
+    """A reply that waits for a slow worker longer than a client may leave replies unread."""
+    n = box.node("--set", "node.workers=1", "--set", "limits.unread_ms=300", "--set", "supervisor.hang_ms=60000")
+    d = n.client(req=True)
+    d.call("create", "b")
+    pid = n.workers()[0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    ids = d.send(("ping",), ("put", "b", "k", "v", {"timeout": 60000}))
+    time.sleep(1)  # that is three times as long
+    os.kill(pid, signal.SIGCONT)
+    eq("pong", d.result(ids[0]))
+    assert d.result(ids[1]) > 0
+
+
+@test("abuse")
+def all_clients_together_leave_so_much_unread_and_no_more(box):
+    n = box.node("--set", "limits.unread_total=64M", "--set", "limits.unread_ms=60000", "--set", "node.workers=2")
+    c = n.client()
+    c.call("create", "b")
+    c.call("put", "b", "k", b"x" * BIG)
+    before = memory(n.process.pid)
+    raw = [Raw(box, n) for _ in range(24)]
+    for r in raw:
+        r.frame(requests(*[("get", "b", "k")] * 6))
+    def busy():
+        try:
+            c.call("ping")
+        except lib.Error as e:
+            eq(("busy", "clients leave too many replies unread: try again later"), (e.code, e.text))
+            return True
+    until(busy, 20, "the node to be busy")
+    eq("pong", n.client(admin=True).call("ping"))  # operators are served
+    grown = memory(n.process.pid) - before
+    assert grown < 64 + 2 * 16 + 64 * SPARE, grown  # the rings are touched too
+    for r in raw:
+        r.close()
+    until(lambda: not busy(), 20, "the node to be free again")
+    eq(BIG, len(c.call("get", "b", "k")[0]))
