@@ -1,5 +1,4 @@
 /* Replies to results. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -171,19 +170,14 @@ static bool read_list(const char *p, struct pail_result *ret, struct buf *items)
 static void read_error(const struct reply *r, struct pail_result *ret, struct buf *json)
 {
 	enum wire_error e = wire_error_find(r->code);
+	const char *p = r->data;
 
 	ret->status = e == WIRE_ERROR_COUNT ? PAIL_INTERNAL : (int)e;
 	json->len = 0;
 	buf_add(json, r->text.p, r->text.n);
 	buf_add(json, "", 1);
 	ret->text = json->failed ? "no memory" : json->data;
-	if (ret->status == PAIL_CONFLICT && !json->failed) {
-		const char *p = json->data;
-
-		while (*p && !isdigit((unsigned char)*p))
-			p++;
-		ret->number = strtoull(p, NULL, 10);
-	}
+	ret->has_number = ret->status == PAIL_CONFLICT && p && take_uint(&p, &ret->number);
 }
 
 bool result_read(int method, const struct reply *r, struct pail_result *ret, struct buf *items,

@@ -161,7 +161,8 @@ struct pail_result {
 	int status;       /* enum pail_status */
 	const char *text; /* the reason, if status is not PAIL_OK; never NULL */
 	bool yes;         /* create, drop, delete: whether it did something */
-	uint64_t number; /* put: the new version; count: the keys; conflict: the version there is */
+	uint64_t number;  /* put: the new version; count: the keys; conflict: the version there is,
+			     if has_number (0: no such key) */
 	struct pail_bytes value;       /* get */
 	uint64_t version;              /* get */
 	const struct pail_item *items; /* scan, buckets */
@@ -169,6 +170,7 @@ struct pail_result {
 	bool more;        /* scan, buckets: there are more behind the last item */
 	const char *json; /* hello, route, status and all of operators: the reply's map as JSON;
 			     else NULL */
+	bool has_number;  /* conflict: the node has told the version */
 };
 
 PAIL_API void pail_result_free(struct pail_result **r);

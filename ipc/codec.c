@@ -480,6 +480,21 @@ char *write_error(char *p, uint64_t msgid, bool msgid_known, enum wire_error e, 
 	return mp_encode_nil(p);
 }
 
+char *write_conflict(char *p, uint64_t msgid, uint64_t version)
+{
+	char text[48];
+
+	(void)snprintf(text, sizeof(text), "the version is %llu now", (unsigned long long)version);
+	p = mp_encode_array(p, 4);
+	p = mp_encode_uint(p, 1);
+	p = mp_encode_uint(p, msgid);
+	p = mp_encode_array(p, 3);
+	p = write_text(p, error_names[WIRE_E_CONFLICT]);
+	p = write_text(p, text);
+	p = mp_encode_uint(p, version);
+	return mp_encode_nil(p);
+}
+
 char *write_value_reply(char *p, uint64_t msgid, struct span value, uint64_t version)
 {
 	p = write_reply_head(p, msgid);
@@ -512,12 +527,21 @@ static int reply_body(const char *p, struct reply *ret)
 	if (mp_typeof(*p) == MP_NIL) {
 		mp_next(&p);
 	} else {
-		if (mp_typeof(*p) != MP_ARRAY || mp_decode_array(&p) != 2 || !is_bytes(p))
+		uint32_t n;
+
+		if (mp_typeof(*p) != MP_ARRAY)
+			return -EBADMSG;
+		n = mp_decode_array(&p);
+		if (n < 2 || n > 3 || !is_bytes(p))
 			return -EBADMSG;
 		ret->code = read_bytes(&p);
 		if (!is_bytes(p))
 			return -EBADMSG;
 		ret->text = read_bytes(&p);
+		if (n == 3) {
+			ret->data = p;
+			mp_next(&p);
+		}
 	}
 	ret->result = p;
 	return 0;

@@ -106,6 +106,8 @@ char *write_map(char *p, uint32_t n);
 char *write_reply_head(char *p, uint64_t msgid);
 /* A whole error reply of at most WIRE_REPLY_ERROR_MAX bytes; a longer text is cut. */
 char *write_error(char *p, uint64_t msgid, bool msgid_known, enum wire_error e, const char *text);
+/* A whole reply `conflict`: the version there is now stands in its text and is its data. */
+char *write_conflict(char *p, uint64_t msgid, uint64_t version);
 /* A whole get reply: the room must be CODEC_REPLY_MAX + value.n. */
 char *write_value_reply(char *p, uint64_t msgid, struct span value, uint64_t version);
 /* `[0, msgid, method,` and the head of `n` parameters. */
@@ -131,6 +133,7 @@ struct reply {
 	struct span method;
 	struct span code; /* .p NULL: no error */
 	struct span text;
+	const char *data; /* what the error carries for programs, one object; NULL: nothing */
 	const char *result;
 	const char *end;
 };

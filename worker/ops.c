@@ -107,8 +107,6 @@ static char *op_store_error(struct worker *w, const struct op *op, char *p, int 
 			       buf_printable(name, sizeof(name), op->request.bucket.p,
 					     op->request.bucket.n));
 		return op_error(w, op, p, WIRE_E_NO_BUCKET, text);
-	case -EEXIST:
-		return op_error(w, op, p, WIRE_E_CONFLICT, store_why(w->store));
 	case -ENOSPC:
 	case -EBUSY: /* these tell nothing of what was looked at, and wait for nothing */
 		store_begin(w->store, op_identity(op) + 1);
@@ -120,6 +118,16 @@ static char *op_store_error(struct worker *w, const struct op *op, char *p, int 
 	default:
 		return op_error(w, op, p, WIRE_E_INTERNAL, store_why(w->store));
 	}
+}
+
+/* An error of a write; with -EEXIST `version` is the one there is. */
+static char *op_write_error(struct worker *w, const struct op *op, char *p, int error,
+			    uint64_t version)
+{
+	if (error != -EEXIST)
+		return op_store_error(w, op, p, error);
+	slot_set(&w->slot->errors, slot_get(&w->slot->errors) + 1);
+	return write_conflict(p, op->request.msgid, version);
 }
 
 static char *reply_bool(const struct op *op, char *p, bool v)
@@ -140,7 +148,7 @@ static char *op_put(struct worker *w, struct op *op, char *p, bool *ret_changed)
 	struct store_condition c = {o->if_absent, o->given & OPT_IF_VERSION, o->if_version};
 	uint64_t value_max = w->segment->header->settings.value_max;
 	struct span value;
-	uint64_t version;
+	uint64_t version = 0;
 	char text[128];
 	int r;
 
@@ -156,19 +164,19 @@ static char *op_put(struct worker *w, struct op *op, char *p, bool *ret_changed)
 				"put: if_version and if_absent exclude each other");
 	r = store_put(w->store, &op->key, value, o->given & OPT_TTL ? o->ttl_ms : 0, &c, &version);
 	*ret_changed = r == 0;
-	return r < 0 ? op_store_error(w, op, p, r) : reply_uint(op, p, version);
+	return r < 0 ? op_write_error(w, op, p, r, version) : reply_uint(op, p, version);
 }
 
 static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_changed)
 {
 	const struct options *o = &op->options;
 	struct store_condition c = {false, o->given & OPT_IF_VERSION, o->if_version};
-	uint64_t version;
+	uint64_t version = 0;
 	bool deleted = false;
 	int r = store_delete(w->store, &op->key, &c, &deleted, &version);
 
 	*ret_changed = r == 0 && deleted;
-	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, deleted);
+	return r < 0 ? op_write_error(w, op, p, r, version) : reply_bool(op, p, deleted);
 }
 
 static char *op_create(struct worker *w, struct op *op, char *p, bool *ret_changed)

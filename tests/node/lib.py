@@ -47,9 +47,9 @@ def eq(want, got):
 
 
 class Error(Exception):
-    def __init__(self, code, text):
+    def __init__(self, code, text, data=None):
         super().__init__("%s: %s" % (code, text))
-        self.code, self.text = code, text
+        self.code, self.text, self.data = code, text, data
 
 
 class Client:
@@ -122,10 +122,14 @@ class Client:
 
     def code(self, *request):
         """The error code of a request that must fail, and its text."""
+        e = self.error(*request)
+        return e.code, e.text
+
+    def error(self, *request):
         try:
             r = self.call(*request)
         except Error as e:
-            return e.code, e.text
+            return e
         raise AssertionError("%r worked: %r" % (request[:2], r))
 
     def raw(self, *frames):

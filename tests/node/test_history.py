@@ -60,7 +60,7 @@ class Recorder:
 
     def result(self, key, kind, m):
         """What a reply tells; False: that nothing happened."""
-        code, text = m[2] if m[2] else (None, None)
+        code, text = m[2][:2] if m[2] else (None, None)
         if code in UNKNOWN:
             return None
         if code == "conflict":

@@ -45,6 +45,8 @@ def versions_and_conditions(box):
     v = c.call("put", "b", "k", "v", {"if_absent": True})
     code, text = c.code("put", "b", "k", "v", {"if_absent": True})
     eq(("conflict", True), (code, str(v) in text))
+    eq(v, c.error("put", "b", "k", "v", {"if_absent": True}).data)
+    eq(0, c.error("delete", "b", "none", {"if_version": 3}).data)
     eq("conflict", c.code("put", "b", "k", "v", {"if_version": 0})[0])
     eq("conflict", c.code("put", "b", "k", "v", {"if_version": v + 1})[0])
     w = c.call("put", "b", "k", "w", {"if_version": v})

@@ -190,6 +190,33 @@ static void replies_are_walked(void)
 	SAME(r.text.p, r.text.n, "there is none");
 }
 
+static void errors_may_carry_data(void)
+{
+	char b[WIRE_REPLY_ERROR_MAX];
+	static const char one[] = "\x94\x01\x09\x91\xa1g\xc0";
+	static const char three[] = "\x94\x01\x09\x93\xa1g\xa1h\xc0\xc0";
+	static const char four[] = "\x94\x01\x09\x94\xa1g\xa1h\xc0\xc0\xc0";
+	char *end = write_conflict(b, 9, UINT64_MAX);
+	struct reply r;
+	const char *p;
+
+	EQ(0, reply_walk(b, end, &r));
+	EQ(WIRE_E_CONFLICT, wire_error_find(r.code));
+	SAME(r.text.p, r.text.n, "the version is 18446744073709551615 now");
+	p = r.data;
+	EQ(TYPE_UINT, read_type(p));
+	EQ((long long)UINT64_MAX, (long long)read_uint(&p));
+	EQ(TYPE_NIL, read_type(r.result));
+	TRUE_(read_skip(r.result) == end);
+	end = write_error(b, 9, true, WIRE_E_CONFLICT, "the version is 12 now");
+	EQ(0, reply_walk(b, end, &r));
+	TRUE_(!r.data);
+	EQ(0, reply_walk(three, three + 10, &r));
+	EQ(TYPE_NIL, read_type(r.data));
+	EQ(-EBADMSG, reply_walk(four, four + 11, &r));
+	EQ(-EBADMSG, reply_walk(one, one + 7, &r));
+}
+
 static void error_texts_are_cut_to_the_limit(void)
 {
 	char b[WIRE_REPLY_ERROR_MAX];
@@ -208,4 +235,4 @@ static void error_texts_are_cut_to_the_limit(void)
 UNIT_MAIN(T(a_request_is_walked), T(every_truncation_is_refused),
 	  T(counts_that_overflow_are_refused), T(bad_requests_keep_their_msgid),
 	  T(integers_may_be_encoded_as_signed), T(random_bytes_never_crash), T(options_are_checked),
-	  T(replies_are_walked), T(error_texts_are_cut_to_the_limit))
+	  T(replies_are_walked), T(errors_may_carry_data), T(error_texts_are_cut_to_the_limit))
