@@ -74,6 +74,8 @@ static char *options_write(char *p, const struct pail_request *q, uint32_t timeo
 		p = option_true(p, "reverse"), n++;
 	if (scan && q->keys_only)
 		p = option_true(p, "keys_only"), n++;
+	if (scan && q->with_ttl)
+		p = option_true(p, "ttl"), n++;
 	if (q->method == PAIL_BUCKETS && q->local)
 		p = option_true(p, "local"), n++;
 	*ret_count = n;
@@ -84,7 +86,7 @@ static bool has_options(const struct pail_request *q, uint32_t timeout_ms)
 {
 	return timeout_ms != WIRE_TIMEOUT_MS || q->has_if_version || q->if_absent || q->ttl_ms ||
 	       q->prefix.data || q->from.data || q->to.data || q->after.data || q->limit ||
-	       q->reverse || q->keys_only || q->local;
+	       q->reverse || q->keys_only || q->with_ttl || q->local;
 }
 
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms)
@@ -109,6 +111,6 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
 		return p;
 	map = p;
 	p = options_write(map + 1, q, timeout_ms, &n);
-	(void)write_map(map, n); /* at most 12: one byte */
+	(void)write_map(map, n); /* at most 13: one byte */
 	return p;
 }

@@ -119,16 +119,26 @@ static bool read_value(const char *p, struct pail_result *ret)
 
 static bool read_item(const char **p, struct pail_item *item)
 {
+	uint32_t n;
+
 	memset(item, 0, sizeof(*item));
 	if (read_type(*p) == TYPE_BYTES)
 		return take_bytes(p, &item->key); /* a bucket's name */
-	if (read_type(*p) != TYPE_ARRAY || read_array(p) != 3 || !take_bytes(p, &item->key))
+	n = read_type(*p) == TYPE_ARRAY ? read_array(p) : 0;
+	if ((n != 3 && n != 4) || !take_bytes(p, &item->key))
 		return false;
 	if (read_type(*p) == TYPE_NIL)
 		*p = read_skip(*p);
 	else if (!take_bytes(p, &item->value))
 		return false;
-	return take_uint(p, &item->version);
+	if (!take_uint(p, &item->version))
+		return false;
+	if (n == 3)
+		return true;
+	if (read_type(*p) != TYPE_NIL)
+		return take_uint(p, &item->ttl_ms);
+	*p = read_skip(*p);
+	return true;
 }
 
 static bool read_list(const char *p, struct pail_result *ret, struct buf *items)

@@ -144,7 +144,8 @@ struct pail_request {
 	uint32_t limit;          /* 0: 100; at most 10,000 */
 	bool reverse;
 	bool keys_only;
-	bool local; /* buckets: of the asked node alone */
+	bool with_ttl; /* scan: what each key has left to live */
+	bool local;    /* buckets: of the asked node alone */
 	/* worker */
 	const char *action; /* restart, start or stop */
 	uint32_t worker;    /* its number */
@@ -154,6 +155,7 @@ struct pail_item {
 	struct pail_bytes key;   /* buckets: the name */
 	struct pail_bytes value; /* data NULL with keys_only */
 	uint64_t version;
+	uint64_t ttl_ms; /* with_ttl: left to live; 0: for ever */
 };
 
 /* What came back.  All it points at is freed with it. */

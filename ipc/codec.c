@@ -54,6 +54,7 @@ static const struct option_row {
 	{"if_version", OPT_IF_VERSION, KIND_UINT,  M(PUT) | M(DELETE),   0, UINT64_MAX         },
 	{"if_absent",  OPT_IF_ABSENT,  KIND_BOOL,  M(PUT),               0, 0                  },
 	{"ttl",        OPT_TTL,        KIND_UINT,  M(PUT),               1, UINT64_MAX         },
+	{"ttl",        OPT_WITH_TTL,   KIND_BOOL,  M(SCAN),              0, 0                  },
 	{"prefix",     OPT_PREFIX,     KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0                  },
 	{"from",       OPT_FROM,       KIND_BYTES, M(SCAN),              0, 0                  },
 	{"to",         OPT_TO,         KIND_BYTES, M(SCAN),              0, 0                  },
@@ -309,6 +310,9 @@ static const char *option_value(const struct option_row *row, const char *p, str
 		break;
 	case OPT_LOCAL:
 		o->local = b;
+		break;
+	case OPT_WITH_TTL:
+		o->with_ttl = b;
 		break;
 	case OPT_SET:
 		if (s.n != CODEC_SET_BYTES)

@@ -54,7 +54,8 @@ enum option_bit {
 	OPT_KEYS_ONLY = 1 << 10,
 	OPT_LOCAL = 1 << 11,
 	OPT_CLIENT = 1 << 12,
-	OPT_SET = 1 << 13, /* between nodes and workers only */
+	OPT_SET = 1 << 13,     /* between nodes and workers only */
+	OPT_WITH_TTL = 1 << 14 /* of a scan: named ttl, too */
 };
 
 /* The option `set`: whether it has a byte, and adding one. */
@@ -76,7 +77,7 @@ struct options {
 	uint64_t limit;
 	struct span prefix, from, to, after;
 	struct span set; /* buckets: a bit for each first byte that counts, 32 bytes */
-	bool if_absent, reverse, keys_only, local;
+	bool if_absent, reverse, keys_only, local, with_ttl;
 };
 
 /*

@@ -135,6 +135,7 @@ struct store_item {
 	struct span key;
 	struct span value; /* good until the next call */
 	uint64_t version;
+	uint64_t ttl_ms; /* of a scan: left to live; 0: for ever */
 };
 
 struct store_condition {

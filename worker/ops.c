@@ -279,7 +279,7 @@ static bool list_takes(struct list *l, size_t n)
 static bool scan_item(void *arg, const struct store_item *i)
 {
 	struct list *l = arg;
-	size_t n = i->key.n + (l->options->keys_only ? 0 : i->value.n) + 4 * CODEC_HEAD_MAX;
+	size_t n = i->key.n + (l->options->keys_only ? 0 : i->value.n) + 5 * CODEC_HEAD_MAX;
 	char *p;
 
 	if (!list_takes(l, n))
@@ -287,9 +287,11 @@ static bool scan_item(void *arg, const struct store_item *i)
 	p = buf_room(l->out, n);
 	if (!p)
 		return false;
-	p = write_bin(write_array(p, 3), i->key.p, i->key.n);
+	p = write_bin(write_array(p, 3u + l->options->with_ttl), i->key.p, i->key.n);
 	p = l->options->keys_only ? write_nil(p) : write_bin(p, i->value.p, i->value.n);
 	p = write_uint(p, i->version);
+	if (l->options->with_ttl)
+		p = i->ttl_ms ? write_uint(p, i->ttl_ms) : write_nil(p);
 	l->out->len = (size_t)(p - l->out->data);
 	l->count++;
 	return true;
