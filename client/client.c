@@ -149,6 +149,15 @@ static int reconnect(struct pail *p)
 	return r;
 }
 
+/* How large a message may be: a larger one would end the connection without a word. */
+static void limits_take(struct pail *p, const char *hello)
+{
+	const char *limits = hello ? strstr(hello, "\"limits\":{") : NULL;
+	const char *message = limits ? strstr(limits, "\"message\":") : NULL;
+
+	p->message_max = message ? strtoull(message + 10, NULL, 10) : 0;
+}
+
 int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
 {
 	static const struct pail_request hello = {.method = PAIL_HELLO};
@@ -181,6 +190,8 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 	}
 	q.timeout_ms = p->options.connect_ms;
 	r = pail_call(p, &q, &result);
+	if (r == PAIL_OK)
+		limits_take(p, result->json);
 	pail_result_free(&result);
 	if (r != PAIL_OK) {
 		pail_close(&p);
@@ -292,6 +303,14 @@ static int frame_room(struct pail *p, size_t n)
 	return PAIL_OK;
 }
 
+static int too_large(struct pail *p, size_t n)
+{
+	(void)snprintf(p->why, sizeof(p->why),
+		       "the request has %zu bytes, the node's limit for a message is %llu", n,
+		       (unsigned long long)p->message_max);
+	return PAIL_TOO_LARGE;
+}
+
 int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
 {
 	uint32_t timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
@@ -302,6 +321,8 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 
 	if (n > UINT32_MAX / 2)
 		return client_fail(p, PAIL_TOO_LARGE, "the request is larger than any node takes");
+	if (p->message_max && n > p->message_max)
+		return too_large(p, n);
 	if ((unsigned)q->method >= WIRE_METHOD_COUNT)
 		return client_fail(p, PAIL_UNKNOWN_METHOD, "there is no such method");
 	if (p->frame_requests &&

@@ -37,8 +37,9 @@ struct pail {
 	uint32_t frame_requests;
 	uint32_t *unsent; /* slots of the requests in the frame */
 	uint64_t now_ms;
-	uint64_t due_ms; /* no deadline is earlier */
-	bool goaway;     /* the node closes: finish, then connect again */
+	uint64_t due_ms;      /* no deadline is earlier */
+	uint64_t message_max; /* bytes that the node takes; 0: it did not say */
+	bool goaway;          /* the node closes: finish, then connect again */
 	uint64_t goaway_ms;
 	char why[1700];
 };

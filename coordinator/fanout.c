@@ -176,6 +176,23 @@ static struct item *question(struct coord *c, const struct item *it, const struc
 	return q;
 }
 
+/* One that was stopped will be back: nothing has been done, and may be asked for again. */
+static void worker_refuses(struct coord *c, struct fanout *f, const struct worker *w)
+{
+	char text[400];
+
+	if (w->state == SUPER_FAILED)
+		(void)snprintf(text, sizeof(text),
+			       "worker %u has failed, so not every bucket can be listed: %s", w->id,
+			       w->reason);
+	else
+		(void)snprintf(text, sizeof(text),
+			       "worker %u is stopped, so not every bucket can be listed: pail "
+			       "worker start %u",
+			       w->id, w->id);
+	fanout_fail(c, f, w->state == SUPER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
+}
+
 static void workers_ask(struct coord *c, struct fanout *f, struct owner self, const struct item *q)
 {
 	for (uint32_t i = 0; i < c->super.count && !f->failed; i++) {
@@ -187,8 +204,7 @@ static void workers_ask(struct coord *c, struct fanout *f, struct owner self, co
 			fanout_fail(c, f, WIRE_E_BUSY,
 				    "this node's queue is full: try again later");
 		else
-			fanout_fail(c, f, WIRE_E_INTERNAL,
-				    "a worker has failed: not every bucket can be listed");
+			worker_refuses(c, f, &c->super.worker[i]);
 	}
 }
 
