@@ -19,6 +19,11 @@
 #define BUCKETS_MAX 1000u
 #define LOOK_US     20000u
 #define PACE_US     1000u
+#define LEAVE_US    2000000u /* after ^C, for the replies still awaited */
+
+/* The mark in a bucket of bench's making. */
+#define MARK       "made by"
+#define MARK_VALUE "pail bench"
 
 struct bench;
 
@@ -53,6 +58,7 @@ struct bench {
 	uint64_t until_ms;
 	uint64_t begin_us;
 	uint64_t now_us;
+	uint64_t leave_us; /* after ^C: until when replies are awaited */
 	bool loading;
 	char error[256];
 	uint64_t histogram[HISTOGRAM];
@@ -95,8 +101,8 @@ static uint64_t percentile(const struct bench *b, double share)
 
 	for (unsigned i = 0; i < HISTOGRAM; i++) {
 		seen += b->histogram[i];
-		if (seen > want)
-			return bin_top(i);
+		if (seen > want) /* no more than there was: a bin is wider than what is in it */
+			return bin_top(i) < b->longest_us ? bin_top(i) : b->longest_us;
 	}
 	return 0;
 }
@@ -131,6 +137,8 @@ static uint64_t due_us(const struct bench *b)
 /* Is there anything left to be sent? */
 static bool more(const struct bench *b)
 {
+	if (cli_interrupted())
+		return false;
 	if (b->loading)
 		return b->next_key < b->c->keys;
 	if (b->limit)
@@ -206,8 +214,12 @@ static void progress(const struct bench *b, uint64_t begin_us, const char *what)
 		      (unsigned long long)b->failed);
 }
 
-static bool busy(const struct bench *b)
+static bool busy(struct bench *b)
 {
+	if (cli_interrupted() && !b->leave_us)
+		b->leave_us = b->now_us + LEAVE_US;
+	if (b->leave_us && b->now_us > b->leave_us)
+		return false;
 	for (unsigned i = 0; i < b->c->clients; i++)
 		if (pail_in_flight(b->lane[i].p))
 			return true;
@@ -302,6 +314,7 @@ static int lanes_open(struct bench *b)
 {
 	struct cli c = *b->c;
 
+	c.session = NULL; /* each lane has a connection of its own, also in a shell */
 	for (unsigned i = 0; i < c.clients; i++) {
 		struct lane *l = &b->lane[i];
 		int r = cli_connect(&c, &l->p);
@@ -344,12 +357,35 @@ static int measure(struct bench *b)
 		b->loading = false;
 		reset(b);
 	}
-	if (r != CLI_OK)
+	if (r != CLI_OK || cli_interrupted())
 		return r;
 	b->limit = c->requests;
 	b->until_ms = clock_ms() + 1000ull * c->seconds;
 	us = run(b, what);
 	return report(b, us, what);
+}
+
+/* Make a bucket and mark it, or see that it is marked: others' data is not to be overwritten. */
+static int bucket_make(struct bench *b, unsigned i)
+{
+	struct pail_bytes mark = pail_str(MARK);
+	struct pail *p = b->lane[0].p;
+	struct pail_result *r = NULL;
+	char why[200];
+	int e = pail_create(p, b->bucket[i], &b->created[i]);
+
+	if (e == PAIL_OK && b->created[i])
+		e = pail_put(p, b->bucket[i], mark, pail_str(MARK_VALUE), NULL, NULL);
+	else if (e == PAIL_OK)
+		e = pail_get(p, b->bucket[i], mark, &r);
+	pail_result_free(&r);
+	if (e == PAIL_OK)
+		return CLI_OK;
+	(void)snprintf(why, sizeof(why),
+		       "bucket \"%s\" is there and not of bench's making: name another by --bucket",
+		       b->name[i]);
+	return e == PAIL_NOT_FOUND ? cli_fail(b->c, PAIL_BAD_ARGUMENT, why)
+				   : cli_fail(b->c, e, pail_why(p));
 }
 
 static int buckets_make(struct bench *b)
@@ -362,9 +398,9 @@ static int buckets_make(struct bench *b)
 		else
 			(void)snprintf(b->name[i], sizeof(b->name[i]), "%.50s%u", b->c->bucket, i);
 		b->bucket[i] = pail_str(b->name[i]);
-		e = pail_create(b->lane[0].p, b->bucket[i], &b->created[i]);
-		if (e != PAIL_OK)
-			return cli_fail(b->c, e, pail_why(b->lane[0].p));
+		e = bucket_make(b, i);
+		if (e != CLI_OK)
+			return e;
 	}
 	return CLI_OK;
 }
@@ -375,6 +411,7 @@ int run_bench(struct cli *c)
 	struct bench *b = &bench;
 	int r;
 
+	memset(b, 0, sizeof(*b));                 /* in a shell it may not be the first time */
 	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20); /* measure the node, not page faults of ours */
 	(void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	b->c = c;
@@ -384,6 +421,8 @@ int run_bench(struct cli *c)
 		return cli_fail(c, PAIL_NO_MEMORY, "no memory");
 	for (size_t i = 0; i < c->value_bytes; i++)
 		b->value[i] = (char)('a' + i % 26);
+	if (!c->session)
+		cli_catch(true); /* in a shell it is caught already */
 	r = lanes_open(b);
 	if (r == CLI_OK)
 		r = buckets_make(b);

@@ -3,6 +3,8 @@
 #define PAIL_CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "common/buf.h"
 #include "include/pail.h"
@@ -27,18 +29,37 @@ struct session {
 	char node[300]; /* whose it is */
 };
 
+/*
+ * The words of a line.  Any byte may be in them: each ends at its `end`, and with a NUL there,
+ * which is not of it.
+ */
+struct words {
+	int count;
+	char *const *word;
+	char *const *end;
+};
+
 /* A command line, parsed: what all commands take, and what some do. */
 struct cli {
 	const char *node;
 	const char *config;      /* of the node whose admin socket is meant, or NULL */
 	struct session *session; /* in a shell */
+	struct words words;      /* what arg and the options' values are parts of */
 	enum cli_output output;
-	struct pail_request q; /* its options */
-	int status;            /* what the last call came to, enum pail_status */
-	bool all;              /* worker: every one of them */
-	bool wait;             /* upgrade: until the new program serves */
-	const char *arg[4];    /* what is no option */
+	struct pail_request q;      /* its options */
+	int status;                 /* what the last call came to, enum pail_status */
+	bool hex;                   /* keys and bounds are hexadecimal digits */
+	bool escapes;               /* \xNN in names, keys, values and bounds is a byte */
+	bool all;                   /* no limit; worker: every one of them */
+	bool wait;                  /* upgrade: until the new program serves */
+	const char *arg[4];         /* what is no option */
+	struct pail_bytes bytes[4]; /* the same, by --hex and --escapes */
 	int args;
+	/* export, import */
+	const char *file;
+	const char *as; /* the bucket's name at its new place */
+	bool replace;
+	bool resume;
 	/* bench */
 	unsigned clients, in_flight, batch, buckets;
 	unsigned long long keys, requests, rate, value_bytes;
@@ -49,22 +70,99 @@ struct cli {
 	const char *bucket;
 };
 
+/*
+ * ---- the tables ----
+ *
+ * Whatever tells of commands is made from these: parser, --help, completion, manual pages.
+ */
+
 struct command {
 	const char *name;
 	const char *args;    /* as usage writes them */
 	const char *summary; /* one line */
-	const char *help;    /* more lines */
+	const char *help;    /* more lines, or "" */
 	const char *options; /* long options it takes beside the common ones, space-separated */
 	int least, most;     /* arguments */
 	int (*run)(struct cli *c);
 };
 
+enum option_kind {
+	OPTION_FLAG,       /* a bool */
+	OPTION_UNSIGNED,   /* a number into an unsigned */
+	OPTION_LONG,       /* a number into 64 bits */
+	OPTION_IF_VERSION, /* a number into q.if_version */
+	OPTION_TEXT,
+	OPTION_BYTES, /* text that --hex and --escapes are for */
+	OPTION_NODE,  /* an endpoint */
+	OPTION_FORM,  /* of the output */
+	OPTION_HELP,
+	OPTION_VERSION
+};
+
+struct option_row {
+	const char *name;
+	char letter;           /* 0: there is no short form */
+	const char *only;      /* the command whose it is, or NULL: all that name it, or all */
+	bool common;           /* of all commands */
+	const char *value;     /* what its value is called; NULL: it takes none */
+	uint64_t least, most;  /* of a number */
+	const char *otherwise; /* what holds without it, or NULL */
+	const char *help;      /* one line */
+	enum option_kind kind;
+	size_t place; /* of what it sets in struct cli */
+};
+
+struct exit_status {
+	int status;
+	const char *meaning;
+};
+
+/* The last of each has no name (meaning). */
 extern const struct command commands[];
+extern const struct option_row option_rows[];
+extern const struct exit_status exit_statuses[];
+
+/* The command of that name, or NULL. */
+const struct command *command_find(const char *name);
+/* The command that was meant by that name, or NULL. */
+const struct command *command_near(const char *name);
+/* Does the command (NULL: none yet) take the option of that row? */
+bool option_is_of(const struct option_row *o, const struct command *command);
+/* An option as help writes it: "--limit N", and what its value may be, into `range`. */
+void option_usage(const struct option_row *o, char *usage, size_t usage_size, char *range,
+		  size_t range_size);
+
+/* ---- running ---- */
 
 /* The defaults, with the environment's. */
 void cli_init(struct cli *c);
-/* Parse a command line into *c and run it.  Returns the exit status. */
-int cli_run(int argc, char **argv, struct cli *c);
+/* Parse the words behind the program's name into *c and run them.  Returns the exit status. */
+int cli_run(struct words w, struct cli *c);
+
+/*
+ * Parse options and arguments.  -1 with *command: run it; *command NULL: there was none.  Else the
+ * exit status: there is nothing to run.
+ */
+int cli_parse(struct cli *c, const struct command **command);
+/* Say what is wrong with a line; returns CLI_USAGE. */
+int cli_usage(const struct command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Help on one command, or (NULL) on all. */
+int cli_help(const struct command *command);
+
+/* A hexadecimal digit's value, or -1. */
+int cli_digit(char c);
+/*
+ * Undo escapes in place: \xNN is that byte, a backslash and anything else is that.  Returns how
+ * many bytes are left.
+ */
+size_t cli_unescape(char *s, size_t n);
+
+/*
+ * What people write for an endpoint into what ZeroMQ takes: HOST:PORT gets its tcp://.  False:
+ * `why` says what is wrong with it.
+ */
+bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t why_size);
 
 /*
  * Connect as the command line says; in a shell it is the session's connection.  CLI_OK, or an exit
@@ -79,14 +177,34 @@ int cli_fail(const struct cli *c, int status, const char *why);
 /* Call `m` with c->q.  CLI_OK with *ret the caller's, or an exit status with the reason said. */
 int cli_ask(struct cli *c, enum pail_method m, struct pail_result **ret);
 
+/* The same on a connection: as pail_call and pail_why, but ^C ends the wait where cli_catch holds.
+ */
+int cli_call(struct pail *p, const struct pail_request *q, struct pail_result **ret);
+const char *cli_why(const struct pail *p);
+
+/* From now on (true) ^C only sets what cli_interrupted tells, until the other. */
+void cli_catch(bool on);
+bool cli_interrupted(void);
+
 /* Write a buffer to stdout and free it.  CLI_OK or CLI_FAILED. */
 int cli_buf_out(struct buf *b);
 
 /* Write all of it to stdout.  False: it cannot be written, which has been said. */
 bool cli_write(const void *data, size_t n);
 
+/* "name":"text", or "name_base64":"..." for what is no text. */
+void cli_json_field(struct buf *b, const char *name, struct pail_bytes v);
+
+/*
+ * Append bytes as people can read them: text as it is, other bytes as \xNN, a backslash twice; at
+ * most `columns`, then dots.  Returns how many columns that takes.
+ */
+size_t cli_text(struct buf *b, struct pail_bytes v, size_t columns);
+
 /* Whether to use colour on stdout. */
 bool cli_colour(void);
+
+/* ---- commands ---- */
 
 int run_create(struct cli *c);
 int run_drop(struct cli *c);
@@ -96,6 +214,8 @@ int run_get(struct cli *c);
 int run_delete(struct cli *c);
 int run_scan(struct cli *c);
 int run_count(struct cli *c);
+int run_export(struct cli *c);
+int run_import(struct cli *c);
 int run_route(struct cli *c);
 int run_status(struct cli *c);
 int run_ping(struct cli *c);
@@ -104,5 +224,6 @@ int run_worker(struct cli *c);
 int run_upgrade(struct cli *c);
 int run_shell(struct cli *c);
 int run_bench(struct cli *c);
+int run_help(struct cli *c);
 
 #endif

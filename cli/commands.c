@@ -1,25 +1,56 @@
-/* The table of commands. */
-#include <stddef.h>
-
+/* The tables of commands, options and exit statuses. */
 #include "cli/cli.h"
 
-#define RANGE_HELP                                                                     \
-	"  --prefix P     only what begins with P\n"                                   \
-	"  --after A      only what comes behind A: the last one of the page before\n" \
-	"  --limit N      at most so many (1 to 10000, default 100)\n"
+#include <stdint.h>
 
-static const char buckets_help[] = RANGE_HELP "  --local        of the asked node alone\n";
+#include "include/wire.h"
 
-static const char put_help[] = "  --if-absent    only if there is no such key\n"
-			       "  --if-version N only if the key's version is N\n"
-			       "  --ttl MS       gone after MS milliseconds\n";
+/* ---- commands ---- */
 
-static const char delete_help[] = "  --if-version N only if the key's version is N\n";
+static const char put_help[] =
+	"VALUE and KEY are taken as they are typed; behind -- they may begin with -.\n";
 
-static const char scan_help[] = RANGE_HELP "  --from F       from this key on\n"
-					   "  --to T         up to this key, without it\n"
-					   "  --reverse      from the last to the first\n"
-					   "  --keys-only    no values\n";
+static const char get_help[] = "In a shell and at a terminal a line end follows the value.\n";
+
+static const char scan_help[] =
+	"It stops after --limit keys and says so on stderr, unless --all is given.  With --all "
+	"one\n"
+	"page after the other is asked for: each page is one moment, the whole is not.\n";
+
+static const char buckets_help[] =
+	"It stops after --limit names and says so on stderr, unless --all is given.\n";
+
+static const char export_help[] =
+	"Of one bucket, or of all that the node can reach, while it serves: each page (at most\n"
+	"1 MiB) is one moment, the whole is not.  What is put, deleted or expires meanwhile may be "
+	"in\n"
+	"it or not.  Progress is shown on stderr if that is a terminal.\n\n"
+	"Each line of the output is a JSON object:\n"
+	"  {\"bucket\":B}                            the keys behind it are of this bucket\n"
+	"  {\"key\":K,\"value\":V,\"ttl\":MS}            a key; ttl: milliseconds it had left when "
+	"it\n"
+	"                                          was read, absent if it lives for ever\n"
+	"  {\"end\":{\"buckets\":N,\"keys\":N,\"time\":T}} the last line: the output is whole; T: "
+	"unix ms\n"
+	"                                          of its begin\n"
+	"B, K and V are strings of UTF-8 text.  Bytes that are none come as base64 (RFC 4648) in\n"
+	"bucket_base64, key_base64 and value_base64 instead.  Versions are not exported: the keys "
+	"get\n"
+	"new ones where they are imported.\n\n"
+	"--resume FILE goes on behind the last whole line of an export that was cut short, and "
+	"appends\n"
+	"to FILE.  To move a bucket to another node:\n"
+	"  pail --node A export b | pail --node B import && pail --node A drop b\n";
+
+static const char import_help[] =
+	"It reads what `pail export` writes (see `pail export --help`), makes the buckets that it\n"
+	"names, and puts its keys.  A key that is there already, and not the same, is a conflict:\n"
+	"nothing is overwritten without --replace.  So an import that was cut short can be begun\n"
+	"again: what is there already is counted, not written.  A time to live counts on from the\n"
+	"import.  The line without which the input is not whole, its last, must come: else it is "
+	"an\n"
+	"error, exit status 1, with all of the lines before it imported.\n"
+	"Progress is shown on stderr if that is a terminal.\n";
 
 static const char reload_help[] =
 	"Routes, peers and the settings that --help of paild marks [reload] change at once, or, "
@@ -33,63 +64,68 @@ static const char worker_help[] =
 	"                      other, without ID or with --all.  A successor that cannot start\n"
 	"                      leaves the old one serving\n"
 	"worker stop ID        requests for its buckets are busy until it is started\n"
-	"worker start ID       one that is down or has failed\n\n"
-	"  --all          restart: every worker\n";
+	"worker start ID       one that is down or has failed\n";
 
 static const char upgrade_help[] =
 	"The configuration is read again with it.  Same process, same workers, same listening\n"
 	"sockets; clients are told to connect again, and no request is lost.  A program or a\n"
 	"configuration that is bad changes nothing.  Workers go on with the program they have:\n"
-	"`pail worker restart` replaces it.\n\n"
-	"  --wait         until the new one serves\n";
+	"`pail worker restart` replaces it.\n";
+
+static const char shell_help[] =
+	"At a terminal lines can be edited, found again (^R) and completed (TAB); ^C leaves a "
+	"line, or\n"
+	"ends the wait for a command.  Words are parted by blanks; quotes of either kind hold "
+	"them\n"
+	"together; outside of single quotes \\xNN is the byte NN, and a backslash takes what "
+	"follows as\n"
+	"it is.  `node ENDPOINT` asks another node from then on; `exit` leaves.  From a pipe each\n"
+	"command's result ends in a line end, and the exit status is that of the last one that "
+	"failed.\n"
+	"History: $PAIL_HISTORY, or ~/.pail_history.\n";
 
 static const char bench_help[] =
-	"  --clients N    connections (default 4)\n"
-	"  --in-flight N  requests in flight, each client (default 256)\n"
-	"  --batch N      requests a frame (default 16)\n"
-	"  --keys N       key space (default 100000)\n"
-	"  --value N      bytes of a value (default 100)\n"
-	"  --reads P      percent of gets, the rest durable puts (default 50)\n"
-	"  --seconds S    how long (default 5)\n"
-	"  --requests N   how many, instead of how long\n"
-	"  --rate N       requests a second, all clients together (default: as many as can be)\n"
-	"  --load         first put every key once, in order\n"
-	"  --keep         leave the bucket; else it is dropped at the end if bench made it\n"
-	"  --bucket B     which bucket (default bench)\n"
-	"  --buckets N    spread the keys over N of them, B0 and following (default 1: B)\n"
-	"  --seed N       of the random keys (default 1)\n";
-
-static const char bench_options[] =
-	"clients in-flight batch keys value reads seconds requests rate "
-	"load keep bucket buckets seed";
+	"^C ends it early, with the figures so far.  It marks the buckets that it makes, and "
+	"refuses\n"
+	"others; those that it made are dropped at the end, also after ^C, without --keep.\n";
 
 #define ADMIN " (with --config or --admin)"
+#define RANGE "prefix after limit"
 
 /* name, arguments, summary, help, options, fewest and most arguments, function */
 #define COMMANDS(X)                                                                                \
-	X(create, "BUCKET", "make a bucket", "", "", 1, 1)                                         \
-	X(drop, "BUCKET", "remove a bucket with all its keys", "", "", 1, 1)                       \
-	X(buckets, "", "list buckets", buckets_help, "prefix after limit local", 0, 0)             \
+	X(create, "BUCKET", "make a bucket", "", "escapes", 1, 1)                                  \
+	X(drop, "BUCKET", "remove a bucket with all its keys", "", "escapes", 1, 1)                \
+	X(buckets, "", "list buckets", buckets_help, RANGE " all local hex escapes", 0, 0)         \
 	X(put, "BUCKET KEY [VALUE]",                                                               \
 	  "store a value; without VALUE it is read from stdin, byte for byte", put_help,           \
-	  "if-absent if-version ttl", 2, 3)                                                        \
-	X(get, "BUCKET KEY",                                                                       \
-	  "write a value to stdout, byte for byte (a terminal gets a line end)", "", "", 2, 2)     \
-	X(delete, "BUCKET KEY", "remove a key", delete_help, "if-version", 2, 2)                   \
+	  "if-absent if-version ttl hex escapes", 2, 3)                                            \
+	X(get, "BUCKET KEY", "write a value to stdout, byte for byte", get_help, "hex escapes", 2, \
+	  2)                                                                                       \
+	X(delete, "BUCKET KEY", "remove a key", "", "if-version hex escapes", 2, 2)                \
 	X(scan, "BUCKET", "list keys and values in order", scan_help,                              \
-	  "prefix after limit from to reverse keys-only", 1, 1)                                    \
-	X(count, "BUCKET", "how many keys a bucket has", "", "", 1, 1)                             \
-	X(route, "BUCKET", "which node serves a bucket, and how it is reached", "", "", 1, 1)      \
+	  RANGE " all from to reverse keys-only ttl hex escapes", 1, 1)                            \
+	X(count, "BUCKET", "how many keys a bucket has", "", "escapes", 1, 1)                      \
+	X(export, "[BUCKET]", "write a bucket, or all, as lines of JSON", export_help,             \
+	  "prefix local resume escapes", 0, 1)                                                     \
+	X(import, "[FILE]", "put what was exported; without FILE from stdin", import_help,         \
+	  "as replace escapes", 0, 1)                                                              \
+	X(route, "BUCKET", "which node serves a bucket, and how it is reached", "", "escapes", 1,  \
+	  1)                                                                                       \
 	X(status, "", "how the node fares", "", "", 0, 0)                                          \
 	X(reload, "", "have the node read its configuration again" ADMIN, reload_help, "", 0, 0)   \
 	X(worker, "ACTION [ID]", "list, restart, stop or start workers" ADMIN, worker_help, "all", \
 	  1, 2)                                                                                    \
 	X(upgrade, "", "replace the coordinator by the program on disk" ADMIN, upgrade_help,       \
 	  "wait", 0, 0)                                                                            \
-	X(shell, "", "commands line by line, with history and completion, or from a pipe", "", "", \
-	  0, 0)                                                                                    \
+	X(shell, "", "commands line by line, with history and completion, or from a pipe",         \
+	  shell_help, "", 0, 0)                                                                    \
 	X(ping, "", "whether the node answers", "", "", 0, 0)                                      \
-	X(bench, "", "put a node under load and measure it", bench_help, bench_options, 0, 0)
+	X(bench, "", "put a node under load and measure it", bench_help,                           \
+	  "clients in-flight batch keys value reads seconds requests rate load keep bucket "       \
+	  "buckets seed",                                                                          \
+	  0, 0)                                                                                    \
+	X(help, "[COMMAND]", "what commands there are, or what one does", "", "", 0, 1)
 
 const struct command commands[] = {
 #define X(name, args, summary, help, options, least, most) \
@@ -97,4 +133,100 @@ const struct command commands[] = {
 	COMMANDS(X)
 #undef X
 		{.name = NULL},
+};
+
+/* ---- options ---- */
+
+#define AT(member) offsetof(struct cli, member)
+
+/* A flag, a text, a number: all of what most rows have. */
+#define FLAG(n, o, member, h)                                                             \
+	{                                                                                 \
+		.name = n, .only = o, .help = h, .kind = OPTION_FLAG, .place = AT(member) \
+	}
+#define TEXT(n, o, v, w, member, h)                                                               \
+	{                                                                                         \
+		.name = n, .only = o, .value = v, .otherwise = w, .help = h, .kind = OPTION_TEXT, \
+		.place = AT(member)                                                               \
+	}
+#define BYTES(n, o, v, w, member, h)                                                               \
+	{                                                                                          \
+		.name = n, .only = o, .value = v, .otherwise = w, .help = h, .kind = OPTION_BYTES, \
+		.place = AT(member)                                                                \
+	}
+#define NUMBER(n, o, v, lo, hi, w, k, member, h)                                           \
+	{                                                                                  \
+		.name = n, .only = o, .value = v, .least = lo, .most = hi, .otherwise = w, \
+		.help = h, .kind = k, .place = AT(member)                                  \
+	}
+
+/* clang-format off */
+const struct option_row option_rows[] = {
+	{.name = "node", .common = true, .value = "E", .otherwise = "$PAIL_NODE, or " WIRE_ENDPOINT_DEFAULT,
+	 .help = "the node's endpoint, HOST:PORT", .kind = OPTION_NODE, .place = AT(node)},
+	{.name = "config", .common = true, .value = "FILE",
+	 .help = "the node that FILE configures, through its admin socket", .kind = OPTION_TEXT, .place = AT(config)},
+	{.name = "admin", .common = true, .value = "E",
+	 .help = "the same by the socket's endpoint, ipc://PATH", .kind = OPTION_NODE, .place = AT(node)},
+	{.name = "timeout", .common = true, .value = "MS", .least = 1, .most = WIRE_TIMEOUT_MS_MAX, .otherwise = "5000",
+	 .help = "give up after so long", .kind = OPTION_UNSIGNED, .place = AT(q.timeout_ms)},
+	{.name = "output", .letter = 'o', .common = true, .value = "FORM",
+	 .help = "table, json or raw", .kind = OPTION_FORM, .place = AT(output)},
+	{.name = "help", .letter = 'h', .common = true, .help = "this; also `pail help COMMAND`", .kind = OPTION_HELP},
+	{.name = "version", .letter = 'V', .common = true, .help = "the program's version", .kind = OPTION_VERSION},
+
+	FLAG("if-absent", NULL, q.if_absent, "only if there is no such key"),
+	NUMBER("if-version", NULL, "N", 0, UINT64_MAX, NULL, OPTION_IF_VERSION, q.if_version, "only if the key's version is N"),
+	NUMBER("ttl", "put", "MS", 1, UINT64_MAX, "for ever", OPTION_LONG, q.ttl_ms, "gone after MS milliseconds"),
+	FLAG("ttl", "scan", q.with_ttl, "show what each key has left to live"),
+	BYTES("prefix", "export", "P", NULL, q.prefix, "only buckets whose names begin with P"),
+	BYTES("prefix", NULL, "P", NULL, q.prefix, "only what begins with P"),
+	BYTES("after", NULL, "A", NULL, q.after, "only what comes behind A: the last one of the page before"),
+	NUMBER("limit", NULL, "N", 1, WIRE_SCAN_LIMIT_MAX, "100", OPTION_UNSIGNED, q.limit, "at most so many"),
+	FLAG("all", "worker", all, "restart: every worker"),
+	FLAG("all", NULL, all, "all there are, page by page (then --limit is a page's)"),
+	BYTES("from", NULL, "F", NULL, q.from, "from this key on"),
+	BYTES("to", NULL, "T", NULL, q.to, "up to this key, without it"),
+	FLAG("reverse", NULL, q.reverse, "from the last to the first"),
+	FLAG("keys-only", NULL, q.keys_only, "no values"),
+	FLAG("local", NULL, q.local, "of the asked node alone"),
+	{.name = "hex", .letter = 'x', .help = "keys and bounds are hexadecimal digits, two a byte", .kind = OPTION_FLAG,
+	 .place = AT(hex)},
+	{.name = "escapes", .letter = 'e', .help = "in names, keys, values and bounds \\xNN is the byte NN, \\\\ a backslash",
+	 .kind = OPTION_FLAG, .place = AT(escapes)},
+	FLAG("wait", NULL, wait, "until the new one serves"),
+
+	TEXT("resume", NULL, "FILE", NULL, file, "go on with FILE, an export that was cut short"),
+	TEXT("as", NULL, "BUCKET", NULL, as, "import one bucket under this name"),
+	FLAG("replace", NULL, replace, "overwrite keys that are there with another value"),
+
+	NUMBER("clients", NULL, "N", 1, 1000, "4", OPTION_UNSIGNED, clients, "connections"),
+	NUMBER("in-flight", NULL, "N", 1, 1000000, "256", OPTION_UNSIGNED, in_flight, "requests in flight, each client"),
+	NUMBER("batch", NULL, "N", 1, WIRE_REQUESTS_MAX, "16", OPTION_UNSIGNED, batch, "requests a frame"),
+	NUMBER("keys", NULL, "N", 1, 1000000000, "100000", OPTION_LONG, keys, "key space"),
+	NUMBER("value", NULL, "N", 0, WIRE_VALUE_MAX, "100", OPTION_LONG, value_bytes, "bytes of a value"),
+	NUMBER("reads", NULL, "P", 0, 100, "50", OPTION_UNSIGNED, read_percent, "percent of gets, the rest durable puts"),
+	NUMBER("seconds", NULL, "S", 1, 1000000, "5", OPTION_UNSIGNED, seconds, "how long"),
+	NUMBER("requests", NULL, "N", 1, UINT64_MAX, NULL, OPTION_LONG, requests, "how many, instead of how long"),
+	NUMBER("rate", NULL, "N", 1, 1000000000, "as many as can be", OPTION_LONG, rate,
+	       "requests a second, all clients together"),
+	FLAG("load", NULL, load, "first put every key once, in order"),
+	FLAG("keep", NULL, keep, "leave the buckets"),
+	TEXT("bucket", NULL, "B", "bench", bucket, "which bucket"),
+	NUMBER("buckets", NULL, "N", 1, 1000, "1: B", OPTION_UNSIGNED, buckets, "spread the keys over N of them, B0 and following"),
+	NUMBER("seed", NULL, "N", 0, UINT64_MAX, "1", OPTION_LONG, seed, "of the random keys"),
+	{.name = NULL},
+};
+/* clang-format on */
+
+const struct exit_status exit_statuses[] = {
+	{CLI_OK,          "done"						   },
+	{CLI_FAILED,      "failed"						 },
+	{CLI_USAGE,       "wrong usage"					    },
+	{CLI_NOT_FOUND,   "not found"					      },
+	{CLI_UNREACHABLE, "node unreachable"                                       },
+	{CLI_UNKNOWN,     "timeout, or a fault of the node: the outcome is unknown"},
+	{CLI_CONFLICT,    "condition did not hold"                                 },
+	{CLI_CONFIG,      "wrong configuration"                                    },
+	{0,	       NULL						     },
 };

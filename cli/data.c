@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "common/json.h"
 
 #define STDIN_MAX (256u << 20) /* more is no value of any node */
+#define WAIT_MS   200          /* between looks whether ^C was typed */
 
 /* ---- shared ---- */
 
@@ -24,8 +27,10 @@ bool cli_write(const void *data, size_t n)
 	const char *p = data;
 
 	while (n) {
-		ssize_t k = write(STDOUT_FILENO, p, n);
+		ssize_t k = cli_interrupted() ? -1 : write(STDOUT_FILENO, p, n);
 
+		if (cli_interrupted())
+			return false; /* whoever did that knows why */
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0) {
@@ -79,6 +84,68 @@ int cli_fail(const struct cli *c, int status, const char *why)
 	}
 }
 
+int cli_call(struct pail *p, const struct pail_request *q, struct pail_result **ret)
+{
+	struct pail_future *f;
+	int r = pail_async(p, q, &f);
+
+	*ret = NULL;
+	if (r != PAIL_OK)
+		return r;
+	/* A signal ends a wait; one that came just before it is seen after it. */
+	while (!pail_future_done(f)) {
+		if (cli_interrupted()) {
+			pail_future_free(&f);
+			return PAIL_TIMEOUT;
+		}
+		(void)pail_wait(p, WAIT_MS);
+	}
+	return pail_await(&f, ret);
+}
+
+const char *cli_why(const struct pail *p)
+{
+	return cli_interrupted() ? "interrupted: it may or may not have taken effect" : pail_why(p);
+}
+
+/*
+ * Why nobody answers at a socket in the file system: what connecting to it says at once.  Returns
+ * PAIL_OK if that says nothing against it.
+ */
+static int socket_look(const char *endpoint, char *why, size_t size)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	const char *path = endpoint + 6;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int e;
+
+	if (fd < 0)
+		return PAIL_OK;
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	e = connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? errno : 0;
+	(void)close(fd);
+	switch (e) {
+	case EACCES:
+	case EPERM:
+		(void)snprintf(why, size,
+			       "no permission on the admin socket \"%.200s\": it is for the node's "
+			       "user, its group and root",
+			       path);
+		return PAIL_DENIED;
+	case ENOENT:
+		(void)snprintf(why, size,
+			       "there is no admin socket \"%.200s\": does the node run there?",
+			       path);
+		return PAIL_UNREACHABLE;
+	case ECONNREFUSED:
+		(void)snprintf(why, size, "nobody listens on \"%.200s\": the node does not run",
+			       path);
+		return PAIL_UNREACHABLE;
+	default:
+		return PAIL_OK;
+	}
+}
+
 int cli_connect(struct cli *c, struct pail **ret)
 {
 	struct pail_options o = {0, c->q.timeout_ms, c->batch};
@@ -90,6 +157,9 @@ int cli_connect(struct cli *c, struct pail **ret)
 		*ret = s->p;
 		return CLI_OK;
 	}
+	r = strncmp(c->node, "ipc://", 6) != 0 ? PAIL_OK : socket_look(c->node, why, sizeof(why));
+	if (r != PAIL_OK)
+		return cli_fail(c, r, why);
 	r = pail_open(c->node, &o, ret);
 	if (r == PAIL_OK && s) {
 		pail_close(&s->p);
@@ -121,18 +191,13 @@ int cli_ask(struct cli *c, enum pail_method m, struct pail_result **ret)
 	if (r != CLI_OK)
 		return r;
 	c->q.method = m;
-	r = pail_call(p, &c->q, ret);
+	r = cli_call(p, &c->q, ret);
 	c->status = r;
-	r = r == PAIL_OK ? CLI_OK : cli_fail(c, r, pail_why(p));
+	r = r == PAIL_OK ? CLI_OK : cli_fail(c, r, cli_why(p));
 	if (r != CLI_OK)
 		pail_result_free(ret);
 	cli_disconnect(c, &p);
 	return r;
-}
-
-static struct pail_bytes arg(const struct cli *c, int i)
-{
-	return pail_str(c->arg[i]);
 }
 
 /* {"name":value} or the words for people. */
@@ -171,7 +236,7 @@ int run_create(struct cli *c)
 	struct pail_result *r;
 	int e;
 
-	c->q.bucket = arg(c, 0);
+	c->q.bucket = c->bytes[0];
 	e = cli_ask(c, PAIL_CREATE, &r);
 	if (e == CLI_OK)
 		e = say_bool(c, "created", r->yes, "created", "it existed already");
@@ -184,7 +249,7 @@ int run_drop(struct cli *c)
 	struct pail_result *r;
 	int e;
 
-	c->q.bucket = arg(c, 0);
+	c->q.bucket = c->bytes[0];
 	e = cli_ask(c, PAIL_DROP, &r);
 	if (e == CLI_OK)
 		e = say_bool(c, "dropped", r->yes, "dropped", "there was none");
@@ -219,6 +284,8 @@ int run_put(struct cli *c)
 	struct buf in;
 	int e;
 
+	if (c->args == 2 && c->session)
+		return cli_usage(command_find("put"), "in a shell the value must be given");
 	buf_init(&in);
 	if (c->args == 2 && !read_stdin(&in)) {
 		(void)fprintf(stderr, "pail: read the value from stdin: %s\n",
@@ -227,10 +294,10 @@ int run_put(struct cli *c)
 		buf_fini(&in);
 		return CLI_FAILED;
 	}
-	c->q.bucket = arg(c, 0);
-	c->q.key = arg(c, 1);
+	c->q.bucket = c->bytes[0];
+	c->q.key = c->bytes[1];
 	if (c->args == 3)
-		c->q.value = arg(c, 2);
+		c->q.value = c->bytes[2];
 	else
 		c->q.value = (struct pail_bytes){in.data, in.len};
 	e = cli_ask(c, PAIL_PUT, &r);
@@ -241,39 +308,25 @@ int run_put(struct cli *c)
 	return e;
 }
 
-/* "name":"text" or "name_base64":"…" for what is no text. */
-static void json_field(struct buf *b, const char *name, struct pail_bytes v)
-{
-	struct span s = {v.data, v.size};
-
-	if (json_is_text(s)) {
-		buf_fmt(b, "\"%s\":", name);
-		json_string(b, s);
-	} else {
-		buf_fmt(b, "\"%s_base64\":", name);
-		json_base64(b, s);
-	}
-}
-
 int run_get(struct cli *c)
 {
 	struct pail_result *r;
 	struct buf b;
 	int e;
 
-	c->q.bucket = arg(c, 0);
-	c->q.key = arg(c, 1);
+	c->q.bucket = c->bytes[0];
+	c->q.key = c->bytes[1];
 	e = cli_ask(c, PAIL_GET, &r);
 	if (e != CLI_OK)
 		return e;
 	buf_init(&b);
 	if (c->output == OUTPUT_JSON) {
 		buf_text(&b, "{");
-		json_field(&b, "value", r->value);
+		cli_json_field(&b, "value", r->value);
 		buf_fmt(&b, ",\"version\":%llu}\n", (unsigned long long)r->version);
 	} else {
 		buf_add(&b, r->value.data, r->value.size);
-		if (c->output != OUTPUT_RAW && isatty(STDOUT_FILENO))
+		if (c->session || (c->output != OUTPUT_RAW && isatty(STDOUT_FILENO)))
 			buf_text(&b, "\n");
 	}
 	pail_result_free(&r);
@@ -285,8 +338,8 @@ int run_delete(struct cli *c)
 	struct pail_result *r;
 	int e;
 
-	c->q.bucket = arg(c, 0);
-	c->q.key = arg(c, 1);
+	c->q.bucket = c->bytes[0];
+	c->q.key = c->bytes[1];
 	e = cli_ask(c, PAIL_DELETE, &r);
 	if (e == CLI_OK)
 		e = say_bool(c, "deleted", r->yes, "deleted", "there was no such key");
@@ -301,7 +354,7 @@ int run_count(struct cli *c)
 	struct pail_result *r;
 	int e;
 
-	c->q.bucket = arg(c, 0);
+	c->q.bucket = c->bytes[0];
 	e = cli_ask(c, PAIL_COUNT, &r);
 	if (e == CLI_OK)
 		e = say_number(c, "count", r->number, "");
@@ -318,120 +371,6 @@ int run_ping(struct cli *c)
 		e = say(c, "ping", "\"pong\"", "pong");
 	pail_result_free(&r);
 	return e;
-}
-
-/* ---- lists ---- */
-
-static void item_json(struct buf *b, const struct pail_item *i, bool bucket, bool keys_only)
-{
-	buf_text(b, "{");
-	json_field(b, bucket ? "bucket" : "key", i->key);
-	if (!bucket && !keys_only) {
-		buf_text(b, ",");
-		json_field(b, "value", i->value);
-	}
-	if (!bucket)
-		buf_fmt(b, ",\"version\":%llu", (unsigned long long)i->version);
-	buf_text(b, "}");
-}
-
-/* Bytes as a person can read them in a cell of a table. */
-static void cell(struct buf *b, struct pail_bytes v, size_t most)
-{
-	char *p = buf_room(b, 4 * (v.size < most ? v.size : most) + 4);
-
-	if (!p)
-		return;
-	(void)buf_printable(p, 4 * (v.size < most ? v.size : most) + 1, v.data,
-			    v.size < most ? v.size : most);
-	b->len += strlen(p);
-	if (v.size > most)
-		buf_text(b, "...");
-}
-
-static void table(struct buf *b, const struct cli *c, const struct pail_result *r, bool bucket)
-{
-	const char *on = cli_colour() ? "\033[1m" : "";
-	const char *off = *on ? "\033[0m" : "";
-	size_t width = bucket ? 6 : 3;
-	struct buf name;
-
-	buf_init(&name);
-	for (size_t i = 0; i < r->item_count; i++) {
-		name.len = 0;
-		cell(&name, r->items[i].key, 480);
-		width = name.len > width ? name.len : width;
-	}
-	width = width > 60 ? 60 : width;
-	if (bucket)
-		buf_fmt(b, "%sBUCKET%s\n", on, off);
-	else
-		buf_fmt(b, "%s%-*s  %10s%s%s\n", on, (int)width, "KEY", "VERSION",
-			c->q.keys_only ? "" : "  VALUE", off);
-	for (size_t i = 0; i < r->item_count; i++) {
-		const struct pail_item *x = &r->items[i];
-
-		name.len = 0;
-		cell(&name, x->key, 480);
-		if (bucket) {
-			buf_fmt(b, "%.*s\n", (int)name.len, name.data);
-			continue;
-		}
-		buf_fmt(b, "%-*.*s  %10llu", (int)width, (int)name.len, name.data,
-			(unsigned long long)x->version);
-		if (!c->q.keys_only) {
-			buf_text(b, "  ");
-			cell(b, x->value, 100);
-		}
-		buf_text(b, "\n");
-	}
-	if (r->more)
-		buf_fmt(b, "(more: go on with --after and the last %s)\n", bucket ? "name" : "key");
-	buf_fini(&name);
-}
-
-static int list(struct cli *c, enum pail_method m)
-{
-	bool bucket = m == PAIL_BUCKETS;
-	struct pail_result *r;
-	struct buf b;
-	int e = cli_ask(c, m, &r);
-
-	if (e != CLI_OK)
-		return e;
-	buf_init(&b);
-	if (c->output == OUTPUT_JSON) {
-		buf_text(&b, "{\"items\":[");
-		for (size_t i = 0; i < r->item_count; i++) {
-			buf_text(&b, i ? "," : "");
-			item_json(&b, &r->items[i], bucket, c->q.keys_only);
-		}
-		buf_fmt(&b, "],\"more\":%s}\n", r->more ? "true" : "false");
-	} else if (c->output == OUTPUT_RAW) {
-		for (size_t i = 0; i < r->item_count; i++) {
-			buf_add(&b, r->items[i].key.data, r->items[i].key.size);
-			if (!bucket && !c->q.keys_only) {
-				buf_text(&b, "\t");
-				buf_add(&b, r->items[i].value.data, r->items[i].value.size);
-			}
-			buf_text(&b, "\n");
-		}
-	} else {
-		table(&b, c, r, bucket);
-	}
-	pail_result_free(&r);
-	return cli_buf_out(&b);
-}
-
-int run_scan(struct cli *c)
-{
-	c->q.bucket = arg(c, 0);
-	return list(c, PAIL_SCAN);
-}
-
-int run_buckets(struct cli *c)
-{
-	return list(c, PAIL_BUCKETS);
 }
 
 /* ---- maps ---- */
@@ -490,7 +429,7 @@ static int map(struct cli *c, enum pail_method m)
 
 int run_route(struct cli *c)
 {
-	c->q.bucket = arg(c, 0);
+	c->q.bucket = c->bytes[0];
 	return map(c, PAIL_ROUTE);
 }
 

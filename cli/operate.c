@@ -122,7 +122,7 @@ int run_reload(struct cli *c)
 	int e = cli_ask(c, PAIL_RELOAD, &r);
 
 	if (e != CLI_OK)
-		return c->status == PAIL_BAD_ARGUMENT || c->status == PAIL_DENIED ? CLI_CONFIG : e;
+		return c->status == PAIL_BAD_ARGUMENT ? CLI_CONFIG : e;
 	buf_init(&b);
 	if (wants_json(c))
 		buf_fmt(&b, "%s\n", r->json);
@@ -318,7 +318,7 @@ int run_upgrade(struct cli *c)
 		c->q.timeout_ms = UPGRADE_MS;
 	e = cli_ask(c, PAIL_UPGRADE, &r);
 	if (e != CLI_OK)
-		return c->status == PAIL_BAD_ARGUMENT || c->status == PAIL_DENIED ? CLI_CONFIG : e;
+		return c->status == PAIL_BAD_ARGUMENT ? CLI_CONFIG : e;
 	field_text(r->json, "version", version, sizeof(version));
 	if (c->wait)
 		e = upgrade_wait(c, field_number(r->json, "upgrades"), begin_ms);

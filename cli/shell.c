@@ -2,12 +2,14 @@
  * pail shell: the commands, line by line.  At a terminal with editing, history, and completion of
  * commands and bucket names; from a pipe without.  The connection is kept from line to line.
  */
+#include <errno.h>
 #include <histedit.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "cli/cli.h"
 
@@ -20,6 +22,8 @@ struct shell {
 	struct session session;
 	char node[300]; /* which the next command asks */
 	char prompt[128];
+	bool terminal;
+	bool cancelled; /* the line being read: ^C was typed */
 	bool end;
 	int status; /* of the last command that failed */
 };
@@ -29,10 +33,12 @@ static const char *const own_words[] = {"help", "node", "exit", "quit", NULL};
 /* ---- words ---- */
 
 /*
- * Split a line in place: blanks part words, quotes of either kind hold them together, a backslash
- * takes the next byte as it is.  Returns how many, or -1: a quote is open, or there are too many.
+ * Split a line in place: blanks part words, quotes of either kind hold them together; outside of
+ * single quotes \xNN is the byte NN, and a backslash takes the next byte as it is.  Any byte can be
+ * in a word, so each has an end.  Returns how many there are, or -1: a quote is open, or there are
+ * too many.
  */
-static int split(char *line, char **word)
+static int split(char *line, char **word, char **end)
 {
 	char *to = line;
 	char quote = 0;
@@ -41,8 +47,10 @@ static int split(char *line, char **word)
 
 	for (char *p = line; *p; p++) {
 		if (!quote && (*p == ' ' || *p == '\t' || *p == '\n')) {
-			if (inside)
+			if (inside) {
+				end[n - 1] = to;
 				*to++ = '\0';
+			}
 			inside = false;
 			continue;
 		}
@@ -56,11 +64,17 @@ static int split(char *line, char **word)
 		}
 		if (quote ? *p == quote : *p == '"' || *p == '\'') {
 			quote = quote ? 0 : *p;
+		} else if (*p == '\\' && quote != '\'' && p[1] == 'x' && cli_digit(p[2]) >= 0 &&
+			   cli_digit(p[3]) >= 0) {
+			*to++ = (char)(cli_digit(p[2]) << 4 | cli_digit(p[3]));
+			p += 3;
 		} else {
 			p += *p == '\\' && quote != '\'' && p[1];
 			*to++ = *p;
 		}
 	}
+	if (inside)
+		end[n - 1] = to;
 	*to = '\0';
 	return quote ? -1 : n;
 }
@@ -88,54 +102,84 @@ static void prompt_make(struct shell *s)
 	pail_result_free(&r);
 }
 
-static void help(void)
+/* Help on the shell's own words, or on what all know. */
+static int help(int n, char *const *word)
 {
+	const struct command *command = n > 1 ? command_find(word[1]) : NULL;
+
+	if (command)
+		return cli_help(command);
+	if (n > 1) {
+		command = command_near(word[1]);
+		return cli_usage(NULL, "unknown command: %s%s%s%s", word[1],
+				 command ? "; did you mean " : "", command ? command->name : "",
+				 command ? "?" : "");
+	}
 	for (const struct command *c = commands; c->name; c++)
 		(void)printf("  %-8s %-18s %s\n", c->name, c->args, c->summary);
 	(void)printf("  %-8s %-18s %s\n", "node", "[ENDPOINT]", "ask another node from now on");
 	(void)printf("  %-8s %-18s %s\n", "exit", "", "leave; so does the end of input");
-	(void)printf("Words with blanks in quotes; COMMAND --help tells more.\n");
+	(void)printf("Words with blanks in quotes; help COMMAND tells more.\n");
+	return CLI_OK;
 }
 
-static void node_set(struct shell *s, int n, char **word)
+static int node_set(struct shell *s, int n, char *const *word)
 {
-	if (n > 1)
-		(void)snprintf(s->node, sizeof(s->node), "%s", word[1]);
-	else
+	char node[sizeof(s->node)];
+	char why[200];
+
+	if (n == 1) {
 		(void)printf("%s\n", s->node);
-	if (n > 1)
+		return CLI_OK;
+	}
+	if (n > 2 || !cli_endpoint(word[1], node, sizeof(node), why, sizeof(why))) {
+		(void)fprintf(stderr, "pail: node: %s\n", n > 2 ? "it takes one endpoint" : why);
+		return CLI_USAGE;
+	}
+	(void)snprintf(s->node, sizeof(s->node), "%s", node);
+	if (s->terminal)
 		prompt_make(s);
+	return CLI_OK;
+}
+
+/* A command of pail's, on the session's connection.  ^C ends the wait for it, not the shell. */
+static int command_run(struct shell *s, struct words w)
+{
+	struct cli c = *s->start;
+	int r;
+
+	c.node = s->node;
+	c.session = &s->session;
+	c.args = 0;
+	cli_catch(true);
+	r = cli_run(w, &c);
+	cli_catch(false);
+	return r;
 }
 
 static void run(struct shell *s, char *line)
 {
-	char *word[WORDS_MAX + 2];
-	struct cli c;
-	int n = split(line, word + 1);
+	char *word[WORDS_MAX];
+	char *end[WORDS_MAX];
+	int n = split(line, word, end);
 	int r = CLI_OK;
 
 	if (n == 0)
 		return;
-	word[0] = (char *)(uintptr_t) "pail";
 	if (n < 0) {
 		(void)fprintf(stderr, "pail: an open quote, or more than %d words\n", WORDS_MAX);
 		r = CLI_USAGE;
-	} else if (!strcmp(word[1], "exit") || !strcmp(word[1], "quit")) {
+	} else if (!strcmp(word[0], "exit") || !strcmp(word[0], "quit")) {
 		s->end = true;
-	} else if (!strcmp(word[1], "help")) {
-		help();
-	} else if (!strcmp(word[1], "node")) {
-		node_set(s, n, word + 1);
-	} else if (!strcmp(word[1], "shell")) {
+	} else if (!strcmp(word[0], "help")) {
+		r = help(n, word);
+	} else if (!strcmp(word[0], "node")) {
+		r = node_set(s, n, word);
+	} else if (!strcmp(word[0], "shell")) {
 		(void)fprintf(stderr, "pail: this is one already\n");
 		r = CLI_USAGE;
 	} else {
-		word[n + 1] = NULL;
-		c = *s->start;
-		c.node = s->node;
-		c.session = &s->session;
-		c.args = 0;
-		r = cli_run(n + 1, word, &c);
+		r = command_run(s, (struct words){n, word, end});
 	}
 	(void)fflush(stdout);
 	if (r != CLI_OK)
@@ -228,16 +272,20 @@ static unsigned char complete(EditLine *el, int ch)
 	return CC_REDISPLAY;
 }
 
-/* ^C: never mind this line. */
+/*
+ * ^C: never mind this line.  What libedit then hands over is thrown away: an empty line it would
+ * take for the end of input, and a line cannot be emptied from here whatever its state.
+ */
 static unsigned char cancel(EditLine *el, int ch)
 {
-	const LineInfo *line = el_line(el);
+	struct shell *s = NULL;
 
 	(void)ch;
-	(void)el_cursor(el, (int)(line->lastchar - line->cursor));
-	line = el_line(el);
-	el_deletestr(el, (int)(line->lastchar - line->buffer));
-	return el_insertstr(el, "\n") == 0 ? CC_NEWLINE : CC_ERROR; /* empty, but no end of input */
+	(void)el_get(el, EL_CLIENTDATA, &s);
+	s->cancelled = true;
+	(void)fputs("^C\r\n", stdout);
+	(void)fflush(stdout);
+	return CC_NEWLINE;
 }
 
 /* ---- reading ---- */
@@ -262,42 +310,99 @@ static void history_place(char *out, size_t size)
 		       file ? "" : "/.pail_history");
 }
 
+static volatile sig_atomic_t resized;
+
+static void resize(int sig)
+{
+	(void)sig;
+	resized = 1;
+}
+
+/* One character for libedit: 1, 0 at the end of input, -1.  The window may change its size
+ * meanwhile. */
+static int character(EditLine *el, wchar_t *ret)
+{
+	mbstate_t state = {0};
+	char c;
+
+	for (;;) {
+		ssize_t n = read(STDIN_FILENO, &c, 1);
+		size_t k;
+
+		if (resized) {
+			resized = 0;
+			el_resize(el);
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		k = mbrtowc(ret, &c, 1, &state);
+		if (k == (size_t)-2)
+			continue;
+		if (k != (size_t)-1)
+			return 1;
+		/* No text: it is dropped, and what follows begins anew.  Escapes are for such. */
+		memset(&state, 0, sizeof(state));
+		if ((unsigned char)c < 0x80) {
+			*ret = (wchar_t)c;
+			return 1;
+		}
+	}
+}
+
+static void keys_bind(struct shell *s, EditLine *el, History *h)
+{
+	(void)el_set(el, EL_CLIENTDATA, s);
+	(void)el_set(el, EL_PROMPT, prompt);
+	(void)el_set(el, EL_EDITOR, "emacs");
+	(void)el_set(el, EL_HIST, history, h);
+	(void)el_set(el, EL_GETCFN, character);
+	(void)el_set(el, EL_ADDFN, "pail-complete", "complete commands and buckets", complete);
+	(void)el_set(el, EL_BIND, "^I", "pail-complete", NULL);
+	(void)el_set(el, EL_ADDFN, "pail-cancel", "never mind this line", cancel);
+	(void)el_set(el, EL_BIND, "^C", "pail-cancel", NULL);
+	(void)el_set(el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+	(void)el_set(el, EL_SETTY, "-d", "-isig", NULL);
+}
+
+/* The next line, or NULL at the end.  ^C never ends it. */
+static const char *line_read(struct shell *s, EditLine *el)
+{
+	const char *line;
+	int n;
+
+	do {
+		s->cancelled = false;
+		/* The prompt stands a moment before libedit takes ^C as a key. */
+		(void)signal(SIGINT, SIG_IGN);
+		line = el_gets(el, &n);
+		(void)signal(SIGINT, SIG_DFL);
+	} while (s->cancelled);
+	return line;
+}
+
 static void at_terminal(struct shell *s)
 {
+	struct sigaction winch = {.sa_handler = resize};
 	EditLine *el = el_init("pail", stdin, stdout, stderr);
 	History *h = history_init();
 	HistEvent event;
 	char file[1024];
 	const char *line;
-	int n;
 
 	history_place(file, sizeof(file));
 	(void)history(h, &event, H_SETSIZE, HISTORY_MAX);
 	(void)history(h, &event, H_SETUNIQUE, 1);
 	(void)history(h, &event, H_LOAD, file);
-	(void)el_set(el, EL_CLIENTDATA, s);
-	(void)el_set(el, EL_PROMPT, prompt);
-	(void)el_set(el, EL_EDITOR, "emacs");
-	(void)el_set(el, EL_HIST, history, h);
-	(void)el_set(el, EL_ADDFN, "pail-complete", "complete commands and buckets", complete);
-	(void)el_set(el, EL_BIND, "^I", "pail-complete", NULL);
-	(void)el_set(el, EL_ADDFN, "pail-cancel", "never mind this line", cancel);
-	(void)el_set(el, EL_BIND, "^C", "pail-cancel", NULL);
-	(void)el_set(el, EL_SETTY, "-d", "-isig", NULL);
-	while (!s->end) {
-		char *copy;
+	keys_bind(s, el, h);
+	(void)sigaction(SIGWINCH, &winch, NULL);
+	while (!s->end && (line = line_read(s, el))) {
+		char *copy = strdup(line);
 
-		/* The prompt stands a moment before libedit takes ^C as a key. */
-		(void)signal(SIGINT, SIG_IGN);
-		line = el_gets(el, &n);
-		(void)signal(SIGINT, SIG_DFL);
-		if (!line)
-			break;
-		copy = strdup(line);
 		if (copy && strspn(line, " \t\n") != strlen(line)) {
 			(void)history(h, &event, H_ENTER, line);
-			(void)history(h, &event, H_SAVE,
-				      file); /* a ^C may end the command, and us */
+			(void)history(h, &event, H_SAVE, file); /* a signal may end us */
 		}
 		if (copy)
 			run(s, copy);
@@ -313,9 +418,16 @@ static void from_pipe(struct shell *s)
 {
 	char *line = NULL;
 	size_t size = 0;
+	ssize_t n;
 
-	while (!s->end && getline(&line, &size, stdin) >= 0)
-		run(s, line);
+	while (!s->end && (n = getline(&line, &size, stdin)) >= 0) {
+		if (memchr(line, '\0', (size_t)n)) {
+			(void)fprintf(stderr, "pail: a NUL in a line: write it as \\x00\n");
+			s->status = CLI_USAGE;
+		} else {
+			run(s, line);
+		}
+	}
 	free(line);
 }
 
@@ -323,13 +435,14 @@ int run_shell(struct cli *c)
 {
 	struct shell s = {.start = c, .status = CLI_OK};
 
+	s.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	(void)snprintf(s.node, sizeof(s.node), "%s", c->node);
-	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) {
+	if (s.terminal) {
 		prompt_make(&s);
 		at_terminal(&s);
 	} else {
 		from_pipe(&s);
 	}
 	pail_close(&s.session.p);
-	return isatty(STDIN_FILENO) ? CLI_OK : s.status;
+	return s.terminal ? CLI_OK : s.status;
 }

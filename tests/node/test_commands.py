@@ -38,3 +38,16 @@ def a_scan_tells_what_is_left_to_live(box):
     n.start()
     items = n.client().call("scan", "b", {"ttl": True})["items"]
     assert items[0][3] is None and 900000 < items[1][3] <= 1000000, items
+
+
+@test()
+def scan_shows_what_is_left_to_live(box):
+    n = box.node()
+    c = n.client()
+    c.call("create", "b")
+    c.call("put", "b", "ever", "1")
+    c.call("put", "b", "long", "2", {"ttl": 1000000})
+    r = box.pail(n, "scan", "b", "--ttl", "-o", "raw")
+    assert re.fullmatch(rb"ever\t1\t-\nlong\t2\t\d{6,7}\n", r.stdout), r.stdout
+    r = json.loads(box.pail(n, "scan", "b", "--ttl", "-o", "json").stdout)["items"]
+    assert r[0]["ttl"] is None and 900000 < r[1]["ttl"] <= 1000000, r
