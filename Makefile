@@ -169,9 +169,15 @@ broken:
 		cp build/debug/paild build/debug/pail $$d/ || exit 1; done
 
 # Everything: unit and node tests in debug, all of them again under ASan+UBSan, and what is shared
-# between threads and processes under TSan.  ONLY, EXCLUDE, INCLUDE choose by tag or name.
+# between threads and processes under TSan.  ONLY, EXCLUDE, INCLUDE choose by tag or name, and then
+# only what those tests need is built.
 test: deps
 	@tests/run.sh
+
+# README's first minute on a bare Debian: make run and make test there, word for word.  Needs root and
+# Debian's mirror; a quarter of an hour and more.
+test-fresh:
+	@tests/fresh.sh
 
 # Pail as a service: a real systemd in a container, two units, everything operators do to them under
 # load.  Needs root and Debian's mirror; a minute, and one more the first time.
@@ -186,15 +192,19 @@ torture: deps
 
 # ---- the rest ----
 
+# What builds and runs, and what tests besides: see tools/deps.sh.
 deps:
-	@tools/deps.sh
+	@tools/deps.sh test
 
-run: deps
+deps-run:
+	@tools/deps.sh run
+
+run: deps-run
 	@$(MAKE) --no-print-directory all
 	@tools/run.sh $(B)
 
 # Two nodes that route to each other; one is killed and comes back.
-demo: deps
+demo: deps-run
 	@$(MAKE) --no-print-directory all
 	@tools/demo.sh $(B)
 
@@ -256,6 +266,7 @@ help:
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
 	@echo 'make test-systemd   the units under a real systemd, in a container'
+	@echo 'make test-fresh     make run and make test on a bare Debian, in a folder'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
@@ -264,4 +275,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz power broken test test-systemd torture deps run demo bench bench-routed bench-restarts lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all unit fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols format install clean help FORCE

@@ -1,18 +1,21 @@
 #!/bin/bash
 # Every test, in every way it must pass: unit and node tests in debug, all again under ASan+UBSan, what
-# threads and processes share under TSan.  ONLY, EXCLUDE and INCLUDE take tags or names, separated by
-# blanks or commas; what is left out is said.
+# threads and processes share under TSan.  ONLY, EXCLUDE and INCLUDE take modes, kinds, tags and names,
+# separated by blanks or commas; what is left out is said.  Only what the chosen tests need is built.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 only=${ONLY:-} exclude=${EXCLUDE:-} include=${INCLUDE:-}
 log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT
+results=$(mktemp) || exit 1
+trap 'rm -f "$log" "$results"' EXIT
 jobs=$(nproc)
 
-build() {
-	make --no-print-directory -j"$jobs" MODE="$1" all unit >"$log" 2>&1 || {
+build() { # mode targets...
+	local mode=$1
+	shift
+	make --no-print-directory -j"$jobs" MODE="$mode" "$@" >"$log" 2>&1 || {
 		cat "$log"
-		echo "build of MODE=$1 failed"
+		echo "build of MODE=$mode failed"
 		echo "0 passed, 1 failed"
 		exit 1
 	}
@@ -24,7 +27,39 @@ has() { # word list
 	case " ${2//,/ } " in *" $1 "*) return 0 ;; *) return 1 ;; esac
 }
 
-# Words of ONLY that are modes or kinds narrow those; the rest are tags and names of tests.
+# ---- what there is, known before anything is built ----
+
+# A worker under TSan beneath a coordinator without it: these node tests.
+threads="a_storm_of_kills a_rolling_restart_under_load_is_noticed_by_nobody killed_at_wal_after_sync values_in_base_survive_many_restarts methods scans"
+programs=$(basename -s .c tests/unit/test_*.c)
+fuzz_targets=$(basename -s .c tests/fuzz/fuzz_*.c)
+node_words=$(/usr/bin/python3 tests/node/run.py --list) || exit 1
+unit_words() { # programs... : they and their tests, a line each
+	local p
+	for p in "$@"; do
+		echo "$p" $(grep -oE '\bT\([a-z0-9_]+\)' "tests/unit/$p.c" | sed 's/T(\(.*\))/\1/')
+	done
+}
+# shellcheck disable=SC2086
+all_units=$(unit_words $programs)
+known_check() { # variable words... : is there something of each name?
+	local w from=$1
+	shift
+	for w in "$@"; do
+		has "$w" "debug asan tsan unit node fuzz power power_cuts ${fuzz_targets//$'\n'/ } ${all_units//$'\n'/ } ${node_words//$'\n'/ }" || {
+			echo "$from: there is no test, tag, kind or mode \"$w\"" >&2
+			exit 2
+		}
+	done
+}
+# shellcheck disable=SC2086
+known_check ONLY ${only//,/ } && known_check EXCLUDE ${exclude//,/ } && known_check INCLUDE ${include//,/ } &&
+	known_check "tests/run.sh" $threads
+
+# ---- what is wanted ----
+
+# Words of ONLY that are modes or kinds narrow those; the rest are tags and names of tests, which run in
+# debug, if no mode is named.
 modes="" kinds="" tests=""
 for w in ${only//,/ }; do
 	case $w in
@@ -32,6 +67,19 @@ for w in ${only//,/ }; do
 	unit | node | fuzz | power) kinds="$kinds $w" ;;
 	*) tests="$tests $w" ;;
 	esac
+done
+asked=$modes
+if [ -n "$tests" ] && [ -z "$modes" ]; then
+	modes="debug"
+	echo "left out: ASan and TSan, since ONLY names tests and no mode: add asan or tsan"
+fi
+# Fuzz targets are no mode's: they are wanted by name, as a kind, or with everything.
+fuzz_chosen=""
+for t in $fuzz_targets; do
+	if ! has "$t" "$exclude" && ! has fuzz "$exclude" && { [ -z "$kinds" ] || has fuzz "$kinds"; } &&
+		{ [ -z "$tests" ] || has "$t" "$tests"; } && { [ -z "$asked" ] || has fuzz "$kinds" || has "$t" "$tests"; }; then
+		fuzz_chosen="$fuzz_chosen $t"
+	fi
 done
 wanted() { # kind mode
 	if { [ -n "$kinds" ] && ! has "$1" "$kinds"; } || { [ -n "$modes" ] && ! has "$2" "$modes"; }; then
@@ -43,13 +91,27 @@ wanted() { # kind mode
 		return 1
 	fi
 }
+# Of these programs, the first one with a test that ONLY and EXCLUDE leave.
+units_any() { # programs...
+	local program name
+	for program in "$@"; do
+		has "$program" "$exclude" && continue
+		for name in $(unit_words "$program"); do
+			if [ "$name" != "$program" ] && ! has "$name" "$exclude" &&
+				{ [ -z "$tests" ] || has "$name" "$tests" || has "$program" "$tests"; }; then
+				return 0
+			fi
+		done
+	done
+	echo "left out: all unit tests, by ONLY or EXCLUDE"
+	return 1
+}
 
-results=$(mktemp) || exit 1
-trap 'rm -f "$log" "$results"' EXIT
 units() { # mode programs...
 	local mode=$1 t program name chosen skipped
 	shift
-	wanted unit "$mode" || return
+	wanted unit "$mode" && units_any "$@" || return
+	build "$mode" all unit
 	for program in "$@"; do
 		t=build/$mode/tests/unit/$program
 		chosen="" skipped=0
@@ -71,27 +133,46 @@ units() { # mode programs...
 }
 
 nodes() { # mode slow [build [tests]]
-	wanted node "$1" || return
-	echo "== $1 nodes"
-	/usr/bin/python3 tests/node/run.py --build "build/${3:-$1}" --slow "$2" --only "${4:-$tests}" --exclude "$exclude" --include "$include" | tee -a "$results"
+	local mode=$1 slow=$2 build=${3:-$1} tests=${4:-$tests} chosen
+	wanted node "$mode" || return
+	chosen=$(/usr/bin/python3 tests/node/run.py --list --only "$tests" --exclude "$exclude")
+	[ -n "$chosen" ] || {
+		echo "left out: all node tests, by ONLY or EXCLUDE"
+		return
+	}
+	# The coordinator beneath a worker under TSan is that of debug, and so are those of broken nodes.
+	if [ "$mode" = tsan ]; then
+		build debug all
+		build tsan build/tsan/pail-worker
+		mkdir -p "build/$build" && cp build/debug/paild build/debug/pail build/tsan/pail-worker "build/$build" || exit 1
+	else
+		build "$mode" all
+	fi
+	grep -qw release <<<"$chosen" && build release all
+	grep -qw broken <<<"$chosen" && build debug all broken
+	echo "== $mode nodes"
+	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" | tee -a "$results"
+	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode nodes ended badly" | tee -a "$results"
 }
 
 # Each fuzz target for FUZZ_S seconds, from the corpus in the tree.  What it finds lies in build/fuzz.
 fuzzers() {
-	local t name corpus
-	wanted fuzz fuzz || return
+	local name corpus
+	[ -n "$fuzz_chosen" ] || {
+		echo "left out: fuzz targets, by ONLY or EXCLUDE"
+		return
+	}
 	make --no-print-directory -j"$jobs" fuzz >"$log" 2>&1 || {
 		cat "$log"
 		echo "not ok fuzz targets do not build" | tee -a "$results"
 		return
 	}
 	echo "== fuzz targets, ${FUZZ_S:-4} s each"
-	for t in tests/fuzz/fuzz_*.c; do
-		name=$(basename "$t" .c)
-		if { [ -n "$tests" ] && ! has "$name" "$tests"; } || has "$name" "$exclude"; then
+	for name in $fuzz_targets; do
+		has "$name" "$fuzz_chosen" || {
 			echo "left out: $name, by ONLY or EXCLUDE"
 			continue
-		fi
+		}
 		corpus=$(mktemp -d)
 		cp tests/fuzz/corpus/"${name#fuzz_}"/* "$corpus"
 		if timeout $((${FUZZ_S:-4} + 60)) build/fuzz/"$name" -max_total_time="${FUZZ_S:-4}" -timeout=10 -rss_limit_mb=2048 \
@@ -112,32 +193,21 @@ power() {
 		echo "left out: power_cuts, by ONLY or EXCLUDE"
 		return
 	fi
-	make --no-print-directory MODE=debug power >"$log" 2>&1 || cat "$log"
+	build debug power
 	echo "== power cuts"
 	/usr/bin/python3 tests/power/replay.py --runs "${POWER_RUNS:-3}" | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ] || tail -1 "$results" | grep -q '^not ok' || echo "not ok power_cuts ended badly" | tee -a "$results"
 }
 
-programs=$(ls tests/unit/test_*.c | sed 's|.*/||; s|\.c$||')
-build release
-build debug
 # shellcheck disable=SC2086
 units debug $programs
 power
-make --no-print-directory broken >"$log" 2>&1 || cat "$log"
 nodes debug 1
-build asan
 # shellcheck disable=SC2086
 units asan $programs
 HISTORY_S=${HISTORY_S:-15} exclude="$exclude broken" nodes asan 4
 fuzzers
-build tsan
 units tsan test_ipc test_store test_store_faults test_wal
-# A worker under TSan beneath a coordinator without it: ZeroMQ's own threads would only make noise.
-mkdir -p build/tsan-nodes
-cp build/debug/paild build/debug/pail build/tsan-nodes/
-make --no-print-directory -j"$jobs" MODE=tsan B=build/tsan build/tsan/pail-worker >/dev/null && cp build/tsan/pail-worker build/tsan-nodes/
-threads="a_storm_of_kills a_rolling_restart_under_load_is_noticed_by_nobody killed_at_wal_after_sync values_in_base_survive_many_restarts methods scans"
 TSAN_OPTIONS=ignore_noninstrumented_modules=1 nodes tsan 6 tsan-nodes "${tests:-$threads}"
 
 passed=$(grep -c '^ok ' "$results")

@@ -1,11 +1,25 @@
 #!/bin/sh
-# Install from Debian what is missing to build, test and measure Pail.
+# Install from Debian what is missing.  Usage: deps.sh [run|test|bench|systemd|fresh]
+#
+#	run      what builds Pail and runs it: a compiler and the libraries
+#	test     that, and what tests, fuzzing and lint need (the default)
+#	bench    that, and Redis
+#	systemd  that, and what boots a container
+#	fresh    what makes a Debian in a folder
 set -eu
-packages="gcc make pkg-config libc6-dev liblmdb-dev libzmq3-dev libcunit1-dev libmsgpuck-dev libedit-dev libevent-dev iproute2
-	clang clang-format clang-tidy python3 python3-zmq python3-msgpack"
-case ${1:-} in
-bench) packages="$packages redis-server redis-tools" ;;
-systemd) packages="$packages debootstrap systemd-container" ;;
+run="gcc make libc6-dev liblmdb-dev libzmq3-dev libmsgpuck-dev libedit-dev libevent-dev"
+# libclang-rt-dev: fuzz targets are linked with it, and clang only recommends it.
+test="pkg-config libcunit1-dev iproute2 clang libclang-rt-dev clang-format clang-tidy mandoc python3 python3-zmq python3-msgpack"
+case ${1:-test} in
+run) packages=$run ;;
+test) packages="$run $test" ;;
+bench) packages="$run $test redis-server redis-tools" ;;
+systemd) packages="$run $test debootstrap systemd-container" ;;
+fresh) packages="debootstrap git" ;;
+*)
+	echo "deps: there is no part \"$1\": run, test, bench, systemd or fresh" >&2
+	exit 2
+	;;
 esac
 missing=""
 for p in $packages; do

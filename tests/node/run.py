@@ -89,7 +89,7 @@ def main():
     a.add_argument("--only", default="")
     a.add_argument("--exclude", default="")
     a.add_argument("--include", default="")
-    a.add_argument("--list", action="store_true")
+    a.add_argument("--list", action="store_true", help="the tests that --only and --exclude leave, with their tags, wherever they can run")
     o = a.parse_args()
     lib.BUILD, lib.SLOW = os.path.abspath(o.build), o.slow
     only, exclude, include = (set(x for x in s.replace(",", " ").split()) for s in (o.only, o.exclude, o.include))
@@ -105,6 +105,9 @@ def main():
             why = "not in ONLY"
         elif exclude & names:
             why = "in EXCLUDE"
+        elif o.list:
+            print(name, *sorted(tags))
+            continue
         else:
             for t in tags & set(OPTIONAL):
                 if not include & names and not only & {t, name}:
@@ -114,15 +117,12 @@ def main():
         if why:
             left[why] = left.get(why, 0) + 1
             continue
-        if o.list:
-            print(name, *sorted(tags))
-            continue
         begin = time.monotonic()
         limit = LIMIT_S * o.slow + (float(os.environ.get("TORTURE_S", 3600)) if "torture" in tags else 0)
         ok = run(f, name, limit)
         passed, failed = passed + ok, failed + (not ok)
         print("%s %s (%.1f s)" % ("ok" if ok else "not ok", name, time.monotonic() - begin), flush=True)
-    for why, n in sorted(left.items()):
+    for why, n in () if o.list else sorted(left.items()):
         print("left out: %d node tests, %s" % (n, why))
     return failed != 0
 

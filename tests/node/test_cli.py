@@ -128,7 +128,7 @@ def drop_ins_come_after_the_file(box):
     assert b"name = twenty  # %s/conf.d/20.conf:2" % box.dir.encode() in r.stdout, r.stdout
 
 
-@test()
+@test("release")
 def an_idle_node_is_small_and_quiet(box):
     n = box.node(build=os.path.abspath("build/release"))
     n.client().call("create", "b")
@@ -187,6 +187,14 @@ class Terminal:
         os.waitpid(self.pid, 0)
 
 
+def clone(box):
+    """A copy of the tree, and of what is built for release: what else lies in build may be whole machines."""
+    def others(folder, names):
+        return [n for n in names if n in (".git", "__pycache__") or (folder == "./build" and n != "release")]
+    shutil.copytree(".", box.dir + "/clone", ignore=others, symlinks=True)
+    return box.dir + "/clone"
+
+
 @test("release")
 def the_readme_transcript_holds(box):
     """The blocks marked `console` of the README's first session, typed into two terminals word for word."""
@@ -199,8 +207,7 @@ def the_readme_transcript_holds(box):
                           capture_output=True, text=True).stdout.strip()
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI"))}
     env.update(PAIL_PORT=port, PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1", TERM="dumb")
-    tree = box.dir + "/clone"
-    shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data", "two"), symlinks=True)
+    tree = clone(box)
     first, second = Terminal(env), Terminal(env)
     for t in first, second:
         t.run("cd " + tree)
@@ -223,8 +230,7 @@ def the_readme_transcript_holds(box):
 
 def tree_with_ports(box, ports):
     """A copy of the tree in which the samples and the README use other ports."""
-    tree = box.dir + "/clone"
-    shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".git", "asan", "tsan", "debug", "clang", "data", "two"), symlinks=True)
+    tree = clone(box)
     for path in glob.glob(tree + "/conf/*.conf") + [tree + "/README.md"]:
         text = open(path).read()
         for old, new in ports.items():

@@ -1,0 +1,114 @@
+"""The first minute: what is installed, and what is built for a test."""
+import os
+import re
+import shutil
+import subprocess
+
+import lib
+from lib import eq, test
+
+
+def clean(**more):
+    """The environment without what this run of the tests put there."""
+    env = {k: v for k, v in os.environ.items()
+           if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "ONLY", "EXCLUDE", "INCLUDE", "CI"))}
+    return dict(env, **more)
+
+
+def program(path, text):
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\n" + text)
+    os.chmod(path, 0o755)
+
+
+def tree(box, *what):
+    """A clone with nothing built but what lies in lib.BUILD."""
+    root = box.dir + "/clone"
+    for name in what:
+        if os.path.isdir(name):
+            shutil.copytree(name, root + "/" + name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            os.makedirs(root, exist_ok=True)
+            shutil.copy(name, root)
+    os.mkdir(root + "/build")
+    return root
+
+
+def deps(box, part, user=0):
+    """What deps.sh would have apt install where nothing is there."""
+    fake = box.folder("bin")
+    os.mkdir(fake)
+    program(fake + "/dpkg-query", "exit 1\n")
+    program(fake + "/id", "echo %d\n" % user)
+    program(fake + "/sudo", 'touch "%s/asked"\nexec "$@"\n' % fake)
+    program(fake + "/apt-get", 'echo "$@" >>"%s/apt"\n' % fake)
+    r = subprocess.run(["tools/deps.sh", part], capture_output=True, text=True,
+                       env=clean(PATH=fake + ":" + os.environ["PATH"]))
+    eq((0, ""), (r.returncode, r.stderr))
+    update, install = open(fake + "/apt").read().splitlines()
+    eq("update", update.split()[0])
+    eq(user != 0, os.path.exists(fake + "/asked"))
+    words = install.split()
+    assert "install" in words and "--no-install-recommends" in words, words
+    return {w for w in words[words.index("install") + 1:] if not w.startswith("-")}
+
+
+@test()
+def what_runs_needs_no_tools_of_tests(box):
+    run, whole = deps(box, "run"), deps(box, "test", user=1000)
+    for p in "gcc", "libc6-dev", "liblmdb-dev", "libzmq3-dev":
+        assert p in run, run
+    tools = re.compile(r"clang|llvm|python|cunit|mandoc|pkg-config|iproute2")
+    eq([], [p for p in run if tools.search(p)])
+    # clang only recommends what its fuzz targets are linked with.
+    for p in "clang", "libclang-rt-dev", "libcunit1-dev", "python3-zmq":
+        assert p in whole, whole
+    assert run < whole
+    # make run takes the first, make test both: as the Makefile says
+    for target, part in ("run", "run"), ("demo", "run"), ("test", "test"):
+        out = subprocess.run(["make", "-n", target], capture_output=True, text=True, env=clean()).stdout
+        eq(["tools/deps.sh " + part], re.findall(r"tools/deps\.sh.*", out))
+
+
+def make_test(box, **env):
+    """Run tests/run.sh with what has been built, under a make that only writes down what it was asked for."""
+    root = box.dir + "/clone"
+    if not os.path.exists(root):
+        tree(box, "tests", "conf", "docs", "README.md")
+        os.symlink(os.path.abspath(lib.BUILD), root + "/build/debug")
+        os.mkdir(box.dir + "/bin")
+        program(box.dir + "/bin/make", 'echo "$@" >>"%s/made"\n' % box.dir)
+    made = box.dir + "/made"
+    open(made, "w").close()
+    r = subprocess.run(["tests/run.sh"], cwd=root, capture_output=True, text=True, timeout=100 * lib.SLOW,
+                       env=clean(PATH=box.dir + "/bin:" + os.environ["PATH"], **env))
+    return r, open(made).read().splitlines()
+
+
+@test()
+def one_test_builds_only_what_it_needs(box):
+    r, made = make_test(box, ONLY="scans")
+    assert re.search(r"^ok scans ", r.stdout, re.M), r.stdout + r.stderr
+    eq((0, "1 passed, 0 failed"), (r.returncode, r.stdout.splitlines()[-1]))
+    eq(1, len(made))
+    assert "MODE=debug" in made[0] and made[0].endswith(" all"), made
+    for what in "ASan and TSan", "fuzz targets", "power_cuts", "all unit tests":
+        assert re.search("^left out: .*" + what, r.stdout, re.M), (what, r.stdout)
+
+
+@test()
+def a_unit_test_builds_the_unit_tests(box):
+    r, made = make_test(box, ONLY="test_hop")
+    eq(["all unit"], [" ".join(m.split()[-2:]) for m in made])
+    assert "MODE=debug" in made[0], made
+    assert "== debug/test_hop" in r.stdout and "nodes\n" not in r.stdout, r.stdout
+
+
+@test()
+def names_that_there_are_not_are_said(box):
+    for variable, words, bad in (("ONLY", "nosuch", "nosuch"), ("ONLY", "scans,scan5", "scan5"),
+                                 ("EXCLUDE", "asn", "asn"), ("INCLUDE", "tortoise", "tortoise")):
+        r, made = make_test(box, **{variable: words})
+        assert r.returncode != 0, (variable, words)
+        eq('%s: there is no test, tag, kind or mode "%s"\n' % (variable, bad), r.stderr)
+        eq(([], ""), (made, r.stdout))
