@@ -1,11 +1,35 @@
-#!/bin/sh
+#!/bin/bash
 # Two nodes that route to each other, one of them killed and brought back.  Usage: demo.sh BUILD
 #
-# Uses four ports from PAIL_DEMO_PORT (default 4040) on: N, N+1 of foo, N+100, N+101 of bar.  Everything
+# Takes four free ports, or those from PAIL_DEMO_PORT on: N, N+1 of foo, N+100, N+101 of bar.  Everything
 # lies in a temporary folder that goes at the end.
 set -eu
 b=$1
-port=${PAIL_DEMO_PORT:-4040}
+taken() { # port
+	(: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+if [ -n "${PAIL_DEMO_PORT:-}" ]; then
+	port=$PAIL_DEMO_PORT
+	[[ $port =~ ^[1-9][0-9]{0,4}$ ]] && [ "$port" -le 65434 ] || {
+		echo "demo: PAIL_DEMO_PORT=$port is no port: 1 to 65434" >&2
+		exit 2
+	}
+	for p in "$port" $((port + 1)) $((port + 100)) $((port + 101)); do
+		if taken "$p"; then
+			echo "demo: port $p is taken: set PAIL_DEMO_PORT=N so that N, N+1, N+100 and N+101 are free, or leave it unset" >&2
+			exit 1
+		fi
+	done
+else
+	# Below the ports that the kernel gives to connections.
+	port=4040
+	while taken $port || taken $((port + 1)) || taken $((port + 100)) || taken $((port + 101)); do
+		port=$((port + 2))
+		[ $port -lt 32000 ] || { echo "demo: no free ports from 4040 to 32000" >&2; exit 1; }
+	done
+fi
+# Settings of the caller's own nodes are not for these two.
+for v in $(compgen -e PAIL_); do unset "$v"; done
 dir=$(mktemp -d)
 foo="" bar=""
 
@@ -22,13 +46,21 @@ trap 'exit 1' INT TERM
 . "$(dirname "$0")/pair.sh"
 WORKERS=1 pair_write "$dir" "$port" $((port + 1)) $((port + 100)) $((port + 101)) warn
 
+give_up() { # why
+	echo "demo: $1; ports from $port on (PAIL_DEMO_PORT=N chooses others); the logs:" >&2
+	cat "$dir"/*.log >&2
+	exit 1
+}
 wait_for() { # what command... : until it succeeds, 10 s at most
 	what=$1
 	shift
 	i=0
 	until "$@" >/dev/null 2>&1; do
 		i=$((i + 1))
-		[ $i -lt 100 ] || { echo "demo: waited in vain for $what" >&2; cat "$dir"/*.log >&2; exit 1; }
+		[ $i -lt 100 ] || give_up "waited in vain for $what"
+		for n in foo bar; do # waiting is no use where one has died
+			[ -z "${!n}" ] || kill -0 "${!n}" 2>/dev/null || give_up "node $n has ended"
+		done
 		sleep 0.1
 	done
 }

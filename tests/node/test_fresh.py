@@ -1,8 +1,11 @@
-"""The first minute: what is installed, and what is built for a test."""
+"""The first minute: what is installed, what is built for a test, make run and make demo in a world that is not empty."""
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
+import time
 
 import lib
 from lib import eq, test
@@ -112,3 +115,92 @@ def names_that_there_are_not_are_said(box):
         assert r.returncode != 0, (variable, words)
         eq('%s: there is no test, tag, kind or mode "%s"\n' % (variable, bad), r.stderr)
         eq(([], ""), (made, r.stdout))
+
+
+@test()
+def make_run_says_at_once_that_its_port_is_taken(box):
+    root = tree(box, "conf", "tools")
+    os.symlink(os.path.abspath(lib.BUILD), root + "/build/x")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+        r = subprocess.run(["tools/run.sh", "build/x"], cwd=root, capture_output=True, text=True, timeout=30,
+                           env=clean(PAIL_PORT=str(port)))
+    eq((1, ""), (r.returncode, r.stdout))
+    assert "port %d is taken" % port in r.stderr and "PAIL_PORT=%d" % (port + 10) in r.stderr, r.stderr
+    eq(False, os.path.exists(root + "/build/data"))
+
+
+@test()
+def the_node_of_make_run_is_reached_by_its_file_from_anywhere(box):
+    root = tree(box, "conf", "tools")
+    os.symlink(os.path.abspath(lib.BUILD), root + "/build/x")
+    port, = box.ports(1)
+    env = clean(PAIL_PORT=str(port), PAIL_STORAGE_RESERVE="1M")
+    p = subprocess.Popen(["tools/run.sh", "build/x"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         text=True, env=env)
+    try:
+        said = ""
+        while "ready: " not in said:
+            line = p.stdout.readline()
+            assert line, said
+            said += line
+        # What it says to type, from another folder.
+        typed = re.findall(r"^  ((?:export|pail) .*)", said, re.M)
+        eq(5, len(typed))
+        r = subprocess.run(["sh", "-ec", "\n".join(typed)], cwd="/", capture_output=True, text=True,
+                           env=clean(PAIL_STORAGE_RESERVE="1M"))
+        eq((0, ""), (r.returncode, r.stderr))
+        assert "\nrednode: pail\n" in r.stdout, r.stdout  # a value has no line end
+        again = subprocess.run(["tools/run.sh", "build/x"], cwd=root, capture_output=True, text=True, timeout=30, env=env)
+        eq(1, again.returncode)
+        assert "runs already (pid %d)" % p.pid in again.stderr, again.stderr
+    finally:
+        p.send_signal(signal.SIGINT)
+        p.wait(30 * lib.SLOW)
+    eq(0, p.returncode)
+
+
+def demo(*args, **env):
+    begin = time.monotonic()
+    r = subprocess.run(["tools/demo.sh", *args], capture_output=True, text=True, timeout=60 * lib.SLOW, env=clean(**env))
+    return r, time.monotonic() - begin
+
+
+@test("release", "distributed")
+def the_demo_takes_free_ports(box):
+    """Somebody listens where it would begin, and the settings of other nodes are in the environment."""
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", 4040))
+            s.listen()
+        except OSError:
+            pass  # somebody does
+        r, _ = demo("build/release", PAIL_PORT="4040", PAIL_NODE="tcp://127.0.0.1:4040", PAIL_NODE_DATA="/nowhere")
+    eq((0, ""), (r.returncode, r.stderr))
+    assert 'bar$ pail get world greeting -o json\n    {"value":"hello-from-foo","version":2}' in r.stdout, r.stdout
+    assert "tcp://127.0.0.1:4040" not in r.stdout and "foo listens on tcp://127.0.0.1:" in r.stdout, r.stdout
+
+
+@test("distributed")
+def the_demo_says_at_once_what_stands_in_its_way(box):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+        r, took = demo("build/release", PAIL_DEMO_PORT=str(port - 101))
+    eq((1, ""), (r.returncode, r.stdout))
+    assert "port %d is taken" % port in r.stderr and "PAIL_DEMO_PORT" in r.stderr, r.stderr
+    assert took < 5 * lib.SLOW, took
+    for bad in "x", "70000", "0":
+        r, _ = demo("build/release", PAIL_DEMO_PORT=bad)
+        eq(2, r.returncode)
+        assert "PAIL_DEMO_PORT=" + bad in r.stderr, r.stderr
+    # A node that dies at once is not waited for.
+    os.mkdir(box.dir + "/bad")
+    program(box.dir + "/bad/paild", "echo 'no luck today' >&2; exit 1\n")
+    r, took = demo(box.dir + "/bad")
+    eq(1, r.returncode)
+    assert "node foo has ended" in r.stderr and "no luck today" in r.stderr, r.stderr
+    assert took < 5 * lib.SLOW, took
