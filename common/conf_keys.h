@@ -33,11 +33,11 @@
 	X(limits, cache, SIZE, "256M", 1ull << 20, 1ull << 42, "bytes", 0,                         \
 	  "cache of all workers together")                                                         \
 	X(limits, log, SIZE, "1G", 1ull << 22, 1ull << 42, "bytes", 0,                             \
-	  "logs of all workers together; raised to five files for each")                           \
+	  "logs of all workers together; raised to five files of the smallest kind for each")      \
 	X(storage, map, SIZE, "64G", 1ull << 22, 1ull << 45, "bytes", 0,                           \
 	  "largest that all base files together may become")                                       \
 	X(storage, segment, SIZE, "16M", 1ull << 20, 1ull << 32, "bytes", 0,                       \
-	  "one log file; raised to twice the largest record")                                      \
+	  "one log file; smaller with a small log, larger for large values or a huge log")         \
 	X(storage, reserve, SIZE, "64M", 0, 1ull << 42, "bytes", 0,                                \
 	  "disk space that puts leave free; raised to six log files for each worker")              \
 	X(storage, checkpoint_ms, NUMBER, "30000", 100, 86400000, "ms", 0,                         \

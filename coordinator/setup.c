@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/log_size.h"
 #include "common/memory.h"
 #include "coordinator/coord.h"
 #include "coordinator/folder.h"
@@ -26,9 +27,6 @@
 #define REPLY_SPARE   (2u << 20)  /* bytes of a scan's reply beside its first item */
 #define GUARD_MESSAGES \
 	4u /* largest messages that a connection may send without one that is whole */
-#define LOG_FILES_LEAST 5u /* of a worker: with fewer, every write would find its log full */
-#define RESERVE_FILES \
-	6u /* of each worker: what deletes need, in log and base, when puts are refused */
 #define UNREAD_SHARE 8u /* of the memory there is, for replies that nobody reads */
 #define EXIT_CONFIG  78
 
@@ -53,18 +51,19 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	uint64_t queue = conf_number(f, CONF_limits_queue);
 	uint64_t segment = conf_number(f, CONF_storage_segment);
 	uint32_t n = c->super.count;
+	uint64_t log = conf_number(f, CONF_limits_log) / n;
+	struct log_size size = log_size(value, segment, log);
 	struct settings s = {
 		.worker = id,
 		.workers = n,
 		.cache_bytes = conf_number(f, CONF_limits_cache) / n,
-		.log_bytes = most(conf_number(f, CONF_limits_log) / n,
-				  LOG_FILES_LEAST * most(segment, 2 * c->request_max)),
+		.log_bytes = most(log, size.limit_least),
 		.log_segment_bytes = segment,
 		.map_bytes = conf_number(f, CONF_storage_map) / n / 4096 * 4096,
 		.value_max = value,
 		.buckets_max = most(conf_number(f, CONF_limits_buckets) / n, 1),
-		.disk_reserve_bytes = most(conf_number(f, CONF_storage_reserve),
-					   RESERVE_FILES * n * most(segment, 2 * c->request_max)),
+		.disk_reserve_bytes =
+			most(conf_number(f, CONF_storage_reserve), n * size.reserve_bytes),
 		.lock_wait_ms = 10000,
 		.checkpoint_ms = (uint32_t)conf_number(f, CONF_storage_checkpoint_ms),
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log_size.h"
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
@@ -109,15 +110,18 @@ static int replay_record(void *arg, const struct wal_record *r, bool same)
 static int open_parts(struct store *s)
 {
 	const struct store_config *c = &s->config;
-	struct wal_config wc = {
-		s->dir,        c->log_segment_bytes,
-		c->log_bytes,  wal_record_size(WIRE_BUCKET_MAX, WIRE_KEY_MAX, c->value_max) + 4096,
-		c->generation, c->on_synced,
-		c->arg};
+	const struct log_size size = log_size(c->value_max, c->log_segment_bytes, c->log_bytes);
+	struct wal_config wc = {s->dir,        size.file_bytes, c->log_bytes, size.record_bytes,
+				c->generation, c->on_synced,    c->arg};
 	int r;
 
-	while (wc.segment_bytes < 2 * wc.record_max)
-		wc.segment_bytes *= 2;
+	if (c->log_bytes < size.limit_least)
+		return store_fail(s, -EINVAL,
+				  "a log of %llu bytes for a worker is too small: values of %llu "
+				  "bytes need %llu",
+				  (unsigned long long)c->log_bytes,
+				  (unsigned long long)c->value_max,
+				  (unsigned long long)size.limit_least);
 	r = base_open(s->dir, c->map_bytes, &s->base, s->why, sizeof(s->why));
 	if (r < 0)
 		return r;

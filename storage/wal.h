@@ -21,8 +21,8 @@ struct wal;
 
 struct wal_config {
 	const char *dir;
-	uint64_t segment_bytes; /* of a file; at least twice the largest record */
-	uint64_t limit_bytes;   /* of all live files together */
+	uint64_t segment_bytes; /* of a file: log_size says how large it must be */
+	uint64_t limit_bytes;   /* of all live files together, LOG_FILES_LEAST at least */
 	uint64_t record_max;    /* the largest record */
 	uint64_t generation;    /* goes into headers */
 	/*

@@ -6,10 +6,11 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "common/log_size.h"
 #include "storage/wal.h"
 
-#define WAL_STOCK_MAX   64u /* spare files kept */
-#define WAL_STOCK_LEAST 2u  /* fewer, and more are made: one to go on with, one for deletes */
+#define WAL_STOCK_MAX   64u        /* spare files kept */
+#define WAL_STOCK_LEAST LOG_SPARES /* fewer, and more are made */
 
 /* How far wal_follow has come. */
 struct wal_cursor {

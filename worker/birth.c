@@ -81,6 +81,7 @@ int worker_start_status(int error)
 	case -EPERM:
 	case -EROFS:
 	case -ENOTDIR:
+	case -EINVAL: /* settings that cannot work */
 		return WORKER_HOPELESS;
 	default:
 		return WORKER_FAILED;
