@@ -347,7 +347,7 @@ static int run(struct checkpoint *c)
 	if (r < 0)
 		return r;
 	(void)fault_at("checkpoint.before_recycle");
-	return wal_settled(c->wal, meta.settled);
+	return wal_settled(c->wal, meta.epoch_least);
 }
 
 /* ---- chores ---- */

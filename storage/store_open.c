@@ -174,6 +174,8 @@ static int recover_log(struct store *s)
 		s->clock_ms = clock;
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->clock_ms);
+	if (r == 0) /* what the life before, or a power cut, has left of settled segments */
+		r = wal_settled(s->wal, meta.epoch_least);
 	if (r == 0)
 		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
 				     &s->checkpoint);

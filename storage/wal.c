@@ -418,7 +418,10 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 
 	w->clock_ms = clock_ms;
 	w->append = 0;
-	r = segment_open(w, w->tail_first);
+	/* The life before may have been killed before it had synced the new names of its spares. */
+	r = atomic_load(&w->spare_count) ? file_sync_dir(w->dir) : 0;
+	if (r == 0)
+		r = segment_open(w, w->tail_first);
 	if (r < 0)
 		return r;
 	r = segment_make(w, &w->segment[atomic_load(&w->segment_count) - 1], clock_ms, w->tail.data,
@@ -584,8 +587,10 @@ static int segment_retire(struct wal *w, const struct wal_segment *s, unsigned s
  */
 static int spares_add(struct wal *w, const uint64_t *number, unsigned n)
 {
-	int r = file_sync_dir(w->dir);
+	int r;
 
+	(void)fault_at("wal.before_retired");
+	r = file_sync_dir(w->dir);
 	(void)pthread_mutex_lock(&w->lock);
 	for (unsigned i = 0; i < n && r == 0 && atomic_load(&w->spare_count) < WAL_STOCK_MAX; i++)
 		w->spare[atomic_fetch_add(&w->spare_count, 1)] = number[i];
@@ -593,7 +598,7 @@ static int spares_add(struct wal *w, const uint64_t *number, unsigned n)
 	return r;
 }
 
-int wal_settled(struct wal *w, uint64_t seq)
+int wal_settled(struct wal *w, uint64_t epoch_least)
 {
 	uint64_t number[WAL_STOCK_MAX];
 	unsigned n = 0;
@@ -605,8 +610,7 @@ int wal_settled(struct wal *w, uint64_t seq)
 
 		(void)pthread_mutex_lock(&w->lock);
 		s = w->segment[0];
-		gone = atomic_load(&w->segment_count) > 2 && w->segment[1].safe &&
-		       w->segment[1].last_seq <= seq;
+		gone = atomic_load(&w->segment_count) > 1 && s.epoch < epoch_least;
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!gone)
 			return spares_add(w, number, n);

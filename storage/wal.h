@@ -54,7 +54,8 @@ int wal_new(const struct wal_config *config, struct wal **ret);
  * returns 0 to go on, or a negative errno, which is passed on.  `synced` is the highest sequence
  * that the caller knows to be on disk from a worker of the same generation (0: nothing is known):
  * what lies behind it may be in the page cache only and will be written again by wal_start.
- * `epoch_least` is the oldest segment that must be there (0: none must).
+ * `epoch_least` is the oldest segment that must be there (0: none must).  Segments that end before
+ * `base_seq` are not looked into.
  *
  * Returns 0, or -EBADMSG: the log is damaged where it had been safe, or a segment is missing; `why`
  * (at least 256 bytes) names file and offset.  *ret_clock_ms is the highest clock found.
@@ -131,11 +132,14 @@ bool wal_needs_stock(const struct wal *w);
 unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
 
 /*
- * (background) Everything up to `seq` is in base: forget those segments, keep their files for
- * reuse. The newest of them stays, so that a log which begins too late is told from one that lost a
- * file.
+ * (background; or before its thread is begun) Everything before the segment `epoch_least` is in
+ * base, and base says so: forget those segments, keep their files for reuse.  That segment, the
+ * newest of which all is in base, stays, so that a log which begins too late is told from one that
+ * lost a file.
+ *
+ * A power cut may undo the removal of some and not of others: wal_replay passes over those.
  */
-int wal_settled(struct wal *w, uint64_t seq);
+int wal_settled(struct wal *w, uint64_t epoch_least);
 
 /* (background) Keep the stock of zero-filled files.  Returns 0, -ENOSPC, or negative errno. */
 int wal_stock(struct wal *w);

@@ -274,13 +274,32 @@ static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq
 	atomic_fetch_add(&w->live_bytes, s->size);
 }
 
+/* The segment that the log begins in, as far as base does not have it: the one that base ends in.
+ */
+static unsigned first_needed(const struct found *f, unsigned n, uint64_t base_seq)
+{
+	unsigned i = 0;
+
+	while (i + 1 < n && f[i + 1].header.first_seq <= base_seq + 1)
+		i++;
+	return i;
+}
+
+static bool is_there(const struct found *f, unsigned n, uint64_t epoch)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (f[i].header.epoch == epoch)
+			return true;
+	return false;
+}
+
 /* Does the log begin where base ends? */
 static int begin_check(struct replay *rp, const struct found *f, unsigned n, uint64_t epoch_least)
 {
 	struct wal *w = rp->w;
 
 	if (n && (f[0].header.first_seq > rp->base_seq + 1 ||
-		  (epoch_least && f[0].header.epoch > epoch_least))) {
+		  (epoch_least && !is_there(f, n, epoch_least)))) {
 		(void)snprintf(rp->why, rp->why_size,
 			       "%.120s: log segment %" PRIu64
 			       " is missing: the log begins at %" PRIu64 ", base ends at %" PRIu64,
@@ -298,6 +317,7 @@ static int begin_check(struct replay *rp, const struct found *f, unsigned n, uin
 static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
 {
 	struct wal *w = rp->w;
+	unsigned first = first_needed(f, n, rp->base_seq);
 	int r = begin_check(rp, f, n, epoch_least);
 
 	if (!w->cursor)
@@ -313,7 +333,7 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 		w->epoch_next = f[i].header.epoch + 1;
 		if (w->cursor && f[i].header.epoch < w->cursor->epoch)
 			cursor_get(w, &f[i], NULL, NULL);
-		else
+		else if (i >= first)
 			r = segment_run(rp, &f[i], limit, last);
 	}
 	if (r < 0)
@@ -370,7 +390,7 @@ static int follow_all(struct replay *rp, struct found *f, unsigned n)
 	bool more = true;
 	int r = 0;
 
-	for (unsigned i = 0; i < n && more && r == 0; i++) {
+	for (unsigned i = first_needed(f, n, rp->base_seq); i < n && more && r == 0; i++) {
 		uint64_t limit = i + 1 == n ? UINT64_MAX : f[i + 1].header.first_seq;
 
 		if (f[i].header.epoch < w->cursor->epoch)

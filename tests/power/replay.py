@@ -1,7 +1,8 @@
 """Power cuts: a store at work is written down write by write, and the disk rebuilt as a cut at any moment could have left it.
 
 At every sync, before and behind it, and at moments in between: with everything that was written, with nothing that was not
-synced, and with some of it, in any order, torn at sectors.  Each image is opened: every acknowledged write is there, what is
+synced, and with some of it, in any order, torn at sectors; names that were made, moved and removed since the folder was synced
+come and go in any order too, but for what was done to one name.  Each image is opened: every acknowledged write is there, what is
 there is what was written up to some moment behind the last acknowledgement, and the store works on.
 """
 import argparse
@@ -86,6 +87,18 @@ class Disk:
                 names.pop(name, None)
         return names
 
+    @staticmethod
+    def some(moves, keep, rng):
+        """Those that reached the disk: what follows upon one that did not, did not either."""
+        out, lost = [], set()
+        for kind, name, other in moves:
+            names = {name, other} if kind == "R" else {name}
+            if names & lost or rng.random() >= keep:
+                lost |= names
+            else:
+                out.append((kind, name, other))
+        return out
+
     def take(self, kind, name, ino, offset, data):
         if name in ("lock.mdb", "lock"):
             return
@@ -121,10 +134,10 @@ class Disk:
 
     def image(self, how, rng):
         """Names and contents after a cut now."""
-        n = {"all": len(self.moves), "none": 0}.get(how, rng.randint(0, len(self.moves)))
+        moves = self.some(self.moves, {"all": 1.0, "none": 0.0}.get(how, rng.choice((0.2, 0.5, 0.8))), rng)
         keep = {"all": 1.0, "none": 0.0}.get(how, rng.choice((0.1, 0.5, 0.9)))
         out = {}
-        for name, f in self.moved(self.durable_names, self.moves[:n]).items():
+        for name, f in self.moved(self.durable_names, moves).items():
             content = bytearray(f.durable)
             for offset, data in f.pending:
                 if data is None:
@@ -247,8 +260,8 @@ def one_run(o, seed, work):
     end = time.monotonic() + o.seconds
     share = 1.0
     for life in range(o.lives):
-        point = rng.choice(("wal.sync", "wal.after_sync", "checkpoint.before_commit", "checkpoint.before_recycle"))
-        fault = "%s=kill#%d@%d" % (point, life, rng.randint(1, 60 if "wal" in point else 6)) if life + 1 < o.lives else ""
+        point = rng.choice(("wal.sync", "wal.after_sync", "wal.before_retired", "checkpoint.before_commit", "checkpoint.before_recycle"))
+        fault = "%s=kill#%d@%d" % (point, life, rng.randint(1, 60 if "sync" in point else 6)) if life + 1 < o.lives else ""
         lines, code = traced(o, data, trace, "run", data, str(seed + life), str(o.operations // o.lives), str(life), fault=fault)
         model = Model(lines, model)
         all_events = list(events(trace))

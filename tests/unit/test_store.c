@@ -247,6 +247,74 @@ static void a_missing_segment_is_an_error(void)
 	TRUE_(strstr(why, "is missing"));
 }
 
+/* As many segments as the folder has. */
+static int segments(void)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int n = 0;
+
+	TRUE_(d);
+	while ((e = readdir(d)))
+		n += !strncmp(e->d_name, "wal-", 4);
+	(void)closedir(d);
+	return n;
+}
+
+static void segment_copy(const char *from, const char *to, int epoch)
+{
+	char command[1200];
+
+	(void)snprintf(command, sizeof(command), "cp %s/wal-%016x %s/", from, (unsigned)epoch, to);
+	EQ(0, system(command));
+}
+
+/*
+ * A power cut may undo the removal of some settled segments, and not of those between them; and a
+ * kill may come before any of them is removed.
+ */
+static void settled_segments_that_come_back_do_no_harm(void)
+{
+	static char value[4000];
+	uint64_t s = unit_seed();
+	struct store_config c = config();
+	char key[24];
+	char kept[300];
+
+	memset(value, 'v', sizeof(value) - 1);
+	c.value_max = sizeof(value);
+	c.log_segment_bytes = 16 << 10;
+	c.log_bytes = 1 << 20;
+	for (int round = 0; round < 8; round++) {
+		fresh();
+		EQ(0, store_open(&c, &current, why, sizeof(why)));
+		EQ(0, create("b"));
+		for (int i = 0; i < 20; i++) {
+			(void)snprintf(key, sizeof(key), "key%05d", i);
+			EQ(0, put("b", key, value));
+		}
+		sync_all();
+		TRUE_(segments() >= 7);
+		(void)snprintf(kept, sizeof(kept), "%.250s-kept", dir);
+		EQ(0, mkdir(kept, 0700));
+		for (int i = 1; i < 7; i++)
+			segment_copy(dir, kept, i);
+		EQ(0, store_settle(current, 10000));
+		EQ(0, put("b", "later", "v"));
+		sync_all();
+		finish();
+		EQ(2, segments());
+		for (int i = 1; i < 7; i++)
+			if (round == 0 || unit_random(&s) % 2)
+				segment_copy(kept, dir, i);
+		EQ(0, store_open(&c, &current, why, sizeof(why)));
+		EQ(21, count("b"));
+		is("b", "later", "v");
+		TRUE_(segments() <= 3); /* they are not kept, nor counted */
+		finish();
+	}
+}
+
 static void a_folder_is_locked(void)
 {
 	struct store *other = NULL;
@@ -443,7 +511,8 @@ static void many_short_lives_do_not_fill_the_log(void)
 UNIT_MAIN(T(many_short_lives_do_not_fill_the_log), T(it_does_what_a_model_does),
 	  T(a_log_torn_at_every_byte_of_its_last_record),
 	  T(damage_in_the_middle_is_an_error_that_names_the_place),
-	  T(a_missing_segment_is_an_error), T(a_folder_is_locked), T(base_is_checked_when_read),
+	  T(a_missing_segment_is_an_error), T(settled_segments_that_come_back_do_no_harm),
+	  T(a_folder_is_locked), T(base_is_checked_when_read),
 	  T(a_clock_that_steps_back_brings_no_key_back),
 	  T(expired_keys_are_swept_and_counted_exactly),
 	  T(a_dropped_bucket_is_gone_and_its_name_is_free),
