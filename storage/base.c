@@ -209,10 +209,36 @@ static int make_new(const char *dir, const char *path, uint64_t map_bytes)
 	return r < 0 ? r : file_sync_dir(dir);
 }
 
+/*
+ * LMDB opens its files by itself, and writes into whatever it finds there: look first.  `path` is
+ * the data file's, of which *ret_bytes is the size, 0 if there is none.
+ */
+static int look_first(const char *dir, const char *path, uint64_t *ret_bytes, char *why,
+		      size_t why_size)
+{
+	char lock[1100];
+	struct stat st;
+	int r = file_check(path);
+	const char *what = path;
+
+	*ret_bytes = 0;
+	if (r == 0 && stat(path, &st) == 0)
+		*ret_bytes = (uint64_t)st.st_size;
+	if (r == 0 || r == -ENOENT) {
+		(void)snprintf(lock, sizeof(lock), "%s/lock.mdb", dir);
+		what = lock;
+		r = file_check(lock);
+	}
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	(void)snprintf(why, why_size, "open \"%.150s\": %s", what, file_reason(r));
+	return r;
+}
+
 int base_open(const char *dir, uint64_t map_bytes, struct base **ret, char *why, size_t why_size)
 {
 	struct base *b = calloc(1, sizeof(*b));
-	struct stat st;
+	uint64_t size;
 	char path[1100];
 	int rc;
 	int r;
@@ -220,12 +246,14 @@ int base_open(const char *dir, uint64_t map_bytes, struct base **ret, char *why,
 	if (!b)
 		return -ENOMEM;
 	(void)snprintf(path, sizeof(path), "%s/data.mdb", dir);
+	r = look_first(dir, path, &size, why, why_size);
+	if (r < 0) {
+		base_close(&b);
+		return r;
+	}
 	/* A map smaller than the file would hide what is in it. */
-	b->map_bytes = map_bytes;
-	if (stat(path, &st) == 0) {
-		if ((uint64_t)st.st_size > map_bytes)
-			b->map_bytes = (uint64_t)st.st_size;
-	} else {
+	b->map_bytes = size > map_bytes ? size : map_bytes;
+	if (!size) {
 		r = make_new(dir, path, map_bytes);
 		if (r < 0) {
 			(void)snprintf(why, why_size, "make \"%.150s\": %s", path, strerror(-r));

@@ -20,6 +20,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "common/file.h"
 #include "storage/sort.h"
 
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
@@ -158,9 +159,9 @@ static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
 	int r = 0;
 
 	wal_path(c->dir, s->epoch, path, sizeof(path));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = file_open(path, O_RDONLY, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	p = mmap(NULL, s->size, PROT_READ, MAP_SHARED, fd, 0);
 	(void)close(fd);
 	if (p == MAP_FAILED)

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log_size.h"
+#include "common/file.h"
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
@@ -20,13 +21,18 @@ static int folder_lock(struct store *s)
 {
 	uint64_t until = clock_ms() + s->config.lock_wait_ms;
 	char path[1100];
+	int r;
 
 	if (mkdir(s->dir, 0750) < 0 && errno != EEXIST)
 		return store_fail(s, -errno, "make folder \"%.150s\": %s", s->dir, strerror(errno));
+	r = file_check_folder(s->dir, s->why, sizeof(s->why));
+	if (r < 0)
+		return r;
 	(void)snprintf(path, sizeof(path), "%s/lock", s->dir);
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	s->lock_fd = file_open(path, O_RDWR | O_CREAT, 0640);
 	if (s->lock_fd < 0)
-		return store_fail(s, -errno, "open \"%.150s\": %s", path, strerror(errno));
+		return store_fail(s, s->lock_fd, "open \"%.150s\": %s", path,
+				  file_reason(s->lock_fd));
 	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		const struct timespec nap = {0, 5000000};
 
@@ -153,9 +159,9 @@ static int recover_base(struct store *s)
 static int log_error_of(struct store *s, int r)
 {
 	/* The log says it better than errno. */
-	return s->why[0]
-		       ? r
-		       : store_fail(s, r, "replay the log in \"%.150s\": %s", s->dir, strerror(-r));
+	return s->why[0] ? r
+			 : store_fail(s, r, "replay the log in \"%.150s\": %s", s->dir,
+				      file_reason(r));
 }
 
 /* The rest of the log, and then a new segment of our own: from here on this store is written. */
@@ -180,7 +186,7 @@ static int recover_log(struct store *s)
 		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
 				     &s->checkpoint);
 	if (r < 0)
-		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, strerror(-r));
+		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
 	return s->tell_clock ? clock_tell(s, s->clock_ms) : 0;
 }

@@ -134,9 +134,9 @@ static int spare_make(struct wal *w, uint64_t n, bool gently)
 	int r = 0;
 
 	wal_spare_path(w, n, path, sizeof(path));
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	fd = file_open(path, O_RDWR | O_CREAT | O_TRUNC, 0640);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	while (at < w->config.segment_bytes && r == 0) {
 		uint64_t k = w->config.segment_bytes - at;
 
@@ -223,9 +223,9 @@ static int segment_make(struct wal *w, const struct wal_segment *s, uint64_t clo
 	h.size = s->size;
 	h.crc = wal_header_crc(&h);
 	wal_path(w->dir, s->epoch, path, sizeof(path));
-	w->fd = open(spare, O_RDWR | O_CLOEXEC);
+	w->fd = file_open(spare, O_RDWR, 0);
 	if (w->fd < 0)
-		return -errno;
+		return w->fd;
 	r = write_all(w->fd, (const char *)&h, sizeof(h), 0, "wal.write");
 	if (r == 0 && n)
 		r = write_all(w->fd, data, n, WAL_HEADER_BYTES, "wal.write");

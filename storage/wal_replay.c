@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "storage/wal_impl.h"
 
 struct replay {
@@ -55,9 +56,11 @@ static int header_read(struct replay *rp, uint64_t epoch, struct found *ret)
 	int fd;
 
 	wal_path(rp->w->dir, epoch, path, sizeof(path));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
+	fd = file_open(path, O_RDONLY, 0);
+	if (fd < 0) {
+		(void)snprintf(rp->why, rp->why_size, "open \"%.150s\": %s", path, file_reason(fd));
+		return fd;
+	}
 	n = pread(fd, &ret->header, sizeof(ret->header), 0);
 	if (n < 0 || fstat(fd, &st) < 0) {
 		int r = -errno;
@@ -89,7 +92,7 @@ static void spare_take_over(struct wal *w, uint64_t number)
 	wal_spare_path(w, number, path, sizeof(path));
 	if (number >= w->spare_next)
 		w->spare_next = number + 1;
-	if (n < WAL_STOCK_MAX && stat(path, &st) == 0 &&
+	if (n < WAL_STOCK_MAX && file_check(path) == 0 && stat(path, &st) == 0 &&
 	    (uint64_t)st.st_size == w->config.segment_bytes &&
 	    (uint64_t)st.st_blocks * 512 >= w->config.segment_bytes) {
 		w->spare[n] = number;
@@ -231,9 +234,9 @@ static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool 
 
 	cursor_get(rp->w, f, &at, &seq);
 	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = file_open(path, O_RDONLY, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	(void)close(fd);
 	if (map == MAP_FAILED)

@@ -82,6 +82,9 @@ int worker_start_status(int error)
 	case -EROFS:
 	case -ENOTDIR:
 	case -EINVAL: /* settings that cannot work */
+	case -ELOOP: /* links where our files should be */
+	case -EMLINK:
+	case -EMEDIUMTYPE:
 		return WORKER_HOPELESS;
 	default:
 		return WORKER_FAILED;
