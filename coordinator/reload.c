@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -81,9 +82,17 @@ static void settings_apply(struct coord *c)
 	c->super.start_ms = conf_number(f, CONF_supervisor_start_ms);
 	c->super.hang_ms = conf_number(f, CONF_supervisor_hang_ms);
 	c->super.stop_ms = conf_number(f, CONF_supervisor_stop_ms);
-	for (uint32_t i = 0; i < c->super.count; i++) /* for its next worker */
-		c->super.worker[i].segment->header->settings.log_level =
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		struct worker *w = &c->super.worker[i];
+		const uint64_t one = 1;
+
+		w->segment->header->settings.log_level = /* for its next worker */
 			(uint32_t)conf_number(f, CONF_node_log);
+		/* It may be asleep for longer than it now may be. */
+		w->segment->header->settings.hang_ms = (uint32_t)c->super.hang_ms;
+		slot_set(&w->segment->slot->heartbeat_ms, clock_ms());
+		(void)!write(w->wake, &one, sizeof(one)); /* full means awake anyhow */
+	}
 	log_level_set((enum log_level)conf_number(f, CONF_node_log));
 }
 

@@ -67,6 +67,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.lock_wait_ms = 10000,
 		.checkpoint_ms = (uint32_t)conf_number(f, CONF_storage_checkpoint_ms),
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
+		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
 	};
 	int r;
 

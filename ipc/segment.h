@@ -30,7 +30,7 @@ struct settings {
 	uint32_t lock_wait_ms; /* how long to wait for a predecessor to let go of the folder */
 	uint32_t checkpoint_ms;
 	uint32_t log_level;
-	uint32_t zero;
+	uint32_t hang_ms; /* without a heartbeat for so long it is killed; 0: it is not known */
 	char dir[SEGMENT_DIR_MAX]; /* the shard's folder */
 	char node[SEGMENT_NODE_MAX];
 };

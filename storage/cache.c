@@ -186,11 +186,12 @@ void cache_evict(struct cache *c, uint64_t settled)
 	}
 }
 
-void cache_each_dirty(struct cache *c, uint64_t settled, void (*each)(void *arg, struct entry *e),
-		      void *arg)
+void cache_each_dirty(struct cache *c, uint64_t settled, struct work *work,
+		      void (*each)(void *arg, struct entry *e), void *arg)
 {
 	for (uint64_t i = 0; i <= c->mask; i++) {
 		__builtin_prefetch(c->slot[(i + AHEAD) & c->mask]);
+		work_done(work, 1);
 		for (struct entry *e = c->slot[i]; e; e = e->next)
 			if (e->version > settled)
 				each(arg, e);

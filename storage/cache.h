@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/span.h"
+#include "storage/work.h"
 
 struct entry {
 	struct entry *next; /* in its chain */
@@ -70,7 +71,7 @@ uint64_t cache_budget(const struct cache *c);
 void cache_evict(struct cache *c, uint64_t settled);
 
 /* Call `each` for every entry above `settled`. */
-void cache_each_dirty(struct cache *c, uint64_t settled, void (*each)(void *arg, struct entry *e),
-		      void *arg);
+void cache_each_dirty(struct cache *c, uint64_t settled, struct work *work,
+		      void (*each)(void *arg, struct entry *e), void *arg);
 
 #endif

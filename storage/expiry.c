@@ -104,14 +104,18 @@ void expiry_each_due(const struct expiry *x, uint64_t now_ms,
 	}
 }
 
-void expiry_settle(struct expiry *x, uint64_t settled)
+void expiry_settle(struct expiry *x, uint64_t settled, struct work *work)
 {
 	uint64_t n = 0;
 
-	for (uint64_t i = 0; i < x->count; i++)
+	for (uint64_t i = 0; i < x->count; i++) {
+		work_done(work, 1);
 		if (x->node[i].version > settled)
 			x->node[n++] = x->node[i];
+	}
 	x->count = n;
-	for (uint64_t i = n / 2; i-- > 0;)
+	for (uint64_t i = n / 2; i-- > 0;) {
+		work_done(work, 1);
 		sink(x, i);
+	}
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "storage/work.h"
+
 struct expiry_node {
 	uint64_t at_ms;
 	uint64_t hash;
@@ -36,6 +38,6 @@ void expiry_each_due(const struct expiry *x, uint64_t now_ms,
 		     void (*each)(void *arg, const struct expiry_node *n), void *arg);
 
 /* Leave out nodes whose write has settled. */
-void expiry_settle(struct expiry *x, uint64_t settled);
+void expiry_settle(struct expiry *x, uint64_t settled, struct work *work);
 
 #endif

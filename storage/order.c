@@ -60,11 +60,12 @@ int order_add(struct order *o, struct entry *e)
 	return 0;
 }
 
-static int entry_compare(const void *a, const void *b)
+static int entry_compare(const void *a, const void *b, void *work)
 {
 	const struct entry *x = *(struct entry *const *)a;
 	const struct entry *y = *(struct entry *const *)b;
 
+	work_done(work, 2);
 	return span_compare(entry_key(x), entry_key(y));
 }
 
@@ -93,10 +94,10 @@ static struct block *block_insert(struct order *o, uint64_t at)
 	return b;
 }
 
-int order_sort(struct order *o)
+int order_sort(struct order *o, struct work *work)
 {
 	if (o->loose_count)
-		qsort(o->loose, o->loose_count, sizeof(*o->loose), entry_compare);
+		qsort_r(o->loose, o->loose_count, sizeof(*o->loose), entry_compare, work);
 	for (uint64_t i = 0; i < o->loose_count;) {
 		struct block *b = block_insert(o, o->blocks);
 		uint64_t n = o->loose_count - i;
@@ -181,7 +182,7 @@ int order_put(struct order *o, struct entry *e)
 	return 0;
 }
 
-void order_settle(struct order *o, uint64_t settled)
+void order_settle(struct order *o, uint64_t settled, struct work *work)
 {
 	uint64_t kept = 0;
 
@@ -189,6 +190,7 @@ void order_settle(struct order *o, uint64_t settled)
 		struct block *b = o->block[i];
 		uint32_t n = 0;
 
+		work_done(work, 2 * b->count);
 		for (uint32_t k = 0; k < b->count; k++)
 			if (b->entry[k]->version > settled)
 				b->entry[n++] = b->entry[k];

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "storage/cache.h"
+#include "storage/work.h"
 
 struct order;
 
@@ -18,7 +19,7 @@ void order_free(struct order **o);
 
 /* Before anything else: append in any order, then sort once.  0 or -ENOMEM. */
 int order_add(struct order *o, struct entry *e);
-int order_sort(struct order *o);
+int order_sort(struct order *o, struct work *work);
 
 /*
  * A key was written: point at its entry, in place of one that had the same key.  Returns 0 or
@@ -27,7 +28,7 @@ int order_sort(struct order *o);
 int order_put(struct order *o, struct entry *e);
 
 /* Leave out entries at or below `settled`, before the cache may evict them. */
-void order_settle(struct order *o, uint64_t settled);
+void order_settle(struct order *o, uint64_t settled, struct work *work);
 
 /* A place in the order; good until it is changed. */
 struct order_place {

@@ -104,9 +104,11 @@ struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, 
 			      struct span key, struct span value, int *ret_error)
 {
 	uint64_t size = wal_record_size(name.n, key.n, value.n);
-	struct wal_record *r = wal_reserve(s->wal, size);
+	struct wal_record *r;
 	char *p;
 
+	store_work(s, work_bytes(size)); /* before there is anything half done */
+	r = wal_reserve(s->wal, size);
 	while (!r) {
 		if (wal_error(s->wal) < 0) {
 			*ret_error = store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
@@ -210,14 +212,15 @@ static void settle_memory(struct store *s, uint64_t settled)
 	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
 		struct bucket *b = directory_at(s->directory, i);
 
+		store_work(s, 1);
 		if (!b->order)
 			continue;
 		if (++b->order_idle > ORDER_IDLE_MAX)
 			order_free(&b->order);
 		else
-			order_settle(b->order, settled);
+			order_settle(b->order, settled, &s->head.work);
 	}
-	expiry_settle(&s->expiry, settled);
+	expiry_settle(&s->expiry, settled, &s->head.work);
 	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
 	s->checkpoint_wall_ms = s->clock_ms;
 	s->checkpoints++;

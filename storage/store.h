@@ -21,6 +21,7 @@
 
 #include "common/span.h"
 #include "storage/wal_record.h"
+#include "storage/work.h"
 
 struct store;
 struct bucket;
@@ -43,6 +44,9 @@ struct store_config {
 	void (*on_synced)(void *arg, uint64_t mark, uint64_t seq);
 	/* The log's staging buffer is full: hand over (store_hand), show signs of life. */
 	void (*on_wait)(void *arg);
+	/* So much work has been done, perhaps in the middle of an operation, see work.h.  May be
+	 * NULL. */
+	void (*on_work)(void *arg);
 	/* While opening: around each record that is applied.  May be NULL. */
 	int (*before_apply)(void *arg, const struct wal_record *r, bool same_generation);
 	int (*after_apply)(void *arg, const struct wal_record *r, bool same_generation);
@@ -193,6 +197,7 @@ const char *store_why(const struct store *s);
 struct store_head {
 	uint64_t position;
 	uint64_t consulted;
+	struct work work;
 };
 
 static inline void store_begin(struct store *s, uint64_t position)
@@ -201,6 +206,12 @@ static inline void store_begin(struct store *s, uint64_t position)
 
 	h->position = position;
 	h->consulted = 0;
+}
+
+/* The owner's own work counts too. */
+static inline void store_work(struct store *s, uint64_t units)
+{
+	work_done(&((struct store_head *)s)->work, units);
 }
 
 #endif

@@ -55,6 +55,7 @@ static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
 		return -EBADMSG;
 	if (!directory_add(s->directory, name, id, count))
 		return -ENOMEM;
+	store_work(s, WORK_REQUEST);
 	s->keys += count;
 	return 0;
 }
@@ -66,6 +67,7 @@ static int record_apply(struct store *s, const struct wal_record *r)
 	struct span key = wal_record_key(r);
 	uint64_t hash;
 
+	store_work(s, WORK_REQUEST + work_bytes(r->size));
 	s->log.fresh += r->size;
 	switch (r->op) {
 	case WAL_CREATE:
@@ -201,6 +203,7 @@ static int store_new(const struct store_config *config, struct store **ret, char
 		return -ENOMEM;
 	}
 	s->config = *config;
+	s->head.work = (struct work){0, config->on_work, config->arg};
 	s->lock_fd = -1;
 	(void)snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
 	expiry_init(&s->expiry);

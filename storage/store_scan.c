@@ -9,7 +9,8 @@
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
-#define SWEEP_MS 10u /* between sweeps that find little */
+#define SWEEP_MS   10u /* between sweeps that find little */
+#define SWEEP_ROWS 4u  /* of base's index for each key that may be deleted */
 
 /* ---- scan ---- */
 
@@ -48,8 +49,8 @@ static int order_want(struct store *s, struct bucket *b)
 		return 0;
 	if (order_new(&c.order) < 0)
 		return -ENOMEM;
-	cache_each_dirty(s->cache, s->settled, collect_entry, &c);
-	if (c.failed || order_sort(c.order) < 0) {
+	cache_each_dirty(s->cache, s->settled, &s->head.work, collect_entry, &c);
+	if (c.failed || order_sort(c.order, &s->head.work) < 0) {
 		order_free(&c.order);
 		return -ENOMEM;
 	}
@@ -90,6 +91,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 
 	if (!m->dirty && !m->has_settled)
 		return 0;
+	store_work(m->s, 2 + (m->has_settled ? work_bytes(m->settled.value.n) : 0));
 	if (!m->dirty)
 		side = 1;
 	else if (!m->has_settled)
@@ -231,6 +233,7 @@ void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, st
 	for (; i < directory_count(s->directory); i++) {
 		struct bucket *b = directory_at(s->directory, i);
 
+		store_work(s, 2);
 		if (!name(arg, (struct span){b->name, b->name_len}))
 			return;
 	}
@@ -250,6 +253,8 @@ static void due_node(void *arg, const struct expiry_node *n)
 	struct due *d = arg;
 	struct entry *e = cache_find_version(d->s->cache, n->hash, n->version);
 
+	store_work(d->s, 4);
+
 	if (!e || e->tombstone || e->bucket != d->bucket)
 		return;
 	d->count++;
@@ -263,6 +268,7 @@ static bool due_is_current(struct store *s, const struct base_due *row)
 	uint64_t hash = cache_hash(s->cache, row->bucket, row->key);
 	struct entry *e = cache_find(s->cache, hash, row->bucket, row->key);
 
+	store_work(s, 8);
 	/* Above the settled sequence it is the heap's: a checkpoint is half done. */
 	return row->version <= s->settled && (!e || e->version == row->version);
 }
@@ -324,7 +330,8 @@ static int sweep_key(struct store *s, struct bucket *b, uint64_t hash, struct sp
 
 struct sweep {
 	struct store *s;
-	unsigned left;
+	unsigned left; /* keys to be deleted */
+	unsigned rows; /* of base's index to be looked at: many may be of writes that are no more */
 };
 
 static int sweep_row(void *arg, const struct base_due *row)
@@ -334,8 +341,9 @@ static int sweep_row(void *arg, const struct base_due *row)
 	struct bucket *b = directory_find_id(s->directory, row->bucket);
 	int r;
 
-	if (!w->left)
+	if (!w->left || !w->rows)
 		return 1;
+	w->rows--;
 	s->sweep_from = *row;
 	memcpy(s->sweep_key, row->key.p, row->key.n);
 	s->sweep_from.key.p = s->sweep_key;
@@ -348,7 +356,7 @@ static int sweep_row(void *arg, const struct base_due *row)
 
 int store_sweep(struct store *s, unsigned most)
 {
-	struct sweep w = {s, most};
+	struct sweep w = {s, most, SWEEP_ROWS * most};
 	struct expiry_node n;
 	int r;
 
@@ -370,6 +378,6 @@ int store_sweep(struct store *s, unsigned most)
 			return r;
 	}
 	r = w.left ? base_due(s->base, &s->sweep_from, s->clock_ms, sweep_row, &w) : 0;
-	s->sweep_more = !w.left;
+	s->sweep_more = !w.left || !w.rows;
 	return r < 0 ? r : 0;
 }

@@ -20,8 +20,8 @@ static int before_apply(void *arg, const struct wal_record *r, bool same)
 {
 	struct worker *w = arg;
 
-	if (!(r->seq & 1023))
-		worker_beat(w, PHASE_REPLAY);
+	if (w->orphan || w->stop) /* nothing is lost: the log stays as it is */
+		return -EPIPE;
 	return w->takeover ? takeover_before(w->takeover, w, r, same) : 0;
 }
 
@@ -52,6 +52,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.arg = w,
 		.on_synced = worker_synced,
 		.on_wait = worker_wait,
+		.on_work = worker_work,
 		.before_apply = before_apply,
 		.after_apply = after_apply,
 	};
@@ -66,8 +67,9 @@ static int open_store(struct worker *w)
 	if (r < 0)
 		return r;
 	store_configure(w, &c);
+	worker_beat(w, PHASE_REPLAY);
 	r = store_open(&c, &w->store, why, sizeof(why));
-	if (r < 0)
+	if (r < 0 && r != -EPIPE)
 		worker_fail(w, r, why);
 	return r;
 }
@@ -128,6 +130,7 @@ static void enter(struct worker *w)
 {
 	struct segment *g = w->segment;
 
+	w->alone = true;
 	w->slot = g->slot;
 	w->words = g->slot->last_words;
 	w->words[0] = '\0';
@@ -218,6 +221,7 @@ int worker_begin(struct worker *w, bool follow)
 	}
 	if (r < 0)
 		return r;
+	w->serving = true;
 	w->handed_seq = store_seq(w->store);
 	atomic_store_explicit(&w->slot->synced, store_synced(w->store), memory_order_release);
 	if (w->takeover) {

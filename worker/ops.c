@@ -396,6 +396,11 @@ int op_read_into(struct worker *w, struct op *op, struct buf *out)
 
 /* ---- running ---- */
 
+static bool is_over(const struct worker *w, const struct op *op)
+{
+	return w->now_ms >= op->deadline_ms;
+}
+
 static enum segment_ring ring_for(const struct worker *w)
 {
 	return store_consulted(w->store) > store_synced(w->store) ? RING_SYNCED : RING_NOW;
@@ -410,6 +415,16 @@ static void put_reply(struct worker *w, const struct op *op, const char *data, s
 		return;
 	memcpy(p, data, n);
 	replies_done(&w->replies, which, p + n);
+}
+
+static void run_expired(struct worker *w, struct op *op)
+{
+	char small[REPLY_SMALL];
+
+	put_reply(w, op, small,
+		  (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
+				    "its time was over before it was started") -
+			   small));
 }
 
 /* The common get: from the cache straight into the ring. */
@@ -461,6 +476,10 @@ static void run_write(struct worker *w, struct op *op)
 
 	if (!room)
 		return;
+	if (is_over(w, op)) { /* there was no room for long, and nothing has been done */
+		run_expired(w, op);
+		return;
+	}
 	switch (op->request.method) {
 	case WIRE_PUT:
 		p = op_put(w, op, small, &changed);
@@ -505,12 +524,10 @@ void op_run(struct worker *w, struct op *op)
 #endif
 	slot_set(&slot->requests, slot_get(&slot->requests) + 1);
 	slot_set(&slot->by_method[method], slot_get(&slot->by_method[method]) + 1);
+	store_work(w->store, WORK_REQUEST);
 	store_begin(w->store, op_identity(op) + 1);
-	if (w->now_ms >= op->deadline_ms && op->refused == WIRE_OK)
-		put_reply(w, op, small,
-			  (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
-					    "its time was over before it was started") -
-				   small));
+	if (is_over(w, op) && op->refused == WIRE_OK)
+		run_expired(w, op);
 	else if (op->refused != WIRE_OK)
 		put_reply(w, op, small, (size_t)(op_refusal(w, op, small) - small));
 	else if (op->request.method == WIRE_GET)

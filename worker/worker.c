@@ -25,6 +25,8 @@
 #define SLOW_DIVISOR  8u   /* a write costs (pressure - SLOW_FROM)^2 / SLOW_DIVISOR us more */
 #define SLOW_EVERY    512u /* writes at most between naps */
 #define SLOW_MOST_US  100000u
+#define SLOW_NAP_US   10000u /* at a time */
+#define BEATS         4u     /* heartbeats at least within the time after which one is hung */
 
 static void wake_coordinator(struct slot *slot)
 {
@@ -96,7 +98,7 @@ static void hold(struct worker *w, bool on)
 	store_hold(w->store, on);
 }
 
-/* The control socket: is there anything to obey? */
+/* The control socket: is there anything to obey?  May be called in the middle of a request. */
 static void look_at_control(struct worker *w)
 {
 	int m = chan_receive(FD_CONTROL);
@@ -105,7 +107,7 @@ static void look_at_control(struct worker *w)
 	if (m == CHAN_STOP)
 		w->stop = true;
 	else if (m == CHAN_HOLD || m == CHAN_RESUME)
-		hold(w, m == CHAN_HOLD);
+		w->asked = m;
 	else if (m == CHAN_LEAVE)
 		w->leave = w->held;
 	else if (m < 0)
@@ -132,8 +134,11 @@ static void doze(struct worker *w, unsigned ms)
 		{FD_CONTROL,     POLLIN, 0},
                 {FD_WAKE_WORKER, POLLIN, 0}
         };
+	const unsigned hang_ms = w->segment->header->settings.hang_ms;
 	uint64_t n;
 
+	if (hang_ms && ms > hang_ms / BEATS)
+		ms = hang_ms / BEATS;
 	(void)poll(p, 2, (int)ms);
 	if (p[1].revents)
 		(void)!read(FD_WAKE_WORKER, &n, sizeof(n)); /* only empties it */
@@ -153,11 +158,32 @@ void worker_wait(void *arg)
 		look_at_control(w);
 }
 
+void worker_work(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t now_ms = clock_ms();
+
+	if (now_ms == w->now_ms)
+		return;
+	w->now_ms = now_ms;
+	slot_set(&w->slot->heartbeat_ms, now_ms);
+	if (!w->alone) /* words from the coordinator are follow_on's */
+		return;
+	if (now_ms - w->looked_ms > LOOK_MS || w->held)
+		look_at_control(w);
+	if (!w->serving)
+		return;
+	w->due = true;
+	worker_publish(w);
+}
+
 char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, uint32_t index,
 		  uint64_t n)
 {
-	char *p = replies_room(&w->replies, which, record, index, n);
+	char *p;
 
+	store_work(w->store, work_bytes(n));
+	p = replies_room(&w->replies, which, record, index, n);
 	while (!p && !w->error && !w->orphan) {
 		const struct timespec nap = {0, 50000};
 
@@ -170,57 +196,6 @@ char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, ui
 }
 
 /* ---- serving ---- */
-
-static bool entry_is_open(const struct worker *w, const struct request_record *rec, uint64_t at,
-			  uint32_t i)
-{
-	if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) != ENTRY_OPEN)
-		return false;
-	return !w->takeover || !takeover_answered(w->takeover, at + i);
-}
-
-static void serve_batch(struct worker *w, const struct request_record *rec, uint64_t at,
-			uint32_t first, uint32_t end)
-{
-	struct op op[OPS_BATCH];
-	uint32_t n = 0;
-
-	for (uint32_t i = first; i < end; i++)
-		if (entry_is_open(w, rec, at, i))
-			op_prepare(w, &op[n++], rec, at, i);
-	for (uint32_t i = 0; i < n; i++)
-		op_touch(w, &op[i]);
-	for (uint32_t i = 0; i < n && !w->error && !w->orphan; i++)
-		if (!i || entry_is_open(w, rec, at, op[i].index)) /* still: it may take long */
-			op_run(w, &op[i]);
-	w->unpublished += n;
-}
-
-/*
- * Run the record at `at`.  Returns the position behind it.  Once its last replies are published and
- * `reached` is past it, the coordinator may write over it: nothing of it is read after that.
- */
-static uint64_t serve_record(struct worker *w, uint64_t at)
-{
-	const struct request_record *rec = ring_at(&w->segment->request, at);
-	const uint32_t count = rec->count;
-	const uint64_t behind = at + rec->size;
-
-	for (uint32_t i = 0; i < count; i += OPS_BATCH) {
-		uint32_t end = count - i < OPS_BATCH ? count : i + OPS_BATCH;
-
-		serve_batch(w, rec, at, i, end);
-		if (w->error || w->orphan)
-			return at;
-		if (end == count)
-			atomic_store_explicit(&w->slot->reached, behind, memory_order_release);
-		if (w->unpublished >= PUBLISH_EVERY)
-			worker_publish(w);
-	}
-	if (w->takeover && behind >= takeover_end(w->takeover))
-		takeover_free(&w->takeover);
-	return behind;
-}
 
 static void publish_stats(struct worker *w)
 {
@@ -240,12 +215,16 @@ static void publish_stats(struct worker *w)
 	slot_set(&s->wall_ms, store_clock(w->store));
 }
 
-/* At most once a millisecond: clock, heartbeat, checkpoints, figures. */
+/* Between two requests, the most of it at most once a millisecond: orders, checkpoints, figures. */
 static void tick(struct worker *w)
 {
-	if (clock_ms() == w->now_ms)
-		return;
+	if (w->asked) {
+		hold(w, w->asked == CHAN_HOLD);
+		w->asked = 0;
+	}
 	worker_beat(w, PHASE_SERVE);
+	if (w->now_ms == w->ticked_ms)
+		return;
 	store_freed(w->store, ring_tail(&w->segment->request));
 	if (store_tick(w->store, clock_wall_ms()) < 0)
 		worker_fail(w, -EIO, store_why(w->store));
@@ -254,21 +233,87 @@ static void tick(struct worker *w)
 		hold_step(w);
 	if (w->now_ms - w->looked_ms > LOOK_MS || w->held)
 		look_at_control(w);
+	/* From its end: however long it took, requests get their turn before the next one. */
+	w->ticked_ms = w->now_ms;
+	w->due = false;
+}
+
+static bool entry_is_open(const struct worker *w, const struct request_record *rec, uint64_t at,
+			  uint32_t i)
+{
+	if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) != ENTRY_OPEN)
+		return false;
+	return !w->takeover || !takeover_answered(w->takeover, at + i);
+}
+
+/* Not another request: what is left is a successor's. */
+static bool is_ending(const struct worker *w)
+{
+	return w->error || w->orphan || w->leave;
+}
+
+static void serve_batch(struct worker *w, const struct request_record *rec, uint64_t at,
+			uint32_t first, uint32_t end)
+{
+	struct op op[OPS_BATCH];
+	uint32_t n = 0;
+
+	for (uint32_t i = first; i < end; i++)
+		if (entry_is_open(w, rec, at, i))
+			op_prepare(w, &op[n++], rec, at, i);
+	for (uint32_t i = 0; i < n; i++)
+		op_touch(w, &op[i]);
+	for (uint32_t i = 0; i < n && !is_ending(w); i++) {
+		if (i && !entry_is_open(w, rec, at, op[i].index))
+			continue; /* those before it took long: it has been answered meanwhile */
+		op_run(w, &op[i]);
+		w->unpublished++;
+		if (w->due)
+			tick(w);
+	}
+}
+
+/*
+ * Run the record at `at`.  Returns the position behind it.  Once its last replies are published and
+ * `reached` is past it, the coordinator may write over it: nothing of it is read after that.
+ */
+static uint64_t serve_record(struct worker *w, uint64_t at)
+{
+	const struct request_record *rec = ring_at(&w->segment->request, at);
+	const uint32_t count = rec->count;
+	const uint64_t behind = at + rec->size;
+
+	for (uint32_t i = 0; i < count; i += OPS_BATCH) {
+		uint32_t end = count - i < OPS_BATCH ? count : i + OPS_BATCH;
+
+		serve_batch(w, rec, at, i, end);
+		if (is_ending(w))
+			return at;
+		if (end == count)
+			atomic_store_explicit(&w->slot->reached, behind, memory_order_release);
+		if (w->unpublished >= PUBLISH_EVERY)
+			worker_publish(w);
+	}
+	if (w->takeover && behind >= takeover_end(w->takeover))
+		takeover_free(&w->takeover);
+	return behind;
 }
 
 /*
  * Writers are ahead of the checkpoint: hold them back, the more the further, before they must be
  * told to go away.
  */
-static void slow_down(uint64_t writes, unsigned pressure)
+static void slow_down(struct worker *w, uint64_t writes, unsigned pressure)
 {
 	uint64_t over = pressure - SLOW_FROM;
 	uint64_t us = writes * over * over / SLOW_DIVISOR;
 	struct timespec nap = {0, 0};
 
-	nap.tv_nsec = (long)(us < SLOW_MOST_US ? us : SLOW_MOST_US) * 1000;
-	if (us)
+	for (us = us < SLOW_MOST_US ? us : SLOW_MOST_US; us; us -= (uint64_t)nap.tv_nsec / 1000) {
+		nap.tv_nsec = (long)(us < SLOW_NAP_US ? us : SLOW_NAP_US) * 1000;
 		(void)nanosleep(&nap, NULL);
+		worker_work(w);
+	}
 }
 
 /* Everything published that was there when the round began. */
@@ -278,12 +323,8 @@ static void serve_round(struct worker *w)
 	uint64_t before = store_seq(w->store);
 
 	check(head - w->read <= w->segment->request.size);
-	while (w->read < head && !w->error && !w->orphan) {
+	while (w->read < head && !is_ending(w)) {
 		w->read = serve_record(w, w->read);
-		if (w->held)
-			tick(w);
-		if (w->leave)
-			break;
 		if (store_seq(w->store) - before >= SLOW_EVERY &&
 		    store_pressure(w->store) > SLOW_FROM)
 			break; /* many short naps are better than a long one */
@@ -291,7 +332,7 @@ static void serve_round(struct worker *w)
 	atomic_store_explicit(&w->slot->executing, 0, memory_order_relaxed);
 	worker_publish(w);
 	if (store_pressure(w->store) > SLOW_FROM)
-		slow_down(store_seq(w->store) - before, store_pressure(w->store));
+		slow_down(w, store_seq(w->store) - before, store_pressure(w->store));
 }
 
 static void serve(struct worker *w)
@@ -350,6 +391,10 @@ int worker_run(bool follow)
 	struct worker *w = &worker;
 	int r = worker_begin(w, follow);
 
+	if (r == -EPIPE && w->stop) { /* before it was ready */
+		atomic_store(&w->slot->state, SLOT_GOODBYE);
+		return WORKER_DONE;
+	}
 	if (r < 0)
 		return r == -EPIPE ? WORKER_FAILED : worker_start_status(r);
 	serve(w);

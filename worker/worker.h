@@ -27,14 +27,19 @@ struct worker {
 	struct replies replies;
 	struct takeover *takeover; /* requests that a predecessor left unanswered, or NULL */
 	uint64_t read;             /* position in the request ring behind what has been run */
-	uint64_t now_ms;
-	uint64_t looked_ms;   /* when the control socket was last looked at */
-	uint64_t unpublished; /* requests since the last publish */
+	uint64_t now_ms;           /* read anew with every bit of work, see worker_work */
+	uint64_t ticked_ms;        /* when the store was last given its turn */
+	uint64_t looked_ms;        /* when the control socket was last looked at */
+	uint64_t unpublished;      /* requests since the last publish */
 	uint64_t handed_seq;
 	uint64_t handed_mark;
 	uint64_t published_now;
 	struct buf scratch; /* a reply whose ring is not known yet */
 	char *words;        /* where the reason of its end goes, 256 bytes in shared memory */
+	int asked;          /* CHAN_HOLD or CHAN_RESUME, to be obeyed between two requests; 0 */
+	bool alone;         /* the segment is ours: nobody else serves it */
+	bool serving;       /* the store is open */
+	bool due;           /* it is time for a tick, between two requests */
 	bool stop;          /* finish and say goodbye */
 	bool held;          /* the coordinator has been told that checkpoints are held */
 	bool hold;          /* no checkpoints: a successor follows the log */
@@ -64,6 +69,13 @@ void worker_beat(struct worker *w, enum slot_phase phase);
 void worker_synced(void *arg, uint64_t mark, uint64_t seq);
 /* The store waits for its sync thread, or a reply for room: give both what they need. */
 void worker_wait(void *arg);
+/*
+ * Called every few microseconds of work, also in the middle of a request (storage/work.h).  Once a
+ * millisecond: the clock, the heartbeat, what is finished is published, so that no reply waits for
+ * the requests behind it; and now and then a look at the control socket.  What it says is obeyed
+ * between two requests.
+ */
+void worker_work(void *arg);
 
 /* Publish what is finished, hand the log over, wake the coordinator if it sleeps. */
 void worker_publish(struct worker *w);

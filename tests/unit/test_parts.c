@@ -10,6 +10,8 @@
 #include "storage/sort.h"
 #include "tests/unit/lib/unit.h"
 
+static struct work work; /* nobody cares */
+
 static struct entry *put(struct cache *c, uint64_t bucket, const char *key, const char *value,
 			 uint64_t version)
 {
@@ -127,7 +129,7 @@ static void an_order_is_in_order_both_ways(void)
 		sorted[n++] = key[i];
 		EQ(0, i < KEYS / 2 ? order_add(o, e) : order_put(o, e));
 		if (i == KEYS / 2 - 1)
-			EQ(0, order_sort(o));
+			EQ(0, order_sort(o, &work));
 	}
 	qsort(sorted, n, sizeof(sorted[0]), string_compare);
 	e = order_seek(o, span_of(""), false, &at);
@@ -157,7 +159,7 @@ static void an_order_is_in_order_both_ways(void)
 		if (e)
 			SAME(entry_key(e).p, entry_key(e).n, sorted[i - 1]);
 	}
-	order_settle(o, n / 2);
+	order_settle(o, n / 2, &work);
 	n -= n / 2;
 	for (e = order_seek(o, span_of(""), false, &at); e; e = order_next(o, false, &at))
 		n--;
@@ -216,7 +218,7 @@ static void expiries_come_out_in_time(void)
 		EQ(0, expiry_reserve(&x));
 		expiry_add(&x, (struct expiry_node){100 - i, i, i + 1});
 	}
-	expiry_settle(&x, 60);
+	expiry_settle(&x, 60, &work);
 	for (popped = 0; expiry_pop(&x, 1000, &n); popped++)
 		TRUE_(n.version > 60);
 	EQ(40, popped);
