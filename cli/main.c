@@ -63,25 +63,19 @@ void cli_init(struct cli *c)
 /* The endpoint of the admin socket of the node that a file configures.  False: said why not. */
 static bool config_node(struct cli *c)
 {
-	static char endpoint[300];
+	static char endpoint[1100];
 	struct conf *conf = NULL;
-	const char *data;
 
 	endpoint[0] = '\0';
 	if (conf_new(&conf) < 0)
 		return false;
 	conf_read_file(conf, c->config);
 	conf_read_environment(conf);
-	data = conf_text(conf, CONF_node_data);
 	/* What else is wrong with the file is the node's to say: `reload` asks it. */
-	if (*conf_text(conf, CONF_node_admin))
-		(void)snprintf(endpoint, sizeof(endpoint), "%.290s",
-			       conf_text(conf, CONF_node_admin));
-	else if (*data)
-		(void)snprintf(endpoint, sizeof(endpoint), "ipc://%.250s/admin.sock", data);
-	else if (conf->error_count)
+	conf_admin(conf, endpoint, sizeof(endpoint));
+	if (!*endpoint && conf->error_count)
 		(void)fprintf(stderr, "%.*s", (int)conf->errors.len, conf->errors.data);
-	else
+	else if (!*endpoint)
 		(void)fprintf(stderr, "pail: \"%s\" sets neither node.data nor node.admin\n",
 			      c->config);
 	c->node = endpoint;

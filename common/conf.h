@@ -3,10 +3,14 @@
  * the coordinator alone, whole, into a new struct: all errors are reported, each with file and
  *line, and nothing is used unless everything is right.
  *
- *	file       `[section]`, `key = value`, `#` begins a comment at a line's begin or after a
- *blank; `include = FILE` before the first section; then the files conf.d/NAME.conf beside it
+ *	file        `[section]`, `key = value`, `#` begins a comment as the first character of a
+ *	            line; `include = FILE` before the first section, taken from the folder of the
+ *	            file that says so; then the files conf.d/NAME.conf beside it
  *	environment PAIL_<SECTION>_<KEY>, and PAIL_PORT for the port in node.client alone
- *	flags      --set section.key=value and the programs' own
+ *	flags       --set section.key=value and the programs' own
+ *
+ * A relative path in a file is taken from the folder of the configuration file, wherever one
+ * stands; in the environment and in flags, from where one stands.
  */
 #ifndef PAIL_CONF_H
 #define PAIL_CONF_H
@@ -43,7 +47,7 @@ enum conf_key {
 };
 
 struct conf_value {
-	char text[CONF_TEXT_MAX]; /* as written */
+	char text[CONF_TEXT_MAX]; /* as written; a path from a file from where we stand */
 	uint64_t number;          /* NUMBER, SIZE in bytes, ROLE, LEVEL */
 	char origin[CONF_ORIGIN_MAX];
 };
@@ -54,6 +58,9 @@ struct conf {
 	struct conf_pairs peers;
 	struct buf errors; /* one line each */
 	uint32_t error_count;
+	struct buf warnings; /* likewise: what is wrong but no error */
+	bool incomplete;     /* a file could not be read: what is not set may be set there */
+	char folder[900];    /* while files are read: where relative paths begin, with a / */
 };
 
 /* All defaults.  0 or -ENOMEM. */
@@ -76,7 +83,11 @@ unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out);
 /* A line in `out` for each value that differs.  Returns how many. */
 unsigned conf_differences(const struct conf *c, const struct conf *old, struct buf *out);
 
-/* The whole configuration as a file, each value with its origin. */
+/* Where operators reach the node: node.admin, or the socket in its folder; "" if there is neither.
+ */
+void conf_admin(const struct conf *c, char *out, size_t size);
+
+/* The whole configuration as a file, above each value its origin. */
 void conf_print(const struct conf *c, struct buf *out);
 /* The keys, their defaults and what they mean, for --help. */
 void conf_describe(struct buf *out);

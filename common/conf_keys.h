@@ -1,9 +1,9 @@
 /*
  * Every setting, once: X(section, key, type, default, least, most, unit, reload, help).
  *
- * Types: TEXT (least and most are its length), NUMBER, SIZE (bytes; written with K, M, G or T),
- * ROLE, LEVEL.  The struct, the defaults, the checks, --print-config, --help and the test of the
- * sample file are made of this list.
+ * Types: TEXT and PATH (least and most are its length), NUMBER, SIZE (bytes; written with K, M, G
+ * or T), ROLE, LEVEL.  The struct, the defaults, the checks, --print-config, --help and the test of
+ * the sample file are made of this list.
  */
 #define CONF_KEYS(X)                                                                               \
 	X(node, name, TEXT, "pail", 1, 63, "", 0, "this node, as routes and peers name it")        \
@@ -11,7 +11,7 @@
 	X(node, peer, TEXT, "tcp://127.0.0.1:4041", 1, 255, "", 0, "where other nodes connect")    \
 	X(node, admin, TEXT, "", 0, 255, "", 0,                                                    \
 	  "where `pail --config` and `pail --admin` connect; if not set: ipc://<data>/admin.sock") \
-	X(node, data, TEXT, "", 0, 900, "", 0,                                                     \
+	X(node, data, PATH, "", 0, 900, "", 0,                                                     \
 	  "folder of everything stored; made if missing, one node at a time")                      \
 	X(node, workers, NUMBER, "0", 0, 64, "", 0,                                                \
 	  "worker processes, fixed when the data folder is made; 0: one for each CPU")             \

@@ -34,6 +34,17 @@ static const char usage[] =
 	"  --version, --help\n"
 	"\n"
 	"Environment: PAIL_PORT, and PAIL_<SECTION>_<KEY> for every setting.\n"
+	"\n"
+	"A file has lines `key = value` under a line `[section]`; a line that begins with # is\n"
+	"a comment.  Relative paths begin in its folder.  Beside the settings below there are:\n"
+	"  include = FILE     before the first section: another file, read in this place\n"
+	"  [peers]            NAME = ENDPOINT, a line for each other node: where it listens for\n"
+	"                     nodes.  Only these may connect to this one\n"
+	"  [routes]           RANGE = NODE: who has the buckets whose names begin so, the first\n"
+	"                     that matches.  RANGE is a byte (a, 0x1f), two of them (a-m) or *;\n"
+	"                     NODE is this node's name or a peer's.  Without: all are this node's\n"
+	"Those two change at a reload, as do settings marked so.\n"
+	"\n"
 	"Signals: TERM and INT stop the node in order, a second one at once; HUP reads the\n"
 	"configuration again, as `pail reload` does.\n"
 	"Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 wrong configuration.\n"
@@ -139,6 +150,8 @@ static int serve(struct conf *conf, const struct settings_source *source,
 
 static int errors_say(const struct conf *c, bool count)
 {
+	(void)fprintf(stderr, "%.*s", (int)c->warnings.len,
+		      c->warnings.data ? c->warnings.data : "");
 	if (!c->error_count)
 		return 0;
 	(void)fprintf(stderr, "%.*s", (int)c->errors.len, c->errors.data ? c->errors.data : "");

@@ -76,6 +76,8 @@ static void route_make(struct conf *c, const struct conf_pair *p, struct route *
 	for (r->target.peer = 0; r->target.peer < c->peers.count; r->target.peer++)
 		if (!strcmp(c->peers.pair[r->target.peer].key, p->value))
 			return;
+	if (c->incomplete)
+		return; /* it may be in the file that could not be read */
 	(void)snprintf(text, sizeof(text),
 		       "route to \"%.60s\", which is neither this node (%.63s) nor in [peers]",
 		       p->value, conf_text(c, CONF_node_name));
@@ -90,7 +92,7 @@ int routes_make(struct conf *c, struct routes *ret)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->routes.count; i++)
 		route_make(c, &c->routes.pair[i], &ret->route[i]);
-	if (!c->routes.count && conf_number(c, CONF_node_role) == ROLE_ROUTER) {
+	if (!c->routes.count && conf_number(c, CONF_node_role) == ROLE_ROUTER && !c->incomplete) {
 		c->error_count++;
 		buf_fmt(&c->errors, "%s: node.role = router, but there are no [routes] to go by\n",
 			c->value[CONF_node_role].origin);

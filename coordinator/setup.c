@@ -174,15 +174,12 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf)
 
 static int admin_open(struct coord *c)
 {
-	const char *set = conf_text(c->conf, CONF_node_admin);
-	const char *data = conf_text(c->conf, CONF_node_data);
-	char endpoint[LINK_ENDPOINT_MAX];
+	char endpoint[1100];
 	int r;
 
-	if (!*set && !*data)
+	conf_admin(c->conf, endpoint, sizeof(endpoint));
+	if (!*endpoint)
 		return 0; /* a router without a folder: there is no place for it */
-	(void)snprintf(endpoint, sizeof(endpoint), *set ? "%.250s" : "ipc://%.230s/admin.sock",
-		       *set ? set : data);
 	r = listen_on(c, endpoint, 0, "operators", "node.admin", 0, &c->admin_link,
 		      c->admin_endpoint);
 	if (r == -ENAMETOOLONG)

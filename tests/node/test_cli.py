@@ -99,7 +99,7 @@ def configuration_is_checked_whole(box):
     eq(78, box.run(lib.BUILD + "/paild", "--config", box.dir + "/none", "--check-config").returncode)
     r = box.run(lib.BUILD + "/paild", "--dev", "--set", "limits.value=2M", "--print-config", env={"PAIL_LIMITS_CACHE": "8M"})
     eq(0, r.returncode)
-    for line in ("value = 2M  # --set", "cache = 8M  # PAIL_LIMITS_CACHE", "queue = 16M  # default"):
+    for line in ("# --set\nvalue = 2M\n", "# PAIL_LIMITS_CACHE\ncache = 8M\n", "# default\nunread = 64M\n"):
         assert line in r.stdout.decode(), line
     r = box.run(lib.BUILD + "/paild", "--dev", "--port", "0", "--data", "/proc/nowhere")
     eq(1, r.returncode)
@@ -125,7 +125,7 @@ def drop_ins_come_after_the_file(box):
         with open(os.path.join(box.dir, name), "w") as f:
             f.write(text)
     r = box.run(lib.BUILD + "/paild", "--config", box.dir + "/main.conf", "--print-config")
-    assert b"name = twenty  # %s/conf.d/20.conf:2" % box.dir.encode() in r.stdout, r.stdout
+    assert b"# %s/conf.d/20.conf:2\nname = twenty\n" % box.dir.encode() in r.stdout, r.stdout
 
 
 @test("release")

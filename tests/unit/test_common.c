@@ -104,7 +104,7 @@ static struct conf *conf_of(const char *text)
 static void a_file_is_read(void)
 {
 	struct conf *c =
-		conf_of("# comment\n[node]\nname = foo # behind\ndata=/x\n[limits]\n"
+		conf_of("# comment\n[node]\nname = foo\ndata=/x\n[limits]\n"
 			"value = 1M\n[peers]\nbar = tcp://h:1\n[routes]\na-m = foo\n* = bar\n");
 
 	EQ(0, c->error_count);

@@ -1,0 +1,31 @@
+/* What the configuration's two files share: conf.c (values) and conf_read.c (where they come from).
+ */
+#ifndef PAIL_CONF_IMPL_H
+#define PAIL_CONF_IMPL_H
+
+#include "common/conf.h"
+
+enum conf_type { TEXT, PATH, NUMBER, SIZE, ROLE, LEVEL };
+
+/* A line of CONF_KEYS. */
+struct conf_row {
+	const char *section;
+	const char *key;
+	enum conf_type type;
+	const char *standard;
+	uint64_t least;
+	uint64_t most;
+	const char *unit;
+	bool reload;
+	const char *help;
+};
+
+extern const struct conf_row conf_rows[CONF_KEY_COUNT];
+
+void conf_error(struct conf *c, const char *origin, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Check a value and take it. */
+void conf_value_set(struct conf *c, enum conf_key k, const char *text, const char *origin);
+
+#endif
