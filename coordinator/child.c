@@ -104,7 +104,7 @@ static void start(struct child *x, uint64_t now_ms)
 
 uint64_t child_tick(struct child *x, uint64_t now_ms)
 {
-	if (!x->argv[0] || x->pid || x->failed)
+	if (!x->argv[0] || x->pid || x->failed || x->stopping)
 		return UINT64_MAX;
 	if (now_ms >= x->next_ms)
 		start(x, now_ms);
@@ -141,7 +141,12 @@ void child_look(struct child *x, uint64_t now_ms)
 	else
 		(void)snprintf(x->reason, sizeof(x->reason), "killed by signal %d (%s)",
 			       info.si_status, strsignal(info.si_status));
-	log_warn("%s, pid %d, ended: %s", x->name, (int)x->pid, x->reason);
+	/* If another TERM came, to the whole group, it may have met it on its way out. */
+	if (x->stopping &&
+	    (info.si_code == CLD_EXITED ? !info.si_status : info.si_status == SIGTERM))
+		log_info("%s, pid %d, has ended", x->name, (int)x->pid);
+	else
+		log_warn("%s, pid %d, ended: %s", x->name, (int)x->pid, x->reason);
 	close_fd(&x->pidfd);
 	close_fd(&x->ready);
 	x->pid = 0;
@@ -155,7 +160,7 @@ void child_look(struct child *x, uint64_t now_ms)
 
 void child_stop(struct child *x)
 {
-	x->failed = true;
+	x->stopping = true;
 	if (x->pid)
 		(void)kill(x->pid, SIGTERM);
 }

@@ -19,7 +19,8 @@ struct child {
 	int pidfd; /* -1 */
 	int ready; /* where its line comes from, or -1 */
 	bool up;
-	bool failed; /* it said that starting it again is no use */
+	bool failed;   /* it said that starting it again is no use */
+	bool stopping; /* it was told to finish */
 	uint32_t restarts;
 	uint64_t started_ms;
 	uint64_t next_ms; /* not running: when to start it */

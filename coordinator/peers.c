@@ -417,7 +417,9 @@ static uint64_t peer_next(const struct coord *c, const struct peer *p)
 {
 	uint64_t next = UINT64_MAX;
 
-	if (p->state == PEER_DOWN || p->state == PEER_CONNECTING)
+	if (p->state == PEER_DOWN && (c->stopping || p->retired))
+		next = UINT64_MAX; /* it is not tried again */
+	else if (p->state == PEER_DOWN || p->state == PEER_CONNECTING)
 		next = p->next_ms;
 	else
 		next = p->ping_ms + conf_number(c->conf, CONF_links_ping_ms);

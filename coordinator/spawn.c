@@ -39,6 +39,13 @@ static _Noreturn void child(const char *path, const char *how, const int *fd)
 	sigset_t none;
 	int high[FD_COUNT];
 
+	/*
+	 * What is sent to the whole process group, as ^C is, and TERM by many a script, is for the
+	 * coordinator: a worker's life hangs on its control socket.
+	 */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int i = 0; i < FD_COUNT; i++) {
@@ -82,6 +89,7 @@ static _Noreturn void program(char *const *argv, int fd, pid_t parent)
 {
 	sigset_t none;
 
+	(void)signal(SIGHUP, SIG_IGN); /* to the whole group it means the coordinator's file */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
