@@ -283,28 +283,68 @@ static void taken(struct coord *c)
 }
 
 /* Those who wait for a start or a stop. */
-static void asks_look(struct coord *c, struct worker *w)
+static void ask_look(struct coord *c, struct worker_ask *a)
 {
-	struct worker_ask *start = &c->handover.start[w->id];
-	struct worker_ask *stop = &c->handover.stop[w->id];
+	struct worker *w = &c->super.worker[a->worker];
 
-	if (start->open && w->state == SUPER_UP)
-		ask_done(c, start, w, c->now_ms - w->started_ms, 0);
-	else if (start->open && w->state == SUPER_FAILED)
-		ask_error(c, start, WIRE_E_INTERNAL, "worker %u has failed: %s", w->id, w->reason);
-	else if (start->open && w->restarts != start->restarts)
-		ask_error(c, start, WIRE_E_INTERNAL,
+	if (a->stop && w->state == SUPER_DOWN)
+		ask_done(c, a, w, 0, 0);
+	else if (!a->stop && w->state == SUPER_UP)
+		ask_done(c, a, w, c->now_ms - w->started_ms, 0);
+	else if (!a->stop && w->state == SUPER_FAILED)
+		ask_error(c, a, WIRE_E_INTERNAL, "worker %u has failed: %s", w->id, w->reason);
+	else if (!a->stop && w->restarts != a->restarts)
+		ask_error(c, a, WIRE_E_INTERNAL,
 			  "worker %u died at its start: %s; it is tried again", w->id, w->reason);
-	if (stop->open && w->state == SUPER_DOWN)
-		ask_done(c, stop, w, 0, 0);
+}
+
+static void asks_look(struct coord *c)
+{
+	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++)
+		if (c->handover.waiting[i].open)
+			ask_look(c, &c->handover.waiting[i]);
+}
+
+bool handover_awaited(const struct handover *h)
+{
+	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++)
+		if (h->waiting[i].open)
+			return true;
+	return false;
+}
+
+/* It is answered when the worker is there.  False: too many wait, this one has been told. */
+static bool ask_keep(struct coord *c, const struct worker *w, struct worker_ask *a, bool stop)
+{
+	a->worker = w->id;
+	a->stop = stop;
+	a->restarts = w->restarts;
+	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++)
+		if (!c->handover.waiting[i].open) {
+			c->handover.waiting[i] = *a;
+			return true;
+		}
+	ask_error(c, a, WIRE_E_BUSY, "too many wait for workers already: try again later");
+	return false;
+}
+
+/* Nobody can wait for worker `id`, or for any (UINT32_MAX), to come up any more. */
+static void starts_refuse(struct coord *c, uint32_t id, const char *why)
+{
+	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++) {
+		struct worker_ask *a = &c->handover.waiting[i];
+
+		if (a->open && !a->stop && (a->worker == id || id == UINT32_MAX))
+			ask_error(c, a, WIRE_E_BUSY, "worker %u was not started: %s", a->worker,
+				  why);
+	}
 }
 
 uint64_t handover_tick(struct coord *c)
 {
 	struct handover *h = &c->handover;
 
-	for (uint32_t i = 0; i < c->super.count; i++)
-		asks_look(c, &c->super.worker[i]);
+	asks_look(c);
 	if (h->step == HANDOVER_TAKING && h->worker->state == SUPER_UP)
 		taken(c);
 	if (!h->step || h->step == HANDOVER_TAKING)
@@ -320,6 +360,7 @@ void handover_stop(struct coord *c)
 
 	if (h->step == HANDOVER_HOLDING || h->step == HANDOVER_FOLLOWING)
 		give_up(c, WIRE_E_BUSY, "the node stops");
+	starts_refuse(c, UINT32_MAX, "the node stops");
 }
 
 /* ---- what is asked for ---- */
@@ -359,9 +400,9 @@ static void start_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 		ask_error(c, a, WIRE_E_BUSY, "worker %u is stopping: try again later", w->id);
 		return;
 	}
+	if (!ask_keep(c, w, a, false))
+		return;
 	w->wanted = true;
-	a->restarts = w->restarts;
-	c->handover.start[w->id] = *a;
 	if (w->state == SUPER_DOWN || w->state == SUPER_FAILED)
 		super_event(&c->super, w, EVENT_START);
 	c->changed = true;
@@ -374,8 +415,10 @@ static void stop_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 			  w->id);
 		return;
 	}
+	if (!ask_keep(c, w, a, true))
+		return;
 	w->wanted = false;
-	c->handover.stop[w->id] = *a;
+	starts_refuse(c, w->id, "it is being stopped, as was asked for later");
 	super_event(&c->super, w, EVENT_STOP);
 	c->changed = true;
 }
@@ -396,7 +439,7 @@ static bool worker_id(const struct coord *c, const struct request *q, struct wor
 
 void handover_ask(struct coord *c, struct owner o, const struct request *q)
 {
-	struct worker_ask a = {true, o, q->msgid, 0};
+	struct worker_ask a = {.open = true, .owner = o, .msgid = q->msgid};
 	struct span action = {"", 0};
 	struct worker *w = NULL;
 

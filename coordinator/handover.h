@@ -41,8 +41,12 @@ struct worker_ask {
 	bool open;
 	struct owner owner;
 	uint64_t msgid;
+	uint32_t worker;
+	bool stop;         /* else start */
 	uint32_t restarts; /* of the worker when it was asked */
 };
+
+#define HANDOVER_ASKS_MAX 128u /* that wait; more are answered busy */
 
 struct handover {
 	enum handover_step step;
@@ -58,8 +62,7 @@ struct handover {
 	uint64_t left_us;  /* when the old one was told to leave */
 	uint64_t pause_us; /* from then until the successor served; 0: not yet */
 	char reason[256];  /* why the successor ended */
-	struct worker_ask start[64];
-	struct worker_ask stop[64];
+	struct worker_ask waiting[HANDOVER_ASKS_MAX]; /* starts and stops that were asked for */
 };
 
 void handover_init(struct handover *h);
@@ -83,7 +86,11 @@ void handover_look(struct coord *c);
 /* Deadlines, and answers to who waits.  Returns when to look again. */
 uint64_t handover_tick(struct coord *c);
 
-/* The node stops: no handover is begun any more, one that has not got far is given up. */
+/* Does anybody wait for a worker to have started or stopped? */
+bool handover_awaited(const struct handover *h);
+
+/* The node stops: no handover is begun any more, one that has not got far is given up; who waits
+ * for a start is told. */
 void handover_stop(struct coord *c);
 /* No process of a handover is left, but for the workers themselves. */
 bool handover_idle(const struct handover *h);

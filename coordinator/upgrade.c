@@ -199,12 +199,12 @@ void upgrade_ask(struct coord *c, struct owner o, const struct request *q)
 		return;
 	}
 	if (c->stopping || u->step || c->handover.step || !handover_idle(&c->handover) ||
-	    !c->announced) {
+	    handover_awaited(&c->handover) || !c->announced) {
 		refuse(c, o, q->msgid, WIRE_E_BUSY, "upgrade: %s: try again later",
 		       c->stopping     ? "the node stops"
 		       : u->step       ? "another one is under way"
 		       : !c->announced ? "the node starts"
-				       : "a worker is being restarted");
+				       : "a worker is being restarted, started or stopped");
 		return;
 	}
 	u->owner = o;

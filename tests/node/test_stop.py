@@ -68,3 +68,45 @@ def a_signal_to_the_whole_group_is_the_coordinators(box):
     assert all(gone(p) for p in pids)
     n.start()
     eq(b"v", n.client().call("get", "b", "k")[0])
+
+
+@test("kill")
+def everybody_who_asks_for_a_stop_or_a_start_is_answered(box):
+    n = box.node("--set", "node.workers=2", "--set", "supervisor.stop_ms=60000")
+    a, b, req = n.client(admin=True), n.client(admin=True), n.client(req=True, admin=True)
+    n.client().call("create", "x")
+    pid = n.workers()[1]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    first = a.send(("worker", "stop", 1))[0]
+    eq("stopping", until(lambda: n.workers()[1]["state"]))
+    second = b.send(("worker", "stop", 1))[0]
+    third = req.send(("worker", "stop", 1))[0]
+    eq("busy", n.client(admin=True).code("worker", "start", 1)[0])
+    eq("busy", n.client(admin=True).code("upgrade")[0])  # who waits would not be answered
+    os.kill(pid, signal.SIGCONT)
+    for c, i in ((a, first), (b, second), (req, third)):
+        r = c.result(i)
+        eq((1, "down"), (r["id"], r["state"]))
+    eq("down", a.call("worker", "stop", 1)["state"])  # it is already
+    # a start that a stop overtakes
+    with open(n.data + "/worker-1/lock", "a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)  # the new one waits for it
+        start = a.send(("worker", "start", 1))[0]
+        again = req.send(("worker", "start", 1))[0]
+        until(lambda: n.workers()[1]["state"] == "starting")
+        stop = b.send(("worker", "stop", 1))[0]
+        for c, i in ((a, start), (req, again)):
+            e = c.wait(i)[2]
+            eq("busy", e[0])
+            assert "stopped" in e[1], e
+    eq("down", b.result(stop)["state"])
+    eq("up", a.call("worker", "start", 1)["state"])
+    # a start that waits when the node stops
+    eq("down", b.call("worker", "stop", 1)["state"])
+    with open(n.data + "/worker-1/lock", "a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        start = a.send(("worker", "start", 1))[0]
+        until(lambda: n.workers()[1]["state"] == "starting")
+        n.process.send_signal(signal.SIGTERM)
+        eq("busy", a.wait(start)[2][0])
+    eq(0, n.process.wait(30 * lib.SLOW))
