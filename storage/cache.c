@@ -1,6 +1,7 @@
 /*
- * A chained hash whose table never grows: it is sized from the memory budget, so no request ever
- * pays for a rehash.  calloc leaves what is never touched to the kernel.
+ * A chained hash whose table grows by one slot with each entry (linear hashing), so that no request
+ * ever pays for a rehash and a large budget costs nothing before there are entries: the table is
+ * allocated whole, as its budget says, and touched from its begin on.
  */
 #include "storage/cache.h"
 
@@ -14,12 +15,16 @@
 #include "common/hash.h"
 
 #define ENTRY_TYPICAL 128u  /* bytes, to size the table */
+#define SLOTS_FIRST   1024u /* of the table */
 #define EVICT_STEPS   4096u /* chains a call looks at, at most */
 #define AHEAD         16u   /* chains prefetched in a walk */
 
 struct cache {
 	struct entry **slot;
-	uint64_t mask;
+	uint64_t slots;     /* in use: the first so many */
+	uint64_t slots_max; /* allocated, a power of two */
+	uint64_t mask;      /* of the bits of a hash that tell its slot; see place */
+	uint64_t entries;
 	uint64_t seed;
 	uint64_t budget;
 	uint64_t bytes;
@@ -29,7 +34,7 @@ struct cache {
 int cache_new(uint64_t budget_bytes, struct cache **ret)
 {
 	struct cache *c = calloc(1, sizeof(*c));
-	uint64_t n = 1024;
+	uint64_t n = SLOTS_FIRST;
 
 	if (!c)
 		return -ENOMEM;
@@ -40,7 +45,9 @@ int cache_new(uint64_t budget_bytes, struct cache **ret)
 		cache_free(&c);
 		return -ENOMEM;
 	}
-	c->mask = n - 1;
+	c->slots = SLOTS_FIRST;
+	c->slots_max = n;
+	c->mask = SLOTS_FIRST - 1;
 	c->budget = budget_bytes;
 	*ret = c;
 	return 0;
@@ -52,7 +59,7 @@ void cache_free(struct cache **cp)
 
 	if (!c)
 		return;
-	for (uint64_t i = 0; c->slot && i <= c->mask; i++)
+	for (uint64_t i = 0; c->slot && i < c->slots; i++)
 		for (struct entry *e = c->slot[i]; e;) {
 			struct entry *next = e->next;
 
@@ -69,14 +76,50 @@ uint64_t cache_hash(const struct cache *c, uint64_t bucket, struct span key)
 	return hash64(c->seed ^ bucket * 0x9e3779b97f4a7c15u, key.p, key.n);
 }
 
+/* From mask / 2 + 2 to mask + 1 slots are in use: what would lie behind them is in the lower half.
+ */
+static uint64_t place(const struct cache *c, uint64_t hash)
+{
+	uint64_t i = hash & c->mask;
+
+	return i < c->slots ? i : i & c->mask >> 1;
+}
+
+/* One slot more; what belongs there comes out of the one in the lower half. */
+static void grow(struct cache *c)
+{
+	struct entry **from;
+	struct entry **to;
+
+	if (c->slots == c->slots_max)
+		return;
+	if (c->slots == c->mask + 1)
+		c->mask = 2 * c->mask + 1;
+	from = &c->slot[c->slots & c->mask >> 1];
+	to = &c->slot[c->slots];
+	while (*from) {
+		struct entry *e = *from;
+
+		if ((e->hash & c->mask) != c->slots) {
+			from = &e->next;
+			continue;
+		}
+		*from = e->next;
+		e->next = NULL;
+		*to = e;
+		to = &e->next;
+	}
+	c->slots++;
+}
+
 void cache_prefetch_slot(const struct cache *c, uint64_t hash)
 {
-	__builtin_prefetch(&c->slot[hash & c->mask]);
+	__builtin_prefetch(&c->slot[place(c, hash)]);
 }
 
 void cache_prefetch_entry(const struct cache *c, uint64_t hash)
 {
-	struct entry *e = c->slot[hash & c->mask];
+	struct entry *e = c->slot[place(c, hash)];
 
 	if (e) {
 		__builtin_prefetch(e);
@@ -92,7 +135,7 @@ static bool entry_is(const struct entry *e, uint64_t hash, uint64_t bucket, stru
 
 struct entry *cache_find(struct cache *c, uint64_t hash, uint64_t bucket, struct span key)
 {
-	for (struct entry *e = c->slot[hash & c->mask]; e; e = e->next)
+	for (struct entry *e = c->slot[place(c, hash)]; e; e = e->next)
 		if (entry_is(e, hash, bucket, key)) {
 			e->used = 1;
 			return e;
@@ -102,7 +145,7 @@ struct entry *cache_find(struct cache *c, uint64_t hash, uint64_t bucket, struct
 
 struct entry *cache_find_version(struct cache *c, uint64_t hash, uint64_t version)
 {
-	for (struct entry *e = c->slot[hash & c->mask]; e; e = e->next)
+	for (struct entry *e = c->slot[place(c, hash)]; e; e = e->next)
 		if (e->hash == hash && e->version == version)
 			return e;
 	return NULL;
@@ -117,7 +160,7 @@ struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct 
 			struct span value, uint64_t version, uint64_t expiry, bool tombstone,
 			struct entry **ret_moved)
 {
-	struct entry **link = &c->slot[hash & c->mask];
+	struct entry **link = &c->slot[place(c, hash)];
 	struct entry *e;
 	struct entry *old;
 	uint64_t cost_old = 0;
@@ -142,6 +185,7 @@ struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct 
 		c->bytes += entry_cost(e);
 		c->bytes -= cost_old;
 		*link = e;
+		c->entries += !old;
 	}
 	e->value_len = (uint32_t)value.n;
 	if (value.n)
@@ -151,6 +195,8 @@ struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct 
 	e->tombstone = tombstone;
 	e->used = 1;
 	*ret_moved = e != old ? old : NULL;
+	if (c->entries > c->slots)
+		grow(c);
 	return e;
 }
 
@@ -169,7 +215,8 @@ void cache_evict(struct cache *c, uint64_t settled)
 	for (unsigned step = 0; step < EVICT_STEPS && c->bytes > c->budget; step++) {
 		struct entry **link = &c->slot[c->hand];
 
-		__builtin_prefetch(c->slot[(c->hand + AHEAD) & c->mask]);
+		if (c->hand + AHEAD < c->slots)
+			__builtin_prefetch(c->slot[c->hand + AHEAD]);
 		while (*link) {
 			struct entry *e = *link;
 
@@ -180,17 +227,19 @@ void cache_evict(struct cache *c, uint64_t settled)
 			}
 			*link = e->next;
 			c->bytes -= entry_cost(e);
+			c->entries--;
 			free(e);
 		}
-		c->hand = (c->hand + 1) & c->mask;
+		c->hand = c->hand + 1 < c->slots ? c->hand + 1 : 0;
 	}
 }
 
 void cache_each_dirty(struct cache *c, uint64_t settled, struct work *work,
 		      void (*each)(void *arg, struct entry *e), void *arg)
 {
-	for (uint64_t i = 0; i <= c->mask; i++) {
-		__builtin_prefetch(c->slot[(i + AHEAD) & c->mask]);
+	for (uint64_t i = 0; i < c->slots; i++) {
+		if (i + AHEAD < c->slots)
+			__builtin_prefetch(c->slot[i + AHEAD]);
 		work_done(work, 1);
 		for (struct entry *e = c->slot[i]; e; e = e->next)
 			if (e->version > settled)

@@ -38,7 +38,10 @@ static inline struct span entry_value(const struct entry *e)
 	return (struct span){e->data + e->key_len, e->value_len};
 }
 
-/* `budget_bytes` sizes the table for good; entries may exceed it only by being dirty. */
+/*
+ * `budget_bytes` sizes the table for good, which takes memory only as it fills; entries may exceed
+ * it only by being dirty.
+ */
 int cache_new(uint64_t budget_bytes, struct cache **ret);
 void cache_free(struct cache **c);
 

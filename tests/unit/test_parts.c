@@ -290,7 +290,69 @@ static void records_are_sorted_and_stable(void)
 		free((void *)(uintptr_t)item[i].record);
 }
 
-UNIT_MAIN(T(the_cache_keeps_the_newest), T(dirty_entries_are_not_evicted),
-	  T(no_memory_leaves_the_entry_as_it_was), T(an_order_is_in_order_both_ways),
-	  T(expiries_come_out_in_time), T(the_directory_finds_by_name_id_and_order),
-	  T(records_are_sorted_and_stable))
+static uint64_t resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long all = 0;
+	unsigned long resident = 0;
+
+	TRUE_(f && fscanf(f, "%lu %lu", &all, &resident) == 2);
+	(void)fclose(f);
+	return resident * 4096;
+}
+
+static void count_entry(void *arg, struct entry *e)
+{
+	(void)e;
+	++*(unsigned *)arg;
+}
+
+/* All are found whatever the table's size is at the moment, and it has memory for what is there. */
+static void the_table_grows_with_its_entries(void)
+{
+	struct cache *c = NULL;
+	char key[32];
+	unsigned dirty = 0;
+	unsigned there = 0;
+	uint64_t before = resident_bytes();
+
+	EQ(0, cache_new(8ull << 30, &c));
+	for (unsigned i = 0; i < 20000; i++) {
+		(void)snprintf(key, sizeof(key), "key %u", i);
+		TRUE_(put(c, 1, key, "v", i + 1));
+		if (i % 997)
+			continue;
+		for (unsigned k = 0; k <= i; k += 1 + i / 100) {
+			(void)snprintf(key, sizeof(key), "key %u", k);
+			TRUE_(find(c, 1, key) && find(c, 1, key)->version == k + 1);
+		}
+	}
+#ifndef __SANITIZE_ADDRESS__
+	TRUE_(resident_bytes() - before < 12 << 20);
+#endif
+	(void)before;
+	cache_each_dirty(c, 10000, count_entry, &dirty);
+	EQ(10000, dirty);
+	cache_free(&c);
+
+	/* As many slots as its budget allows, and then round and round. */
+	EQ(0, cache_new(1 << 20, &c));
+	for (unsigned i = 0; i < 50000; i++) {
+		(void)snprintf(key, sizeof(key), "key %u", i);
+		TRUE_(put(c, 1, key, "v", i + 1));
+		cache_evict(c, i);
+		TRUE_(find(c, 1, key));
+	}
+	TRUE_(cache_bytes(c) <= (1 << 20) + 4096);
+	for (unsigned i = 0; i < 50000; i++) {
+		(void)snprintf(key, sizeof(key), "key %u", i);
+		there += find(c, 1, key) != NULL;
+	}
+	TRUE_(there > 5000);
+	cache_free(&c);
+}
+
+UNIT_MAIN(T(the_table_grows_with_its_entries), T(the_cache_keeps_the_newest),
+	  T(dirty_entries_are_not_evicted), T(no_memory_leaves_the_entry_as_it_was),
+	  T(an_order_is_in_order_both_ways), T(expiries_come_out_in_time),
+	  T(the_directory_finds_by_name_id_and_order), T(records_are_sorted_and_stable))
