@@ -331,7 +331,7 @@ static void the_table_grows_with_its_entries(void)
 	TRUE_(resident_bytes() - before < 12 << 20);
 #endif
 	(void)before;
-	cache_each_dirty(c, 10000, count_entry, &dirty);
+	cache_each_dirty(c, 10000, &(struct work){0}, count_entry, &dirty);
 	EQ(10000, dirty);
 	cache_free(&c);
 
