@@ -236,7 +236,15 @@ lint-symbols: all
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-install: all
+# Manual pages and bash completion, made from what the programs say of themselves.
+MANUAL := $(B)/manual/pail.1
+
+$(MANUAL): $(B)/pail $(B)/paild docs/protocol.md $(wildcard tools/manual/*)
+	@tools/manual/make.sh $(B)
+
+manual: $(MANUAL)
+
+install: all manual
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/pail $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/pail/conf $(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/share/doc/pail $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
@@ -249,6 +257,11 @@ install: all
 	install -m644 include/pail.h $(DESTDIR)$(PREFIX)/include
 	install -m644 conf/*.conf conf/*.inc $(DESTDIR)$(PREFIX)/share/pail/conf
 	install -m644 docs/*.md README.md $(DESTDIR)$(PREFIX)/share/doc/pail
+	for n in 1 5 7 8; do install -d $(DESTDIR)$(PREFIX)/share/man/man$$n && \
+		install -m644 $(B)/manual/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m644 $(B)/manual/pail.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pail
+	ln -sf pail $(DESTDIR)$(PREFIX)/share/bash-completion/completions/paild
 	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' client/pail.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pail.pc
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/pail@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/pail@.service
 	install -m644 systemd/pail.target systemd/pail@.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -271,8 +284,9 @@ help:
 	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
+	@echo 'make manual    manual pages and bash completion into build/MODE/manual'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all unit fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all manual unit fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols format install clean help FORCE

@@ -18,7 +18,7 @@ for f in $sources; do
 	n=$(wc -l <"$f")
 	[ "$n" -le 750 ] || fail "$f has $n lines: is it still one thing?"
 done
-for s in tools/*.sh tests/*.sh tests/systemd/*.sh bench/*.sh .ci/run; do
+for s in tools/*.sh tools/manual/*.sh tools/manual/*.bash tests/*.sh tests/systemd/*.sh bench/*.sh .ci/run; do
 	sh -n "$s" 2>/dev/null || bash -n "$s" || fail "$s does not parse"
 done
 if command -v systemd-analyze >/dev/null; then
