@@ -204,6 +204,15 @@ size_t cli_text(struct buf *b, struct pail_bytes v, size_t columns);
 /* Whether to use colour on stdout. */
 bool cli_colour(void);
 
+/* ---- export and import ---- */
+
+/* One line of progress on stderr, if that is a terminal, now and then; the last one stays. */
+void cli_progress(bool last, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Whether what failed so may go well a little later. */
+bool cli_passes(int status);
+/* A tenth of a second. */
+void cli_nap(void);
+
 /* ---- commands ---- */
 
 int run_create(struct cli *c);
