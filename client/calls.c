@@ -15,7 +15,7 @@ static void future_done(void *arg, const struct pail_result *r)
 	struct pail_future *f = arg;
 
 	if (f->orphan) {
-		free(f);
+		free(f); /* it holds the connection no more */
 		return;
 	}
 	f->result = result_copy(r);
@@ -38,6 +38,7 @@ int pail_async(struct pail *p, const struct pail_request *q, struct pail_future 
 		free(f);
 		return r;
 	}
+	p->holds++;
 	*ret = f;
 	return PAIL_OK;
 }
@@ -47,6 +48,13 @@ bool pail_future_done(const struct pail_future *f)
 	return f->done;
 }
 
+/* One future less leads to the connection. */
+static void future_forget(struct pail *p)
+{
+	p->holds--;
+	client_release(p);
+}
+
 void pail_future_free(struct pail_future **fp)
 {
 	struct pail_future *f = *fp;
@@ -54,6 +62,7 @@ void pail_future_free(struct pail_future **fp)
 	if (!f)
 		return;
 	*fp = NULL;
+	future_forget(f->p);
 	if (!f->done) {
 		f->orphan = true;
 		return;
@@ -68,26 +77,31 @@ int pail_await(struct pail_future **fp, struct pail_result **ret)
 	struct pail *p = f->p;
 	int status;
 
+	*ret = NULL;
+	if (!f->done && p->inside)
+		return client_fail(p, PAIL_BUSY, "a callback cannot wait");
 	/* Every request has a deadline, so this ends. */
 	while (!f->done)
 		(void)pail_wait(p, -1);
 	*fp = NULL;
 	*ret = f->result;
 	free(f);
-	if (!*ret)
-		return PAIL_NO_MEMORY;
-	status = (*ret)->status;
-	/* After PAIL_CLOSED the connection is no more. */
-	return status == PAIL_OK || status == PAIL_CLOSED ? status
-							  : client_fail(p, status, (*ret)->text);
+	status = *ret ? (*ret)->status : PAIL_NO_MEMORY;
+	if (status != PAIL_OK)
+		(void)client_fail(p, status, *ret ? (*ret)->text : "no memory");
+	future_forget(p);
+	return status;
 }
 
 int pail_call(struct pail *p, const struct pail_request *q, struct pail_result **ret)
 {
 	struct pail_future *f;
-	int r = pail_async(p, q, &f);
+	int r;
 
 	*ret = NULL;
+	if (p->inside)
+		return client_fail(p, PAIL_BUSY, "a callback cannot wait");
+	r = pail_async(p, q, &f);
 	return r == PAIL_OK ? pail_await(&f, ret) : r;
 }
 

@@ -1,6 +1,10 @@
 /*
- * The connection: requests packed into frames, replies matched by msgid, deadlines, goaway.  Every
- * call is built on pail_submit.
+ * The connection: opening, closing, sending, receiving, goaway.  Every call is built on
+ * pail_submit.
+ *
+ * Callbacks may submit, give up futures and close the connection.  So nothing that is being read or
+ * walked is freed while one runs: p->inside counts the calls that are under way; within a callback
+ * nothing is received, and what was closed goes when the outermost call ends.
  */
 #include "client/client.h"
 
@@ -11,14 +15,16 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/endpoint.h"
 
-#define NONE            UINT32_MAX
-#define FRAME_BYTES     (256u << 10) /* a frame with so much is sent, however few its requests */
-#define FRAME_FIRST     (16u << 10)
 #define CONNECT_MS      2000u
 #define BATCH           256u
-#define GRACE_MS        500u   /* beyond a request's own time, for its reply's way */
-#define GOAWAY_MS       30000u /* for the replies still awaited */
+#define GRACE_MS        500u        /* beyond a request's own time, for its reply's way */
+#define GOAWAY_MS       30000u      /* for the replies still awaited */
+#define RETRY_MS        100u        /* when no new connection can be made */
+#define SILENT_MS       5000u       /* a node that says nothing for so long is connected to anew */
+#define OUTBOX_MAX      (64u << 20) /* bytes that wait to be sent; one request may be larger */
+#define SPARE_BYTES     512u        /* at most, of request_size beyond what is written */
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
 
 _Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL, "statuses are the wire's error codes");
@@ -35,73 +41,7 @@ const char *pail_why(const struct pail *p)
 	return p->why;
 }
 
-/* ---- slots ---- */
-
-static int slots_grow(struct pail *p)
-{
-	uint32_t n = p->slots ? 2 * p->slots : 256;
-	struct slot_in *s;
-	uint32_t *u;
-
-	if (n > 1u << SLOTS_BITS)
-		return client_fail(p, PAIL_BUSY, "a million requests are in flight: await some");
-	s = realloc(p->slot, n * sizeof(*s));
-	if (!s)
-		return client_fail(p, PAIL_NO_MEMORY, "no memory");
-	p->slot = s;
-	u = realloc(p->unsent, n * sizeof(*u));
-	if (!u)
-		return client_fail(p, PAIL_NO_MEMORY, "no memory");
-	p->unsent = u;
-	for (uint32_t i = n; i-- > p->slots;) {
-		memset(&s[i], 0, sizeof(s[i]));
-		s[i].next_free = p->free_slot;
-		p->free_slot = i;
-	}
-	p->slots = n;
-	return PAIL_OK;
-}
-
-static uint64_t slot_msgid(const struct pail *p, uint32_t i)
-{
-	return (uint64_t)(p->slot[i].uses & 0xfff) << SLOTS_BITS | i;
-}
-
-static struct slot_in *slot_find(struct pail *p, uint64_t msgid)
-{
-	uint32_t i = (uint32_t)(msgid & ((1u << SLOTS_BITS) - 1));
-
-	if (i >= p->slots || !p->slot[i].busy || slot_msgid(p, i) != msgid)
-		return NULL;
-	return &p->slot[i];
-}
-
-/* Free the slot, then tell its owner: the callback may submit again. */
-static void slot_finish(struct pail *p, struct slot_in *s, const struct pail_result *r)
-{
-	pail_done *done = s->done;
-	void *arg = s->arg;
-
-	p->in_flight--;
-	p->on_wire -= s->sent;
-	s->busy = false;
-	s->uses++;
-	s->next_free = p->free_slot;
-	p->free_slot = (uint32_t)(s - p->slot);
-	done(arg, r);
-}
-
-static void slot_fail(struct pail *p, struct slot_in *s, int status, const char *text)
-{
-	struct pail_result r;
-
-	memset(&r, 0, sizeof(r));
-	r.status = status;
-	r.text = text;
-	slot_finish(p, s, &r);
-}
-
-/* ---- connecting ---- */
+/* ---- the context ---- */
 
 /* One ZeroMQ context, and so one I/O thread, for all connections of the process. */
 static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -123,8 +63,6 @@ static int context_take(struct link_context **ret)
 	return r;
 }
 
-static unsigned receive(struct pail *p);
-
 static void context_drop(void)
 {
 	(void)pthread_mutex_lock(&context_lock);
@@ -133,37 +71,84 @@ static void context_drop(void)
 	(void)pthread_mutex_unlock(&context_lock);
 }
 
+/* ---- connecting ---- */
+
+/* The new connection first: without one, the old one is better than none. */
 static int reconnect(struct pail *p)
 {
 	const struct link_options o = {.linger_ms = 0};
-	int r;
+	struct link *fresh = NULL;
+	int r = link_connect(p->context, p->endpoint, &o, &fresh);
 
+	if (r < 0) {
+		p->retry_ms = p->now_ms + RETRY_MS;
+		return r;
+	}
 	link_close(&p->link);
-	r = link_connect(p->context, p->endpoint, &o, &p->link);
+	p->link = fresh;
+	p->connection++;
+	p->on_wire = 0;
 	p->goaway = false;
+	p->unheard = 0;
+	p->lost = false;
+	p->noted = false;
+	/*
+	 * A node knows a connection, and can tell it to go away, only once something has come from
+	 * it; and it may be another one now, with other limits.
+	 */
+	if (p->connection > 1)
+		note_send(p);
 	/* What was on the old connection is answered no more. */
-	for (uint32_t i = 0; i < p->slots; i++)
-		if (p->slot[i].busy && p->slot[i].sent)
-			slot_fail(p, &p->slot[i], PAIL_TIMEOUT,
-				  "the node went away without a reply");
-	return r;
+	slots_abandon(p, false, PAIL_TIMEOUT, "the node went away without a reply");
+	return 0;
 }
 
-/* How large a message may be: a larger one would end the connection without a word. */
-static void limits_take(struct pail *p, const char *hello)
+/*
+ * Connect again: told to go away, with nothing awaited any more (or for too long), or nothing has
+ * come for long although a request was waited for in vain.  What ZeroMQ still holds of those that
+ * timed out is dropped with the connection: it must not be run when the node comes back.
+ */
+static void connection_renew(struct pail *p)
 {
-	const char *limits = hello ? strstr(hello, "\"limits\":{") : NULL;
-	const char *message = limits ? strstr(limits, "\"message\":") : NULL;
+	bool leave = p->goaway && (!p->on_wire || p->now_ms - p->goaway_ms > GOAWAY_MS);
+	bool silent = p->lost && !p->on_wire && p->now_ms - p->unheard_ms >= SILENT_MS;
 
-	p->message_max = message ? strtoull(message + 10, NULL, 10) : 0;
+	if (!p->closed && (leave || silent) && p->now_ms >= p->retry_ms)
+		(void)reconnect(p);
+}
+
+static int open_status(int r)
+{
+	return r == -EINVAL || r == -EPROTONOSUPPORT || r == -ENODEV ? PAIL_BAD_ARGUMENT
+	       : r == -ENOMEM                                        ? PAIL_NO_MEMORY
+								     : PAIL_UNREACHABLE;
+}
+
+static void options_default(struct pail_options *o)
+{
+	if (!o->connect_ms)
+		o->connect_ms = CONNECT_MS;
+	if (!o->timeout_ms)
+		o->timeout_ms = WIRE_TIMEOUT_MS;
+	if (!o->batch)
+		o->batch = BATCH;
+	if (o->batch > WIRE_REQUESTS_MAX)
+		o->batch = WIRE_REQUESTS_MAX;
+}
+
+const char *pail_endpoint_why(const char *endpoint)
+{
+	const char *why;
+
+	return endpoint_check(endpoint, ENDPOINT_CONNECT, NULL, &why) == 0 ? NULL : why;
 }
 
 int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
 {
-	static const struct pail_request hello = {.method = PAIL_HELLO};
 	struct pail *p = calloc(1, sizeof(*p));
-	struct pail_request q = hello;
+	struct pail_request q = {.method = PAIL_HELLO};
 	struct pail_result *result = NULL;
+	const char *why;
 	int r;
 
 	*ret = NULL;
@@ -171,27 +156,22 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 		return PAIL_NO_MEMORY;
 	if (options)
 		p->options = *options;
-	if (!p->options.connect_ms)
-		p->options.connect_ms = CONNECT_MS;
-	if (!p->options.timeout_ms)
-		p->options.timeout_ms = WIRE_TIMEOUT_MS;
-	if (!p->options.batch || p->options.batch > WIRE_REQUESTS_MAX)
-		p->options.batch = p->options.batch ? WIRE_REQUESTS_MAX : BATCH;
+	options_default(&p->options);
 	p->free_slot = NONE;
 	p->due_ms = UINT64_MAX;
+	p->message_max = WIRE_MESSAGE_MAX;
 	p->now_ms = clock_ms();
-	(void)snprintf(p->endpoint, sizeof(p->endpoint), "%s", endpoint);
-	r = context_take(&p->context);
-	if (r < 0 || (r = reconnect(p)) < 0) {
+	r = endpoint ? endpoint_check(endpoint, ENDPOINT_CONNECT, p->endpoint, &why) : -EINVAL;
+	if (r == 0)
+		r = context_take(&p->context);
+	if (r == 0)
+		r = reconnect(p);
+	if (r < 0) {
 		pail_close(&p);
-		return r == -EINVAL || r == -EPROTONOSUPPORT || r == -ENODEV ? PAIL_BAD_ARGUMENT
-		       : r == -ENOMEM                                        ? PAIL_NO_MEMORY
-									     : PAIL_UNREACHABLE;
+		return open_status(r);
 	}
 	q.timeout_ms = p->options.connect_ms;
 	r = pail_call(p, &q, &result);
-	if (r == PAIL_OK)
-		limits_take(p, result->json);
 	pail_result_free(&result);
 	if (r != PAIL_OK) {
 		pail_close(&p);
@@ -201,163 +181,130 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 	return PAIL_OK;
 }
 
+/* ---- calls that callbacks run within, and the end ---- */
+
+void client_release(struct pail *p)
+{
+	if (p->closed && !p->inside && !p->holds)
+		free(p);
+}
+
+static void enter(struct pail *p)
+{
+	p->inside++;
+}
+
+static void leave(struct pail *p)
+{
+	if (--p->inside || !p->closed)
+		return;
+	link_close(&p->link);
+	if (p->context)
+		context_drop();
+	free(p->out.data);
+	free(p->slot);
+	client_release(p);
+}
+
 void pail_close(struct pail **pp)
 {
 	struct pail *p = *pp;
 
 	if (!p)
 		return;
-	for (uint32_t i = 0; i < p->slots; i++)
-		if (p->slot[i].busy)
-			slot_fail(p, &p->slot[i], PAIL_CLOSED, "the connection was closed");
-	link_close(&p->link);
-	if (p->context)
-		context_drop();
-	free(p->frame);
-	free(p->slot);
-	free(p->unsent);
-	free(p);
 	*pp = NULL;
+	if (p->closed)
+		return;
+	p->closed = true;
+	enter(p);
+	slots_abandon(p, true, PAIL_CLOSED, "the connection was closed");
+	leave(p);
 }
 
 /* ---- sending ---- */
 
-static void frame_done(void *data, void *arg)
-{
-	(void)arg;
-	free(data);
-}
-
-static int frame_send(struct pail *p)
-{
-	static const struct span none = {NULL, 0};
-	char *frame = p->frame;
-	size_t n = p->frame_len;
-	int r;
-
-	p->frame = NULL;
-	p->frame_len = 0;
-	p->frame_size = 0;
-	r = link_send(p->link, none, false, frame, n, frame_done, NULL);
-	for (uint32_t i = 0; i < p->frame_requests; i++) {
-		struct slot_in *s = &p->slot[p->unsent[i]];
-
-		s->sent = true;
-		p->on_wire++;
-	}
-	p->frame_requests = 0;
-	return r < 0 ? client_fail(p, PAIL_UNREACHABLE, strerror(-r)) : PAIL_OK;
-}
-
-/*
- * A node knows a connection, and can tell it to go away, only once something has come from it.  The
- * reply is nobody's.
- */
-static void make_known(struct pail *p)
-{
-	const struct span none = {NULL, 0};
-	char *ping = malloc(CODEC_HEAD_MAX + 32);
-
-	if (ping)
-		(void)link_send(p->link, none, false, ping,
-				(size_t)(write_request_head(ping, UINT64_MAX, WIRE_PING, 0) - ping),
-				frame_done, NULL);
-}
-
-/* Told to go away, and nothing is awaited any more (or for too long): connect again. */
-static void goaway_obey(struct pail *p)
-{
-	if (!p->goaway || (p->on_wire && p->now_ms - p->goaway_ms <= GOAWAY_MS))
-		return;
-	if (reconnect(p) == 0)
-		make_known(p);
-	p->now_ms = clock_ms();
-}
+static unsigned receive(struct pail *p);
 
 int pail_flush(struct pail *p)
 {
-	if (!p->frame_requests)
+	int r;
+
+	if (!p->out.count || p->closed)
 		return PAIL_OK;
+	enter(p);
 	/* A connection that lay idle may have been told to go away since. */
-	if (!p->on_wire) {
+	if (!p->on_wire && p->inside == 1) {
+		p->now_ms = clock_ms();
 		(void)receive(p);
-		goaway_obey(p);
+		connection_renew(p);
 	}
-	return p->goaway || !p->frame_requests ? PAIL_OK : frame_send(p);
+	r = outbox_send(p);
+	leave(p);
+	return r;
 }
 
-static int frame_room(struct pail *p, size_t n)
+/* Nothing is sent twice, so what can never be taken is refused before it is sent at all. */
+static int submit_refuse(struct pail *p, const struct pail_request *q, size_t *ret_n)
 {
-	size_t size = p->frame_size ? p->frame_size : FRAME_FIRST;
-	char *f;
+	const char *why = NULL;
+	int r = request_refuse(q, &why);
 
-	if (p->frame_len + n <= p->frame_size)
-		return PAIL_OK;
-	while (size < p->frame_len + n)
-		size *= 2;
-	f = realloc(p->frame, size);
-	if (!f)
-		return client_fail(p, PAIL_NO_MEMORY, "no memory");
-	p->frame = f;
-	p->frame_size = size;
-	return PAIL_OK;
-}
-
-static int too_large(struct pail *p, size_t n)
-{
-	(void)snprintf(p->why, sizeof(p->why),
-		       "the request has %zu bytes, the node's limit for a message is %llu", n,
-		       (unsigned long long)p->message_max);
-	return PAIL_TOO_LARGE;
+	if (p->closed)
+		return client_fail(p, PAIL_CLOSED, "the connection was closed");
+	if (r != PAIL_OK)
+		return client_fail(p, r, why);
+	*ret_n = request_size(q);
+	return *ret_n > p->message_max + SPARE_BYTES ? outbox_too_large(p, *ret_n) : PAIL_OK;
 }
 
 int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
 {
 	uint32_t timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
-	size_t n = request_size(q);
 	struct slot_in *s;
+	size_t n;
 	uint32_t i;
-	int r;
+	int r = submit_refuse(p, q, &n);
 
-	if (n > UINT32_MAX / 2)
-		return client_fail(p, PAIL_TOO_LARGE, "the request is larger than any node takes");
-	if (p->message_max && n > p->message_max)
-		return too_large(p, n);
-	if ((unsigned)q->method >= WIRE_METHOD_COUNT)
-		return client_fail(p, PAIL_UNKNOWN_METHOD, "there is no such method");
-	if (p->frame_requests &&
-	    (p->frame_requests >= p->options.batch || p->frame_len + n > FRAME_BYTES)) {
+	if (r == PAIL_OK && p->out.count &&
+	    (p->out.count >= p->options.batch || outbox_bytes(p) + n > outbox_frame_max(p)))
 		r = pail_flush(p);
-		if (r != PAIL_OK)
-			return r;
-	}
-	r = frame_room(p, n);
-	if (r == PAIL_OK && p->free_slot == NONE)
-		r = slots_grow(p);
 	if (r != PAIL_OK)
 		return r;
-	i = p->free_slot;
+	if (p->out.count && outbox_bytes(p) + n > OUTBOX_MAX)
+		return client_fail(p, PAIL_BUSY,
+				   "64 MiB wait to be sent: the node is going away or silent");
+	i = slot_take(p, &r);
+	if (i == NONE)
+		return r;
 	s = &p->slot[i];
-	p->free_slot = s->next_free;
-	if (!p->in_flight)
-		p->now_ms = clock_ms();
+	r = outbox_add(p, i, q, n, timeout_ms);
+	if (r != PAIL_OK) {
+		s->next = p->free_slot;
+		p->free_slot = i;
+		return r;
+	}
 	s->done = done;
 	s->arg = arg;
 	s->method = (uint8_t)q->method;
 	s->busy = true;
-	s->sent = false;
-	s->deadline_ms = p->now_ms + timeout_ms + (timeout_ms < GRACE_MS ? timeout_ms : GRACE_MS);
+	s->deadline_ms = clock_ms() + timeout_ms + (timeout_ms < GRACE_MS ? timeout_ms : GRACE_MS);
 	if (s->deadline_ms < p->due_ms)
 		p->due_ms = s->deadline_ms;
-	p->frame_len =
-		(size_t)(request_write(p->frame + p->frame_len, slot_msgid(p, i), q, timeout_ms) -
-			 p->frame);
-	p->unsent[p->frame_requests++] = i;
 	p->in_flight++;
 	return PAIL_OK;
 }
 
 /* ---- receiving ---- */
+
+/* The reply to a note: the largest message, from `hello`. */
+static void note_take(struct pail *p, const struct reply *r)
+{
+	uint64_t max = 0;
+
+	p->noted = false;
+	if (!r->code.p && hello_message_max(r->result, &max))
+		p->message_max = max;
+}
 
 static unsigned frame_take(struct pail *p, struct span f, struct buf *items, struct buf *json)
 {
@@ -365,7 +312,7 @@ static unsigned frame_take(struct pail *p, struct span f, struct buf *items, str
 	const char *end = f.p + f.n;
 	unsigned n = 0;
 
-	while (at < end) {
+	while (at < end && !p->closed) {
 		struct reply r;
 		struct pail_result result;
 		struct slot_in *s;
@@ -380,10 +327,16 @@ static unsigned frame_take(struct pail *p, struct span f, struct buf *items, str
 			}
 			continue;
 		}
-		s = r.msgid_known ? slot_find(p, r.msgid) : NULL;
+		if (!r.msgid_known)
+			continue;
+		if (r.msgid == NOTE_MSGID)
+			note_take(p, &r);
+		s = slot_find(p, r.msgid);
 		if (!s)
 			continue; /* came after its deadline */
 		n++;
+		if (s->method == WIRE_HELLO)
+			note_take(p, &r);
 		if (result_read(s->method, &r, &result, items, json))
 			slot_finish(p, s, &result);
 		else
@@ -392,6 +345,7 @@ static unsigned frame_take(struct pail *p, struct span f, struct buf *items, str
 	return n;
 }
 
+/* All that has come.  Not within a callback: what it was given is still being read. */
 static unsigned receive(struct pail *p)
 {
 	struct link_message *m;
@@ -401,51 +355,38 @@ static unsigned receive(struct pail *p)
 
 	buf_init(&items);
 	buf_init(&json);
-	while (link_receive(p->link, REPLY_BYTES_MAX, &m) == 0)
+	while (!p->closed && link_receive(p->link, REPLY_BYTES_MAX, &m) == 0) {
+		p->unheard = 0;
+		p->lost = false;
 		for (uint32_t i = 0; i < m->frames; i++)
 			n += frame_take(p, m->frame[i], &items, &json);
+	}
 	buf_fini(&items);
 	buf_fini(&json);
 	return n;
 }
 
-/* Requests whose time is over. */
-static unsigned deadlines(struct pail *p)
-{
-	uint64_t next = UINT64_MAX;
-	unsigned n = 0;
-
-	if (p->now_ms < p->due_ms)
-		return 0;
-	p->due_ms = UINT64_MAX;
-	for (uint32_t i = 0; i < p->slots; i++) {
-		struct slot_in *s = &p->slot[i];
-
-		if (!s->busy || !s->sent)
-			continue;
-		if (s->deadline_ms <= p->now_ms) {
-			n++;
-			slot_fail(p, s, PAIL_TIMEOUT,
-				  "no reply in time: it may or may not have taken effect");
-		} else if (s->deadline_ms < next) {
-			next = s->deadline_ms;
-		}
-	}
-	if (next < p->due_ms)
-		p->due_ms = next;
-	return n;
-}
-
+/*
+ * Receive before sending: a goaway may be among it.  What is sent may swallow the signal that
+ * something has come, so whoever has sent looks again.
+ */
 unsigned pail_dispatch(struct pail *p)
 {
-	unsigned n;
+	unsigned n = 0;
 
+	if (p->inside || p->closed)
+		return 0;
+	enter(p);
 	p->now_ms = clock_ms();
-	(void)pail_flush(p);
-	n = receive(p);
-	goaway_obey(p);
-	(void)pail_flush(p); /* what callbacks sent */
-	return n + deadlines(p);
+	do {
+		n += receive(p);
+		n += slots_expire(p);
+		connection_renew(p);
+		if (!p->closed)
+			(void)outbox_send(p);
+	} while (!n && !p->closed && link_stirred(p->link));
+	leave(p);
+	return n;
 }
 
 int pail_fd(const struct pail *p)
@@ -453,13 +394,31 @@ int pail_fd(const struct pail *p)
 	return link_fd(p->link);
 }
 
+/* When something is to be done if nothing comes. */
+static uint64_t wake_ms(const struct pail *p)
+{
+	uint64_t wake = p->due_ms;
+	uint64_t renew = UINT64_MAX;
+
+	if (p->goaway)
+		renew = p->on_wire ? p->goaway_ms + GOAWAY_MS + 1 : 0;
+	else if (p->lost && !p->on_wire)
+		renew = p->unheard_ms + SILENT_MS;
+	if (renew < p->retry_ms)
+		renew = p->retry_ms;
+	return renew < wake ? renew : wake;
+}
+
 int pail_next_ms(const struct pail *p)
 {
 	uint64_t now = clock_ms();
+	uint64_t wake = wake_ms(p);
 
-	if (p->due_ms == UINT64_MAX)
+	if (link_stirred(p->link) && link_ready(p->link, NULL))
+		return 0;
+	if (wake == UINT64_MAX)
 		return -1;
-	return p->due_ms <= now ? 0 : (int)(p->due_ms - now < 60000 ? p->due_ms - now : 60000);
+	return wake <= now ? 0 : (int)(wake - now < 60000 ? wake - now : 60000);
 }
 
 size_t pail_in_flight(const struct pail *p)
@@ -469,16 +428,25 @@ size_t pail_in_flight(const struct pail *p)
 
 unsigned pail_wait(struct pail *p, int ms)
 {
-	struct pollfd f = {link_fd(p->link), POLLIN, 0};
-	unsigned n = pail_dispatch(p);
-	int next = pail_next_ms(p);
+	struct pollfd f = {-1, POLLIN, 0};
+	unsigned n;
+	int next;
 
-	if (n || !ms)
-		return n;
-	if (next >= 0 && (ms < 0 || next < ms))
-		ms = next;
-	f.fd = link_fd(p->link); /* dispatch may have connected anew */
-	if (!link_ready(p->link, NULL))
-		(void)poll(&f, 1, ms);
-	return pail_dispatch(p);
+	if (p->inside || p->closed)
+		return 0;
+	/* If a callback closes it, that must be seen here. */
+	p->holds++;
+	n = pail_dispatch(p);
+	if (!n && ms && !p->closed) {
+		next = pail_next_ms(p);
+		if (next >= 0 && (ms < 0 || next < ms))
+			ms = next;
+		f.fd = link_fd(p->link);
+		if (ms)
+			(void)poll(&f, 1, ms);
+		n = pail_dispatch(p);
+	}
+	p->holds--;
+	client_release(p);
+	return n;
 }

@@ -8,17 +8,34 @@
 #include "ipc/link.h"
 
 #define SLOTS_BITS 20u /* at most a million requests in flight */
+#define NONE       UINT32_MAX
+#define NOTE_MSGID UINT64_MAX /* of what the library asks by itself; no slot ever has it */
 
-/* A request in flight.  Its msgid is its index and, above, how often the slot has been used. */
+/*
+ * A request in flight.  Its msgid is its index and, above, how often the slot has been used: as
+ * long as a connection lives no msgid comes twice, so that a reply that is late is nobody's.
+ */
 struct slot_in {
 	pail_done *done;
 	void *arg;
 	uint64_t deadline_ms;
 	uint32_t uses;
-	uint32_t next_free;
+	uint32_t next; /* the next free slot, or the one behind in the outbox */
+	uint32_t bytes;
+	uint32_t sent_on; /* number of the connection it was sent on; 0: it is in the outbox */
 	uint8_t method;
 	bool busy;
-	bool sent;
+};
+
+/* Encoded requests that have not been sent, back to back, in the order of their slots. */
+struct outbox {
+	char *data; /* malloc'ed */
+	size_t from;
+	size_t to;
+	size_t size;
+	uint32_t first;
+	uint32_t last;
+	uint32_t count;
 };
 
 struct pail {
@@ -29,21 +46,66 @@ struct pail {
 	struct slot_in *slot;
 	uint32_t slots; /* in the array */
 	uint32_t free_slot;
-	size_t in_flight; /* requests without a reply */
-	size_t on_wire;   /* of these, sent on this connection */
-	char *frame;      /* being packed; malloc'ed */
-	size_t frame_len;
-	size_t frame_size;
-	uint32_t frame_requests;
-	uint32_t *unsent; /* slots of the requests in the frame */
+	uint32_t connection; /* number of the present one, from 1 */
+	size_t in_flight;    /* requests without a reply */
+	size_t on_wire;      /* of these, sent on this connection */
+	struct outbox out;
 	uint64_t now_ms;
-	uint64_t due_ms;      /* no deadline is earlier */
-	uint64_t message_max; /* bytes that the node takes; 0: it did not say */
-	bool goaway;          /* the node closes: finish, then connect again */
+	uint64_t due_ms; /* no deadline is earlier */
+	bool goaway;     /* the node closes: finish, then connect again */
 	uint64_t goaway_ms;
+	uint64_t retry_ms;    /* connecting again has failed: not before */
+	uint64_t unheard;     /* bytes sent since something came */
+	uint64_t unheard_ms;  /* when the first of them was */
+	bool lost;            /* and one of those requests has timed out */
+	uint64_t message_max; /* what the node takes as one message */
+	unsigned inside;      /* calls of the library that are running: callbacks run within */
+	bool closed;          /* by a callback: what runs ends, then all is freed */
+	size_t holds;         /* futures, and waits, that lead here after it was closed */
+	bool noted;           /* a note is under way */
 	char why[1700];
 };
 
+/* ---- slots.c: requests that wait for their replies ---- */
+
+/* A free slot, taken from the list; NONE: p->why tells, *ret_status is what to return. */
+uint32_t slot_take(struct pail *p, int *ret_status);
+uint64_t slot_msgid(const struct pail *p, uint32_t i);
+/* The slot of a request that is on the wire, or NULL. */
+struct slot_in *slot_find(struct pail *p, uint64_t msgid);
+/* Free the slot, then tell its owner: the callback may submit again, or close the connection. */
+void slot_finish(struct pail *p, struct slot_in *s, const struct pail_result *r);
+void slot_fail(struct pail *p, struct slot_in *s, int status, const char *text);
+/* Tell those whose time is over, sent or not.  Returns how many. */
+unsigned slots_expire(struct pail *p);
+/* Fail those that were sent on an earlier connection (all: every one). */
+void slots_abandon(struct pail *p, bool all, int status, const char *text);
+
+/* ---- outbox.c ---- */
+
+/*
+ * Append `q` as the request of slot `i`, whose bytes are at most `n`.  PAIL_OK, PAIL_NO_MEMORY or
+ * PAIL_TOO_LARGE.
+ */
+int outbox_add(struct pail *p, uint32_t i, const struct pail_request *q, size_t n,
+	       uint32_t timeout_ms);
+/* Send it all, cut into frames, as far as the node may be sent to now.  PAIL_OK or why not. */
+int outbox_send(struct pail *p);
+/* Take out those whose deadline has passed: a list over slot.next, NONE: none. */
+uint32_t outbox_expire(struct pail *p);
+size_t outbox_bytes(const struct pail *p);
+/* The largest frame that requests are packed into. */
+size_t outbox_frame_max(const struct pail *p);
+/* The node takes no message of `n` bytes.  Returns PAIL_TOO_LARGE. */
+int outbox_too_large(struct pail *p, size_t n);
+/* A request of the library's own, whose reply is nobody's: `hello`, for the node's limits. */
+void note_send(struct pail *p);
+
+/* The memory of a connection goes with the last that leads to it. */
+void client_release(struct pail *p);
+
+/* Why `q` cannot be sent, whoever serves it, or PAIL_OK. */
+int request_refuse(const struct pail_request *q, const char **ret_why);
 /* Encode `q` into room of at least request_size(q) bytes.  Returns the place behind. */
 size_t request_size(const struct pail_request *q);
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms);
@@ -54,6 +116,9 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
  */
 bool result_read(int method, const struct reply *r, struct pail_result *ret, struct buf *items,
 		 struct buf *json);
+
+/* What the reply to a hello says is the largest message.  False: nothing. */
+bool hello_message_max(const char *p, uint64_t *ret);
 
 /* A copy of a result that stands alone.  NULL without memory. */
 struct pail_result *result_copy(const struct pail_result *r);

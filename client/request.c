@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define ACTION_MAX 64u
+
 /* Which optional things a method takes. */
 static bool takes_key(enum pail_method m)
 {
@@ -12,6 +14,30 @@ static bool takes_key(enum pail_method m)
 static bool takes_bucket(enum pail_method m)
 {
 	return wire_method_has_bucket((enum wire_method)m);
+}
+
+/* Nobody has data of such a size; sums of those below do not wrap. */
+static bool is_sane(struct pail_bytes b)
+{
+	return b.size <= UINT32_MAX / 16 && (b.data || !b.size);
+}
+
+int request_refuse(const struct pail_request *q, const char **ret_why)
+{
+	if ((unsigned)q->method >= WIRE_METHOD_COUNT) {
+		*ret_why = "there is no such method";
+		return PAIL_UNKNOWN_METHOD;
+	}
+	if (q->method == PAIL_WORKER && (!q->action || strlen(q->action) > ACTION_MAX)) {
+		*ret_why = "worker: action must be restart, start or stop";
+		return PAIL_BAD_ARGUMENT;
+	}
+	if (!is_sane(q->bucket) || !is_sane(q->key) || !is_sane(q->value) || !is_sane(q->prefix) ||
+	    !is_sane(q->from) || !is_sane(q->to) || !is_sane(q->after)) {
+		*ret_why = "bytes without data, or more than any node takes";
+		return q->value.size > UINT32_MAX / 16 ? PAIL_TOO_LARGE : PAIL_BAD_ARGUMENT;
+	}
+	return PAIL_OK;
 }
 
 size_t request_size(const struct pail_request *q)

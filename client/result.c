@@ -5,6 +5,8 @@
 #include "client/client.h"
 #include "common/json.h"
 
+#define HELLO_MESSAGE_LEAST 1024u /* with less not even a hello could be sent */
+
 /* ---- JSON ---- */
 
 void json_write(struct buf *out, const char **p)
@@ -175,6 +177,36 @@ static bool read_list(const char *p, struct pail_result *ret, struct buf *items)
 	}
 	ret->items = (const struct pail_item *)(void *)items->data;
 	return !items->failed;
+}
+
+/* Step to the value of a map's field.  False: it is no map or has no such field. */
+static bool field_find(const char **p, const char *want)
+{
+	uint32_t fields;
+
+	if (read_type(*p) != TYPE_MAP)
+		return false;
+	for (fields = read_map(p); fields; fields--) {
+		struct pail_bytes name = {NULL, 0};
+
+		if (!take_bytes(p, &name))
+			*p = read_skip(*p);
+		else if (name.size == strlen(want) && !memcmp(name.data, want, name.size))
+			return true;
+		*p = read_skip(*p);
+	}
+	return false;
+}
+
+bool hello_message_max(const char *p, uint64_t *ret)
+{
+	uint64_t n;
+
+	if (!field_find(&p, "limits") || !field_find(&p, "message") || !take_uint(&p, &n) ||
+	    n < HELLO_MESSAGE_LEAST)
+		return false;
+	*ret = n;
+	return true;
 }
 
 static void read_error(const struct reply *r, struct pail_result *ret, struct buf *json)

@@ -1,17 +1,19 @@
 /*
  * libpail: the C client of a Pail node.
  *
- *	struct pail *p;
- *	uint64_t version;
+ *	struct pail *p = NULL;
+ *	uint64_t version = 0;
  *
  *	if (pail_open("tcp://127.0.0.1:4040", NULL, &p) == PAIL_OK &&
  *	    pail_create(p, pail_str("fruit"), NULL) == PAIL_OK &&
- *	    pail_put(p, pail_str("fruit"), pail_str("apple"), pail_str("red"), NULL, &version) ==
- *PAIL_OK) printf("version %llu\n", (unsigned long long)version); pail_close(&p);
+ *	    pail_put(p, pail_str("fruit"), pail_str("apple"), pail_str("red"), NULL,
+ *		     &version) == PAIL_OK)
+ *		printf("version %llu\n", (unsigned long long)version);
+ *	pail_close(&p);
  *
  * A connection belongs to one thread at a time; different connections are independent.  Every call
  * returns PAIL_OK or one of enum pail_status; pail_why tells the reason of the last call that
- *failed. Nothing here prints, ends the process, or waits longer than its deadline.
+ * failed.  Nothing here prints, ends the process, or waits longer than its deadline.
  *
  * Names, keys and values are bytes: a struct pail_bytes is a pointer and a size, and stays the
  * caller's unless said otherwise.  Sizes are bytes, times milliseconds.
@@ -81,19 +83,24 @@ struct pail;
 
 struct pail_options {
 	uint32_t connect_ms; /* how long pail_open waits for the node's hello; 0: 2,000 */
-	uint32_t timeout_ms; /* of requests that name none; 0: 5,000 */
+	uint32_t timeout_ms; /* of requests that name none; 0: 5,000 (a node takes no 0) */
 	uint32_t batch;      /* requests packed into one frame at most; 0: 256, at most 4,096 */
 };
 
 /*
- * Connect to `endpoint` and wait for the node's hello.  `options` may be NULL.  On success the
- * caller owns *ret.  PAIL_UNREACHABLE: nobody answered; PAIL_BAD_ARGUMENT: that is no endpoint.
+ * Connect to `endpoint`, tcp://HOST:PORT (tcp:// may be left out) or ipc://PATH, and wait for the
+ * node's hello.  `options` may be NULL.  On success the caller owns *ret.  PAIL_UNREACHABLE: nobody
+ * answered; PAIL_BAD_ARGUMENT: that is no endpoint, pail_endpoint_why tells why.
  */
 PAIL_API int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
 
+/* What is wrong with an endpoint ("the port is above 65535"), or NULL: nothing. */
+PAIL_API const char *pail_endpoint_why(const char *endpoint);
+
 /*
- * Close.  Requests without a reply end with PAIL_CLOSED: callbacks are called, futures are done and
- * still to be awaited or freed by their owner.  Sets *p to NULL; NULL inside is fine.
+ * Close, also from within a callback.  Requests without a reply end with PAIL_CLOSED: callbacks are
+ * called, futures are done and still to be awaited or freed by their owner, before or after.  Sets
+ * *p to NULL; NULL inside is fine.
  */
 PAIL_API void pail_close(struct pail **p);
 
@@ -179,7 +186,8 @@ PAIL_API void pail_result_free(struct pail_result **r);
 
 /*
  * Send `q` and wait for its result, which the caller frees.  Returns its status.  *ret is NULL if
- * there is not even a result (PAIL_NO_MEMORY, PAIL_TOO_LARGE before it was sent).
+ * there is not even a result: PAIL_NO_MEMORY, or as pail_submit refuses it.  Not from within a
+ * callback (PAIL_BUSY).
  */
 PAIL_API int pail_call(struct pail *p, const struct pail_request *q, struct pail_result **ret);
 
@@ -235,6 +243,7 @@ PAIL_API int pail_async(struct pail *p, const struct pail_request *q, struct pai
 /*
  * Wait for a future's result, at most until its request's deadline.  Frees the future and sets *f
  * to NULL.  Returns the result's status; the caller frees *ret (which may be NULL as in pail_call).
+ * Within a callback only those that are done can be awaited: else PAIL_BUSY, and *f stays.
  */
 PAIL_API int pail_await(struct pail_future **f, struct pail_result **ret);
 
@@ -252,7 +261,14 @@ typedef void pail_done(void *arg, const struct pail_result *r);
 
 /*
  * Send `q`; `done(arg, result)` is called when its reply has come or its time is over.  If this
- * returns anything but PAIL_OK, it is not called.  May be called from within a callback.
+ * returns anything but PAIL_OK, it is not called:
+ *	PAIL_TOO_LARGE		it is larger than any message that the node takes
+ *	PAIL_BAD_ARGUMENT	an action is missing, or bytes have a size and no data
+ *	PAIL_BUSY		a million requests are in flight, or 64 MiB wait to be sent
+ *	PAIL_CLOSED		pail_close is running its callbacks
+ * A request that could not be sent in its time ends with PAIL_EXPIRED: it took no effect.
+ *
+ * A callback may submit, flush, free futures and close; it cannot wait or dispatch.
  */
 PAIL_API int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg);
 
@@ -261,9 +277,10 @@ PAIL_API int pail_flush(struct pail *p);
 
 /*
  * For an event loop: when `pail_fd` is readable, or `pail_next_ms` milliseconds have gone (-1:
- * never), call pail_dispatch, which flushes, receives what is there, calls callbacks, and returns
- * how many replies there were.  The descriptor is edge-triggered: dispatch until it returns 0.  It
- * may be another one afterwards: a node that goes away is connected to anew.
+ * never), call pail_dispatch, which receives what is there, calls callbacks, flushes, and returns
+ * how many replies there were.  The descriptor is edge-triggered: dispatch until it returns 0, and
+ * ask pail_next_ms behind everything else, just before sleeping.  The descriptor may be another one
+ * afterwards: a node that goes away, or says nothing any more, is connected to anew.
  */
 PAIL_API int pail_fd(const struct pail *p);
 PAIL_API int pail_next_ms(const struct pail *p);
