@@ -78,7 +78,7 @@ OBJ_COMMON  := $(call objs,$(call src,common))
 OBJ_IPC     := $(call objs,$(call src,ipc))
 OBJ_STORAGE := $(call objs,$(call src,storage))
 OBJ_CODEC   := $(B)/ipc/codec.o
-OBJ_LINK    := $(B)/ipc/link.o $(B)/ipc/listener.o
+OBJ_LINK    := $(B)/ipc/link.o $(B)/ipc/listener.o $(B)/ipc/resolve.o
 OBJ_CLIENT  := $(call objs,$(call src,client))
 
 $(B)/paild: $(call objs,$(call src,coordinator)) $(OBJ_IPC) $(OBJ_COMMON)
@@ -131,7 +131,7 @@ unit: all $(UNIT)
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(call src,common) $(filter-out ipc/link.c ipc/listener.c,$(call src,ipc)) $(call src,storage) coordinator/routes.c
+FUZZ_SOURCES := $(call src,common) $(filter-out ipc/link.c ipc/listener.c ipc/resolve.c,$(call src,ipc)) $(call src,storage) coordinator/routes.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 

@@ -16,9 +16,13 @@
 
 #include "common/clock.h"
 #include "common/endpoint.h"
+#include "ipc/resolve.h"
 
 #define CONNECT_MS      2000u
 #define BATCH           256u
+#define ADDRESS_MS      250u /* for each address of a name at first */
+#define NAP_MS          20
+#define RENAME_MS       50u         /* within pail_dispatch: an event loop waits meanwhile */
 #define GRACE_MS        500u        /* beyond a request's own time, for its reply's way */
 #define GOAWAY_MS       30000u      /* for the replies still awaited */
 #define RETRY_MS        100u        /* when no new connection can be made */
@@ -73,12 +77,52 @@ static void context_drop(void)
 
 /* ---- connecting ---- */
 
+/*
+ * Of several addresses of a name, take the first where somebody listens: `localhost` may be ::1 and
+ * 127.0.0.1.  Waits at most so long for the name, and for each address.  0, or nobody listens yet.
+ */
+static int target_find(struct pail *p, unsigned name_ms, unsigned address_ms)
+{
+	struct addresses a;
+	int r = resolve(p->endpoint, name_ms, &a);
+
+	if (r < 0)
+		return r;
+	if (a.count == 1) {
+		(void)snprintf(p->target, sizeof(p->target), "%s", p->endpoint);
+		return 0;
+	}
+	r = resolve_probe(&a, address_ms);
+	if (r >= 0)
+		(void)snprintf(p->target, sizeof(p->target), "%s", a.endpoint[r]);
+	return r < 0 ? r : 0;
+}
+
+/* For pail_open: as long as a node may still come up there. */
+static int target_await(struct pail *p)
+{
+	uint64_t end_ms = p->now_ms + p->options.connect_ms;
+	int r;
+
+	do {
+		r = target_find(p, p->options.connect_ms, ADDRESS_MS);
+		if (r != -ECONNREFUSED)
+			return r;
+		(void)poll(NULL, 0, NAP_MS);
+	} while (clock_ms() < end_ms);
+	return r;
+}
+
 /* The new connection first: without one, the old one is better than none. */
 static int reconnect(struct pail *p)
 {
 	const struct link_options o = {.linger_ms = 0};
 	struct link *fresh = NULL;
-	int r = link_connect(p->context, p->endpoint, &o, &fresh);
+	int r;
+
+	if (p->connection)
+		(void)target_find(p, RENAME_MS, RENAME_MS); /* else the one that it was */
+	r = link_connect(p->context, p->target, &o, &fresh);
 
 	if (r < 0) {
 		p->retry_ms = p->now_ms + RETRY_MS;
@@ -143,6 +187,14 @@ const char *pail_endpoint_why(const char *endpoint)
 	return endpoint_check(endpoint, ENDPOINT_CONNECT, NULL, &why) == 0 ? NULL : why;
 }
 
+/* Of the time to connect, at least a millisecond. */
+static uint32_t time_left(const struct pail *p)
+{
+	uint64_t passed = clock_ms() - p->now_ms;
+
+	return passed < p->options.connect_ms ? p->options.connect_ms - (uint32_t)passed : 1;
+}
+
 int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
 {
 	struct pail *p = calloc(1, sizeof(*p));
@@ -163,6 +215,8 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 	p->now_ms = clock_ms();
 	r = endpoint ? endpoint_check(endpoint, ENDPOINT_CONNECT, p->endpoint, &why) : -EINVAL;
 	if (r == 0)
+		r = target_await(p);
+	if (r == 0)
 		r = context_take(&p->context);
 	if (r == 0)
 		r = reconnect(p);
@@ -170,7 +224,7 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 		pail_close(&p);
 		return open_status(r);
 	}
-	q.timeout_ms = p->options.connect_ms;
+	q.timeout_ms = time_left(p);
 	r = pail_call(p, &q, &result);
 	pail_result_free(&result);
 	if (r != PAIL_OK) {

@@ -42,6 +42,7 @@ struct pail {
 	struct link_context *context;
 	struct link *link;
 	char endpoint[LINK_ENDPOINT_MAX];
+	char target[LINK_ENDPOINT_MAX]; /* that, or of a name with several addresses, one */
 	struct pail_options options;
 	struct slot_in *slot;
 	uint32_t slots; /* in the array */

@@ -221,7 +221,7 @@ static void peer_connect(struct coord *c, struct peer *p)
 
 	p->epoch = ++c->peers.epoch;
 	if (r < 0) {
-		(void)snprintf(why, sizeof(why), "connect: %s", strerror(-r));
+		(void)snprintf(why, sizeof(why), "connect: %s", link_why(r));
 		peer_break(c, p, why);
 		return;
 	}

@@ -10,11 +10,13 @@
 #include <zmq.h>
 
 #include "ipc/listener.h"
+#include "ipc/resolve.h"
 
 #define HANDSHAKE_MS     5000 /* a connection that says nothing is closed */
 #define BACKLOG          4096 /* the kernel has its own limit, net.core.somaxconn */
 #define SOCKETS_MAX      16384
 #define RECONNECT_MS     20
+#define RESOLVE_MS       20 /* an event loop waits meanwhile */
 #define HEAT             4
 #define RECONNECT_MAX_MS 1000
 
@@ -202,8 +204,14 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 		 struct link **ret)
 {
 	struct link *l = NULL;
-	int r = link_new(c, ZMQ_DEALER, o, &l);
+	struct addresses a;
+	int r = o->once ? resolve(endpoint, RESOLVE_MS, &a) : 0;
 
+	if (r < 0)
+		return r;
+	if (o->once)
+		endpoint = a.endpoint[a.turn % a.count];
+	r = link_new(c, ZMQ_DEALER, o, &l);
 	if (r < 0)
 		return r;
 	if (o->once)
@@ -231,6 +239,18 @@ int link_release(struct link *l, int *ret_fd)
 unsigned link_connections(const struct link *l)
 {
 	return listener_connections(l->bound);
+}
+
+const char *link_why(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return "there is no host of that name";
+	case -EAGAIN:
+		return "the host's name is being looked up";
+	default:
+		return strerror(-error);
+	}
 }
 
 void link_linger(struct link *l, unsigned ms)

@@ -36,7 +36,11 @@ struct link_options {
 /* Bind a ROUTER.  `bound` (LINK_ENDPOINT_MAX bytes) tells where, if the port was a wildcard. */
 int link_bind(struct link_context *c, const char *endpoint, const struct link_options *o,
 	      struct link **ret, char *bound);
-/* Connect a DEALER.  Returns at once: connecting goes on behind. */
+/*
+ * Connect a DEALER.  Returns at once: connecting goes on behind.  With `once` a host's name is
+ * looked up, which waits for a moment at most (-EAGAIN: try again, -ENOENT: there is no such name),
+ * and if it has several addresses, each call takes the next one.
+ */
 int link_connect(struct link_context *c, const char *endpoint, const struct link_options *o,
 		 struct link **ret);
 /*
@@ -51,6 +55,8 @@ int link_deafen(struct link *l);
 int link_release(struct link *l, int *ret_fd);
 /* Connections that are open on a bound endpoint. */
 unsigned link_connections(const struct link *l);
+/* What an error of these functions means. */
+const char *link_why(int error);
 /* How long closing waits for what has not been sent. */
 void link_linger(struct link *l, unsigned ms);
 void link_close(struct link **l);
