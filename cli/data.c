@@ -168,9 +168,13 @@ int cli_connect(struct cli *c, struct pail **ret)
 	}
 	if (r == PAIL_OK)
 		return CLI_OK;
-	(void)snprintf(why, sizeof(why), "no node answers at \"%.200s\": is one running there?",
-		       c->node);
-	return cli_fail(c, r, r == PAIL_UNREACHABLE ? why : c->node);
+	if (pail_endpoint_why(c->node))
+		(void)snprintf(why, sizeof(why), "\"%.200s\" is no endpoint: %s", c->node,
+			       pail_endpoint_why(c->node));
+	else
+		(void)snprintf(why, sizeof(why),
+			       "no node answers at \"%.200s\": is one running there?", c->node);
+	return cli_fail(c, r, r == PAIL_UNREACHABLE || r == PAIL_BAD_ARGUMENT ? why : c->node);
 }
 
 void cli_disconnect(struct cli *c, struct pail **p)

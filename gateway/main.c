@@ -144,6 +144,11 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
+	if (pail_endpoint_why(x.node)) {
+		(void)fprintf(stderr, "pail-gateway: \"%s\" is no endpoint: %s\n", x.node,
+			      pail_endpoint_why(x.node));
+		return EXIT_USAGE;
+	}
 	r = pail_open(x.node, NULL, &node);
 	if (r != PAIL_OK) {
 		(void)fprintf(stderr, "pail-gateway: node \"%s\": %s\n", x.node,
