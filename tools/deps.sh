@@ -1,9 +1,10 @@
 #!/bin/sh
-# Install from Debian what is missing.  Usage: deps.sh [run|test|bench|systemd|fresh]
+# Install from Debian what is missing.  Usage: deps.sh [run|test|bench|foreign|systemd|fresh]
 #
 #	run      what builds Pail and runs it: a compiler and the libraries
 #	test     that, and what tests, fuzzing and lint need (the default)
 #	bench    that, and Redis
+#	foreign  that, and other makers' ZeroMQ libraries with their languages (npm's zeromq is not Debian's)
 #	systemd  that, and what boots a container
 #	fresh    what makes a Debian in a folder
 set -eu
@@ -14,10 +15,19 @@ case ${1:-test} in
 run) packages=$run ;;
 test) packages="$run $test" ;;
 bench) packages="$run $test redis-server redis-tools" ;;
+foreign)
+	"$0" foreign-debian
+	[ -d build/foreign/node_modules/zeromq ] || npm install --silent --no-fund --no-audit --prefix build/foreign zeromq@6
+	exit
+	;;
+foreign-debian)
+	packages="$run $test default-jdk-headless libjeromq-java libmsgpack-java libzmq-ffi-perl libdata-messagepack-perl
+		$(command -v npm >/dev/null || echo nodejs npm)"
+	;;
 systemd) packages="$run $test debootstrap systemd-container" ;;
 fresh) packages="debootstrap git" ;;
 *)
-	echo "deps: there is no part \"$1\": run, test, bench, systemd or fresh" >&2
+	echo "deps: there is no part \"$1\": run, test, bench, foreign, systemd or fresh" >&2
 	exit 2
 	;;
 esac
