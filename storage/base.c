@@ -695,7 +695,8 @@ int base_purge(struct base *b, unsigned most)
 	unsigned n = 0;
 	uint64_t id;
 	int r = 0;
-	int rc = mdb_cursor_open(b->write, b->dbi[DB_DROPS], &c);
+	int f = fault_at("base.purge");
+	int rc = f < 0 ? -f : mdb_cursor_open(b->write, b->dbi[DB_DROPS], &c);
 
 	if (rc)
 		return base_errno(rc);

@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/file.h"
 #include "storage/sort.h"
@@ -27,6 +29,8 @@
 #define PART_LEAST     8192u /* keys */
 #define PART_BYTES_MAX (32u << 20)
 #define PURGE_CHUNK    4096u      /* keys of dropped buckets a transaction */
+#define PURGE_LEAST    16u        /* when base is full */
+#define RETRY_MS       1000u      /* to purges of a base that is full */
 #define FULL_BYTES     (1u << 20) /* free on the disk: less than a large write has */
 #define IDLE_MS        200u       /* between looks at the disk */
 
@@ -62,6 +66,7 @@ struct checkpoint {
 	bool posted;
 	bool ended;
 	int error;
+	char why[256]; /* "", or what `error` does not say */
 	uint64_t settled;
 	bool kick;
 
@@ -69,6 +74,9 @@ struct checkpoint {
 	_Atomic uint64_t commits;
 	_Atomic uint64_t disk_free;
 	bool purge; /* there may be dropped buckets with keys left */
+	unsigned purge_chunk;
+	uint64_t purge_ms; /* not before */
+	uint64_t stock_ms; /* not before */
 
 	/* a run's own */
 	struct {
@@ -147,34 +155,59 @@ static int item_add(struct checkpoint *c, const struct wal_record *r)
 	return 0;
 }
 
-/* Map a segment and take its records behind `after`. */
-static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
+/* What was whole when it was synced is not any more. */
+static int damaged(struct checkpoint *c, const struct wal_segment *s, uint64_t at, uint64_t seq)
+{
+	char path[1100];
+
+	wal_path(c->dir, s->epoch, path, sizeof(path));
+	(void)snprintf(c->why, sizeof(c->why),
+		       "%.150s: damaged record at offset %llu (sequence %llu): it is not what was "
+		       "written",
+		       path, (unsigned long long)at, (unsigned long long)seq);
+	return -EBADMSG;
+}
+
+static int segment_map(struct checkpoint *c, unsigned i)
 {
 	const struct wal_segment *s = &c->segment[i];
-	const char *p;
 	char path[1100];
-	uint64_t at = WAL_HEADER_BYTES;
-	uint64_t seq = s->first_seq;
+	struct stat st;
+	void *p;
 	int fd;
-	int r = 0;
 
 	wal_path(c->dir, s->epoch, path, sizeof(path));
 	fd = file_open(path, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < s->size) {
+		(void)close(fd); /* bytes behind its end cannot be mapped */
+		return damaged(c, s, (uint64_t)st.st_size, s->last_seq);
+	}
 	p = mmap(NULL, s->size, PROT_READ, MAP_SHARED, fd, 0);
 	(void)close(fd);
 	if (p == MAP_FAILED)
 		return -errno;
-	c->file[i].map = (void *)(uintptr_t)p;
+	c->file[i].map = p;
 	c->file[i].size = s->size;
-	(void)madvise(c->file[i].map, s->size, MADV_POPULATE_READ); /* only faster */
-	for (; r == 0 && seq <= s->last_seq; seq++) {
-		const struct wal_record *rec = (const void *)(p + at);
+	(void)madvise(p, s->size, MADV_POPULATE_READ); /* only faster */
+	return 0;
+}
 
-		if (at + sizeof(*rec) > s->size || rec->size > s->size - at || rec->seq != seq ||
-		    rec->size < sizeof(*rec))
-			return -EBADMSG; /* it was whole when it was synced */
+/* Map a segment and take its records behind `after`. */
+static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
+{
+	const struct wal_segment *s = &c->segment[i];
+	uint64_t at = WAL_HEADER_BYTES;
+	uint64_t seq = s->first_seq;
+	int r = segment_map(c, i);
+
+	for (; r == 0 && seq <= s->last_seq; seq++) {
+		const struct wal_record *rec = (const void *)((const char *)c->file[i].map + at);
+
+		/* Base would give rotten bytes a checksum of their own. */
+		if (!wal_record_valid(rec, s->size - at, s->epoch) || rec->seq != seq)
+			return damaged(c, s, at, seq);
 		at += rec->size;
 		if (seq <= after || rec->op == WAL_OUTCOME || rec->op == WAL_CLOCK)
 			continue;
@@ -317,12 +350,20 @@ static void look_at_disk(struct checkpoint *c)
 		atomic_store(&c->disk_free, (uint64_t)v.f_bavail * v.f_frsize);
 }
 
+/* LMDB calls a write that the disk had no room for an input/output error. */
+static bool is_full(struct checkpoint *c, int error)
+{
+	look_at_disk(c);
+	return error == -ENOSPC || (error == -EIO && atomic_load(&c->disk_free) < FULL_BYTES);
+}
+
 static int run(struct checkpoint *c)
 {
 	struct base_meta meta;
 	int r = 0;
 
 	base_meta(c->base, &meta);
+	c->why[0] = '\0';
 	for (unsigned i = 0; i < c->segments && r == 0; i++)
 		r = segment_collect(c, i, meta.settled);
 	if (r == 0 && c->count) {
@@ -340,9 +381,7 @@ static int run(struct checkpoint *c)
 			meta.clock_ms = c->clock_ms;
 		r = merge(c, &meta);
 	}
-	/* LMDB calls a write that the disk had no room for an input/output error. */
-	look_at_disk(c);
-	if (r == -EIO && atomic_load(&c->disk_free) < FULL_BYTES)
+	if (is_full(c, r))
 		r = -ENOSPC;
 	run_done(c);
 	if (r < 0)
@@ -353,20 +392,49 @@ static int run(struct checkpoint *c)
 
 /* ---- chores ---- */
 
-static int purge(struct checkpoint *c)
+/* One transaction.  *ret_more: it found something. */
+static int purge_some(struct checkpoint *c, bool *ret_more)
 {
 	int n;
 	int r = base_begin(c->base);
 
 	if (r < 0)
 		return r;
-	n = base_purge(c->base, PURGE_CHUNK);
+	n = base_purge(c->base, c->purge_chunk);
+	*ret_more = n > 0;
 	if (n <= 0) {
 		base_abort(c->base);
-		c->purge = n < 0 && n == -ENOSPC;
-		return n == -ENOSPC ? 0 : n;
+		return n;
 	}
 	return commit(c, NULL);
+}
+
+/*
+ * Even a deletion needs free pages.  Where they are short, few keys at a time may get through, and
+ * what the last transaction freed can be used by the next but one; else wait for others to make
+ * room.
+ */
+static int purge(struct checkpoint *c)
+{
+	bool more = true;
+	int r = purge_some(c, &more);
+
+	c->purge = r < 0 || more;
+	if (is_full(c, r)) {
+		if (c->purge_chunk == PURGE_LEAST)
+			c->purge_ms = clock_ms() + RETRY_MS;
+		c->purge_chunk =
+			c->purge_chunk / 4 > PURGE_LEAST ? c->purge_chunk / 4 : PURGE_LEAST;
+		return 0;
+	}
+	if (c->purge_chunk < PURGE_CHUNK)
+		c->purge_chunk *= 2;
+	return r;
+}
+
+static bool purge_is_due(const struct checkpoint *c)
+{
+	return c->purge && clock_ms() >= c->purge_ms;
 }
 
 /* Returns 0 or what makes the store unusable. */
@@ -375,11 +443,11 @@ static int chores(struct checkpoint *c)
 	int r = 0;
 
 	look_at_disk(c);
-	if (wal_needs_stock(c->wal))
-		(void)wal_stock(c->wal); /* what is wrong shows in wal_disk_full */
+	if (wal_needs_stock(c->wal) && clock_ms() >= c->stock_ms && wal_stock(c->wal) < 0)
+		c->stock_ms = clock_ms() + IDLE_MS; /* what is wrong shows in wal_disk_full */
 	if (atomic_load(&c->disk_free) < c->tight_bytes && wal_trim(c->wal))
 		look_at_disk(c);
-	if (c->purge)
+	if (purge_is_due(c))
 		r = purge(c);
 	return r;
 }
@@ -395,7 +463,7 @@ static void *checkpoint_main(void *arg)
 		bool posted = c->posted;
 		int r;
 
-		if (!posted && !c->kick && !c->purge) {
+		if (!posted && !c->kick && !purge_is_due(c)) {
 			(void)clock_gettime(CLOCK_REALTIME, &until);
 			until.tv_nsec += (long)IDLE_MS * 1000000;
 			until.tv_sec += until.tv_nsec / 1000000000;
@@ -414,6 +482,7 @@ static void *checkpoint_main(void *arg)
 
 			base_meta(c->base, &meta);
 			c->posted = false;
+			c->purge &= !chore_error;
 			c->ended = true;
 			c->error = chore_error ? chore_error : r;
 			c->settled = meta.settled;
@@ -436,6 +505,7 @@ int checkpoint_start(const char *dir, struct base *base, struct wal *wal, uint64
 	c->wal = wal;
 	c->tight_bytes = tight_bytes;
 	c->purge = true; /* a drop from before a restart */
+	c->purge_chunk = PURGE_CHUNK;
 	c->kick = true;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_cond_init(&c->more, NULL);
@@ -457,6 +527,7 @@ void checkpoint_stop(struct checkpoint **cp)
 	if (!c)
 		return;
 	atomic_store(&c->stop, true);
+	wal_stock_stop(c->wal);
 	if (c->runs) {
 		(void)pthread_mutex_lock(&c->lock);
 		(void)pthread_cond_signal(&c->more);
@@ -497,6 +568,11 @@ bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settle
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	return ended;
+}
+
+const char *checkpoint_why(const struct checkpoint *c)
+{
+	return c->why;
 }
 
 uint64_t checkpoint_commits(const struct checkpoint *c)

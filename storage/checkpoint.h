@@ -37,6 +37,9 @@ void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, u
  */
 bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settled);
 
+/* After an error was fetched: the place of the damage, or "". */
+const char *checkpoint_why(const struct checkpoint *c);
+
 /* Transactions committed so far: when it has changed, base_renew is worth while. */
 uint64_t checkpoint_commits(const struct checkpoint *c);
 

@@ -242,9 +242,13 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 		s->retry_ms = clock_ms() + RETRY_MS;
 		return 0;
 	}
-	if (error < 0)
-		return store_fail(s, -EIO, "checkpoint in \"%.150s\": %s", s->dir,
-				  strerror(-error));
+	if (error < 0) {
+		const char *place = checkpoint_why(s->checkpoint);
+
+		return store_fail(s, error == -EBADMSG ? error : -EIO,
+				  "checkpoint in \"%.150s\": %s", s->dir,
+				  *place ? place : strerror(-error));
+	}
 	s->base_full = false;
 	s->retry_ms = 0;
 	/* First see what was committed, then call entries clean: else an evicted one is read old.
@@ -262,7 +266,7 @@ static int checkpoint_step(struct store *s)
 	uint64_t settled;
 	int error;
 
-	if (wal_needs_stock(s->wal))
+	if (wal_needs_stock(s->wal) && !wal_disk_full(s->wal))
 		checkpoint_kick(s->checkpoint);
 	if (checkpoint_due(s))
 		checkpoint_freeze(s);

@@ -286,6 +286,7 @@ int store_take(struct store *s, uint64_t synced)
 
 void store_leave(struct store *s)
 {
+	checkpoint_stop(&s->checkpoint); /* it makes files here, and uses the log */
 	wal_free(&s->wal);
 	if (s->lock_fd >= 0)
 		(void)close(s->lock_fd);

@@ -147,6 +147,8 @@ static int spare_make(struct wal *w, uint64_t n, bool gently)
 		if (r == 0 && gently && at % GENTLE_BYTES == 0) {
 			r = fdatasync(fd) < 0 ? -errno : 0;
 			(void)nanosleep(&nap, NULL);
+			if (r == 0 && atomic_load(&w->stock_stop))
+				r = -ECANCELED;
 		}
 	}
 	if (r == 0 && fdatasync(fd) < 0)
@@ -167,7 +169,7 @@ int wal_stock(struct wal *w)
 		n = w->spare_next++;
 		(void)pthread_mutex_unlock(&w->lock);
 		r = spare_make(w, n, true);
-		atomic_store(&w->stock_failed, r < 0);
+		atomic_store(&w->stock_failed, r < 0 && r != -ECANCELED);
 		if (r < 0)
 			return r;
 		(void)pthread_mutex_lock(&w->lock);
@@ -176,6 +178,11 @@ int wal_stock(struct wal *w)
 	}
 	atomic_store(&w->stock_failed, false);
 	return 0;
+}
+
+void wal_stock_stop(struct wal *w)
+{
+	atomic_store(&w->stock_stop, true);
 }
 
 /* Take a spare, or make one on the spot; a wait of a tenth of a second is better than an error. */

@@ -143,6 +143,8 @@ int wal_settled(struct wal *w, uint64_t epoch_least);
 
 /* (background) Keep the stock of zero-filled files.  Returns 0, -ENOSPC, or negative errno. */
 int wal_stock(struct wal *w);
+/* (any thread) A wal_stock that runs, and any later one, ends soon: -ECANCELED. */
+void wal_stock_stop(struct wal *w);
 
 /*
  * (background) The disk is nearly full: remove the files of the stock beyond the few that it must

@@ -47,6 +47,7 @@ struct wal {
 	_Atomic uint32_t spare_count;
 	_Atomic uint64_t live_bytes;
 	_Atomic bool stock_failed;
+	_Atomic bool stock_stop;
 
 	pthread_mutex_t lock; /* the fields below */
 	pthread_cond_t handed_more;

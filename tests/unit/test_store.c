@@ -233,6 +233,46 @@ static void damage_in_the_middle_is_an_error_that_names_the_place(void)
 	TRUE_(strstr(why, "wal-"));
 }
 
+static void byte_flip(const char *path, off_t at)
+{
+	int fd = open(path, O_RDWR);
+	char c;
+
+	EQ(1, pread(fd, &c, 1, at));
+	c = (char)~c;
+	EQ(1, pwrite(fd, &c, 1, at));
+	(void)close(fd);
+}
+
+/* Base would give them a checksum of their own, and the log that knew better would be gone. */
+static void a_checkpoint_takes_no_rotten_bytes(void)
+{
+	char want[64];
+	char path[600];
+	off_t at;
+	int fd;
+
+	write_keys(50);
+	EQ(0, reopen());
+	(void)snprintf(path, sizeof(path), "%s", newest_segment());
+	fd = open(path, O_RDONLY);
+	at = record_at(fd, 8); /* the bucket is the first, key00000 the second */
+	(void)close(fd);
+	byte_flip(path, at + (off_t)sizeof(struct wal_record) + 1 + 8); /* the value's first */
+	EQ(-EBADMSG, store_settle(current, 10000));
+	(void)snprintf(want, sizeof(want), "damaged record at offset %lld (sequence 9)",
+		       (long long)at);
+	TRUE_(strstr(store_why(current), want));
+	TRUE_(strstr(store_why(current), "/wal-"));
+	finish();
+	byte_flip(path, at + (off_t)sizeof(struct wal_record) + 1 + 8); /* from a backup */
+	EQ(0, reopen());
+	is("b", "key00007", "value");
+	EQ(0, store_settle(current, 10000));
+	is("b", "key00007", "value");
+	finish();
+}
+
 static void a_missing_segment_is_an_error(void)
 {
 	write_keys(3);
@@ -511,9 +551,9 @@ static void many_short_lives_do_not_fill_the_log(void)
 UNIT_MAIN(T(many_short_lives_do_not_fill_the_log), T(it_does_what_a_model_does),
 	  T(a_log_torn_at_every_byte_of_its_last_record),
 	  T(damage_in_the_middle_is_an_error_that_names_the_place),
-	  T(a_missing_segment_is_an_error), T(settled_segments_that_come_back_do_no_harm),
-	  T(a_folder_is_locked), T(base_is_checked_when_read),
-	  T(a_clock_that_steps_back_brings_no_key_back),
+	  T(a_checkpoint_takes_no_rotten_bytes), T(a_missing_segment_is_an_error),
+	  T(settled_segments_that_come_back_do_no_harm), T(a_folder_is_locked),
+	  T(base_is_checked_when_read), T(a_clock_that_steps_back_brings_no_key_back),
 	  T(expired_keys_are_swept_and_counted_exactly),
 	  T(a_dropped_bucket_is_gone_and_its_name_is_free),
 	  T(a_reply_must_wait_for_what_it_consulted))

@@ -2,9 +2,14 @@
  * The store when things fail: writes, syncs, commits and allocations at the n-th call, a full disk,
  * a full map, checkpoints cut short.
  */
+#include <dirent.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "common/fault.h"
+#include "common/hash.h"
 #include "tests/unit/lib/store_fixture.h"
 
 /* ---- failures ---- */
@@ -217,8 +222,121 @@ static void puts_stop_when_the_map_is_full_and_deletes_go_on(void)
 	finish();
 }
 
+/* ---- what must not go on for ever, or behind one's back ---- */
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static uint64_t base_bytes(void)
+{
+	struct store_stats st;
+
+	store_stats(current, &st);
+	return st.base_bytes;
+}
+
+/* No room for what deletes a dropped bucket's keys: wait for it, and go on when it is there. */
+static void a_purge_that_finds_no_room_waits_for_it(void)
+{
+	static const char *const faults[] = {"base.purge=ENOSPC!", "base.commit=ENOSPC@2!"};
+
+	for (int n = 0; n < 2; n++) {
+		uint64_t before;
+
+		write_keys(5000);
+		EQ(0, reopen());
+		EQ(0, store_settle(current, 10000));
+		EQ(0, drop("b"));
+		fault_set(faults[n], 0);
+		EQ(0, store_settle(current, 10000));
+		before = cpu_ms();
+		for (int i = 0; i < 50; i++) {
+			(void)usleep(10000);
+			EQ(0, store_tick(current, wall));
+		}
+		TRUE_(cpu_ms() - before < 200);
+		TRUE_(base_bytes() > 64 << 10);
+		fault_set(NULL, 0);
+		for (int i = 0; i < 500 && base_bytes() > 64 << 10; i++) {
+			(void)usleep(10000);
+			EQ(0, store_tick(current, wall));
+		}
+		TRUE_(base_bytes() <= 64 << 10);
+		EQ(0, create("b"));
+		EQ(0, put("b", "k", "v"));
+		EQ(0, store_settle(current, 10000));
+		EQ(1, count("b"));
+		finish();
+	}
+}
+
+/* Names, sizes and times of the folder's files, summed. */
+static uint64_t folder_sum(void)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	uint64_t sum = 0;
+
+	while (d && (e = readdir(d))) {
+		char path[600];
+		struct stat st;
+
+		(void)snprintf(path, sizeof(path), "%s/%.250s", dir, e->d_name);
+		if (e->d_name[0] == '.' || stat(path, &st) < 0)
+			continue;
+		sum += hash64((uint64_t)st.st_size, e->d_name, strlen(e->d_name)) ^
+		       (uint64_t)st.st_blocks << 40 ^ (uint64_t)st.st_mtim.tv_nsec;
+	}
+	(void)closedir(d);
+	return sum;
+}
+
+/* Its background thread, in the middle of making files, does nothing more to the folder. */
+static void leaver(unsigned us)
+{
+	struct store_config c = config();
+	uint64_t sum;
+
+	c.log_bytes = 128 << 20;
+	c.log_segment_bytes = 16 << 20;
+	if (store_open(&c, &current, why, sizeof(why)) < 0)
+		_exit(2);
+	(void)create("b");
+	(void)usleep(us);
+	store_leave(current);
+	sum = folder_sum();
+	(void)usleep(60000);
+	_exit(sum == folder_sum() ? 0 : 3);
+}
+
+static void who_has_left_does_nothing_more(void)
+{
+	uint64_t s = unit_seed();
+
+	for (int i = 0; i < 8; i++) {
+		int status = -1;
+		pid_t pid;
+
+		fresh();
+		pid = fork();
+		if (!pid)
+			leaver((unsigned)(unit_random(&s) % 20000));
+		EQ(pid, waitpid(pid, &status, 0));
+		EQ(0, status);
+		EQ(0, reopen());
+		EQ(0, count("b"));
+		finish();
+	}
+}
+
 UNIT_MAIN(T(the_nth_write_or_sync_that_fails_ends_the_store),
 	  T(the_nth_commit_that_fails_ends_the_store), T(a_full_disk_at_a_checkpoint_loses_nothing),
 	  T(no_memory_changes_nothing), T(a_checkpoint_cut_short_counts_once),
 	  T(a_checkpoint_waits_until_requests_are_answered),
-	  T(puts_stop_when_the_map_is_full_and_deletes_go_on))
+	  T(puts_stop_when_the_map_is_full_and_deletes_go_on),
+	  T(a_purge_that_finds_no_room_waits_for_it), T(who_has_left_does_nothing_more))
