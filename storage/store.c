@@ -15,6 +15,7 @@
 #define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
 #define ORDER_IDLE_MAX 8u   /* checkpoints that an unused order survives */
 #define RETRY_MS       1000u
+#define FILES_KEPT     64u /* for what must be logged: refusals, the clock, what has expired */
 #define HOLD_SETTLE    (8u << 20) /* bytes of log that are replayed in no time */
 #define SLACK_SHARE    8u         /* of base's file */
 #define BASE_SHARE     80u /* percent of the map that puts may fill: deletes need free pages */
@@ -53,17 +54,15 @@ unsigned store_pressure(const struct store *s)
 	return (unsigned)share;
 }
 
-/* What base and disk have room for beyond what is still unsettled at its worst: twice its log. */
-static uint64_t room_left(const struct store *s)
+/* What base, and a disk with so much free, have room for if base is still to take `owed`. */
+static uint64_t room_beyond(const struct store *s, uint64_t owed, uint64_t disk)
 {
-	uint64_t owed = 2 * (s->log.frozen + s->log.fresh);
 	uint64_t used = base_used(s->base) + owed;
 	uint64_t most = base_map_bytes(s->base) / 100 * BASE_SHARE;
 	uint64_t file = base_file_bytes(s->base);
-	uint64_t disk = checkpoint_disk_free(s->checkpoint);
 	uint64_t left;
 
-	if (s->base_full || wal_disk_full(s->wal) || used >= most)
+	if (s->base_full || used >= most)
 		return 0;
 	left = most - used;
 	/*
@@ -87,6 +86,27 @@ static uint64_t room_left(const struct store *s)
 	return left < disk ? left : disk;
 }
 
+/* What is unsettled counts at its worst, which is twice its log. */
+static uint64_t room_left(const struct store *s)
+{
+	if (wal_disk_full(s->wal))
+		return 0;
+	return room_beyond(s, 2 * (s->log.frozen + s->log.fresh),
+			   checkpoint_disk_free(s->checkpoint));
+}
+
+/*
+ * What there will be at best when all is settled: base may need nothing more, and files of the log
+ * are removed if the disk is short.
+ */
+static uint64_t room_settled(const struct store *s)
+{
+	uint64_t disk = checkpoint_disk_free(s->checkpoint);
+	uint64_t back = s->log.frozen + s->log.fresh ? wal_bytes_beyond_least(s->wal) : 0;
+
+	return room_beyond(s, 0, disk > UINT64_MAX - back ? UINT64_MAX : disk + back);
+}
+
 int store_admit(struct store *s, uint64_t bytes)
 {
 	if (store_pressure(s) == 100)
@@ -94,9 +114,23 @@ int store_admit(struct store *s, uint64_t bytes)
 	bytes *= 2;
 	if (s->room < bytes)
 		s->room = room_left(s);
-	if (s->room < bytes)
-		return store_fail(s, -ENOSPC, "no room left on disk: delete something");
-	s->room -= bytes;
+	if (s->room >= bytes) {
+		s->room -= bytes;
+		return 0;
+	}
+	if (s->log.frozen + s->log.fresh && room_settled(s) >= bytes) {
+		s->room_wanted = true;
+		return store_fail(s, -EBUSY,
+				  "there may be room when earlier writes are settled: try again "
+				  "later");
+	}
+	return store_fail(s, -ENOSPC, "no room left on disk: delete something");
+}
+
+int store_writable(struct store *s)
+{
+	if (wal_files_left(s->wal) < FILES_KEPT)
+		return store_fail(s, -EBUSY, "writes outrun the disk: try again later");
 	return 0;
 }
 
@@ -104,12 +138,20 @@ struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, 
 			      struct span key, struct span value, int *ret_error)
 {
 	uint64_t size = wal_record_size(name.n, key.n, value.n);
+	bool must = op == WAL_OUTCOME || op == WAL_CLOCK || op == WAL_SWEEP;
 	struct wal_record *r;
 	char *p;
 
 	store_work(s, work_bytes(size)); /* before there is anything half done */
+	*ret_error = must ? 0 : store_writable(s);
+	if (*ret_error < 0)
+		return NULL;
 	r = wal_reserve(s->wal, size);
 	while (!r) {
+		if (!wal_files_left(s->wal)) {
+			*ret_error = store_writable(s);
+			return NULL;
+		}
 		if (wal_error(s->wal) < 0) {
 			*ret_error = store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
 						strerror(-wal_error(s->wal)));
@@ -165,13 +207,14 @@ static bool checkpoint_due(const struct store *s)
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
 	return s->log.fresh >= s->config.log_bytes / 4 || s->fresh >= budget(s) / 2 ||
-	       s->base_full || wal_half_full(s->wal) ||
+	       s->base_full || s->room_wanted || wal_half_full(s->wal) ||
 	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
 }
 
 /* Close the open segment: what is in the closed ones is what the checkpoint will take. */
 static void checkpoint_freeze(struct store *s)
 {
+	s->room_wanted = false;
 	wal_rotate(s->wal);
 	s->freeze = wal_seq(s->wal);
 	s->fresh = 0;
@@ -391,5 +434,5 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	ret->map_bytes = base_map_bytes(s->base);
 	ret->checkpoint_wall_ms = s->checkpoint_wall_ms;
 	ret->checkpoints = s->checkpoints;
-	ret->full = !room_left(s);
+	ret->full = !room_left(s) && !room_settled(s);
 }

@@ -55,7 +55,9 @@ struct store_config {
 /*
  * Open the store, replay its log, and have everything on disk that was not known to be.  `*ret` is
  * set before the first call of before_apply, so that reads can run in between.  `why` (256 bytes)
- * says what failed: -EWOULDBLOCK another process has the folder.
+ * says what failed: -EWOULDBLOCK another process has the folder; -ENOSPC there is no room now,
+ * -EFBIG nor can there ever be, the disk being as small as it is; -EINVAL settings that cannot
+ * work.
  */
 int store_open(const struct store_config *config, struct store **ret, char *why, size_t why_size);
 
@@ -175,6 +177,9 @@ int store_scan(struct store *s, struct store_key *k, const struct store_range *r
 /* Names of buckets at or behind `from` in order, until `name` returns false. */
 void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, struct span n),
 		   void *arg);
+
+/* Can writes be logged at all?  0, or -EBUSY: not before the next checkpoint. */
+int store_writable(struct store *s);
 
 /*
  * The request changed nothing but its reply must wait: log the reply, so that after a kill it is

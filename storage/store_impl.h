@@ -46,9 +46,10 @@ struct store {
 	struct unsettled log;   /* bytes of records */
 	bool checkpoint_wanted; /* rotated; waits for syncs and replies */
 	bool checkpoint_runs;
-	bool hold;      /* begin no checkpoint */
-	bool beside;    /* another process serves: only its log is read */
-	bool base_full; /* the last checkpoint did not fit */
+	bool room_wanted; /* a put waits for what a checkpoint may make free */
+	bool hold;        /* begin no checkpoint */
+	bool beside;      /* another process serves: only its log is read */
+	bool base_full;   /* the last checkpoint did not fit */
 	uint64_t retry_ms;
 	uint64_t oldest_ms; /* when the oldest unsettled record was written */
 	uint64_t checkpoint_wall_ms;

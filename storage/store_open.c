@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
-#define TIGHT 2u /* times what puts must leave free: the disk is nearly full */
+#define TIGHT      2u         /* times what puts must leave free: the disk is nearly full */
+#define FULL_BYTES (1u << 20) /* free on the disk: less than a large write has */
 
 static int folder_lock(struct store *s)
 {
@@ -211,9 +213,41 @@ static int store_new(const struct store_config *config, struct store **ret, char
 	return 0;
 }
 
+/*
+ * There was no room for what a store makes at its start.  Is that so for ever, or may somebody free
+ * some?
+ */
+static int room_explain(struct store *s, int error)
+{
+	const struct store_config *c = &s->config;
+	uint64_t need = log_size(c->value_max, c->log_segment_bytes, c->log_bytes).start_bytes;
+	uint64_t total;
+	uint64_t left;
+	struct statvfs v;
+
+	if ((error != -ENOSPC && error != -EIO) || statvfs(s->dir, &v) < 0)
+		return error;
+	total = (uint64_t)v.f_blocks * v.f_frsize;
+	left = (uint64_t)v.f_bavail * v.f_frsize;
+	if (total < need)
+		return store_fail(s, -EFBIG,
+				  "the disk of \"%.100s\" has %llu KiB, a worker needs %llu: use a "
+				  "larger one, or lower limits.value and limits.log",
+				  s->dir, (unsigned long long)total >> 10,
+				  (unsigned long long)need >> 10);
+	if (error == -ENOSPC || left < FULL_BYTES)
+		return store_fail(
+			s, -ENOSPC,
+			"no room on the disk of \"%.100s\": %llu KiB are left, a new worker "
+			"needs %llu: free some",
+			s->dir, (unsigned long long)left >> 10, (unsigned long long)need >> 10);
+	return error;
+}
+
 static int opened(struct store **sp, int r, char *why, size_t why_size)
 {
 	if (r < 0) {
+		r = room_explain(*sp, r);
 		(void)snprintf(why, why_size, "%s", (*sp)->why);
 		store_close(sp);
 	}

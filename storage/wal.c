@@ -471,15 +471,34 @@ uint64_t wal_bytes(const struct wal *w)
 	return atomic_load(&w->live_bytes);
 }
 
+uint64_t wal_bytes_beyond_least(const struct wal *w)
+{
+	/* What stays: the settled one, the open one, and the least stock. */
+	uint64_t least = (2 + WAL_STOCK_LEAST) * w->config.segment_bytes;
+	uint64_t all = atomic_load(&w->live_bytes) +
+		       atomic_load(&w->spare_count) * w->config.segment_bytes;
+
+	return all > least ? all - least : 0;
+}
+
 bool wal_over_limit(const struct wal *w)
 {
 	/* One segment below the limit stays for deletes, which make room again. */
-	return atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes > w->config.limit_bytes;
+	return atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes > w->config.limit_bytes ||
+	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS;
 }
 
 bool wal_half_full(const struct wal *w)
 {
-	return atomic_load(&w->live_bytes) > w->config.limit_bytes / 2;
+	return atomic_load(&w->live_bytes) > w->config.limit_bytes / 2 ||
+	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS / 2;
+}
+
+unsigned wal_files_left(const struct wal *w)
+{
+	uint32_t n = atomic_load(&w->segment_count);
+
+	return n < WAL_SEGMENTS_MAX - 1 ? WAL_SEGMENTS_MAX - 1 - n : 0;
 }
 
 bool wal_disk_full(const struct wal *w)
@@ -500,7 +519,7 @@ struct wal_record *wal_reserve(struct wal *w, uint64_t size)
 	if (atomic_load(&w->error) || w->append + size - drained > w->stage_size)
 		return NULL;
 	if (used + size > w->config.segment_bytes)
-		if (segment_open(w, w->seq + 1) < 0)
+		if (!wal_files_left(w) || segment_open(w, w->seq + 1) < 0)
 			return NULL;
 	return (struct wal_record *)(w->stage + (w->append & (w->stage_size - 1)));
 }

@@ -15,7 +15,13 @@
 
 #include "storage/wal_record.h"
 
-#define WAL_SEGMENTS_MAX 1024u /* live ones; the log's limit keeps it far below */
+/*
+ * Live segments.  The log's limit allows about LOG_FILES_MOST, but files of lives with other
+ * settings may be there, and deletes go on beyond it.  From WAL_SEGMENTS_PUTS on the log is over
+ * its limit, however little is in them.
+ */
+#define WAL_SEGMENTS_MAX  2048u
+#define WAL_SEGMENTS_PUTS 1024u
 
 struct wal;
 
@@ -87,7 +93,8 @@ uint64_t wal_seq(const struct wal *w);
 
 /*
  * (serving) Room for a record of `size` bytes in the staging buffer, or NULL: the sync thread is
- * behind, or has failed; hand over, wal_wait, and try again.
+ * behind, or has failed; hand over, wal_wait, and try again; but if
+ * wal_files_left is 0, that may be for ever.
  */
 struct wal_record *wal_reserve(struct wal *w, uint64_t size);
 
@@ -113,8 +120,16 @@ void wal_rotate(struct wal *w);
 /* (serving) Bytes of live segments. */
 uint64_t wal_bytes(const struct wal *w);
 
+/* (serving) Bytes of files, spare ones too, that a nearly full disk gets back when all is settled.
+ */
+uint64_t wal_bytes_beyond_least(const struct wal *w);
+
 /* (serving) So many that puts must wait for a checkpoint: what is left is for deletes. */
 bool wal_over_limit(const struct wal *w);
+
+/* (serving) How many more there may be before a checkpoint, whose beginning needs one, not counted.
+ */
+unsigned wal_files_left(const struct wal *w);
 
 /* (serving) So many that a checkpoint is due, however little is in them. */
 bool wal_half_full(const struct wal *w);

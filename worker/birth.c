@@ -87,6 +87,7 @@ int worker_start_status(int error)
 	case -ELOOP: /* links where our files should be */
 	case -EMLINK:
 	case -EMEDIUMTYPE:
+	case -EFBIG:  /* nor a disk so small */
 		return WORKER_HOPELESS;
 	default:
 		return WORKER_FAILED;

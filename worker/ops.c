@@ -462,6 +462,23 @@ static void run_read(struct worker *w, struct op *op)
 		put_reply(w, op, small, (size_t)(op_store_error(w, op, small, r) - small));
 }
 
+static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_changed)
+{
+	/* First: even a refusal may have to be logged. */
+	if (store_writable(w->store) < 0)
+		return op_store_error(w, op, p, -EBUSY);
+	switch (op->request.method) {
+	case WIRE_PUT:
+		return op_put(w, op, p, ret_changed);
+	case WIRE_DELETE:
+		return op_delete(w, op, p, ret_changed);
+	case WIRE_CREATE:
+		return op_create(w, op, p, ret_changed);
+	default:
+		return op_drop(w, op, p, ret_changed);
+	}
+}
+
 /*
  * A write.  Its reply's room is there before it takes effect.  If it changed nothing and yet must
  * wait, because it tells of something unsynced, the reply itself is logged: run again after a kill
@@ -472,7 +489,7 @@ static void run_write(struct worker *w, struct op *op)
 	char *room = worker_room(w, RING_SYNCED, op->record, op->index, REPLY_SMALL);
 	char small[REPLY_SMALL];
 	bool changed = false;
-	char *p = NULL;
+	char *p;
 
 	if (!room)
 		return;
@@ -480,22 +497,7 @@ static void run_write(struct worker *w, struct op *op)
 		run_expired(w, op);
 		return;
 	}
-	switch (op->request.method) {
-	case WIRE_PUT:
-		p = op_put(w, op, small, &changed);
-		break;
-	case WIRE_DELETE:
-		p = op_delete(w, op, small, &changed);
-		break;
-	case WIRE_CREATE:
-		p = op_create(w, op, small, &changed);
-		break;
-	case WIRE_DROP:
-		p = op_drop(w, op, small, &changed);
-		break;
-	default:
-		break;
-	}
+	p = op_write(w, op, small, &changed);
 	if (w->error)
 		return;
 	(void)fault_at("worker.after_append");

@@ -222,7 +222,118 @@ static void puts_stop_when_the_map_is_full_and_deletes_go_on(void)
 	finish();
 }
 
+/* Put until it is not busy any more; the store settles meanwhile.  Returns what put does. */
+static int put_patiently(const char *key, const char *value, int *ret_busy)
+{
+	uint64_t until = clock_ms() + 10000;
+	int r;
+
+	while ((r = put("b", key, value)) == -EBUSY && clock_ms() < until) {
+		++*ret_busy;
+		TRUE_(strstr(store_why(current), "later"));
+		store_hand(current, 0);
+		store_freed(current, UINT64_MAX);
+		EQ(0, store_tick(current, wall));
+		(void)usleep(1000);
+	}
+	return r;
+}
+
+/* Full is what is full when all is settled; else a put may come again. */
+static void what_is_settled_soon_is_busy_and_not_full(void)
+{
+	static char big[40000];
+	struct store_config c;
+	char key[24];
+	int busy = 0;
+	int r = 0;
+	int n = 0;
+
+	memset(big, 'x', sizeof(big) - 1);
+	fresh();
+	c = config();
+	c.map_bytes = 8 << 20;
+	c.cache_bytes = 64 << 20;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	for (int i = 0; i < 400; i++) { /* a quarter of the map, many times over */
+		(void)snprintf(key, sizeof(key), "key%05d", i % 50);
+		EQ(0, put_patiently(key, big, &busy));
+	}
+	TRUE_(busy > 0);
+	for (n = 50; n < 1000 && r == 0; n++) {
+		(void)snprintf(key, sizeof(key), "key%05d", n);
+		r = put_patiently(key, big, &busy);
+	}
+	EQ(-ENOSPC, r);
+	TRUE_(n > 120);
+	EQ(-ENOSPC, put("b", key, big)); /* and so it stays */
+	finish();
+}
+
 /* ---- what must not go on for ever, or behind one's back ---- */
+
+static void folder_empty(void)
+{
+	char command[300];
+
+	(void)snprintf(command, sizeof(command), "rm -rf '%.250s'", dir);
+	EQ(0, system(command));
+}
+
+static int outcome(void)
+{
+	static const char reply[1500];
+
+	store_begin(current, 0);
+	return store_outcome(current, span_of("b"), (struct span){reply, sizeof(reply)});
+}
+
+/* However many files there are, whoever wants to log more gets an answer; it ends with a
+ * checkpoint. */
+static void a_log_of_many_files_ends_in_busy_and_goes_on(void)
+{
+	struct store_config c;
+	static char value[1000];
+	char key[24];
+	int r = 0;
+	int n = 0;
+	int busy = 0;
+
+	memset(value, 'v', sizeof(value) - 1);
+	fresh();
+	if (access("/dev/shm", W_OK) == 0) /* two thousand files are many syncs */
+		(void)snprintf(dir, sizeof(dir), "/dev/shm/pail-unit-%d", (int)getpid());
+	c = config();
+	c.value_max = 1024;
+	c.cache_bytes = 128 << 20;
+	c.map_bytes = 1 << 30;
+	c.log_segment_bytes = 16 << 10;
+	c.log_bytes = 32 << 20; /* 2,048 files of what is wanted */
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	store_hold(current, true);
+	while (r == 0 && n < 40000) {
+		(void)snprintf(key, sizeof(key), "key%05d", n++);
+		r = put("b", key, value);
+	}
+	EQ(-EBUSY, r);
+	TRUE_(n > 10000);
+	/* Deletes and refusals go on for a while. */
+	for (r = 0, n = 0; r == 0 && n < 200000; n++)
+		r = n < 1000 ? (outcome(), 0) : outcome();
+	EQ(-EBUSY, r);
+	EQ(-EBUSY, del("b", "key00001"));
+	EQ(-EBUSY, store_writable(current));
+	store_hold(current, false);
+	EQ(0, put_patiently("key00002", "again", &busy));
+	EQ(1, del("b", "key00001"));
+	EQ(0, store_settle(current, 10000));
+	EQ(0, reopen());
+	is("b", "key00002", "again");
+	finish();
+	folder_empty();
+}
 
 static uint64_t cpu_ms(void)
 {
@@ -339,4 +450,6 @@ UNIT_MAIN(T(the_nth_write_or_sync_that_fails_ends_the_store),
 	  T(no_memory_changes_nothing), T(a_checkpoint_cut_short_counts_once),
 	  T(a_checkpoint_waits_until_requests_are_answered),
 	  T(puts_stop_when_the_map_is_full_and_deletes_go_on),
-	  T(a_purge_that_finds_no_room_waits_for_it), T(who_has_left_does_nothing_more))
+	  T(a_purge_that_finds_no_room_waits_for_it), T(who_has_left_does_nothing_more),
+	  T(what_is_settled_soon_is_busy_and_not_full),
+	  T(a_log_of_many_files_ends_in_busy_and_goes_on))
