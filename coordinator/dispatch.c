@@ -374,9 +374,11 @@ static enum wire_error item_check(struct coord *c, const struct walked *x, struc
 	enum wire_error e;
 
 	if (q->method < 0) {
-		(void)snprintf(text, size, "unknown method \"%.*s\"",
-			       (int)(q->method_name.n < 64 ? q->method_name.n : 64),
-			       q->method_name.p);
+		char shown[129];
+
+		(void)snprintf(
+			text, size, "unknown method \"%s\"",
+			buf_printable(shown, sizeof(shown), q->method_name.p, q->method_name.n));
 		return WIRE_E_UNKNOWN_METHOD;
 	}
 	e = request_check(q, options, text, size);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "common/buf.h"
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
@@ -15,6 +17,8 @@
 #define MP_SOURCE 1
 #include <msgpuck.h>
 #pragma GCC diagnostic pop
+
+#define SHOWN_MAX 129u /* bytes of a name in an error's text, a byte as \xNN at the most */
 
 struct method_row {
 	const char *name;
@@ -50,7 +54,7 @@ static const struct option_row {
 	uint64_t least;
 	uint64_t most;
 } option_rows[] = {
-	{"timeout",    OPT_TIMEOUT,    KIND_UINT,  ALL,                  0, WIRE_TIMEOUT_MS_MAX},
+	{"timeout",    OPT_TIMEOUT,    KIND_UINT,  ALL,                  1, WIRE_TIMEOUT_MS_MAX},
 	{"if_version", OPT_IF_VERSION, KIND_UINT,  M(PUT) | M(DELETE),   0, UINT64_MAX         },
 	{"if_absent",  OPT_IF_ABSENT,  KIND_BOOL,  M(PUT),               0, 0                  },
 	{"ttl",        OPT_TTL,        KIND_UINT,  M(PUT),               1, UINT64_MAX         },
@@ -212,8 +216,8 @@ int request_walk(const char *p, const char *end, struct request *ret, const char
 		*ret_why = "msgid is no unsigned integer";
 		return -EBADMSG;
 	}
-	if (n != 4 || mp_typeof(*p) != MP_STR) {
-		*ret_why = n != 4 ? "a request has four elements" : "method is no string";
+	if (n != 4 || !is_bytes(p)) {
+		*ret_why = n != 4 ? "a request has four elements" : "method is neither str nor bin";
 		return -EBADMSG;
 	}
 	ret->method_name = read_bytes(&p);
@@ -246,6 +250,8 @@ int request_bytes(const struct request *r, unsigned i, struct span *ret)
 	return 0;
 }
 
+static const char out_of_range[] = "in its range";
+
 /* One option's value into *o.  Returns NULL, or what it should have been. */
 static const char *option_value(const struct option_row *row, const char *p, struct options *o)
 {
@@ -259,7 +265,7 @@ static const char *option_value(const struct option_row *row, const char *p, str
 		if (!unsigned_read(&p, &u))
 			return "an unsigned integer";
 		if (u < row->least || u > row->most)
-			return "in its range";
+			return out_of_range;
 		break;
 	case KIND_BOOL:
 		if (t != MP_BOOL)
@@ -325,6 +331,57 @@ static const char *option_value(const struct option_row *row, const char *p, str
 	return NULL;
 }
 
+/* The row of an option that a method takes, or NULL. */
+static const struct option_row *option_find(int method, struct span name)
+{
+	for (size_t k = 0; k < sizeof(option_rows) / sizeof(option_rows[0]); k++)
+		if (span_equal(name, span_of(option_rows[k].name)) &&
+		    option_rows[k].methods & (1u << method))
+			return &option_rows[k];
+	return NULL;
+}
+
+/* One option, name and value.  Steps over it. */
+static enum wire_error option_read(int method, const char **p, struct options *o, char *why,
+				   size_t why_size)
+{
+	const char *m = methods[method].name;
+	const struct option_row *row;
+	const char *want;
+	struct span name;
+	char shown[SHOWN_MAX];
+
+	if (!is_bytes(*p)) {
+		(void)snprintf(why, why_size, "%s: an option's name must be str or bin", m);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	name = read_bytes(p);
+	row = option_find(method, name);
+	if (!row) {
+		(void)snprintf(why, why_size, "%s: unknown option \"%s\"", m,
+			       buf_printable(shown, sizeof(shown), name.p, name.n));
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (o->given & row->bit) {
+		(void)snprintf(why, why_size, "%s: option \"%s\" is given twice", m, row->name);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	want = option_value(row, *p, o);
+	if (want == out_of_range) {
+		(void)snprintf(why, why_size, "%s: option \"%s\" must be %llu to %llu", m,
+			       row->name, (unsigned long long)row->least,
+			       (unsigned long long)row->most);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (want) {
+		(void)snprintf(why, why_size, "%s: option \"%s\" must be %s", m, row->name, want);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	o->given |= row->bit;
+	mp_next(p);
+	return WIRE_OK;
+}
+
 static enum wire_error options_read(int method, const char *p, struct options *o, char *why,
 				    size_t why_size)
 {
@@ -337,34 +394,10 @@ static enum wire_error options_read(int method, const char *p, struct options *o
 	}
 	n = mp_decode_map(&p);
 	for (uint32_t i = 0; i < n; i++) {
-		const struct option_row *row = NULL;
-		const char *want;
-		struct span name = {"", 0};
+		enum wire_error e = option_read(method, &p, o, why, why_size);
 
-		if (mp_typeof(*p) != MP_STR) {
-			(void)snprintf(why, why_size, "%s: an option's name must be a string",
-				       methods[method].name);
-			return WIRE_E_BAD_ARGUMENT;
-		}
-		name = read_bytes(&p);
-		for (size_t k = 0; k < sizeof(option_rows) / sizeof(option_rows[0]); k++)
-			if (span_equal(name, span_of(option_rows[k].name)) &&
-			    option_rows[k].methods & (1u << method))
-				row = &option_rows[k];
-		if (!row) {
-			(void)snprintf(why, why_size, "%s: unknown option \"%.*s\"",
-				       methods[method].name, (int)(name.n < 64 ? name.n : 64),
-				       name.p);
-			return WIRE_E_BAD_ARGUMENT;
-		}
-		want = option_value(row, p, o);
-		if (want) {
-			(void)snprintf(why, why_size, "%s: option \"%s\" must be %s",
-				       methods[method].name, row->name, want);
-			return WIRE_E_BAD_ARGUMENT;
-		}
-		o->given |= row->bit;
-		mp_next(&p);
+		if (e != WIRE_OK)
+			return e;
 	}
 	return WIRE_OK;
 }

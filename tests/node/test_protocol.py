@@ -281,14 +281,6 @@ def order_and_large_msgids(box):
 
 
 @test()
-def no_time_is_expired(box):
-    c = box.node().client()
-    c.call("create", "b")
-    eq("expired", c.code("put", "b", "k", "v", {"timeout": 0})[0])
-    eq(None, c.call("get", "b", "k"))
-
-
-@test()
 def routes_and_status(box):
     n = box.node("--set", "peers.bar=tcp://127.0.0.1:9", "--set", "routes.a-m=pail", "--set", "routes.n-z=bar",
                  "--set", "routes.0x00-0x10=pail")
