@@ -59,6 +59,14 @@ struct piece {
 	uint32_t next;
 };
 
+/* What stood before a delimiter. */
+struct envelope {
+	uint32_t count;
+	uint8_t size[LINK_ENVELOPE_MAX];
+	char bytes[]; /* back to back */
+};
+_Static_assert(LINK_ENVELOPE_FRAME_MAX <= UINT8_MAX, "a frame's size fits");
+
 /* The frame that answers a whole message, with FRAME_HEAD bytes before it, and whose it will be. */
 struct gather {
 	uint64_t generation; /* 0: free */
@@ -67,6 +75,7 @@ struct gather {
 	uint64_t reserved; /* bytes that count as unread beside those in buf */
 	uint32_t left;
 	uint32_t next_free;
+	struct envelope *envelope; /* or NULL: nothing but the delimiter */
 	struct buf buf;
 };
 
@@ -190,6 +199,7 @@ void clients_free(struct clients **cp)
 	}
 	for (uint32_t i = 0; i < c->gathers; i++) {
 		credit_drop(c->gather[i].credit);
+		free(c->gather[i].envelope);
 		buf_fini(&c->gather[i].buf);
 	}
 	credit_drop(c->all);
@@ -405,12 +415,23 @@ static char *frame_new(struct client *x, uint64_t n)
 	return base + FRAME_HEAD;
 }
 
-static void frame_send(struct clients *c, uint32_t index, bool delimiter, char *frame, uint64_t n)
+/* A frame to a client, or, with `g`, the one that answers a message. */
+static void frame_send(struct clients *c, uint32_t index, const struct gather *g, char *frame,
+		       uint64_t n)
 {
 	struct client *x = &c->client[index];
-	int r = link_send(x->link, (struct span){x->id, x->id_len}, delimiter, frame, n, frame_done,
-			  x->credit);
+	struct span id = {x->id, x->id_len};
+	struct span envelope[LINK_ENVELOPE_MAX];
+	uint32_t count = 0;
+	const char *p;
+	int r;
 
+	for (; g && g->envelope && count < g->envelope->count; count++) {
+		p = count ? envelope[count - 1].p + envelope[count - 1].n : g->envelope->bytes;
+		envelope[count] = (struct span){p, g->envelope->size[count]};
+	}
+	r = g ? link_reply(x->link, id, envelope, count, frame, n, frame_done, x->credit)
+	      : link_send(x->link, id, false, frame, n, frame_done, x->credit);
 	if (r == -EHOSTUNREACH)
 		client_remove(c, index); /* it went away; nobody is left to tell */
 	else if (r < 0)
@@ -446,7 +467,7 @@ static void client_flush(struct clients *c, uint32_t index)
 		buf_fini(&x->local);
 	x->piece_first = NONE;
 	x->piece_bytes = 0;
-	frame_send(c, index, false, frame, n);
+	frame_send(c, index, NULL, frame, n);
 }
 
 void clients_flush(struct clients *c)
@@ -491,13 +512,38 @@ static void client_piece(struct clients *c, struct client *x, const char *data, 
 
 /* ---- gathers ---- */
 
-bool clients_gather(struct clients *c, struct owner client, uint32_t count, struct owner *ret)
+/* A copy of a message's envelope.  False: no memory. */
+static bool envelope_copy(const struct link_message *m, struct envelope **ret)
+{
+	struct envelope *e;
+	char *p;
+
+	*ret = NULL;
+	if (!m->envelopes)
+		return true;
+	e = malloc(sizeof(*e) + m->envelopes * LINK_ENVELOPE_FRAME_MAX);
+	if (!e)
+		return false;
+	e->count = m->envelopes;
+	p = e->bytes;
+	for (uint32_t i = 0; i < e->count; i++) {
+		e->size[i] = (uint8_t)m->envelope[i].n;
+		memcpy(p, m->envelope[i].p, e->size[i]);
+		p += e->size[i];
+	}
+	*ret = e;
+	return true;
+}
+
+bool clients_gather(struct clients *c, struct owner client, const struct link_message *m,
+		    uint32_t count, struct owner *ret)
 {
 	struct client *x = client_of(c, client);
+	struct envelope *envelope;
 	struct gather *g;
 	uint32_t i = c->gather_free;
 
-	if (!x || (i == NONE && c->gathers == GATHERS_MAX))
+	if (!x || (i == NONE && c->gathers == GATHERS_MAX) || !envelope_copy(m, &envelope))
 		return false;
 	if (i == NONE)
 		i = c->gathers++;
@@ -510,6 +556,7 @@ bool clients_gather(struct clients *c, struct owner client, uint32_t count, stru
 	atomic_fetch_add_explicit(&g->credit->refs, 1, memory_order_relaxed);
 	g->reserved = 0;
 	g->left = count;
+	g->envelope = envelope;
 	*ret = (struct owner){owner_id(OWNER_GATHER, i), 0, g->generation};
 	return true;
 }
@@ -569,7 +616,7 @@ static void gather_finish(struct clients *c, struct gather *g)
 	gather_release(g, g->reserved);
 	if (x && g->buf.len && !g->buf.failed) {
 		frame = gather_frame(g, &n);
-		frame_send(c, owner_index(g->client), true, frame, n);
+		frame_send(c, owner_index(g->client), g, frame, n);
 	} else {
 		if (x)
 			log_error("answer a client: no memory");
@@ -579,6 +626,8 @@ static void gather_finish(struct clients *c, struct gather *g)
 	}
 	credit_drop(g->credit);
 	g->credit = NULL;
+	free(g->envelope);
+	g->envelope = NULL;
 	g->generation = 0;
 	g->next_free = c->gather_free;
 	c->gather_free = (uint32_t)(g - c->gather);
@@ -699,7 +748,7 @@ uint32_t clients_notify(struct clients *c, const struct link *link, const char *
 		if (!frame)
 			continue;
 		memcpy(frame, data, n);
-		frame_send(c, i, false, frame, n);
+		frame_send(c, i, NULL, frame, n);
 		told += x->generation != 0; /* else it was gone */
 	}
 	return told;

@@ -88,10 +88,11 @@ const char *clients_over(const struct clients *c, struct owner o);
 uint64_t clients_waiting(const struct clients *c);
 
 /*
- * A message with a delimiter is answered by one message: begin to gather `count` replies.  False:
- * too many are being gathered.
+ * A message with a delimiter is answered by one message in the same envelope: begin to gather
+ * `count` replies to `m`.  False: too many are being gathered.
  */
-bool clients_gather(struct clients *c, struct owner client, uint32_t count, struct owner *ret);
+bool clients_gather(struct clients *c, struct owner client, const struct link_message *m,
+		    uint32_t count, struct owner *ret);
 
 /*
  * The reply to a write cannot be refused once it has run, so it has its room in what gathers

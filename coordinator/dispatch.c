@@ -545,7 +545,7 @@ static void message_take(struct coord *c, struct link *link, const struct link_m
 		return;
 	whole = message_walk(c, m);
 	n = whole && c->walked_count ? c->walked_count : 1;
-	if (m->delimiter && !clients_gather(c->clients, o, n, &o)) {
+	if (m->delimiter && !clients_gather(c->clients, o, m, n, &o)) {
 		message_drop(c, "too many are being answered");
 		return;
 	}

@@ -15,6 +15,7 @@
 #define HANDSHAKE_MS     5000 /* a connection that says nothing is closed */
 #define BACKLOG          4096 /* the kernel has its own limit, net.core.somaxconn */
 #define SOCKETS_MAX      16384
+#define FRAMES_ROUND     16384u /* taken in one call: some ms, however small they are */
 #define RECONNECT_MS     20
 #define RESOLVE_MS       20 /* an event loop waits meanwhile */
 #define HEAT             4
@@ -35,8 +36,11 @@ struct link {
 	char bound[LINK_ENDPOINT_MAX];
 	struct link_message message;
 	zmq_msg_t id;
-	zmq_msg_t frame[LINK_FRAMES_MAX];
+	zmq_msg_t frame[LINK_ENVELOPE_MAX + LINK_FRAMES_MAX];
+	uint32_t kept; /* of frame: the envelope's first, then the body's */
 	bool has_id;
+	bool partial;    /* the message has begun and is not whole */
+	bool enveloping; /* a delimiter may still come */
 };
 
 int link_context_new(struct link_context **ret)
@@ -263,9 +267,10 @@ static void message_drop(struct link *l)
 	if (l->has_id)
 		(void)zmq_msg_close(&l->id);
 	l->has_id = false;
-	for (uint32_t i = 0; i < l->message.frames; i++)
+	for (uint32_t i = 0; i < l->kept; i++)
 		(void)zmq_msg_close(&l->frame[i]);
-	l->message.frames = 0;
+	l->kept = 0;
+	l->partial = false;
 }
 
 void link_close(struct link **lp)
@@ -367,82 +372,146 @@ static int frame_receive(struct link *l, zmq_msg_t *f)
 	return r < 0 ? -errno : 0;
 }
 
-int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret)
+/* Begin with the next message: its id, at a ROUTER.  0 or negative errno. */
+static int message_begin(struct link *l)
 {
 	struct link_message *m = &l->message;
-	zmq_msg_t *f = &l->frame[0];
-	bool first = true;
 	int r;
 
 	message_drop(l);
 	m->delimiter = false;
+	m->envelopes = 0;
+	m->frames = 0;
 	m->bytes = 0;
 	m->cut = false;
 	m->source_fd = -1;
-	r = frame_receive(l, l->router ? &l->id : f);
+	l->enveloping = true;
+	if (!l->router)
+		return 0;
+	r = frame_receive(l, &l->id);
+	if (r < 0)
+		return r;
+	l->has_id = true;
+	l->partial = true;
+	m->id = frame_span(&l->id);
+	return 0;
+}
+
+/* Is this the delimiter?  Then the frames so far were no body. */
+static bool delimits(struct link *l, size_t n)
+{
+	struct link_message *m = &l->message;
+
+	if (!l->enveloping)
+		return false;
+	if (n) {
+		l->enveloping = n <= LINK_ENVELOPE_FRAME_MAX && m->frames < LINK_ENVELOPE_MAX;
+		return false;
+	}
+	l->enveloping = false;
+	m->delimiter = true;
+	m->envelopes = m->frames;
+	memcpy(m->envelope, m->frame, m->frames * sizeof(m->frame[0]));
+	m->frames = 0;
+	m->bytes = 0;
+	return true;
+}
+
+/* The frame that has been received behind those that are kept. */
+static void frame_take(struct link *l, uint64_t bytes_max)
+{
+	struct link_message *m = &l->message;
+	zmq_msg_t *f = &l->frame[l->kept];
+	size_t n = zmq_msg_size(f);
+
+	m->bytes += n;
+	if (delimits(l, n)) {
+		(void)zmq_msg_close(f);
+	} else if (m->frames + 1 == LINK_FRAMES_MAX || m->bytes > bytes_max) {
+		m->cut = true;
+		(void)zmq_msg_close(f);
+	} else {
+		m->frame[m->frames++] = frame_span(f);
+		l->kept++;
+	}
+}
+
+int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret)
+{
+	struct link_message *m = &l->message;
+	int r = l->partial ? 0 : message_begin(l);
+	bool more = !l->has_id || zmq_msg_more(&l->id);
+
+	for (unsigned i = 0; r == 0 && more; i++) {
+		zmq_msg_t *f = &l->frame[l->kept];
+
+		if (l->router && i == FRAMES_ROUND)
+			return -EAGAIN; /* stirred: others have their turn first */
+		r = frame_receive(l, f);
+		if (r < 0)
+			break;
+		l->stirred = true;
+		l->heat = HEAT;
+		l->partial = true;
+		more = zmq_msg_more(f);
+		if (l->router && m->source_fd < 0)
+			m->source_fd = zmq_msg_get(f, ZMQ_SRCFD);
+		frame_take(l, bytes_max);
+	}
 	if (r < 0) {
 		l->stirred = false;
 		l->heat -= l->heat != 0;
 		return r;
 	}
-	l->stirred = true;
-	l->heat = HEAT;
-	if (l->router) {
-		l->has_id = true;
-		m->id = frame_span(&l->id);
-		if (!zmq_msg_more(&l->id))
-			goto out;
-		r = frame_receive(l, f);
-		if (r < 0)
-			return r;
-		m->source_fd = zmq_msg_get(f, ZMQ_SRCFD);
-	}
-	for (;;) {
-		bool more = zmq_msg_more(f);
-		size_t n = zmq_msg_size(f);
-
-		m->bytes += n;
-		if (first && n == 0 && !m->delimiter) {
-			m->delimiter = true;
-			(void)zmq_msg_close(f);
-		} else if (m->frames + 1 == LINK_FRAMES_MAX || m->bytes > bytes_max) {
-			m->cut = true;
-			(void)zmq_msg_close(f);
-		} else {
-			m->frame[m->frames++] = frame_span(f);
-			f = &l->frame[m->frames];
-		}
-		first = false;
-		if (!more)
-			break;
-		r = frame_receive(l, f);
-		if (r < 0)
-			return r;
-	}
-out:
+	l->partial = false;
 	*ret = m;
 	return 0;
 }
 
-int link_send(struct link *l, struct span id, bool delimiter, void *data, size_t n,
-	      void (*done)(void *data, void *arg), void *arg)
+static int send_frame(struct link *l, struct span f)
+{
+	return zmq_send(l->socket, f.p, f.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* The frames in front of the body, then the body. */
+static int send_all(struct link *l, const struct span *front, uint32_t count, void *data, size_t n,
+		    void (*done)(void *data, void *arg), void *arg)
 {
 	zmq_msg_t body;
-	int r;
+	int r = 0;
 
 	if (zmq_msg_init_data(&body, data, n, done, arg) < 0) {
 		done(data, arg);
 		return -ENOMEM;
 	}
-	r = 0;
 	l->stirred = true;
-	if (l->router && zmq_send(l->socket, id.p, id.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-		r = -errno;
-	if (r == 0 && delimiter && zmq_send(l->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-		r = -errno;
+	for (uint32_t i = 0; r == 0 && i < count; i++)
+		r = send_frame(l, front[i]);
 	if (r == 0 && zmq_msg_send(&body, l->socket, ZMQ_DONTWAIT) < 0)
 		r = -errno;
 	if (r < 0)
 		(void)zmq_msg_close(&body); /* calls done */
 	return r;
+}
+
+int link_reply(struct link *l, struct span id, const struct span *envelope, uint32_t count,
+	       void *data, size_t n, void (*done)(void *data, void *arg), void *arg)
+{
+	struct span front[1 + LINK_ENVELOPE_MAX + 1];
+	uint32_t fronts = 0;
+
+	if (l->router)
+		front[fronts++] = id;
+	for (uint32_t i = 0; i < count; i++)
+		front[fronts++] = envelope[i];
+	front[fronts++] = (struct span){"", 0};
+	return send_all(l, front, fronts, data, n, done, arg);
+}
+
+int link_send(struct link *l, struct span id, bool delimiter, void *data, size_t n,
+	      void (*done)(void *data, void *arg), void *arg)
+{
+	if (delimiter)
+		return link_reply(l, id, NULL, 0, data, n, done, arg);
+	return send_all(l, &id, l->router, data, n, done, arg);
 }

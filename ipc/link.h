@@ -1,7 +1,8 @@
 /*
  * ZeroMQ sockets: a node's ROUTERs, the DEALERs to its peers, a client's DEALER.  The only file
- * that includes zmq.h is link.c. A message is an optional empty delimiter and then body frames; in
- * front of it, at a ROUTER, the peer's routing id.  Nothing here ever blocks.
+ * that includes zmq.h is link.c. A message is an optional envelope and then body frames; in front
+ * of it, at a ROUTER, the peer's routing id.  An envelope is what REQ sockets and proxies put
+ * before a request: all frames up to and with the first empty one.  Nothing here ever blocks.
  */
 #ifndef PAIL_LINK_H
 #define PAIL_LINK_H
@@ -12,8 +13,10 @@
 
 #include "common/span.h"
 
-#define LINK_FRAMES_MAX   4097u /* body frames kept of a message; one more than there may be */
-#define LINK_ENDPOINT_MAX 256u
+#define LINK_FRAMES_MAX         4097u /* body frames kept of a message; one more than there may be */
+#define LINK_ENVELOPE_MAX       8u    /* frames before an empty one that is a delimiter, */
+#define LINK_ENVELOPE_FRAME_MAX 255u  /* and bytes of each of them */
+#define LINK_ENDPOINT_MAX       256u
 
 struct link_context;
 struct link;
@@ -92,6 +95,8 @@ bool link_ready(struct link *l, bool *ret_writable);
 struct link_message {
 	struct span id; /* ROUTER: the peer's */
 	bool delimiter;
+	uint32_t envelopes; /* frames before the delimiter */
+	struct span envelope[LINK_ENVELOPE_MAX];
 	uint32_t frames;
 	struct span frame[LINK_FRAMES_MAX];
 	uint64_t bytes; /* of all body frames, those that were not kept too */
@@ -101,7 +106,8 @@ struct link_message {
 
 /*
  * Receive one whole message, keeping at most `bytes_max` of it.  Returns 0, -EAGAIN (none is
- * there), or negative errno.
+ * there), or negative errno.  A ROUTER takes so many frames in one call and no more: of a message
+ * that has more it returns -EAGAIN, stays stirred, and goes on with it in the next call.
  */
 int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret);
 
@@ -112,5 +118,8 @@ int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret);
  */
 int link_send(struct link *l, struct span id, bool delimiter, void *data, size_t n,
 	      void (*done)(void *data, void *arg), void *arg);
+/* The same with `count` frames and a delimiter before it: the envelope that a request came in. */
+int link_reply(struct link *l, struct span id, const struct span *envelope, uint32_t count,
+	       void *data, size_t n, void (*done)(void *data, void *arg), void *arg);
 
 #endif

@@ -62,3 +62,77 @@ def unknown_names_are_shown_with_escapes(box):
         eq(["bad_argument", 'ping: unknown option "%s"' % shown], u(c.socket.recv(), raw=False)[2])
     code, text = c.code("x" * 100000)
     eq(("unknown_method", True), (code, len(text) < 200))
+
+
+def frames_of(c, frames, seconds=5):
+    c.socket.send_multipart(frames)
+    assert c.socket.poll(seconds * 1000), "no reply to %.200r" % frames
+    return c.socket.recv_multipart()
+
+
+@test("protocol")
+def every_frame_up_to_the_first_empty_one_is_mirrored(box):
+    c = box.node().client()
+    ping = request(1, "ping", [])
+    pong = msgpack.packb([1, 1, None, "pong"])
+    for n in range(9):  # also with frames of the largest size, and such as could be requests
+        for front in ([b"%d" % i for i in range(n)], [bytes([i]) * 255 for i in range(n)], [ping] * n):
+            eq(front + [b"", pong], frames_of(c, front + [b"", ping]))
+            eq(front + [b"", pong + pong], frames_of(c, front + [b"", ping, ping]))
+            r = frames_of(c, front + [b""])  # a delimiter and no request
+            eq(front + [b""], r[:-1])
+            eq("bad_request", msgpack.unpackb(r[-1], raw=False)[2][0])
+    # more, or larger ones, are no envelope: then they are requests, or not
+    r = frames_of(c, [ping] * 9 + [b"", ping])
+    eq([pong * 10], r)
+    r = frames_of(c, [b"\xc1" * 256, b"", ping])
+    eq((1, ["bad_request", None]), (len(r), sorted(codes(r[0]), key=str, reverse=True)))
+
+
+def codes(frame):
+    u = msgpack.Unpacker(raw=False)
+    u.feed(frame)
+    return [m[2] and m[2][0] for m in u]
+
+
+@test("protocol")
+def req_sockets_that_correlate_and_proxies_are_served(box):
+    n = box.node()
+    context = zmq.Context.instance()
+    front, back = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+    port = front.bind_to_random_port("tcp://127.0.0.1")
+    back.connect(n.endpoint)
+
+    def carry(seconds):
+        """Whatever lies on either side of the proxy to the other."""
+        poller = zmq.Poller()
+        poller.register(front, zmq.POLLIN)
+        poller.register(back, zmq.POLLIN)
+        for s, _ in poller.poll(seconds * 1000):
+            (back if s is front else front).send_multipart(s.recv_multipart())
+
+    def ask(s, *frames, through=False):
+        s.send_multipart(list(frames))
+        for _ in range(2 if through else 0):
+            carry(5)
+        assert s.poll(5000), "no reply"
+        return s.recv_multipart()
+
+    direct, relaxed, plain, dealer = (context.socket(t) for t in (zmq.REQ, zmq.REQ, zmq.REQ, zmq.DEALER))
+    for s in (direct, relaxed):
+        s.setsockopt(zmq.REQ_CORRELATE, 1)
+        s.setsockopt(zmq.REQ_RELAXED, 1)
+    direct.connect(n.endpoint)
+    for s in (relaxed, plain, dealer):
+        s.connect("tcp://127.0.0.1:%d" % port)
+    for s in (front, back, direct, relaxed, plain, dealer):
+        s.linger = 0
+        box.clients.append(s)
+    pong = msgpack.packb([1, 1, None, "pong"])
+    for _ in range(3):
+        eq([pong], ask(direct, request(1, "ping", [])))
+        eq([pong], ask(relaxed, request(1, "ping", []), through=True))
+        eq([pong], ask(plain, request(1, "ping", []), through=True))
+        eq([b"", pong], ask(dealer, b"", request(1, "ping", []), through=True))
+    direct.send(request(1, "ping", []))  # given up, and asked again: the first reply is not the second's
+    eq([msgpack.packb([1, 2, None, "pong"])], ask(direct, request(2, "ping", [])))
