@@ -256,7 +256,7 @@ static uint64_t tick(struct coord *c)
 	clients_flush(c->clients);
 	if (c->now_ms - c->ticked_ms >= TICK_MS) {
 		clients_tick(c->clients, c->now_ms);
-		c->guarding = guard_tick(c->guard, c->now_ms);
+		c->guarding = guard_tick(c->guard, clients_waiting(c->clients), c->now_ms);
 		c->ticked_ms = c->now_ms;
 	}
 	if (c->guarding)
@@ -392,6 +392,9 @@ static unsigned take_in(struct coord *c, bool slept)
 		if (worth(c->peers.peer[i]->link, slept))
 			n += peer_receive(c, c->peers.peer[i]);
 	peers_flush(c);
+	/* Both are empty: what poll had told of then has been taken. */
+	if (!(c->link && link_stirred(c->link)) && !(c->node_link && link_stirred(c->node_link)))
+		guard_drained(c->guard, c->looked_ms);
 	return n;
 }
 

@@ -25,8 +25,9 @@
 #define RECEIVE_QUEUE 1000u       /* messages of one client in ZeroMQ's queue */
 #define REQUEST_SPARE (64u << 10) /* bytes of a request beside its value */
 #define REPLY_SPARE   (2u << 20)  /* bytes of a scan's reply beside its first item */
-#define GUARD_MESSAGES \
-	4u /* largest messages that a connection may send without one that is whole */
+#define GUARD_SPARE                                                                              \
+	8u /* a part of the largest message that an unfinished one may have more, for its frames \
+	    */
 #define UNREAD_SHARE 8u /* of the memory there is, for replies that nobody reads */
 #define EXIT_CONFIG  78
 
@@ -228,10 +229,13 @@ static int tables_open(struct coord *c)
 {
 	const struct conf *f = c->conf;
 	const struct clients_config cc = coord_clients_config(f);
+	uint64_t message = conf_number(f, CONF_limits_message);
+	const struct guard_limits gl = {message + message / GUARD_SPARE, 2 * message,
+					most(cc.unread_total, 2 * message)};
 	int r = clients_new(&cc, &c->clients);
 
 	if (r == 0)
-		r = guard_new(GUARD_MESSAGES * conf_number(f, CONF_limits_message), &c->guard);
+		r = guard_new(&gl, &c->guard);
 	if (r == 0) {
 		guard_watch(c->guard, c->endpoint);
 		guard_watch(c->guard, c->node_endpoint);

@@ -106,8 +106,9 @@ struct link_message {
 
 /*
  * Receive one whole message, keeping at most `bytes_max` of it.  Returns 0, -EAGAIN (none is
- * there), or negative errno.  A ROUTER takes so many frames in one call and no more: of a message
- * that has more it returns -EAGAIN, stays stirred, and goes on with it in the next call.
+ * there), or negative errno.  A ROUTER takes some thousand frames in one call: of a message that
+ * has more it returns -EAGAIN, stays stirred, and goes on with it in the next call.  (ZeroMQ gives
+ * out nobody else's messages in between, but there are other things to do.)
  */
 int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret);
 

@@ -162,3 +162,105 @@ def all_clients_together_leave_so_much_unread_and_no_more(box):
         r.close()
     until(lambda: not busy(), 20, "the node to be free again")
     eq(BIG, len(c.call("get", "b", "k")[0]))
+
+
+def flood(raws, data, limit, seconds=60):
+    """Send it again and again over all of those connections until each is cut off or has sent so many bytes."""
+    sent, alive, begin = {r: 0 for r in raws}, set(raws), time.monotonic()
+    for r in raws:
+        r.s.setblocking(False)
+    while alive and time.monotonic() - begin < seconds * lib.SLOW:
+        for r in list(alive):
+            try:
+                sent[r] += r.s.send(data[:limit - sent[r]])
+            except BlockingIOError:
+                pass
+            except OSError:
+                alive.discard(r)
+            if sent[r] >= limit:
+                alive.discard(r)
+    assert not alive, "neither cut off nor done"
+    return [sent[r] for r in raws]
+
+
+def is_cut(r):
+    r.s.settimeout(5 * lib.SLOW)
+    try:
+        return r.s.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+TINY = b"\x01\x00" * 32768  # empty frames, each said to be followed by another
+
+
+@test("abuse")
+def tiny_frames_without_end_are_bounded_and_their_memory_goes_back(box):
+    n = box.node("--set", "limits.message=4M", "--set", "limits.value=1M")
+    c = n.client()
+    c.call("ping")
+    before = memory(n.process.pid)
+    r = Raw(box, n)
+    flood([r], TINY, 200 << 20)
+    assert is_cut(r)
+    assert memory(n.process.pid) - before < 350 * SPARE, memory(n.process.pid) - before
+    eq("pong", c.call("ping"))
+    if SPARE == 1:
+        until(lambda: memory(n.process.pid, "VmRSS") < before + 64, 20, "the memory to be given back")
+
+
+@test("abuse")
+def all_connections_together_have_a_bound_of_unfinished_bytes(box):
+    """Four that stay just below what one may have: the largest are cut off; when the others go, so does the memory."""
+    n = box.node("--set", "limits.message=4M", "--set", "limits.value=1M")
+    c = n.client()
+    c.call("ping")
+    before = memory(n.process.pid)
+    raws = [Raw(box, n) for _ in range(4)]
+    flood(raws, TINY, 4 << 20)
+    until(lambda: "all together too many" in n.output(), 20, "some to be cut off")
+    assert memory(n.process.pid) - before < 550 * SPARE, memory(n.process.pid) - before
+    eq("pong", c.call("ping"))
+    cut = [is_cut(r) for r in raws]
+    assert 1 <= sum(cut) <= 3, cut
+    for r in raws:
+        r.close()
+    if SPARE == 1:
+        until(lambda: memory(n.process.pid, "VmRSS") < before + 64, 20, "the memory to be given back")
+
+
+@test("abuse")
+def many_large_values_at_a_time_are_no_flood(box):
+    """Slow, honest clients, far more in all than small frames may have."""
+    n = box.node()
+    c = n.client()
+    c.call("create", "b")
+    raws = [Raw(box, n) for _ in range(8)]
+    put = [msgpack.packb([0, 1, "put", ["b", "k%d" % i, bytes([i]) * BIG, {"timeout": 60000}]]) for i in range(len(raws))]
+    half = len(put[0]) - 1000
+    for r, data in zip(raws, put):
+        r.s.sendall(b"\x02" + len(data).to_bytes(8, "big") + data[:half])
+    time.sleep(1)  # ten looks of the node's
+    for r, data in zip(raws, put):
+        r.s.sendall(data[half:])
+    for r in raws:
+        r.s.settimeout(60 * lib.SLOW)
+        error = msgpack.unpackb(r.reply(), raw=False)[2]
+        assert error is None or error[0] == "busy", error  # so many at once fill the worker's queue
+    assert "cut off" not in n.output()
+
+
+@test("abuse")
+def a_message_of_very_many_frames_is_too_large(box):
+    """It is taken in parts; what follows it on the same connection is served."""
+    n = box.node()
+    r = Raw(box, n)
+    r.s.sendall(TINY[2:] * 8 + b"\x00\x00")
+    r.frame(requests(("ping",)))
+    r.s.settimeout(60 * lib.SLOW)
+    eq(b"", r.reply())  # the first of its frames was a delimiter
+    eq("too_large", msgpack.unpackb(r.reply(), raw=False)[2][0])
+    eq([1, 0, None, "pong"], msgpack.unpackb(r.reply(), raw=False))
+    eq("pong", n.client().call("ping"))
