@@ -166,6 +166,34 @@ void conf_free(struct conf **cp)
 	*cp = NULL;
 }
 
+/* A size as people write it: in the largest unit that divides it. */
+void conf_write_size(uint64_t n, char *out, size_t size)
+{
+	static const char units[] = "KMGT";
+	unsigned u = 0;
+
+	while (u < 4 && n && n % 1024 == 0) {
+		n /= 1024;
+		u++;
+	}
+	(void)snprintf(out, size, "%llu%.*s", (unsigned long long)n, u ? 1 : 0,
+		       u ? &units[u - 1] : "");
+}
+
+void conf_settle(struct conf *c, enum conf_key k, uint64_t number, const char *why)
+{
+	struct conf_value *v = &c->value[k];
+
+	v->number = number;
+	conf_write_size(number, v->text, sizeof(v->text));
+	(void)snprintf(v->origin, sizeof(v->origin), "%s", why);
+}
+
+bool conf_is_default(const struct conf *c, enum conf_key k)
+{
+	return !strcmp(c->value[k].origin, "default");
+}
+
 void conf_check(struct conf *c)
 {
 	const struct conf_value *v = c->value;
@@ -266,9 +294,14 @@ void conf_print(const struct conf *c, struct buf *out)
 
 void conf_describe(struct buf *out)
 {
-	for (unsigned i = 0; i < CONF_KEY_COUNT; i++)
-		buf_fmt(out, "  %s.%-*s %s (default %s)%s\n", conf_rows[i].section,
-			(int)(26 - strlen(conf_rows[i].section)), conf_rows[i].key,
-			conf_rows[i].help, *conf_rows[i].standard ? conf_rows[i].standard : "none",
-			conf_rows[i].reload ? " [reload]" : "");
+	for (unsigned i = 0; i < CONF_KEY_COUNT; i++) {
+		const struct conf_row *row = &conf_rows[i];
+		const char *standard = *row->standard ? row->standard : "none";
+
+		buf_fmt(out, "  %s.%-*s %s", row->section, (int)(26 - strlen(row->section)),
+			row->key, row->help);
+		if (!strstr(row->help, "if not set:"))
+			buf_fmt(out, " (default %s)", standard);
+		buf_text(out, row->reload ? " [reload]\n" : "\n");
+	}
 }

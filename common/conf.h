@@ -73,8 +73,18 @@ void conf_read_file(struct conf *c, const char *path);
 void conf_read_environment(struct conf *c);
 /* One setting, `section.key` and its value, from `origin`. */
 void conf_set(struct conf *c, const char *name, const char *value, const char *origin);
+/* Say what is wrong with what `origin` says. */
+void conf_error(struct conf *c, const char *origin, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Checks across settings, once all have been read. */
 void conf_check(struct conf *c);
+/*
+ * What a setting is in this place, with the reason for it: a default that depends on the machine,
+ * or a value that is raised to what it must be.
+ */
+void conf_settle(struct conf *c, enum conf_key k, uint64_t number, const char *why);
+/* Is it what the list says, set by nobody? */
+bool conf_is_default(const struct conf *c, enum conf_key k);
 /*
  * Before `c` takes the place of `old` in a running node: values that differ but cannot change there
  * are set back to the old ones, each is named in a line of `out`.  Returns how many.
@@ -104,5 +114,7 @@ static inline uint64_t conf_number(const struct conf *c, enum conf_key k)
 
 /* A size such as 64K or 8M, or a plain number, into *ret.  False: it is none, or too large. */
 bool conf_parse_size(const char *text, uint64_t *ret);
+/* And back, in the largest unit that divides it. */
+void conf_write_size(uint64_t n, char *out, size_t size);
 
 #endif

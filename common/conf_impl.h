@@ -22,9 +22,6 @@ struct conf_row {
 
 extern const struct conf_row conf_rows[CONF_KEY_COUNT];
 
-void conf_error(struct conf *c, const char *origin, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* Check a value and take it. */
 void conf_value_set(struct conf *c, enum conf_key k, const char *text, const char *origin);
 

@@ -1,22 +1,39 @@
 /* Making, locking and removing data folders. */
 #include "coordinator/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/file.h"
 
 #define WORKERS_MAX 64u
 
-/* mkdir -p */
-static int folder_make(const char *dir)
+/* What may lie in a folder that is not ours yet: what a start that was cut short leaves, and what
+ * mkfs puts there. */
+static const char *const harmless[] = {".", "..", "lock", "format.new", "admin.sock", "lost+found"};
+
+/* Where the path's last part begins. */
+static size_t last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
+/* mkdir -p of everything above the last part. */
+static int parents_make(const char *dir)
 {
 	char path[1024];
 	size_t n = strlen(dir);
@@ -24,18 +41,126 @@ static int folder_make(const char *dir)
 	if (n >= sizeof(path))
 		return -ENAMETOOLONG;
 	memcpy(path, dir, n + 1);
-	for (char *p = path + 1;; p++) {
-		char c = *p;
-
-		if (c && c != '/')
-			continue;
+	for (char *p = path + 1; *path && (p = strchr(p, '/')); *p++ = '/') {
 		*p = '\0';
 		if (mkdir(path, 0750) < 0 && errno != EEXIST)
 			return -errno;
-		*p = c;
-		if (!c)
-			return 0;
 	}
+	return 0;
+}
+
+/*
+ * Nobody else may put another folder in this one's place: the folder above it is ours or root's,
+ * and others may not write to it, or only to what is theirs.
+ */
+static int parent_check(const char *dir, char *why, size_t why_size)
+{
+	char path[1024];
+	struct stat st;
+	size_t n = last_part(dir);
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	(void)snprintf(path, sizeof(path), "%.*s", n ? (int)n : 1, n ? dir : ".");
+	if (stat(path, &st) < 0) {
+		(void)snprintf(why, why_size, "look at folder \"%.150s\": %s", path,
+			       strerror(errno));
+		return -errno;
+	}
+	if (st.st_uid != geteuid() && st.st_uid != 0) {
+		(void)snprintf(
+			why, why_size,
+			"data folder \"%.150s\" lies in a folder of user %u: set node.data to "
+			"one in a folder of root's, or of this user's (%u)",
+			dir, (unsigned)st.st_uid, (unsigned)geteuid());
+		return -EPERM;
+	}
+	if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX)) {
+		(void)snprintf(
+			why, why_size,
+			"data folder \"%.150s\" lies in one that everybody may write to (mode "
+			"%04o): chmod o-w \"%.150s\"",
+			dir, (unsigned)(st.st_mode & 07777), path);
+		return -EACCES;
+	}
+	return 0;
+}
+
+static bool is_harmless(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (!strcmp(name, harmless[i]))
+			return true;
+	return false;
+}
+
+/* It has our file `format`, or nothing that is anybody's. */
+static int contents_check(const char *dir, char *why, size_t why_size)
+{
+	char path[1100];
+	struct stat st;
+	struct dirent *e;
+	DIR *d;
+	int r = 0;
+
+	(void)snprintf(path, sizeof(path), "%.1000s/format", dir);
+	if (lstat(path, &st) == 0)
+		return 0;
+	d = opendir(dir);
+	if (!d) {
+		(void)snprintf(why, why_size, "read data folder \"%.200s\": %s", dir,
+			       strerror(errno));
+		return -errno;
+	}
+	while (r == 0 && (e = readdir(d)))
+		if (!is_harmless(e->d_name)) {
+			(void)snprintf(
+				why, why_size,
+				"data folder \"%.150s\" is neither empty nor one of Pail's: "
+				"there is \"%.100s\" in it; set node.data to a folder of its "
+				"own",
+				dir, e->d_name);
+			r = -EINVAL;
+		}
+	(void)closedir(d);
+	return r;
+}
+
+int folder_check(const char *dir, char *why, size_t why_size)
+{
+	char real[PATH_MAX];
+	int r;
+
+	/* A link to it is as good as the folder that the link lies in. */
+	if (!realpath(dir, real)) {
+		(void)snprintf(why, why_size, "look at data folder \"%.200s\": %s", dir,
+			       strerror(errno));
+		return -errno;
+	}
+	r = parent_check(dir, why, why_size);
+	if (r == 0)
+		r = parent_check(real, why, why_size);
+	if (r == 0)
+		r = file_check_folder(real, why, why_size);
+	return r < 0 ? r : contents_check(real, why, why_size);
+}
+
+static int folder_make(const char *dir, char *why, size_t why_size)
+{
+	int r = parents_make(dir);
+
+	if (r == 0) {
+		r = parent_check(dir, why, why_size);
+		if (r < 0)
+			return r;
+	}
+	if (r == 0 && mkdir(dir, 0750) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r < 0) {
+		(void)snprintf(why, why_size, "make data folder \"%.200s\": %s", dir, strerror(-r));
+		return r;
+	}
+	return folder_check(dir, why, why_size);
 }
 
 static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
@@ -45,10 +170,10 @@ static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/lock", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	fd = file_open(path, O_RDWR | O_CREAT, 0640);
 	if (fd < 0) {
-		(void)snprintf(why, why_size, "open \"%s\": %s", path, strerror(errno));
-		return -errno;
+		(void)snprintf(why, why_size, "open \"%.300s\": %s", path, file_reason(fd));
+		return fd;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
@@ -77,16 +202,21 @@ static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
 static int format_read(const char *dir, uint32_t *ret_workers, char *why, size_t why_size)
 {
 	char path[1100];
-	FILE *f;
+	char text[64] = "";
 	uint32_t version;
+	int fd;
 	int n;
 
 	(void)snprintf(path, sizeof(path), "%s/format", dir);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	n = fscanf(f, "pail %" SCNu32 "\nworkers %" SCNu32 "\n", &version, ret_workers);
-	(void)fclose(f);
+	fd = file_open(path, O_RDONLY, 0);
+	if (fd < 0) {
+		(void)snprintf(why, why_size, "open \"%.300s\": %s", path, file_reason(fd));
+		return fd;
+	}
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	(void)close(fd);
+	n = sscanf(text, "pail %" SCNu32 "\nworkers %" SCNu32 "\n", &version, ret_workers);
 	if (n != 2 || version != 1 || !*ret_workers || *ret_workers > WORKERS_MAX) {
 		(void)snprintf(why, why_size, "\"%s\" is damaged, or of a later version of Pail",
 			       path);
@@ -99,33 +229,64 @@ static int format_write(const char *dir, uint32_t workers, char *why, size_t why
 {
 	char path[1100];
 	char temp[1110];
-	FILE *f;
-	int ok;
+	char text[64];
+	int n = snprintf(text, sizeof(text), "pail 1\nworkers %" PRIu32 "\n", workers);
+	int fd;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/format", dir);
 	(void)snprintf(temp, sizeof(temp), "%s.new", path);
-	f = fopen(temp, "we");
-	ok = f && fprintf(f, "pail 1\nworkers %" PRIu32 "\n", workers) > 0 && fflush(f) == 0 &&
-	     fsync(fileno(f)) == 0;
-	if (f && fclose(f) != 0)
-		ok = 0;
-	if (ok && rename(temp, path) == 0 && file_sync_dir(dir) == 0)
-		return 0;
-	(void)snprintf(why, why_size, "write \"%s\": %s", path, strerror(errno));
-	return errno ? -errno : -EIO;
+	fd = file_open(temp, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+	if (fd < 0) {
+		(void)snprintf(why, why_size, "write \"%.300s\": %s", temp, file_reason(fd));
+		return fd;
+	}
+	errno = EIO; /* should it be a short write */
+	r = fchmod(fd, 0640) < 0 || write(fd, text, (size_t)n) != n || fsync(fd) < 0 ? -errno : 0;
+	(void)close(fd);
+	if (r == 0 && rename(temp, path) < 0)
+		r = -errno;
+	if (r == 0)
+		r = file_sync_dir(dir);
+	if (r < 0)
+		(void)snprintf(why, why_size, "write \"%.300s\": %s", path, strerror(-r));
+	return r;
+}
+
+/* As many as asked for, or one for each CPU. */
+static uint32_t workers_wanted(uint32_t wanted)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (wanted)
+		return wanted;
+	return cpus < 1 ? 1 : cpus < (long)WORKERS_MAX ? (uint32_t)cpus : WORKERS_MAX;
+}
+
+uint32_t folder_workers(const char *dir, uint32_t wanted)
+{
+	uint32_t have;
+	char why[512];
+
+	return format_read(dir, &have, why, sizeof(why)) == 0 ? have : workers_wanted(wanted);
+}
+
+bool folder_is_new(const char *dir)
+{
+	char path[1100];
+
+	(void)snprintf(path, sizeof(path), "%s/worker-0", dir);
+	return access(path, F_OK) < 0;
 }
 
 static int format_settle(const char *dir, uint32_t workers, uint32_t *ret, char *why,
 			 size_t why_size)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint32_t have = 0;
 	int r = format_read(dir, &have, why, why_size);
 
 	if (r == -ENOENT) {
-		*ret = workers    ? workers
-		       : cpus > 0 ? (uint32_t)(cpus < (long)WORKERS_MAX ? cpus : (long)WORKERS_MAX)
-				  : 1;
+		*ret = workers_wanted(workers);
 		return format_write(dir, *ret, why, why_size);
 	}
 	if (r < 0)
@@ -145,13 +306,10 @@ static int format_settle(const char *dir, uint32_t workers, uint32_t *ret, char 
 int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_workers, char *why,
 		size_t why_size)
 {
-	int r = folder_make(dir);
+	int r = folder_make(dir, why, why_size);
 
-	why[0] = '\0';
-	if (r < 0) {
-		(void)snprintf(why, why_size, "make data folder \"%.200s\": %s", dir, strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	r = lock_take(dir, ret_fd, why, why_size);
 	if (r < 0)
 		return r;
@@ -160,6 +318,28 @@ int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_wo
 		(void)close(*ret_fd);
 		*ret_fd = -1;
 	}
+	return r;
+}
+
+int folder_socket(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct stat st;
+	int fd;
+	int r;
+
+	if (strlen(path) >= sizeof(a.sun_path))
+		return -ENAMETOOLONG;
+	if (lstat(path, &st) < 0)
+		return 0; /* what else is wrong with it shows when it is made */
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	memcpy(a.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	r = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EAGAIN ? -EADDRINUSE : 0;
+	(void)close(fd);
 	return r;
 }
 

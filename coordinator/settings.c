@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/folder.h"
 #include "coordinator/routes.h"
 
 const struct option settings_options[] = {
@@ -60,6 +61,17 @@ static void flags_read(int argc, char **argv, struct conf *c)
 	}
 }
 
+/* A folder that is there already can be looked at before it is taken. */
+static void folder_look(struct conf *c)
+{
+	const char *data = conf_text(c, CONF_node_data);
+	char why[512];
+	int r = *data ? folder_check(data, why, sizeof(why)) : 0;
+
+	if (r < 0 && r != -ENOENT)
+		conf_error(c, c->value[CONF_node_data].origin, "%s", why);
+}
+
 int settings_read(const struct settings_source *s, struct conf **ret)
 {
 	struct routes routes = {0};
@@ -74,6 +86,7 @@ int settings_read(const struct settings_source *s, struct conf **ret)
 	if (s->data)
 		conf_set(*ret, "node.data", s->data, "--dev");
 	conf_check(*ret);
+	folder_look(*ret);
 	r = routes_make(*ret, &routes);
 	routes_fini(&routes);
 	return r;

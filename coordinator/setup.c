@@ -21,8 +21,8 @@
 #include "coordinator/resume.h"
 #include "coordinator/spawn.h"
 
-#define LINGER_MS     1000u       /* for replies that are on their way at the very end */
-#define RECEIVE_QUEUE 1000u       /* messages of one client in ZeroMQ's queue */
+#define LINGER_MS     1000u      /* for replies that are on their way at the very end */
+#define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
 #define REQUEST_SPARE (64u << 10) /* bytes of a request beside its value */
 #define REPLY_SPARE   (2u << 20)  /* bytes of a scan's reply beside its first item */
 #define GUARD_SPARE                                                                              \
@@ -142,9 +142,16 @@ static int listen_on(struct coord *c, const char *endpoint, int listener, const 
 				       .receive_queue = RECEIVE_QUEUE,
 				       .linger_ms = LINGER_MS,
 				       .listener_fd = listener};
-	int r = link_bind(c->zmq, endpoint, &o, ret, bound);
+	bool socket_file = !strncmp(endpoint, "ipc://", 6) && endpoint[6] != '@';
+	int r = socket_file ? folder_socket(endpoint + 6) : 0;
 
-	if (r == -EADDRINUSE)
+	/* Whatever lies at a socket file's path is unlinked by the library. */
+	if (r == 0)
+		r = link_bind(c->zmq, endpoint, &o, ret, bound);
+	if (r == -EEXIST)
+		log_error("listen for %s on \"%s\" (%s): there is something that is no socket",
+			  whom, endpoint, setting);
+	else if (r == -EADDRINUSE)
 		log_error("listen for %s on \"%s\": the address is in use: is another node "
 			  "running? set %s to another",
 			  whom, endpoint, setting);
@@ -176,13 +183,16 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf)
 static int admin_open(struct coord *c)
 {
 	char endpoint[1100];
+	mode_t mask;
 	int r;
 
 	conf_admin(c->conf, endpoint, sizeof(endpoint));
 	if (!*endpoint)
-		return 0; /* a router without a folder: there is no place for it */
+		return 0;   /* a router without a folder: there is no place for it */
+	mask = umask(0117); /* nobody may be quick enough to find it open */
 	r = listen_on(c, endpoint, 0, "operators", "node.admin", 0, &c->admin_link,
 		      c->admin_endpoint);
+	(void)umask(mask);
 	if (r == -ENAMETOOLONG)
 		log_error("a socket's path may have about 100 characters: set node.admin to a "
 			  "shorter one, such as ipc:///run/pail/NAME.sock");
@@ -351,9 +361,10 @@ static int folder_open(struct coord *c, const char *data)
 				    &c->lock_fd, &c->super.count, why, sizeof(why))
 		      : 0;
 
+	if (r < 0)
+		c->temporary = false; /* not ours to remove */
 	if (r == 0)
 		return 0;
-	c->temporary = false; /* not ours to remove */
 	log_error("%s", why);
 	return r == -EINVAL ? EXIT_CONFIG : 1;
 }
