@@ -232,6 +232,12 @@ void conf_check(struct conf *c)
 		buf_fmt(&c->errors, "and %u more\n", c->error_count - ERRORS_MAX);
 }
 
+/* Set by nobody: it follows from the machine, and from other settings, which are named. */
+static bool follows(const struct conf_value *v)
+{
+	return !strncmp(v->origin, "default", 7);
+}
+
 static unsigned compare(struct conf *c, const struct conf *old, bool reload, struct buf *out)
 {
 	unsigned n = 0;
@@ -239,6 +245,10 @@ static unsigned compare(struct conf *c, const struct conf *old, bool reload, str
 	for (unsigned i = 0; i < CONF_KEY_COUNT; i++) {
 		if (conf_rows[i].reload != reload || !strcmp(c->value[i].text, old->value[i].text))
 			continue;
+		if (!reload && follows(&c->value[i]) && follows(&old->value[i])) {
+			c->value[i] = old->value[i];
+			continue;
+		}
 		n++;
 		buf_fmt(out, "%s.%s = %s (was %s)\n", conf_rows[i].section, conf_rows[i].key,
 			c->value[i].text, old->value[i].text);

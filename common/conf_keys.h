@@ -31,9 +31,10 @@
 	X(limits, queue, SIZE, "16M", 65536, 1ull << 32, "bytes", 0,                               \
 	  "each ring between coordinator and worker; raised to twice the largest request")         \
 	X(limits, cache, SIZE, "256M", 1ull << 20, 1ull << 42, "bytes", 0,                         \
-	  "cache of all workers together")                                                         \
+	  "cache of all workers together; if not set: a quarter of the memory, with --dev less")   \
 	X(limits, log, SIZE, "1G", 1ull << 22, 1ull << 42, "bytes", 0,                             \
-	  "logs of all workers together; raised to five files of the smallest kind for each")      \
+	  "logs of all workers together; if not set: a quarter of the memory, a tenth of the "     \
+	  "disk at most")                                                                          \
 	X(storage, map, SIZE, "64G", 1ull << 22, 1ull << 45, "bytes", 0,                           \
 	  "largest that all base files together may become")                                       \
 	X(storage, segment, SIZE, "16M", 1ull << 20, 1ull << 32, "bytes", 0,                       \

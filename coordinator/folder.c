@@ -321,6 +321,14 @@ int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_wo
 	return r;
 }
 
+void folder_untake(const char *dir)
+{
+	char path[1100];
+
+	(void)snprintf(path, sizeof(path), "%.1000s/format", dir);
+	(void)unlink(path);
+}
+
 int folder_socket(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};

@@ -27,6 +27,9 @@ int folder_check(const char *dir, char *why, size_t why_size);
 /* For how many workers folder_take would take it, if it can be taken.  `dir` may be missing. */
 uint32_t folder_workers(const char *dir, uint32_t wanted);
 
+/* It is not used after all, and no worker has been started: its shape is not fixed yet. */
+void folder_untake(const char *dir);
+
 /* No worker has ever been started on it. */
 bool folder_is_new(const char *dir);
 

@@ -7,6 +7,7 @@
 
 #include "coordinator/folder.h"
 #include "coordinator/routes.h"
+#include "coordinator/shares.h"
 
 const struct option settings_options[] = {
 	{"config",       required_argument, NULL, OPT_CONFIG   },
@@ -35,9 +36,10 @@ static void set_option(struct conf *c, const char *arg)
 	conf_set(c, name, eq + 1, "--set");
 }
 
-/* Flags over everything else. */
-static void flags_read(int argc, char **argv, struct conf *c)
+/* Flags over everything else.  Returns whether --dev is among them. */
+static bool flags_read(int argc, char **argv, struct conf *c)
 {
+	bool dev = false;
 	int o;
 
 	optind = 1;
@@ -45,6 +47,9 @@ static void flags_read(int argc, char **argv, struct conf *c)
 		char text[64];
 
 		switch (o) {
+		case OPT_DEV:
+			dev = true;
+			break;
 		case OPT_DATA:
 			conf_set(c, "node.data", optarg, "--data");
 			break;
@@ -59,6 +64,7 @@ static void flags_read(int argc, char **argv, struct conf *c)
 			break;
 		}
 	}
+	return dev;
 }
 
 /* A folder that is there already can be looked at before it is taken. */
@@ -75,6 +81,7 @@ static void folder_look(struct conf *c)
 int settings_read(const struct settings_source *s, struct conf **ret)
 {
 	struct routes routes = {0};
+	bool dev;
 	int r = conf_new(ret);
 
 	if (r < 0)
@@ -82,9 +89,10 @@ int settings_read(const struct settings_source *s, struct conf **ret)
 	if (s->config)
 		conf_read_file(*ret, s->config);
 	conf_read_environment(*ret);
-	flags_read(s->argc, s->argv, *ret);
+	dev = flags_read(s->argc, s->argv, *ret);
 	if (s->data)
 		conf_set(*ret, "node.data", s->data, "--dev");
+	shares_settle(*ret, dev);
 	conf_check(*ret);
 	folder_look(*ret);
 	r = routes_make(*ret, &routes);

@@ -19,12 +19,12 @@
 #include "coordinator/inbound.h"
 #include "coordinator/notify.h"
 #include "coordinator/resume.h"
+#include "coordinator/shares.h"
 #include "coordinator/spawn.h"
 
 #define LINGER_MS     1000u      /* for replies that are on their way at the very end */
 #define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
-#define REQUEST_SPARE (64u << 10) /* bytes of a request beside its value */
-#define REPLY_SPARE   (2u << 20)  /* bytes of a scan's reply beside its first item */
+#define REPLY_SPARE   (2u << 20) /* bytes of a scan's reply beside its first item */
 #define GUARD_SPARE                                                                              \
 	8u /* a part of the largest message that an unfinished one may have more, for its frames \
 	    */
@@ -363,6 +363,12 @@ static int folder_open(struct coord *c, const char *data)
 
 	if (r < 0)
 		c->temporary = false; /* not ours to remove */
+	else if (*data && conf_number(c->conf, CONF_node_role) != ROLE_ROUTER &&
+		 folder_is_new(data)) {
+		r = shares_disk(c->conf, c->super.count, why, sizeof(why));
+		if (r < 0)
+			folder_untake(data);
+	}
 	if (r == 0)
 		return 0;
 	log_error("%s", why);
@@ -391,7 +397,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->started_ms = c->now_ms;
 	c->started_wall_ms = clock_wall_ms();
 	c->watchdog_ms = notify_watchdog_ms();
-	c->request_max = conf_number(conf, CONF_limits_value) + REQUEST_SPARE;
+	c->request_max = shares_request_max(conf);
 	c->queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->request_max);
 	c->node_frame_max = message + hop_batch_room(WIRE_REQUESTS_MAX);
 	if (x)

@@ -18,6 +18,9 @@
 #define DELAY_MOST_MS  30000u
 #define SERVED_MS      50u /* up for so long, and it has served: no crash at the start */
 #define EXIT_HOPELESS  2
+#define STARTS_MOST                                                                  \
+	9u /* that fail in a row, over 12 s: what has to be mended is the operator's \
+	    */
 
 typedef void super_act(struct super *s, struct worker *w);
 
@@ -160,8 +163,18 @@ static void again(struct super *s, struct worker *w)
 	}
 	w->restarts++;
 	/* A worker that served is replaced at once; one that cannot start must not spin. */
-	if (w->up_ms && now - w->up_ms >= SERVED_MS)
+	if (w->up_ms) {
+		w->failed_starts = 0;
+		w->delay_ms = now - w->up_ms >= SERVED_MS ? 0 : w->delay_ms;
+	} else if (++w->failed_starts >= STARTS_MOST) {
+		log_error("worker %u has failed for good, it did not start %u times: %s", w->id,
+			  w->failed_starts, w->reason);
+		w->state = SUPER_FAILED;
+		w->deadline_ms = 0;
+		w->failed_starts = 0;
 		w->delay_ms = 0;
+		return;
+	}
 	back_off(w, now);
 }
 

@@ -8,7 +8,7 @@
  *	KILLING   hung or late, killed; its death has not been seen
  *	STOPPING  told to finish
  *	BACKOFF   dead; to be started when its delay is over
- *	FAILED    it said that starting it again is no use
+ *	FAILED    it said that starting it again is no use, or has not come up many times in a row
  */
 #ifndef PAIL_SUPER_H
 #define PAIL_SUPER_H
@@ -47,9 +47,10 @@ struct worker {
 	int wake;    /* its eventfd */
 	bool wanted; /* false: an operator has stopped it */
 	uint32_t restarts;
-	uint64_t up_ms;      /* when it became UP */
-	uint64_t started_ms; /* when it was forked */
-	uint64_t delay_ms;   /* of the next restart */
+	uint32_t failed_starts; /* in a row */
+	uint64_t up_ms;         /* when it became UP */
+	uint64_t started_ms;    /* when it was forked */
+	uint64_t delay_ms;      /* of the next restart */
 	uint64_t
 		deadline_ms; /* BACKOFF: when to start; STARTING, STOPPING: when to kill; 0: none */
 	int exit_status;     /* of the last death, as waitid tells; -signal if it was killed */

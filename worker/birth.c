@@ -84,10 +84,10 @@ int worker_start_status(int error)
 	case -EROFS:
 	case -ENOTDIR:
 	case -EINVAL: /* settings that cannot work */
-	case -ELOOP: /* links where our files should be */
+	case -ELOOP:  /* links where our files should be */
 	case -EMLINK:
 	case -EMEDIUMTYPE:
-	case -EFBIG:  /* nor a disk so small */
+	case -EFBIG: /* nor a disk so small */
 		return WORKER_HOPELESS;
 	default:
 		return WORKER_FAILED;

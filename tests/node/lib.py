@@ -163,7 +163,7 @@ class Node:
     def configure(self):
         """Write the file of a node of a cluster."""
         settings = {"node.name": self.name, "node.client": self.at[self.name][0], "node.peer": self.at[self.name][1],
-                    "node.data": self.data, "storage.map": "1G", "limits.cache": "64M"}
+                    "node.data": self.data, "storage.map": "1G", "limits.cache": "64M", "limits.log": "1G"}
         settings.update(self.more)
         sections = {}
         for k, v in settings.items():

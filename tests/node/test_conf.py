@@ -2,7 +2,7 @@
 import os
 
 import lib
-from lib import eq, test
+from lib import eq, test, until
 
 
 def write(box, name, text):
@@ -117,3 +117,129 @@ def relative_paths_begin_in_the_configurations_folder(box):
     # flags and the environment: from where one stands
     r = box.run(lib.BUILD + "/paild", "--config", path, "--data", "mine", "--print-config", cwd=box.dir)
     assert b"# --data\ndata = mine\n" in r.stdout, r.stdout
+
+
+def settings(box, *args, env=None):
+    """What --print-config says: {key: (value, origin)}."""
+    r = box.run(lib.BUILD + "/paild", *args, "--print-config", env=env)
+    eq((0, b""), (r.returncode, r.stderr))
+    out, section, origin = {}, "", ""
+    for line in r.stdout.decode().splitlines():
+        if line.startswith("["):
+            section = line[1:-1]
+        elif line.startswith("# "):
+            origin = line[2:]
+        elif line:
+            key, value = line.split(" =", 1)
+            out["%s.%s" % (section, key)] = (value.strip(), origin)
+    return out
+
+
+@test()
+def limits_fit_the_machine(box):
+    path = write(box, "a.conf", "[node]\ndata = %s/data\nworkers = 2\n" % box.dir)
+    s = settings(box, "--config", path, env={"PAIL_MEMORY": "24G"})
+    eq(("6G", "default: a quarter of the memory of 24G"), s["limits.cache"])
+    assert s["limits.log"] == ("6G", "default: a quarter of the memory of 24G") or "a tenth of the disk" in s["limits.log"][1], s
+    s = settings(box, "--config", path, env={"PAIL_MEMORY": "512M"})
+    eq(("128M", "default: a quarter of the memory of 512M"), s["limits.cache"])
+    eq(("128M", "default: a quarter of the memory of 512M"), s["limits.log"])
+    s = settings(box, "--config", path, "--set", "node.workers=12", env={"PAIL_MEMORY": "512M"})
+    eq(("481M", "default: the least for 12 workers"), s["limits.log"])
+    s = settings(box, "--config", path, "--set", "limits.cache=77M", env={"PAIL_MEMORY": "24G", "PAIL_LIMITS_LOG": "2G"})
+    eq((("77M", "--set"), ("2G", "PAIL_LIMITS_LOG")), (s["limits.cache"], s["limits.log"]))
+    s = settings(box, "--dev", env={"PAIL_MEMORY": "24G", "PAIL_NODE_WORKERS": "1"})
+    eq((("256M", "default: small, with --dev"), ("1G", "default: small, with --dev")), (s["limits.cache"], s["limits.log"]))
+    # what is raised says so
+    s = settings(box, "--config", path, env={"PAIL_STORAGE_RESERVE": "1M"})
+    eq("PAIL_STORAGE_RESERVE: storage.reserve = 1M, raised: six log files for each of 2 workers", s["storage.reserve"][1])
+
+
+@test()
+def a_log_that_cannot_work_is_refused(box):
+    path = write(box, "a.conf", "[node]\ndata = %s/data\nworkers = 12\n[limits]\nlog = 64M\n" % box.dir)
+    out = check(box, path)
+    for part in (path + ":5: limits.log = 64M is too little: it must be ", " at least, for 12 workers with 5 files each",
+                 "the largest value (limits.value = 8M)"):
+        assert part in out, out
+    least = out.split("it must be ")[1].split(" ")[0]
+    eq("", check(box, path, "--set", "limits.log=" + least, status=0))
+    assert "is too little" in check(box, path, "--set", "limits.log=%dK" % (int(least[:-1]) - 1))
+    eq("", check(box, path, "--set", "limits.value=64K", "--set", "limits.message=1M", status=0))
+    # the number of workers is the folder's, once there is one
+    n = box.node("--set", "node.workers=12", "--set", "limits.value=1M", "--set", "limits.message=2M")
+    eq(0, n.stop())
+    r = box.run(lib.BUILD + "/paild", "--dev", "--data", n.data, "--set", "limits.log=100M", "--check-config")
+    assert b"for 12 workers" in r.stderr, r.stderr
+
+
+def with_workers(workers):
+    def f(box):
+        n = box.node("--set", "node.workers=%d" % workers, "--set", "storage.checkpoint_ms=200")
+        c = n.client()
+        buckets = ["b%d" % i for i in range(6 * workers)]
+        for b in buckets:
+            eq(True, c.call("create", b))
+        for life in range(2):
+            for i in c.send(*(("put", b, "k%d" % life, "v") for b in buckets)):
+                c.result(i)
+            until(lambda: n.status()["storage"]["recent_keys"] == 0, 20, "everything to settle")
+            assert n.status()["storage"]["checkpoints"] > 0
+            for i in c.send(*(("put", b, "more%d" % life, "v") for b in buckets)):
+                c.result(i)
+            n.kill()
+            n.start()
+            c = n.client()
+            for i in c.send(*(("count", b) for b in buckets)):
+                eq(2 * life + 2, c.result(i))
+        eq(0, n.stop())
+    f.__name__ = "a_node_of_%d_workers_takes_writes_and_checkpoints" % workers
+    return f
+
+
+for _workers in 1, 2, 5, 12, 33:
+    test("kill")(with_workers(_workers))
+
+
+@test()
+def a_disk_that_is_too_small_is_said_at_start(box):
+    for size, args in (("1m", ()), ("64m", ()), ("40m", ("--set", "node.workers=2", "--set", "limits.value=1M"))):
+        mount = box.folder("tmpfs")
+        os.mkdir(mount)
+        r = box.run("mount", "-t", "tmpfs", "-o", "size=%s,mode=0755" % size, "tmpfs", mount)
+        if r.returncode:
+            raise AssertionError("this test mounts a tmpfs and needs to be root: %s" % r.stderr)
+        box.undo.append(lambda m=mount: box.run("umount", "-l", m))
+        r = box.run(lib.BUILD + "/paild", "--dev", "--port", "0", "--data", mount, *args)
+        out = r.stderr.decode()
+        eq((1, b""), (r.returncode, r.stdout))
+        for part in ('data folder "%s" is on a disk with ' % mount, "a new node needs ", "storage.reserve = "):
+            assert part in out, out
+    # fewer workers would do: the folder does not insist on two.  And one that is just large enough works.
+    eq(["lock"], os.listdir(mount))
+    r = box.run("mount", "-o", "remount,size=80m", mount)
+    eq(0, r.returncode)
+    n = box.node("--set", "node.workers=2", "--set", "limits.value=1M", data=mount)
+    c = n.client()
+    for b in range(10):
+        for q in ("create", "b%d" % b), ("put", "b%d" % b, "k", b"x" * (1 << 20)):
+            # so small a log is full now and then, but not for long
+            until(lambda: c.wait(c.send(q)[0])[2] is None, 10, "%s to be taken" % (q[:2],))
+    eq(0, n.stop())
+
+
+@test("kill")
+def a_worker_that_never_starts_is_given_up(box):
+    """Its folder is a file: it is tried a few times, then it has failed for good, and the others serve."""
+    n = box.node("--set", "node.workers=2", "--set", "storage.map=1G")
+    eq(0, n.stop())
+    os.rename(n.data + "/worker-1/data.mdb", n.data + "/worker-1/data.away")
+    os.mkdir(n.data + "/worker-1/data.mdb")
+    n.start(wait=False)
+    n.wait_ready()
+    states = [w["state"] for w in n.workers()]
+    eq(["up", "failed"], states)
+    os.rmdir(n.data + "/worker-1/data.mdb")
+    os.rename(n.data + "/worker-1/data.away", n.data + "/worker-1/data.mdb")
+    eq("up", n.client(admin=True).call("worker", "start", 1)["state"])
+    eq(0, n.stop())
