@@ -160,6 +160,11 @@ $(B)/tests/power/shim.o: ALL_CFLAGS += -fvisibility=default
 
 power: $(POWER)
 
+# A wall clock that tests can bend, for any build.
+build/clock.so: tests/clock/shim.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARN) $< -o $@
+
 # Nodes with a rule taken out, which the tests of histories must find out.
 broken:
 	@for what in sync position; do \

@@ -464,7 +464,7 @@ static void *checkpoint_main(void *arg)
 		int r;
 
 		if (!posted && !c->kick && !purge_is_due(c)) {
-			(void)clock_gettime(CLOCK_REALTIME, &until);
+			(void)clock_gettime(CLOCK_MONOTONIC, &until);
 			until.tv_nsec += (long)IDLE_MS * 1000000;
 			until.tv_sec += until.tv_nsec / 1000000000;
 			until.tv_nsec %= 1000000000;
@@ -508,7 +508,7 @@ int checkpoint_start(const char *dir, struct base *base, struct wal *wal, uint64
 	c->purge_chunk = PURGE_CHUNK;
 	c->kick = true;
 	(void)pthread_mutex_init(&c->lock, NULL);
-	(void)pthread_cond_init(&c->more, NULL);
+	clock_cond_init(&c->more);
 	atomic_store(&c->disk_free, UINT64_MAX);
 	look_at_disk(c);
 	r = -pthread_create(&c->thread, NULL, checkpoint_main, c);

@@ -215,6 +215,8 @@ static bool checkpoint_due(const struct store *s)
 static void checkpoint_freeze(struct store *s)
 {
 	s->room_wanted = false;
+	/* The last file whose records have settled stays: let it tell the time. */
+	(void)clock_note_now(s);
 	wal_rotate(s->wal);
 	s->freeze = wal_seq(s->wal);
 	s->fresh = 0;
@@ -241,7 +243,7 @@ static void checkpoint_begin(struct store *s)
 		take++;
 	if (!take || closed[skip + take - 1].last_seq != s->freeze)
 		return;
-	checkpoint_post(s->checkpoint, closed + skip, take, s->clock_ms);
+	checkpoint_post(s->checkpoint, closed + skip, take, s->pace.now_ms);
 	s->checkpoint_wanted = false;
 	s->checkpoint_runs = true;
 }
@@ -265,7 +267,7 @@ static void settle_memory(struct store *s, uint64_t settled)
 	}
 	expiry_settle(&s->expiry, settled, &s->head.work);
 	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
-	s->checkpoint_wall_ms = s->clock_ms;
+	s->checkpoint_wall_ms = s->pace.now_ms;
 	s->checkpoints++;
 }
 
@@ -330,8 +332,7 @@ int store_tick(struct store *s, uint64_t wall_ms)
 {
 	int r;
 
-	if (wall_ms > s->clock_ms)
-		s->clock_ms = wall_ms;
+	pace_tick(&s->pace, wall_ms);
 	if (wal_error(s->wal) < 0)
 		return store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
 				  strerror(-wal_error(s->wal)));
@@ -380,7 +381,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 		if (!s->checkpoint_runs && !s->checkpoint_wanted)
 			checkpoint_freeze(s);
 		s->config.on_wait(s->config.arg);
-		r = store_tick(s, clock_wall_ms());
+		r = store_tick(s, s->pace.source->wall_ms());
 		if (r == 0 && s->base_full)
 			return store_fail(s, -ENOSPC, "no room to checkpoint");
 		if (clock_ms() >= until)
@@ -415,7 +416,16 @@ uint64_t store_synced(const struct store *s)
 
 uint64_t store_clock(const struct store *s)
 {
-	return s->clock_ms;
+	return s->pace.now_ms;
+}
+
+int64_t store_jump(struct store *s, bool *ret_behind)
+{
+	int64_t ms = s->pace.jump_ms;
+
+	*ret_behind = s->pace.behind;
+	s->pace.jump_ms = 0;
+	return ms;
 }
 
 uint64_t store_consulted(const struct store *s)

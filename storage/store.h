@@ -26,6 +26,8 @@
 struct store;
 struct bucket;
 
+struct pace_source;
+
 struct store_config {
 	const char *dir; /* made if missing; locked while open */
 	uint64_t cache_bytes;
@@ -39,6 +41,8 @@ struct store_config {
 	uint32_t checkpoint_ms; /* settle what is older, even if it is little */
 	uint64_t generation;    /* of request positions; 0: there are no requests */
 	uint64_t synced;        /* known to be on disk of that generation; 0: nothing is */
+	uint64_t clock_ms;      /* what store_clock once was; 0: not known */
+	const struct pace_source *source; /* of the time, see pace.h; NULL: the system */
 	void *arg;
 	/* Sync thread: everything up to `seq` is on disk; `mark` is what store_hand was given. */
 	void (*on_synced)(void *arg, uint64_t mark, uint64_t seq);
@@ -97,7 +101,8 @@ void store_close(struct store **s);
 
 /* ---- once a batch ---- */
 
-/* Advance the clock (it never goes back), fetch checkpoints' results, sweep, evict. */
+/* Advance the clock (it never goes back, and goes on when the system's does), fetch checkpoints'
+ * results, sweep, evict. */
 int store_tick(struct store *s, uint64_t wall_ms);
 
 /* How long the owner may sleep before the next tick, if nothing else is to be done. */
@@ -112,6 +117,12 @@ void store_freed(struct store *s, uint64_t position);
 uint64_t store_seq(const struct store *s);
 uint64_t store_synced(const struct store *s);
 uint64_t store_clock(const struct store *s);
+
+/*
+ * By how many ms the system's clock has jumped, of its own accord or while nothing ran here; 0: it
+ * has not since this was last asked.  *ret_behind: it was found to be behind the store's at start.
+ */
+int64_t store_jump(struct store *s, bool *ret_behind);
 
 /* How far writers are ahead of the checkpoint, in percent: at 100 puts get -EBUSY. */
 unsigned store_pressure(const struct store *s);

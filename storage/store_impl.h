@@ -8,6 +8,7 @@
 #include "storage/directory.h"
 #include "storage/expiry.h"
 #include "storage/order.h"
+#include "storage/pace.h"
 #include "storage/store.h"
 #include "storage/wal.h"
 
@@ -32,7 +33,7 @@ struct store {
 	uint64_t directory_seq;   /* the sequence of the last of them */
 	uint64_t keys;            /* sum of the buckets' counts */
 
-	uint64_t clock_ms;   /* never steps back */
+	struct pace pace;    /* the clock */
 	uint64_t clock_told; /* the highest clock that the log knows to have been told */
 	uint64_t clock_seq;  /* the record that says so */
 	bool tell_clock;     /* a read during the replay saw something expired */
@@ -101,13 +102,16 @@ static inline void consult(struct store *s, uint64_t seq)
 
 /* Something has been seen to be gone since `expiry`: the log must know before it is told. */
 int clock_tell(struct store *s, uint64_t expiry);
+/* What is about to be logged depends on the time: have that in the log first. */
+int clock_note(struct store *s);
+int clock_note_now(struct store *s); /* whether it must be or not */
 
 /* Delete expired keys, at most `most`. */
 int store_sweep(struct store *s, unsigned most);
 
 static inline bool is_expired(const struct store *s, uint64_t expiry)
 {
-	return expiry && expiry <= s->clock_ms;
+	return expiry && expiry <= s->pace.now_ms;
 }
 
 /* Remember why, return the error. */

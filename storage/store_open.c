@@ -106,8 +106,11 @@ static int replay_record(void *arg, const struct wal_record *r, bool same)
 	struct store *s = arg;
 	int e = 0;
 
-	if (r->op == WAL_CLOCK && r->expiry > s->clock_ms)
-		s->clock_ms = r->expiry;
+	if (r->op == WAL_CLOCK) {
+		pace_recall(&s->pace, r);
+		if (r->seq <= s->settled)
+			return 0;
+	}
 	if (s->config.before_apply && !s->beside)
 		e = s->config.before_apply(s->config.arg, r, same);
 	if (e == 0)
@@ -156,7 +159,7 @@ static int recover_base(struct store *s)
 				  strerror(-r));
 	base_meta(s->base, &meta);
 	s->settled = meta.settled;
-	s->clock_ms = meta.clock_ms > clock_wall_ms() ? meta.clock_ms : clock_wall_ms();
+	pace_known(&s->pace, meta.clock_ms);
 	return 0;
 }
 
@@ -175,15 +178,17 @@ static int recover_log(struct store *s)
 	uint64_t clock = 0;
 	int r;
 
+	/* Time has passed, if this store has been beside another one until now. */
+	pace_tick(&s->pace, s->pace.source->wall_ms());
 	base_meta(s->base, &meta);
 	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_least, replay_record, s,
 		       &clock, s->why, sizeof(s->why));
 	if (r < 0)
 		return log_error_of(s, r);
-	if (clock > s->clock_ms)
-		s->clock_ms = clock;
+	pace_known(&s->pace, clock);
+	pace_begin(&s->pace);
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
-	r = wal_start(s->wal, s->clock_ms);
+	r = wal_start(s->wal, s->pace.now_ms);
 	if (r == 0) /* what the life before, or a power cut, has left of settled segments */
 		r = wal_settled(s->wal, meta.epoch_least);
 	if (r == 0)
@@ -192,7 +197,7 @@ static int recover_log(struct store *s)
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
-	return s->tell_clock ? clock_tell(s, s->clock_ms) : 0;
+	return s->tell_clock ? clock_tell(s, s->pace.now_ms) : 0;
 }
 
 static int store_new(const struct store_config *config, struct store **ret, char *why,
@@ -205,6 +210,8 @@ static int store_new(const struct store_config *config, struct store **ret, char
 		return -ENOMEM;
 	}
 	s->config = *config;
+	pace_init(&s->pace, config->source);
+	pace_known(&s->pace, config->clock_ms);
 	s->head.work = (struct work){0, config->on_work, config->arg};
 	s->lock_fd = -1;
 	(void)snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
@@ -291,6 +298,7 @@ int store_follow(struct store *s, uint64_t synced)
 	struct base_meta meta;
 	int r;
 
+	pace_tick(&s->pace, s->pace.source->wall_ms());
 	base_meta(s->base, &meta);
 	r = wal_follow(s->wal, meta.settled, synced, meta.epoch_least, replay_record, s, s->why,
 		       sizeof(s->why));

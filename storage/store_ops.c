@@ -38,29 +38,44 @@ struct bucket *key_bucket(struct store *s, struct store_key *k)
 	return k->bucket;
 }
 
-int clock_tell(struct store *s, uint64_t expiry)
+int clock_note_now(struct store *s)
 {
 	static const struct span nothing = {"", 0};
 	uint64_t position = s->head.position;
+	struct wal_clock note;
 	struct wal_record *r;
 	int error = 0;
+
+	pace_note(&s->pace, &note);
+	s->head.position = 0; /* nobody asked for it */
+	r = record_new(s, WAL_CLOCK, 0, nothing, nothing,
+		       (struct span){(char *)&note, sizeof(note)}, &error);
+	s->head.position = position;
+	if (!r)
+		return error;
+	r->expiry = s->pace.now_ms;
+	s->clock_seq = record_append(s, r);
+	s->clock_told = s->pace.now_ms;
+	return 0;
+}
+
+int clock_note(struct store *s)
+{
+	return pace_must_note(&s->pace) ? clock_note_now(s) : 0;
+}
+
+int clock_tell(struct store *s, uint64_t expiry)
+{
+	int r = 0;
 
 	if (!s->checkpoint) { /* the log is still being read */
 		s->tell_clock = true;
 		return 0;
 	}
-	if (expiry > s->clock_told) {
-		s->head.position = 0;
-		r = record_new(s, WAL_CLOCK, 0, nothing, nothing, nothing, &error);
-		s->head.position = position;
-		if (!r)
-			return error;
-		r->expiry = s->clock_ms;
-		s->clock_seq = record_append(s, r);
-		s->clock_told = s->clock_ms;
-	}
+	if (expiry > s->clock_told)
+		r = clock_note_now(s);
 	consult(s, s->clock_seq);
-	return 0;
+	return r;
 }
 
 static int lookup_base(struct store *s, const struct store_key *k, struct lookup *l)
@@ -197,13 +212,16 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	r = condition_check(s, c, l.version);
 	if (r == 0)
 		r = store_admit(s, wal_record_size(b->name_len, k->key.n, value.n));
+	if (r == 0 && ttl_ms)
+		r = clock_note(s);
 	if (r < 0)
 		return r;
 	rec = record_new(s, WAL_PUT, b->id, (struct span){b->name, b->name_len}, k->key, value, &r);
 	if (!rec)
 		return r;
 	if (ttl_ms)
-		rec->expiry = ttl_ms > UINT64_MAX - s->clock_ms ? UINT64_MAX : s->clock_ms + ttl_ms;
+		rec->expiry =
+			ttl_ms > UINT64_MAX - s->pace.now_ms ? UINT64_MAX : s->pace.now_ms + ttl_ms;
 	rec->delta = !l.stored;
 	r = entry_write(s, b, k->hash, k->key, value, wal_seq(s->wal) + 1, rec->expiry, false);
 	if (r < 0)

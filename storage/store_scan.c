@@ -294,8 +294,8 @@ int store_count(struct store *s, struct store_key *k, uint64_t *ret)
 	if (!b)
 		return -ENXIO;
 	consult(s, b->written);
-	expiry_each_due(&s->expiry, s->clock_ms, due_node, &d);
-	r = base_due(s->base, &s->sweep_from, s->clock_ms, due_row, &d);
+	expiry_each_due(&s->expiry, s->pace.now_ms, due_node, &d);
+	r = base_due(s->base, &s->sweep_from, s->pace.now_ms, due_row, &d);
 	if (r < 0)
 		return store_fail(s, r, "read base's expiry index: %s", strerror(-r));
 	if (d.count)
@@ -361,12 +361,12 @@ int store_sweep(struct store *s, unsigned most)
 	int r;
 
 	s->head.position = 0; /* nobody asked for it */
-	if (!s->sweep_more && s->clock_ms - s->swept_ms < SWEEP_MS)
+	if (!s->sweep_more && s->pace.now_ms - s->swept_ms < SWEEP_MS)
 		return 0;
-	s->swept_ms = s->clock_ms;
+	s->swept_ms = s->pace.now_ms;
 	if (wal_over_limit(s->wal))
 		return 0; /* they are invisible anyhow; let the checkpoint catch up */
-	while (w.left && expiry_pop(&s->expiry, s->clock_ms, &n)) {
+	while (w.left && expiry_pop(&s->expiry, s->pace.now_ms, &n)) {
 		struct entry *e = cache_find_version(s->cache, n.hash, n.version);
 		struct bucket *b = e ? directory_find_id(s->directory, e->bucket) : NULL;
 
@@ -377,7 +377,7 @@ int store_sweep(struct store *s, unsigned most)
 		if (r < 0)
 			return r;
 	}
-	r = w.left ? base_due(s->base, &s->sweep_from, s->clock_ms, sweep_row, &w) : 0;
+	r = w.left ? base_due(s->base, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
 	s->sweep_more = !w.left || !w.rows;
 	return r < 0 ? r : 0;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/file.h"
 #include "common/mirror.h"
@@ -47,7 +48,7 @@ int wal_new(const struct wal_config *config, struct wal **ret)
 	buf_init(&w->tail);
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->handed_more, NULL);
-	(void)pthread_cond_init(&w->drained_more, NULL);
+	clock_cond_init(&w->drained_more);
 	while (size < 2 * config->record_max)
 		size *= 2;
 	w->stage_size = size;
@@ -553,7 +554,7 @@ void wal_wait(struct wal *w, unsigned ms)
 {
 	struct timespec until;
 
-	(void)clock_gettime(CLOCK_REALTIME, &until);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += (long)ms * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;

@@ -56,12 +56,12 @@ struct wal_segment {
 int wal_new(const struct wal_config *config, struct wal **ret);
 
 /*
- * Read the folder's segments and call `apply` for each record behind `base_seq`, in order; it
- * returns 0 to go on, or a negative errno, which is passed on.  `synced` is the highest sequence
- * that the caller knows to be on disk from a worker of the same generation (0: nothing is known):
- * what lies behind it may be in the page cache only and will be written again by wal_start.
- * `epoch_least` is the oldest segment that must be there (0: none must).  Segments that end before
- * `base_seq` are not looked into.
+ * Read the folder's segments and call `apply` for each record behind `base_seq`, and for each
+ * WAL_CLOCK, in order; it returns 0 to go on, or a negative errno, which is passed on.  `synced` is
+ * the highest sequence that the caller knows to be on disk from a worker of the same generation (0:
+ * nothing is known): what lies behind it may be in the page cache only and will be written again by
+ * wal_start.  `epoch_least` is the oldest segment that must be there (0: none must); those before
+ * it are not looked into.
  *
  * Returns 0, or -EBADMSG: the log is damaged where it had been safe, or a segment is missing; `why`
  * (at least 256 bytes) names file and offset.  *ret_clock_ms is the highest clock found.

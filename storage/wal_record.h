@@ -34,7 +34,7 @@ enum wal_op {
 	WAL_CREATE,
 	WAL_DROP,
 	WAL_OUTCOME, /* a request that changed nothing, and the reply it got: in `value` */
-	WAL_CLOCK,   /* the store has told somebody what is true only since `expiry` */
+	WAL_CLOCK,   /* what the time is, before somebody is told what depends on it */
 	WAL_SWEEP,   /* a delete of an expired key, by nobody's request */
 	WAL_OP_END
 };
@@ -56,6 +56,13 @@ struct wal_record {
 	char data[]; /* name, key, value, zeros */
 };
 _Static_assert(sizeof(struct wal_record) == 56, "layout on disk");
+
+/* The value of a WAL_CLOCK record, whose expiry is the store's clock at that moment; see pace.h. */
+struct wal_clock {
+	uint64_t boot_ms;    /* CLOCK_BOOTTIME */
+	uint8_t boot_id[16]; /* of which boot; zeros: not known */
+};
+_Static_assert(sizeof(struct wal_clock) == 24, "layout on disk");
 
 static inline uint64_t wal_record_size(size_t name_len, size_t key_len, size_t value_len)
 {

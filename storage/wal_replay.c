@@ -192,7 +192,8 @@ static int record_take(struct replay *rp, struct found *f, const struct wal_reco
 	w->seq = r->seq;
 	if (same && r->position > f->last_position)
 		f->last_position = r->position;
-	return r->seq > rp->base_seq ? rp->apply(rp->arg, r, same) : 0;
+	/* What the time was is wanted from settled records too. */
+	return r->seq > rp->base_seq || r->op == WAL_CLOCK ? rp->apply(rp->arg, r, same) : 0;
 }
 
 /* Where wal_follow has come to in a segment that it has begun; 0 and 0 for others: not at all. */
@@ -277,13 +278,17 @@ static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq
 	atomic_fetch_add(&w->live_bytes, s->size);
 }
 
-/* The segment that the log begins in, as far as base does not have it: the one that base ends in.
+/*
+ * The first segment that is read: the one that base names, the last of those that have settled,
+ * which tells what the time was; as long as base names none, the one that it ends in.
  */
-static unsigned first_needed(const struct found *f, unsigned n, uint64_t base_seq)
+static unsigned first_needed(const struct found *f, unsigned n, uint64_t base_seq,
+			     uint64_t epoch_least)
 {
 	unsigned i = 0;
 
-	while (i + 1 < n && f[i + 1].header.first_seq <= base_seq + 1)
+	while (i + 1 < n && (epoch_least ? f[i].header.epoch < epoch_least
+					 : f[i + 1].header.first_seq <= base_seq + 1))
 		i++;
 	return i;
 }
@@ -320,7 +325,7 @@ static int begin_check(struct replay *rp, const struct found *f, unsigned n, uin
 static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
 {
 	struct wal *w = rp->w;
-	unsigned first = first_needed(f, n, rp->base_seq);
+	unsigned first = first_needed(f, n, rp->base_seq, epoch_least);
 	int r = begin_check(rp, f, n, epoch_least);
 
 	if (!w->cursor)
@@ -387,13 +392,14 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 }
 
 /* Read on in the segments that have not been read to their end. */
-static int follow_all(struct replay *rp, struct found *f, unsigned n)
+static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
 {
 	struct wal *w = rp->w;
 	bool more = true;
 	int r = 0;
 
-	for (unsigned i = first_needed(f, n, rp->base_seq); i < n && more && r == 0; i++) {
+	for (unsigned i = first_needed(f, n, rp->base_seq, epoch_least); i < n && more && r == 0;
+	     i++) {
 		uint64_t limit = i + 1 == n ? UINT64_MAX : f[i + 1].header.first_seq;
 
 		if (f[i].header.epoch < w->cursor->epoch)
@@ -430,7 +436,7 @@ int wal_follow(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 	if (r == 0 && first)
 		r = begin_check(&rp, f, n, epoch_least);
 	if (r == 0)
-		r = follow_all(&rp, f, n);
+		r = follow_all(&rp, f, n, epoch_least);
 	if (rp.clock_ms > w->cursor->clock_ms)
 		w->cursor->clock_ms = rp.clock_ms;
 	free(f);

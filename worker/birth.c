@@ -49,6 +49,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.checkpoint_ms = g->checkpoint_ms,
 		.generation = w->segment->header->generation,
 		.synced = slot_get(&w->slot->synced),
+		.clock_ms = slot_get(&w->segment->slot->wall_ms),
 		.arg = w,
 		.on_synced = worker_synced,
 		.on_wait = worker_wait,

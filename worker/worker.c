@@ -215,6 +215,27 @@ static void publish_stats(struct worker *w)
 	slot_set(&s->wall_ms, store_clock(w->store));
 }
 
+/* A clock that jumps is a fault of the machine's, which its operator must know of. */
+static void tell_jump(const struct worker *w)
+{
+	bool behind;
+	int64_t ms = store_jump(w->store, &behind);
+	double s = (double)(ms < 0 ? -ms : ms) / 1000;
+
+	if (behind && ms)
+		log_warn("the system's clock is %.1f s behind the time known here: ttls end by a "
+			 "clock that goes on from that time",
+			 s);
+	else if (ms < 0)
+		log_warn("the system's clock has stepped back by %.1f s: ttls end by a clock that "
+			 "goes on as if it had not",
+			 s);
+	else if (ms)
+		log_warn("the system's clock has stepped ahead by %.1f s: keys whose time is over "
+			 "by it are gone, also if it steps back",
+			 s);
+}
+
 /* Between two requests, the most of it at most once a millisecond: orders, checkpoints, figures. */
 static void tick(struct worker *w)
 {
@@ -228,6 +249,7 @@ static void tick(struct worker *w)
 	store_freed(w->store, ring_tail(&w->segment->request));
 	if (store_tick(w->store, clock_wall_ms()) < 0)
 		worker_fail(w, -EIO, store_why(w->store));
+	tell_jump(w);
 	publish_stats(w);
 	if (w->hold)
 		hold_step(w);

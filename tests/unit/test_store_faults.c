@@ -146,6 +146,7 @@ static void a_checkpoint_waits_until_requests_are_answered(void)
 	sync_all();
 	store_freed(current, 1000);
 	store_checkpoint(current);
+	sync_all(); /* it has logged what the time is */
 	for (int i = 0; i < 50; i++) {
 		(void)usleep(2000);
 		EQ(0, store_tick(current, 0));

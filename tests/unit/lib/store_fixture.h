@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "storage/pace.h"
 #include "storage/store.h"
 #include "tests/unit/lib/unit.h"
 
@@ -20,6 +21,26 @@ static uint64_t wall;     /* what the tests say the time is */
 static bool stepped_back; /* and it shall stay so over a restart */
 static char why[256];
 static uint64_t cache_bytes = 1 << 20;
+
+/* What has passed is what the tests say, in the boot that they say; 0: the system's wall clock. */
+static uint64_t wall_at_open;
+static uint64_t boot = 1000;
+static uint8_t boots = 1;
+
+static uint64_t wall_now(void)
+{
+	return wall_at_open ? wall_at_open : clock_wall_ms();
+}
+
+static uint64_t boot_now(void)
+{
+	return boot;
+}
+
+static void boot_which(uint8_t ret[CLOCK_BOOT_ID_BYTES])
+{
+	memset(ret, boots, CLOCK_BOOT_ID_BYTES);
+}
 
 __attribute__((unused)) static void on_synced(void *arg, uint64_t mark, uint64_t seq)
 {
@@ -40,7 +61,10 @@ __attribute__((unused)) static struct store_config config(void)
 {
 	struct store_config c;
 
+	static const struct pace_source source = {wall_now, boot_now, boot_which};
+
 	memset(&c, 0, sizeof(c));
+	c.source = &source;
 	c.dir = dir;
 	c.cache_bytes = cache_bytes;
 	c.log_bytes = 32 << 20;
