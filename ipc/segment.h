@@ -12,7 +12,7 @@
 #include "ipc/slot.h"
 
 #define SEGMENT_MAGIC    0x316c696170676573u /* "segpail1" */
-#define SEGMENT_VERSION  2u                  /* of everything in ipc/ that two processes share */
+#define SEGMENT_VERSION  2u                  /* of everything two processes share: ipc/layout.c */
 #define SEGMENT_DIR_MAX  1024u
 #define SEGMENT_NODE_MAX 64u
 

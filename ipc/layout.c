@@ -1,0 +1,107 @@
+/*
+ * What coordinator and worker share, as SEGMENT_VERSION says.  The two may be of different builds
+ * while a node is upgraded or a worker restarted, so whoever changes a number below has changed the
+ * layout, and raises the version.
+ */
+#include "common/layout.h"
+#include "ipc/chan.h"
+#include "ipc/record.h"
+#include "ipc/segment.h"
+
+#if SEGMENT_VERSION != 2
+#error "write down here how everything lies in this version of SEGMENT_VERSION"
+#endif
+
+/* clang-format off */
+LAYOUT_SIZE(slot, 960);
+LAYOUT_AT(slot, state, 0);
+LAYOUT_AT(slot, phase, 4);
+LAYOUT_AT(slot, heartbeat_ms, 8);
+LAYOUT_AT(slot, executing, 16);
+LAYOUT_AT(slot, reached, 24);
+LAYOUT_AT(slot, wall_ms, 32);
+LAYOUT_AT(slot, requests, 40);
+LAYOUT_AT(slot, errors, 48);
+LAYOUT_AT(slot, by_method, 56);
+LAYOUT_AT(slot, buckets, 176);
+LAYOUT_AT(slot, keys, 184);
+LAYOUT_AT(slot, cache_bytes, 192);
+LAYOUT_AT(slot, recent_keys, 200);
+LAYOUT_AT(slot, log_bytes, 208);
+LAYOUT_AT(slot, base_bytes, 216);
+LAYOUT_AT(slot, map_bytes, 224);
+LAYOUT_AT(slot, checkpoint_wall_ms, 232);
+LAYOUT_AT(slot, checkpoints, 240);
+LAYOUT_AT(slot, last_words, 248);
+LAYOUT_AT(slot, synced, 512);
+LAYOUT_AT(slot, successor_words, 576);
+LAYOUT_AT(slot, worker_sleeps, 832);
+LAYOUT_AT(slot, coordinator_sleeps, 896);
+LAYOUT_AT(slot, life, 900);
+
+LAYOUT_SIZE(settings, 1168);
+LAYOUT_AT(settings, worker, 0);
+LAYOUT_AT(settings, workers, 4);
+LAYOUT_AT(settings, cache_bytes, 8);
+LAYOUT_AT(settings, log_bytes, 16);
+LAYOUT_AT(settings, log_segment_bytes, 24);
+LAYOUT_AT(settings, map_bytes, 32);
+LAYOUT_AT(settings, value_max, 40);
+LAYOUT_AT(settings, buckets_max, 48);
+LAYOUT_AT(settings, disk_reserve_bytes, 56);
+LAYOUT_AT(settings, lock_wait_ms, 64);
+LAYOUT_AT(settings, checkpoint_ms, 68);
+LAYOUT_AT(settings, log_level, 72);
+LAYOUT_AT(settings, hang_ms, 76);
+LAYOUT_AT(settings, dir, 80);
+LAYOUT_AT(settings, node, 1104);
+
+LAYOUT_SIZE(segment_header, 1728);
+LAYOUT_AT(segment_header, magic, 0);
+LAYOUT_AT(segment_header, version, 8);
+LAYOUT_AT(segment_header, slot_offset, 12);
+LAYOUT_AT(segment_header, generation, 16);
+LAYOUT_AT(segment_header, size, 24);
+LAYOUT_AT(segment_header, ring_offset, 32);
+LAYOUT_AT(segment_header, ring_size, 56);
+LAYOUT_AT(segment_header, ring, 128);
+LAYOUT_AT(segment_header, settings, 512);
+
+LAYOUT_SIZE(ring_control, 128);
+LAYOUT_AT(ring_control, head, 0);
+LAYOUT_AT(ring_control, tail, 64);
+
+LAYOUT_SIZE(request_entry, 16);
+LAYOUT_AT(request_entry, offset, 0);
+LAYOUT_AT(request_entry, size, 4);
+LAYOUT_AT(request_entry, method, 8);
+LAYOUT_AT(request_entry, state, 9);
+LAYOUT_AT(request_entry, index, 10);
+LAYOUT_AT(request_entry, timeout_ms, 12);
+
+LAYOUT_SIZE(request_record, 32);
+LAYOUT_AT(request_record, size, 0);
+LAYOUT_AT(request_record, count, 4);
+LAYOUT_AT(request_record, open, 8);
+LAYOUT_AT(request_record, owner, 12);
+LAYOUT_AT(request_record, recv_ms, 16);
+LAYOUT_AT(request_record, owner_generation, 24);
+LAYOUT_AT(request_record, entry, 32);
+
+LAYOUT_SIZE(reply_block, 24);
+LAYOUT_AT(reply_block, size, 0);
+LAYOUT_AT(reply_block, bytes, 4);
+LAYOUT_AT(reply_block, record, 8);
+LAYOUT_AT(reply_block, first, 16);
+LAYOUT_AT(reply_block, count, 20);
+/* clang-format on */
+
+/* Numbers with a meaning on both sides: the last of each list. */
+LAYOUT_IS(WIRE_METHOD_COUNT, 15);
+LAYOUT_IS(SLOT_GOODBYE, 3);
+LAYOUT_IS(PHASE_STOP, 6);
+LAYOUT_IS(ENTRY_ANSWERED, 1);
+LAYOUT_IS(RING_SYNCED, 2);
+LAYOUT_IS(CHAN_TYPE_END, 11);
+LAYOUT_IS(FD_WAKE_COORDINATOR, 6);
+LAYOUT_IS(RING_ALIGN, 8);
