@@ -1,14 +1,17 @@
 /* The settings: their values, checks across them, printing. */
 #include "common/conf.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/conf_impl.h"
+#include "common/endpoint.h"
 
 #define ERRORS_MAX 100u
 
@@ -73,11 +76,99 @@ static bool parse_name(const char *text, const char *const *names, uint64_t *ret
 	return false;
 }
 
-/* A relative path from a file begins in the configuration file's folder. */
-static void path_from(const struct conf *c, const char *scheme, const char *path, char *out,
-		      size_t size)
+const char *conf_name_check(const char *name)
 {
-	(void)snprintf(out, size, "%s%s%s", scheme, *path == '/' || !*path ? "" : c->folder, path);
+	if (!*name)
+		return "is empty";
+	if (strlen(name) > 63)
+		return "is longer than 63 bytes";
+	if (name[0] == '-' && !name[1])
+		return "is nobody's";
+	for (const char *p = name; *p; p++) {
+		if ((unsigned char)*p <= ' ' || *p == 0x7f)
+			return "has a blank or a control character in it";
+		if (strchr("\"'`=#,[]*\\", *p))
+			return "has one of \" ' ` = # , [ ] * \\ in it: names are written without "
+			       "quotes";
+	}
+	return NULL;
+}
+
+/* An endpoint in full, into `out`.  NULL, or what is wrong with it. */
+static const char *endpoint_read(const struct conf *c, const char *text, char *out, size_t size)
+{
+	const char *why = NULL;
+	char here[CONF_TEXT_MAX] = "";
+
+	if (!strncmp(text, "ipc://", 6) && text[6] && text[6] != '/' && text[6] != '@') {
+		if (c->folder[0] != '/' && !getcwd(here, sizeof(here) - 1))
+			return strerror(errno);
+		if (*here)
+			(void)strcat(here, "/");
+		(void)snprintf(out, size, "ipc://%s%s%s", here, c->folder, text + 6);
+	} else {
+		(void)snprintf(out, size, "%s", text);
+	}
+	return !*out || endpoint_check(out, ENDPOINT_BIND, out, &why) == 0 ? NULL : why;
+}
+
+/* HOST:PORT, HOST an address.  NULL, or what is wrong with it. */
+static const char *address_check(const char *text)
+{
+	const char *why = NULL;
+	const char *colon = strrchr(text, ':');
+	char host[64];
+	unsigned char bytes[16];
+
+	if (!*text)
+		return NULL;
+	if (strstr(text, "://"))
+		return "it is written HOST:PORT, without more";
+	if (!colon)
+		return "the host is missing: it is written HOST:PORT";
+	if (endpoint_check(text, ENDPOINT_BIND, NULL, &why) < 0)
+		return why;
+	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+	if (*host == '[') {
+		host[strcspn(host, "]")] = '\0';
+		return inet_pton(AF_INET6, host + 1, bytes) == 1 ? NULL : "it is no address";
+	}
+	return inet_pton(AF_INET, host, bytes) == 1
+		       ? NULL
+		       : "the host must be an address, such as 127.0.0.1 or [::1]";
+}
+
+/* Texts of all kinds, *text as it is to be kept.  NULL, or what is wrong. */
+static const char *text_read(const struct conf *c, enum conf_key k, const char **text, char *room,
+			     size_t size)
+{
+	const char *why;
+
+	switch (conf_rows[k].type) {
+	case NAME:
+		return conf_name_check(*text);
+	case PATH:
+		if (**text == '"' || **text == '\'')
+			return "values are written without quotes";
+		(void)snprintf(room, size, "%s%s", **text == '/' || !**text ? "" : c->folder,
+			       *text);
+		*text = room;
+		return NULL;
+	case ENDPOINT:
+		if (k == CONF_node_admin && **text && strncmp(*text, "ipc://", 6) != 0)
+			return "it must be a socket file, ipc://PATH: who may use it is told by "
+			       "its "
+			       "owner and mode";
+		if (strlen(*text) >= ENDPOINT_MAX)
+			return "it is too long";
+		why = endpoint_read(c, *text, room, size);
+		*text = room;
+		return why;
+	case ADDRESS:
+		return address_check(*text);
+	default:
+		return NULL;
+	}
 }
 
 void conf_value_set(struct conf *c, enum conf_key k, const char *text, const char *origin)
@@ -87,15 +178,21 @@ void conf_value_set(struct conf *c, enum conf_key k, const char *text, const cha
 	uint64_t n = 0;
 	bool ok = true;
 	const char *want = "";
-	char whole[2 * CONF_TEXT_MAX];
+	const char *why;
+	char whole[4 * CONF_TEXT_MAX];
 
-	if (row->type == PATH) {
-		path_from(c, "", text, whole, sizeof(whole));
-		text = whole;
-	}
 	switch (row->type) {
 	case TEXT:
+	case NAME:
 	case PATH:
+	case ENDPOINT:
+	case ADDRESS:
+		why = text_read(c, k, &text, whole, sizeof(whole));
+		if (why) {
+			conf_error(c, origin, "%s.%s = %.100s: %s", row->section, row->key, text,
+				   why);
+			return;
+		}
 		n = strlen(text);
 		if (n < row->least || n > row->most) {
 			conf_error(c, origin,
@@ -194,6 +291,80 @@ bool conf_is_default(const struct conf *c, enum conf_key k)
 	return !strcmp(c->value[k].origin, "default");
 }
 
+bool conf_wants_nodes(const struct conf *c)
+{
+	return c->peers.count || conf_number(c, CONF_node_role) == ROLE_STORAGE ||
+	       !conf_is_default(c, CONF_node_peer);
+}
+
+static void peers_check(struct conf *c)
+{
+	for (uint32_t i = 0; i < c->peers.count; i++) {
+		const struct conf_pair *p = &c->peers.pair[i];
+
+		if (!strcmp(p->key, conf_text(c, CONF_node_name)))
+			conf_error(c, p->origin, "peer \"%.60s\" is this node itself", p->key);
+		else if (!strcmp(p->value, conf_text(c, CONF_node_peer)))
+			conf_error(c, p->origin, "peer %s = %s is this node's own node.peer",
+				   p->key, p->value);
+		for (uint32_t k = 0; k < i && !conf_asks_only(p); k++)
+			if (!strcmp(p->value, c->peers.pair[k].value))
+				conf_error(c, p->origin,
+					   "peer %s = %s is where %s is already, from %s", p->key,
+					   p->value, c->peers.pair[k].key, c->peers.pair[k].origin);
+	}
+}
+
+static bool any_host(const char *host, size_t n)
+{
+	return (n == 1 && *host == '*') || (n == 7 && !memcmp(host, "0.0.0.0", 7)) ||
+	       (n == 4 && !memcmp(host, "[::]", 4));
+}
+
+/* Can only one of two sockets listen?  `a` and `b`: endpoints, or HOST:PORT. */
+static bool collide(const char *a, const char *b)
+{
+	const char *port[2];
+	size_t n[2];
+
+	if (!strcmp(a, b))
+		return !strstr(a, ":0") && !strstr(a, ":*");
+	a += !strncmp(a, "tcp://", 6) ? 6 : 0;
+	b += !strncmp(b, "tcp://", 6) ? 6 : 0;
+	port[0] = strrchr(a, ':');
+	port[1] = strrchr(b, ':');
+	if (!port[0] || !port[1] || strcmp(port[0], port[1]) != 0 || !strcmp(port[0], ":0") ||
+	    !strcmp(port[0], ":*"))
+		return false;
+	n[0] = (size_t)(port[0] - a);
+	n[1] = (size_t)(port[1] - b);
+	return (n[0] == n[1] && !memcmp(a, b, n[0])) || any_host(a, n[0]) || any_host(b, n[1]);
+}
+
+/* Where this node listens, each at a place of its own. */
+static void endpoints_check(struct conf *c)
+{
+	static const enum conf_key keys[] = {CONF_node_client, CONF_node_peer, CONF_node_admin,
+					     CONF_gateway_text};
+	bool used[] = {conf_number(c, CONF_node_role) != ROLE_STORAGE, conf_wants_nodes(c), true,
+		       true};
+
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned k = i + 1; k < 4; k++) {
+			const struct conf_value *a = &c->value[keys[i]];
+			const struct conf_value *b = &c->value[keys[k]];
+
+			if (!used[i] || !used[k] || !*a->text || !*b->text ||
+			    !collide(a->text, b->text))
+				continue;
+			conf_error(c, strcmp(b->origin, "default") != 0 ? b->origin : a->origin,
+				   "%s.%s = %s and %s.%s = %s are one place, only one can listen "
+				   "there",
+				   conf_rows[keys[i]].section, conf_rows[keys[i]].key, a->text,
+				   conf_rows[keys[k]].section, conf_rows[keys[k]].key, b->text);
+		}
+}
+
 void conf_check(struct conf *c)
 {
 	const struct conf_value *v = c->value;
@@ -202,25 +373,11 @@ void conf_check(struct conf *c)
 		conf_error(c, v[CONF_limits_message].origin,
 			   "limits.message = %s must be at least twice limits.value = %s",
 			   v[CONF_limits_message].text, v[CONF_limits_value].text);
-	if (strstr(v[CONF_node_name].text, "=") || strchr(v[CONF_node_name].text, ' '))
-		conf_error(c, v[CONF_node_name].origin,
-			   "node.name = \"%s\" has a blank or =", v[CONF_node_name].text);
 	if (!v[CONF_node_data].text[0] && v[CONF_node_role].number != ROLE_ROUTER && !c->incomplete)
 		conf_error(c, v[CONF_node_data].origin,
 			   "node.data is not set: where shall the data lie? (or use --dev)");
-	for (uint32_t i = 0; i < c->peers.count; i++) {
-		const struct conf_pair *p = &c->peers.pair[i];
-
-		if (!strcmp(p->key, v[CONF_node_name].text))
-			conf_error(c, p->origin, "peer \"%.60s\" is this node itself", p->key);
-		else if (strlen(p->key) > 63)
-			conf_error(c, p->origin, "peer \"%.60s...\" is longer than 63 bytes",
-				   p->key);
-		else if (!strstr(p->value, "://"))
-			conf_error(c, p->origin,
-				   "peer %.60s = \"%.60s\" is no endpoint such as tcp://HOST:4041",
-				   p->key, p->value);
-	}
+	peers_check(c);
+	endpoints_check(c);
 	if (v[CONF_gateway_text].text[0] && v[CONF_node_role].number == ROLE_STORAGE)
 		conf_error(c, v[CONF_gateway_text].origin,
 			   "gateway.text is set, but node.role = storage serves no clients");

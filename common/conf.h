@@ -34,6 +34,12 @@ struct conf_pair {
 	char origin[CONF_ORIGIN_MAX];
 };
 
+/* A peer of which only requests come, and to which none go: NAME = - */
+static inline bool conf_asks_only(const struct conf_pair *peer)
+{
+	return peer->value[0] == '-' && !peer->value[1];
+}
+
 struct conf_pairs {
 	struct conf_pair *pair;
 	uint32_t count;
@@ -93,6 +99,8 @@ unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out);
 /* A line in `out` for each value that differs.  Returns how many. */
 unsigned conf_differences(const struct conf *c, const struct conf *old, struct buf *out);
 
+/* Is there to be a port for other nodes? */
+bool conf_wants_nodes(const struct conf *c);
 /* Where operators reach the node: node.admin, or the socket in its folder; "" if there is neither.
  */
 void conf_admin(const struct conf *c, char *out, size_t size);

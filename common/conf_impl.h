@@ -5,7 +5,7 @@
 
 #include "common/conf.h"
 
-enum conf_type { TEXT, PATH, NUMBER, SIZE, ROLE, LEVEL };
+enum conf_type { TEXT, NAME, PATH, ENDPOINT, ADDRESS, NUMBER, SIZE, ROLE, LEVEL };
 
 /* A line of CONF_KEYS. */
 struct conf_row {
@@ -24,5 +24,8 @@ extern const struct conf_row conf_rows[CONF_KEY_COUNT];
 
 /* Check a value and take it. */
 void conf_value_set(struct conf *c, enum conf_key k, const char *text, const char *origin);
+
+/* Is it a node's name?  NULL, or what is wrong with it. */
+const char *conf_name_check(const char *name);
 
 #endif

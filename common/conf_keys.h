@@ -1,15 +1,17 @@
 /*
  * Every setting, once: X(section, key, type, default, least, most, unit, reload, help).
  *
- * Types: TEXT and PATH (least and most are its length), NUMBER, SIZE (bytes; written with K, M, G
+ * Types: TEXT, NAME (of a node), PATH, ENDPOINT (to bind), ADDRESS (HOST:PORT): least and most are
+ * their length; NUMBER, SIZE (bytes; written with K, M, G
  * or T), ROLE, LEVEL.  The struct, the defaults, the checks, --print-config, --help and the test of
  * the sample file are made of this list.
  */
 #define CONF_KEYS(X)                                                                               \
-	X(node, name, TEXT, "pail", 1, 63, "", 0, "this node, as routes and peers name it")        \
-	X(node, client, TEXT, "tcp://127.0.0.1:4040", 1, 255, "", 0, "where clients connect")      \
-	X(node, peer, TEXT, "tcp://127.0.0.1:4041", 1, 255, "", 0, "where other nodes connect")    \
-	X(node, admin, TEXT, "", 0, 255, "", 0,                                                    \
+	X(node, name, NAME, "pail", 1, 63, "", 0, "this node, as routes and peers name it")        \
+	X(node, client, ENDPOINT, "tcp://127.0.0.1:4040", 1, 255, "", 0, "where clients connect")  \
+	X(node, peer, ENDPOINT, "tcp://127.0.0.1:4041", 1, 255, "", 0,                             \
+	  "where other nodes connect")                                                             \
+	X(node, admin, ENDPOINT, "", 0, 255, "", 0,                                                \
 	  "where `pail --config` and `pail --admin` connect; if not set: ipc://<data>/admin.sock") \
 	X(node, data, PATH, "", 0, 900, "", 0,                                                     \
 	  "folder of everything stored; made if missing, one node at a time")                      \
@@ -56,7 +58,7 @@
 	  "time for one attempt to connect to a peer")                                             \
 	X(links, hold_ms, NUMBER, "1000", 0, 60000, "ms", 1,                                       \
 	  "requests for a peer whose first link is being made wait so long for it")                \
-	X(gateway, text, TEXT, "", 0, 255, "", 0,                                                  \
+	X(gateway, text, ADDRESS, "", 0, 255, "", 0,                                               \
 	  "HOST:PORT of the text gateway; if not set there is none")                               \
 	X(gateway, connections, NUMBER, "4096", 1, 1000000, "", 0,                                 \
 	  "connections to the gateway at a time")                                                  \

@@ -9,6 +9,7 @@
 
 #include "common/conf.h"
 #include "common/conf_impl.h"
+#include "common/endpoint.h"
 
 #define LINE_MAX_BYTES 4096u
 #define INCLUDE_DEPTH  8u
@@ -154,6 +155,24 @@ static void pair_add(struct conf *c, struct conf_pairs *p, const char *key, cons
 	(void)snprintf(x->origin, sizeof(x->origin), "%s", origin);
 }
 
+static void peer_add(struct conf *c, const char *name, const char *endpoint, const char *origin)
+{
+	const char *why = conf_name_check(name);
+	char whole[ENDPOINT_MAX] = "-";
+
+	if (why)
+		conf_error(c, origin, "peer \"%.70s\" %s", name, why);
+	else if (strcmp(endpoint, "-") != 0 &&
+		 endpoint_check(endpoint, ENDPOINT_CONNECT, whole, &why) < 0)
+		conf_error(
+			c, origin,
+			"peer %.60s = %.100s: %s; it is an endpoint such as tcp://HOST:4041, or - "
+			"for a node that only asks",
+			name, endpoint, why);
+	else
+		pair_add(c, &c->peers, name, whole, origin);
+}
+
 static void entry_set(struct conf *c, const char *section, const char *key, const char *value,
 		      const char *origin)
 {
@@ -170,7 +189,7 @@ static void entry_set(struct conf *c, const char *section, const char *key, cons
 					   c->peers.pair[i].origin);
 				return;
 			}
-		pair_add(c, &c->peers, key, value, origin);
+		peer_add(c, key, value, origin);
 		return;
 	}
 	k = key_find(section, key);

@@ -256,6 +256,7 @@ static uint64_t tick(struct coord *c)
 	clients_flush(c->clients);
 	if (c->now_ms - c->ticked_ms >= TICK_MS) {
 		clients_tick(c->clients, c->now_ms);
+		inbound_tick(c);
 		c->guarding = guard_tick(c->guard, clients_waiting(c->clients), c->now_ms);
 		c->ticked_ms = c->now_ms;
 	}

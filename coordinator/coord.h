@@ -143,8 +143,6 @@ void coord_disconnect(struct coord *c, unsigned linger_ms);
 struct clients_config coord_clients_config(const struct conf *conf);
 /* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
 int coord_listen_nodes(struct coord *c, const struct conf *conf);
-/* Whether a configuration wants that socket. */
-bool coord_wants_nodes(const struct conf *conf);
 
 /* ---- coord.c ---- */
 

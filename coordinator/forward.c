@@ -314,8 +314,8 @@ bool forward_replies(struct coord *c, struct peer *p, const struct hop *h)
 		p->due_ms = overdue(c, p);
 	b = batch_find(f, p, h->id);
 	if (!b)
-		return true; /* all answered here: they came too late */
-	if (!replies_sane(b, h))
+		return true;                           /* all answered here: they came too late */
+	if (b->id > p->sent_id || !replies_sane(b, h)) /* or to what was never sent */
 		return false;
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct entry *e = &b->entry[hop_index_at(h->indexes, i)];

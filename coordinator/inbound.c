@@ -2,6 +2,7 @@
 #include "coordinator/inbound.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 #define BATCHES_MAX 65536u /* of all of them, without all their replies */
 #define WINDOW_MS   30000u /* clocks are compared anew so often: no two run alike for ever */
 #define SILENT_MS \
-	3000u /* a node that restarted with its clock set back is believed after so long */
-#define NONE UINT32_MAX
+	3000u          /* a node that restarted with its clock set back is believed after so long */
+#define WARN_MS 60000u /* between warnings of one kind */
+#define NONE    UINT32_MAX
 
 /* A node that has said hello. */
 struct caller {
@@ -37,7 +39,16 @@ struct batch {
 	uint32_t next_free;
 };
 
+/* Something that strangers can cause as often as they like: it is told once in a while. */
+struct warning {
+	uint64_t next_ms; /* not before */
+	uint64_t held;    /* how often it was not told since */
+	char text[200];   /* of the last one */
+};
+
 struct inbound {
+	struct warning stranger;
+	struct warning nonsense;
 	struct caller caller[CALLERS_MAX];
 	uint32_t callers;
 	struct batch batch[BATCHES_MAX];
@@ -74,7 +85,50 @@ static void turn_away(struct coord *c, struct owner connection, const char *why)
 	small_answer(c, connection, data, hop_goaway(data, why, 0));
 }
 
+static void warn(struct coord *c, struct warning *w, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void warn(struct coord *c, struct warning *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(w->text, sizeof(w->text), fmt, ap);
+	va_end(ap);
+	if (c->now_ms < w->next_ms) {
+		w->held++;
+		return;
+	}
+	log_warn("%s", w->text);
+	w->next_ms = c->now_ms + WARN_MS;
+}
+
+/* What was not told in the last minute is counted. */
+static void warning_tick(struct coord *c, struct warning *w)
+{
+	if (!w->held || c->now_ms < w->next_ms)
+		return;
+	log_warn("%llu times more in the last minute, and last: %s", (unsigned long long)w->held,
+		 w->text);
+	w->held = 0;
+	w->next_ms = c->now_ms + WARN_MS;
+}
+
+void inbound_tick(struct coord *c)
+{
+	warning_tick(c, &c->inbound->stranger);
+	warning_tick(c, &c->inbound->nonsense);
+}
+
 /* ---- callers ---- */
+
+static bool named(const struct coord *c, struct span name)
+{
+	for (uint32_t i = 0; i < c->conf->peers.count; i++)
+		if (span_equal(name, span_of(c->conf->peers.pair[i].key)))
+			return true;
+	return false;
+}
 
 static bool same(struct owner a, struct owner b)
 {
@@ -143,6 +197,15 @@ static void hello(struct coord *c, struct owner connection, const struct hop *h)
 		turn_away(c, connection, "two nodes have the same name");
 		return;
 	}
+	if (!named(c, h->node)) {
+		char name[4 * HOP_NODE_MAX + 1];
+
+		warn(c, &c->inbound->stranger,
+		     "turned away node \"%.100s\", which is not in [peers]",
+		     buf_printable(name, sizeof(name), h->node.p, h->node.n));
+		turn_away(c, connection, "this node does not have that one in its [peers]");
+		return;
+	}
 	x = caller_named(c->inbound, h->node);
 	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
 	if (x->connection.generation && !same(x->connection, connection)) {
@@ -162,6 +225,34 @@ static void hello(struct coord *c, struct owner connection, const struct hop *h)
 	small_answer(c, connection, data, hop_welcome(data, &answer));
 	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
 	peers_kick(c, h->node);
+}
+
+void inbound_configure(struct coord *c)
+{
+	for (uint32_t i = 0; i < c->inbound->callers; i++) {
+		struct caller *x = &c->inbound->caller[i];
+
+		if (!x->connection.generation || named(c, span_of(x->name)))
+			continue;
+		turn_away(c, x->connection, "this node does not have that one in its [peers]");
+		x->connection.generation = 0;
+	}
+}
+
+bool inbound_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms)
+{
+	const uint64_t dead_ms = conf_number(c->conf, CONF_links_dead_ms);
+
+	*ret_seen_ms = 0;
+	for (uint32_t i = 0; i < c->inbound->callers; i++) {
+		const struct caller *x = &c->inbound->caller[i];
+
+		if (strcmp(x->name, name) != 0)
+			continue;
+		*ret_seen_ms = x->seen_ms;
+		return x->connection.generation && c->now_ms - x->seen_ms < dead_ms;
+	}
+	return false;
 }
 
 void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms)
@@ -353,8 +444,9 @@ static void message_take(struct coord *c, const struct link_message *m)
 			struct hop h;
 
 			if (m->cut || hop_read(at, end, &h) < 0 || !hop_take(c, connection, &h)) {
-				log_warn("what is no message between nodes came to %s",
-					 c->node_endpoint);
+				warn(c, &c->inbound->nonsense,
+				     "what is no message between nodes came to %s",
+				     c->node_endpoint);
 				turn_away(c, connection, "it got what is no message between nodes");
 				return;
 			}

@@ -3,6 +3,9 @@
  * counts, what comes on an older one is dropped.  A batch of requests is taken as a message of a
  * client is, and its replies go back with the indexes of their requests.
  *
+ * Whoever says hello must be in [peers], be it as one that only asks (NAME = -): the port has no
+ * keys yet, and the name is all that can be asked for.
+ *
  * Times are the sender's: each batch says when it was written, by the sender's clock, and how long
  * each request had left then.  The smallest difference seen between that clock and ours stands for
  * a prompt delivery; what comes later than that has used up so much of its time on the way.
@@ -27,6 +30,12 @@ void inbound_answer(struct coord *c, struct owner o, const uint16_t *index, uint
 		    const char *replies, size_t n);
 /* The connection that a batch came on, for its unread limit.  False: it is gone. */
 bool inbound_client(const struct coord *c, struct owner o, struct owner *ret);
+/* [peers] has changed: who is not there any more is turned away. */
+void inbound_configure(struct coord *c);
+/* Whether a node of that name is linked to this one, and when it was heard last (0: never). */
+bool inbound_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms);
+/* Now and then: say what was not said at once. */
+void inbound_tick(struct coord *c);
 /* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not
  * soon. */
 void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms);

@@ -278,7 +278,8 @@ static void goaway(struct coord *c, struct peer *p, const struct hop *h)
 	char why[HOP_TEXT_MAX + 1];
 
 	(void)snprintf(why, sizeof(why), "%.*s", (int)h->text.n, h->text.p);
-	if (h->hold_ms)
+	/* Only one that has said who it is may have requests wait for it. */
+	if (h->hold_ms && p->state != PEER_CONNECTING)
 		p->hold_ms = c->now_ms + (h->hold_ms < HOLD_MOST_MS ? h->hold_ms : HOLD_MOST_MS);
 	if (p->state != PEER_UP) {
 		peer_break(c, p, why);
@@ -512,7 +513,7 @@ int peers_configure(struct coord *c, const struct conf *conf)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < conf->peers.count; i++) {
-		if (peer_find(c, &conf->peers.pair[i]))
+		if (conf_asks_only(&conf->peers.pair[i]) || peer_find(c, &conf->peers.pair[i]))
 			continue;
 		made[n] = c->peers.count + n < PEERS_MAX ? peer_new(c, &conf->peers.pair[i]) : NULL;
 		if (!made[n]) {

@@ -94,7 +94,7 @@ struct peer {
 struct peers {
 	struct peer *peer[PEERS_MAX];
 	uint32_t count;
-	struct peer *of_conf[512]; /* by index in the configuration's [peers] */
+	struct peer *of_conf[512]; /* by index in the configuration's [peers]; NULL: it only asks */
 	struct forwards *forwards;
 	uint64_t epoch;
 	uint64_t jitter;

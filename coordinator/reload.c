@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/inbound.h"
 #include "coordinator/notify.h"
 #include "coordinator/settings.h"
 
@@ -129,6 +130,7 @@ static void swap(struct coord *c, struct conf *conf, struct routes *routes,
 	routes_fini(&old);
 	conf_free(&c->conf);
 	c->conf = conf;
+	inbound_configure(c);
 	c->reloads++;
 	c->changed = true;
 	settings_apply(c);
@@ -156,7 +158,7 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	buf_init(&restart);
 	(void)conf_keep(conf, c->conf, &restart);
 	r = routes_make(conf, &routes);
-	if (r == 0 && !conf->error_count && coord_wants_nodes(conf)) {
+	if (r == 0 && !conf->error_count && conf_wants_nodes(conf)) {
 		r = coord_listen_nodes(c, conf);
 		if (r < 0)
 			buf_fmt(out, "listen for nodes on \"%s\" (node.peer): ",

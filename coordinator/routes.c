@@ -51,7 +51,26 @@ static void route_error(struct conf *c, const struct conf_pair *p, const char *w
 	buf_fmt(&c->errors, "%s: %s\n", p->origin, what);
 }
 
-static void route_make(struct conf *c, const struct conf_pair *p, struct route *r)
+/* Does an earlier entry say where the very same names go? */
+static bool route_again(struct conf *c, const struct conf_pair *p, const struct route *first,
+			const struct route *r)
+{
+	char text[CONF_ORIGIN_MAX + 100];
+
+	for (const struct route *e = first; e < r; e++) {
+		if (!e->node || e->low != r->low || e->high != r->high)
+			continue;
+		(void)snprintf(text, sizeof(text),
+			       "\"%.20s\" is routed already, to %.60s in %.200s", p->key, e->node,
+			       c->routes.pair[e - first].origin);
+		route_error(c, p, text);
+		return true;
+	}
+	return false;
+}
+
+static void route_make(struct conf *c, const struct conf_pair *p, const struct route *first,
+		       struct route *r)
 {
 	char text[400];
 
@@ -64,8 +83,11 @@ static void route_make(struct conf *c, const struct conf_pair *p, struct route *
 			"them, or *",
 			p->key);
 		route_error(c, p, text);
+		r->node = NULL;
 		return;
 	}
+	if (route_again(c, p, first, r))
+		return;
 	if (!strcmp(p->value, conf_text(c, CONF_node_name))) {
 		if (conf_number(c, CONF_node_role) == ROLE_ROUTER)
 			route_error(c, p,
@@ -74,8 +96,11 @@ static void route_make(struct conf *c, const struct conf_pair *p, struct route *
 	}
 	r->target.kind = TARGET_PEER;
 	for (r->target.peer = 0; r->target.peer < c->peers.count; r->target.peer++)
-		if (!strcmp(c->peers.pair[r->target.peer].key, p->value))
+		if (!strcmp(c->peers.pair[r->target.peer].key, p->value)) {
+			if (conf_asks_only(&c->peers.pair[r->target.peer]))
+				route_error(c, p, "route to a peer that only asks (NAME = -)");
 			return;
+		}
 	if (c->incomplete)
 		return; /* it may be in the file that could not be read */
 	(void)snprintf(text, sizeof(text),
@@ -91,7 +116,7 @@ int routes_make(struct conf *c, struct routes *ret)
 	if (!ret->route)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->routes.count; i++)
-		route_make(c, &c->routes.pair[i], &ret->route[i]);
+		route_make(c, &c->routes.pair[i], ret->route, &ret->route[i]);
 	if (!c->routes.count && conf_number(c, CONF_node_role) == ROLE_ROUTER && !c->incomplete) {
 		c->error_count++;
 		buf_fmt(&c->errors, "%s: node.role = router, but there are no [routes] to go by\n",

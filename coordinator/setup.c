@@ -161,12 +161,6 @@ static int listen_on(struct coord *c, const char *endpoint, int listener, const 
 	return r;
 }
 
-bool coord_wants_nodes(const struct conf *conf)
-{
-	return conf->peers.count || conf_number(conf, CONF_node_role) == ROLE_STORAGE ||
-	       strcmp(conf->value[CONF_node_peer].origin, "default") != 0;
-}
-
 int coord_listen_nodes(struct coord *c, const struct conf *conf)
 {
 	int r;
@@ -219,7 +213,7 @@ static int sockets_open(struct coord *c)
 		r = listen_on(c, client_endpoint(c), c->client_fd, "clients",
 			      "node.client or PAIL_PORT", conf_number(f, CONF_limits_message),
 			      &c->link, c->endpoint);
-	if (r == 0 && coord_wants_nodes(f))
+	if (r == 0 && conf_wants_nodes(f))
 		r = coord_listen_nodes(c, f);
 	return r < 0 ? r : admin_open(c);
 }

@@ -167,8 +167,6 @@ void shares_settle(struct conf *c, bool small)
 		       workers == 1 ? "" : "s");
 	raise_to(c, CONF_storage_reserve, "storage.reserve",
 		 workers * log_size_of(c, workers).reserve_bytes, reason);
-	raise_to(c, CONF_limits_queue, "limits.queue", 2 * shares_request_max(c),
-		 "twice the largest request");
 }
 
 int shares_disk(const struct conf *c, uint32_t workers, char *why, size_t why_size)

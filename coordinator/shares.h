@@ -11,8 +11,8 @@
 #include "common/conf.h"
 
 /*
- * Fill in limits.cache, limits.log, limits.queue and storage.reserve, where they are not set or
- * must be more; errors are added to c->errors.  `small`: a node that others share the machine with,
+ * Fill in limits.cache, limits.log and storage.reserve, where they are not set or must be more;
+ * errors are added to c->errors.  `small`: a node that others share the machine with,
  * as those for tests and trials do.
  */
 void shares_settle(struct conf *c, bool small);

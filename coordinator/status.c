@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "coordinator/coord.h"
+#include "coordinator/inbound.h"
 
 /* Each adds to the buf; a failure sticks there. */
 
@@ -101,11 +102,35 @@ static void add_peer(const struct coord *c, const struct peer *p, struct buf *ou
 	add_text(out, "reason", p->state == PEER_UP ? "" : p->reason);
 }
 
+/* One that only asks: all that is known of it is whether it does. */
+static void add_asker(const struct coord *c, const char *name, struct buf *out)
+{
+	uint64_t seen_ms;
+	bool linked = inbound_heard(c, name, &seen_ms);
+
+	add(out, write_map(room(out, 16), 9));
+	add_text(out, "name", name);
+	add_text(out, "endpoint", "-");
+	add_text(out, "state", linked ? "up" : seen_ms ? "down" : "unknown");
+	if (seen_ms)
+		add_uint(out, "last_seen_ms", c->now_ms - seen_ms);
+	else
+		add_nil(out, "last_seen_ms");
+	add_uint(out, "in_flight", 0);
+	add_uint(out, "queue", 0);
+	add_uint(out, "forwarded", 0);
+	add_uint(out, "broke", 0);
+	add_text(out, "reason", linked ? "" : "it only asks, and has not done so for a while");
+}
+
 static void add_peers(struct coord *c, struct buf *out)
 {
 	add_array(out, "peers", c->conf->peers.count);
 	for (uint32_t i = 0; i < c->conf->peers.count; i++)
-		add_peer(c, c->peers.of_conf[i], out);
+		if (c->peers.of_conf[i])
+			add_peer(c, c->peers.of_conf[i], out);
+		else
+			add_asker(c, c->conf->peers.pair[i].key, out);
 }
 
 static void add_gateway(const struct coord *c, struct buf *out)

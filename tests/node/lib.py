@@ -153,7 +153,7 @@ class Node:
         self.build = build or BUILD
         self.data = data or box.folder("data")
         self.args = list(args)
-        self.conf, self.inside = conf, list(inside)
+        self.conf, self.inside, self.askers = conf, list(inside), True
         self.env = dict(os.environ, **(env or {}))
         self.env.setdefault("PAIL_STORAGE_RESERVE", "1M")
         self.port = 0
@@ -170,6 +170,8 @@ class Node:
             section, key = k.split(".")
             sections.setdefault(section, []).append("%s = %s" % (key, v))
         sections["peers"] = ["%s = %s" % (n, self.at.get(n, (0, "tcp://127.0.0.1:1"))[1]) for n in self.named]
+        # those that this one does not ask may still ask it, as in [peers] of a whole cluster
+        sections["peers"] += ["%s = -" % n for n in self.at if n not in self.named and n != self.name and self.askers]
         sections["routes"] = ["%s = %s" % kv for kv in self.table.items()]
         with open(self.conf, "w") as f:
             for section, lines in sections.items():
@@ -212,7 +214,7 @@ class Node:
             c.close()
 
     def peers(self):
-        return {p["name"]: p for p in self.status()["peers"]}
+        return {p["name"]: p for p in self.status()["peers"] if p["endpoint"] != "-"}
 
     def linked(self, *names):
         """The links to those peers (all, if none is named) are up."""

@@ -243,3 +243,56 @@ def a_worker_that_never_starts_is_given_up(box):
     os.rename(n.data + "/worker-1/data.away", n.data + "/worker-1/data.mdb")
     eq("up", n.client(admin=True).call("worker", "start", 1)["state"])
     eq(0, n.stop())
+
+
+@test()
+def endpoints_and_names_are_checked_where_they_are_written(box):
+    good = {"node.client": "tcp://127.0.0.1:4040"}
+    for key, value, why in (
+            ("node.client", "tcp://127.0.0.1:99999", "the port is above 65535"), ("node.client", "4040", ""),
+            ("node.client", "udp://127.0.0.1:4040", ""), ("node.client", "tcp://256.1.1.1:4040", "above 255"),
+            ("node.client", '"tcp://127.0.0.1:4040"', ""), ("node.peer", "tcp://127.0.0.1", ""),
+            ("node.admin", "tcp://127.0.0.1:4043", "it must be a socket file"), ("gateway.text", "4042", "HOST:PORT"),
+            ("gateway.text", "127.0.0.1:99999", "the port is above 65535"), ("gateway.text", "tcp://127.0.0.1:4042", "HOST:PORT"),
+            ("gateway.text", "somewhere:4042", "the host must be an address"), ("node.name", '"foo"', "without quotes"),
+            ("node.name", "a b", "blank"), ("node.name", "a=b", ""), ("node.data", '"/tmp/x"', "without quotes"),
+            ("peers.bar", "4141", ""), ("peers.bar", "tcp://127.0.0.1:0", "port 0"), ("peers.bar", "tcp://300.1.1.1:1", "above 255"),
+            ("peers.b r", "tcp://127.0.0.1:1", "blank"), ('peers."bar"', "tcp://127.0.0.1:1", "without quotes")):
+        sections = {"node": ["data = %s/d" % box.dir]}
+        if key == "node.data":
+            sections["node"] = []
+        for k, v in dict(good, **{key: value}).items():
+            section, name = k.split(".", 1)
+            sections.setdefault(section, []).append("%s = %s" % (name, v))
+        path = write(box, "a.conf", "".join("[%s]\n%s\n" % (s, "\n".join(lines)) for s, lines in sections.items()))
+        out = check(box, path)
+        assert "1 error in" in out or key == "node.data", out
+        assert "a.conf:" in out and why in out, (key, value, out)
+    # what may be left out
+    path = write(box, "a.conf", "[node]\ndata = d\nclient = 127.0.0.1:4040\nadmin = ipc://run.sock\n[peers]\nbar = localhost:4141\nq = -\n")
+    s = settings(box, "--config", path)
+    eq(("tcp://127.0.0.1:4040", "tcp://localhost:4141", "-", "ipc://%s/run.sock" % box.dir),
+       tuple(s[k][0] for k in ("node.client", "peers.bar", "peers.q", "node.admin")))
+    r = box.run(lib.BUILD + "/paild", "--dev", "--port", "99999", "--check-config")
+    eq(78, r.returncode)
+
+
+@test()
+def one_place_one_listener_one_way(box):
+    base = "[node]\nname = foo\ndata = d\n"
+    for text, why in (
+            ("client = tcp://127.0.0.1:4040\npeer = tcp://127.0.0.1:4040\n", "node.client = tcp://127.0.0.1:4040 and node.peer = "),
+            ("client = tcp://0.0.0.0:4041\npeer = tcp://127.0.0.1:4041\n", "only one can listen there"),
+            ("client = tcp://127.0.0.1:4041\n[peers]\nbar = tcp://h:1\n", "only one can listen there"),
+            ("[gateway]\ntext = 127.0.0.1:4040\n", "gateway.text = 127.0.0.1:4040 are one place"),
+            ("[routes]\na-m = foo\nn-z = foo\na-m = foo\n", 'a.conf:7: "a-m" is routed already, to foo in %s/a.conf:5' % box.dir),
+            ("[routes]\nx = foo\n0x78 = foo\n", '"0x78" is routed already'),
+            ("[peers]\na = tcp://h:1\nb = tcp://h:1\n", "is where a is already"),
+            ("peer = tcp://127.0.0.1:4041\n[peers]\na = tcp://127.0.0.1:4041\n", "is this node's own node.peer"),
+            ("[peers]\na = -\n[routes]\nx = a\n", "route to a peer that only asks")):
+        out = check(box, write(box, "a.conf", base + text))
+        assert why in out and "1 error in" in out, (why, out)
+    for text in ("client = tcp://127.0.0.1:0\npeer = tcp://127.0.0.1:0\n", "client = tcp://127.0.0.1:4041\n",
+                 "client = tcp://127.0.0.1:4040\npeer = tcp://127.0.0.2:4040\n", "[routes]\na-m = foo\na-z = foo\n* = foo\n",
+                 "[peers]\na = -\nb = -\n"):
+        check(box, write(box, "a.conf", base + text), status=0)

@@ -570,7 +570,7 @@ class Asker:
 
 @test("distributed")
 def batches_are_served_in_time_or_not_at_all(box):
-    n = box.node("--set", "node.peer=tcp://127.0.0.1:0")
+    n = box.node("--set", "node.peer=tcp://127.0.0.1:0", "--set", "peers.quux=-")
     a = Asker(box, n)
     eq(1, a.take()[0][0])
     r = a.ask(["create", ["b"]], ["put", ["b", "k", "v"]], ["get", ["b", "k"]], ["fetch", []], ["get", ["b"]], ["ping", []])
@@ -600,7 +600,7 @@ def batches_are_served_in_time_or_not_at_all(box):
 
 @test("distributed")
 def nonsense_from_a_node_is_turned_away(box):
-    n = box.node("--set", "node.peer=tcp://127.0.0.1:0")
+    n = box.node("--set", "node.peer=tcp://127.0.0.1:0", "--set", "peers.x=-")
     c = n.client()
     c.call("create", "b")
     rng = box.random
@@ -613,12 +613,89 @@ def nonsense_from_a_node_is_turned_away(box):
         for _ in range(rng.randrange(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         a.socket.send(bytes(data[:rng.randrange(1, len(data) + 1)]))
-    for bad in ([5, 1, 1, ["x"], [1000, 1000], msgpack.packb([0, 1, "ping", []])], [5, 1, 1, ["x"], [1000], b"\xc1"],
-                [6, 1, b"\0\0", b"\xc0"], [1, 1, "x", "y", 5]):
-        a = Asker(box, n, name="y%d" % rng.randrange(1 << 30))
+    for k, bad in enumerate(([5, 1, 1, ["x"], [1000, 1000], msgpack.packb([0, 1, "ping", []])], [5, 1, 1, ["x"], [1000], b"\xc1"],
+                [6, 1, b"\0\0", b"\xc0"], [1, 1, "x", "y", 5])):
+        a = Asker(box, n, name="x", epoch=1000 + k)
         a.take()
         a.send(*bad)
         eq(2, a.take()[0][0])
     eq("pong", c.call("ping"))
     n.up()
     eq(0, n.stop())
+
+
+@test("distributed")
+def only_named_nodes_may_ask(box):
+    """Strangers are turned away, and that is said once a minute with a count; one that only asks is let in."""
+    n = box.cluster({"foo": {"*": "foo"}, "bar": {"*": "bar"}}, peers={"foo": ["bar"], "bar": ["foo"]}, start=False)
+    foo = n["foo"]
+    foo.configure()
+    with open(foo.conf, "a") as f:
+        f.write("[peers]\nfront = -\n")
+    foo.start()
+    for k in range(300):
+        a = Asker(box, foo, name="stranger%d" % (k % 7), epoch=k + 1)
+        if k % 50 == 0:
+            eq([2, "this node does not have that one in its [peers]"], a.take()[0][:2])
+            eq(2, a.ask(["create", ["b"]])[0])
+    out = foo.output()
+    eq(1, out.count("which is not in [peers]"))
+    assert 'turned away node "stranger' in out, out
+    for k in range(20):
+        Asker(box, foo, name="\x1b[31mbad\n%d" % k)
+    eq(1, foo.output().count("[peers]"))
+    eq([], foo.client().call("buckets", {"local": True})["items"])
+    front = Asker(box, foo, name="front")
+    eq(1, front.take()[0][0])
+    eq(True, front.ask(["create", ["b"]])[0][3])
+    state = {p["name"]: p for p in foo.status()["peers"]}["front"]
+    eq(("-", "up"), (state["endpoint"], state["state"]))
+    # no way leads there
+    with open(foo.conf) as f:
+        text = f.read()
+    with open(foo.conf, "w") as f:
+        f.write(text + "[routes]\nx = front\n")
+    r = box.run(lib.BUILD + "/pail", "--config", foo.conf, "reload")
+    eq(78, r.returncode)
+    assert b"route to a peer that only asks" in r.stderr, r.stderr
+    # who is taken out of the table is turned away at once
+    with open(foo.conf, "w") as f:
+        f.write(text.replace("front = -\n", ""))
+    eq(0, box.run(lib.BUILD + "/pail", "--config", foo.conf, "reload").returncode)
+    eq([2, "this node does not have that one in its [peers]"], front.take()[0][:2])
+    eq(2, front.ask(["get", ["b", "k"]])[0])
+
+
+@test("distributed")
+def a_stranger_cannot_shut_a_node_out(box):
+    """Whoever says hello by a name that is not in [peers], with whatever epoch, changes nothing for those that are."""
+    n = box.cluster({"foo": {"*": "foo"}, "bar": {"*": "foo"}}, start=False)
+    n["foo"].askers = False  # foo knows nobody, bar asks it
+    n["foo"].configure()
+    n["foo"].start()
+    a = Asker(box, n["foo"], name="bar", epoch=2 ** 63, started=2 ** 63)
+    eq(2, a.take()[0][0])
+    n["foo"].askers = True
+    n["foo"].configure()
+    eq(0, box.run(lib.BUILD + "/pail", "--config", n["foo"].conf, "reload").returncode)
+    n["bar"].start()
+    n["bar"].linked()
+    eq("foo", n["bar"].client().call("route", "b")["node"])
+
+
+@test("distributed")
+def replies_to_what_was_never_sent_break_the_link(box):
+    """A reply to a batch that still waits here is a lie: else the client would be told of what is yet to come."""
+    foo, p = with_peer(box, hold=60000)
+    c = foo.client()
+    p.serve(lambda: p.hellos, quiet=True)
+    i = c.send(("put", "zulu", "k", "v", {"timeout": 20000}))[0]
+    until(lambda: foo.peers()["bar"]["in_flight"] == 1)
+    to = p.hellos[0][0]
+    for n in range(1, 4):  # ids are the count of batches, and where they lie
+        p.send(to, 6, n << 16, b"\0\0", msgpack.packb([1, i, None, 666]))
+    hellos = len(p.hellos)
+    p.serve(lambda: len(p.hellos) > hellos and p.batches, seconds=10)
+    to, m = p.batches[0]
+    p.send(to, 6, m[1], b"\0\0", msgpack.packb([1, i, None, 3]))
+    eq(3, c.result(i))
