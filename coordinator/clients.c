@@ -754,15 +754,6 @@ uint32_t clients_notify(struct clients *c, const struct link *link, const char *
 	return told;
 }
 
-uint32_t clients_count(const struct clients *c, const struct link *link)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < c->used; i++)
-		n += c->client[i].generation && c->client[i].link == link;
-	return n;
-}
-
 bool clients_sending(const struct clients *c)
 {
 	for (uint32_t i = 0; i < c->used; i++)

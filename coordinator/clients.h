@@ -124,7 +124,6 @@ void clients_tick(struct clients *c, uint64_t now_ms);
  * many. */
 uint32_t clients_notify(struct clients *c, const struct link *link, const char *data, size_t n);
 
-uint32_t clients_count(const struct clients *c, const struct link *link);
 /* Whether anything sent is still on its way. */
 bool clients_sending(const struct clients *c);
 

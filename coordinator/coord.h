@@ -107,6 +107,8 @@ struct coord {
 	uint64_t quiet_ms;    /* stopping: since when nothing has come in */
 	uint64_t watchdog_ms; /* between signs of life for the service manager; 0: none */
 	uint64_t watched_ms;
+	uint32_t connected; /* clients, when that was counted last, for status */
+	uint64_t connected_ms;
 	uint64_t upgrades;                          /* of this process */
 	uint64_t reloads;                           /* that were carried out */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */

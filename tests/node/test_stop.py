@@ -1,7 +1,8 @@
-"""Stopping: quietly, whoever is told, whatever is down; and who waits for a worker is answered."""
+"""Who is connected; and stopping: quietly, whoever is told, whatever is down; and who waits for a worker is answered."""
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -110,3 +111,40 @@ def everybody_who_asks_for_a_stop_or_a_start_is_answered(box):
         n.process.send_signal(signal.SIGTERM)
         eq("busy", a.wait(start)[2][0])
     eq(0, n.process.wait(30 * lib.SLOW))
+
+
+@test()
+def clients_are_those_connected(box):
+    """It falls again, with those that never sent anything and those that were cut off."""
+    n = box.node("--set", "limits.unread=8M", "--set", "limits.unread_ms=300", "--set", "node.workers=1")
+    c = n.client()
+    c.call("create", "b")
+    c.call("put", "b", "k", b"x" * 5000000)
+
+    def clients():
+        return c.call("status")["clients"]
+    eq(1, clients())
+    talkers = [n.client() for _ in range(20)]
+    for t in talkers:
+        eq("pong", t.call("ping"))
+    silent = [socket.create_connection(("127.0.0.1", n.port)) for _ in range(5)]
+    until(lambda: clients() == 26)
+    for t in talkers:
+        t.close()
+    until(lambda: clients() == 6)
+    for s in silent:
+        s.close()
+    until(lambda: clients() == 1)
+    # one that asks and does not read: with a receive window of nothing its replies stay where they are
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", n.port))
+    s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48))
+    s.recv(64)
+    s.sendall(b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER")
+    get = b"\x94\x00\x01\xa3get\x92\xa1b\xa1k"
+    for _ in range(20):
+        s.sendall(b"\x00" + bytes([len(get)]) + get)
+    until(lambda: "cut off a client" in n.output(), 20)
+    until(lambda: clients() == 1)
+    c.close()
