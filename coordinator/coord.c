@@ -255,6 +255,10 @@ static uint64_t tick(struct coord *c)
 	peers_flush(c);
 	clients_flush(c->clients);
 	if (c->now_ms - c->ticked_ms >= TICK_MS) {
+		if (!c->stopping)
+			files_tick(&c->files,
+				   (struct link *const[FILES_LINKS]){c->link, c->node_link},
+				   c->now_ms);
 		clients_tick(c->clients, c->now_ms);
 		inbound_tick(c);
 		c->guarding = guard_tick(c->guard, clients_waiting(c->clients), c->now_ms);

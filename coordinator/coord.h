@@ -14,6 +14,7 @@
 #include "common/conf.h"
 #include "coordinator/child.h"
 #include "coordinator/clients.h"
+#include "coordinator/files.h"
 #include "coordinator/handover.h"
 #include "coordinator/peers.h"
 #include "coordinator/routes.h"
@@ -78,6 +79,7 @@ struct coord {
 	struct link *admin_link; /* operators; NULL without a place for it */
 	struct clients *clients;
 	struct guard *guard;
+	struct files files;
 	struct fanouts *fanouts;
 	char endpoint[LINK_ENDPOINT_MAX]; /* where clients connect, or "" */
 	char node_endpoint[LINK_ENDPOINT_MAX];

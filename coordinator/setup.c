@@ -413,6 +413,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	if (workers_open(c, x) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
 	    gateway_open(c, x) < 0)
 		return 1;
+	files_init(&c->files);
 	if (x)
 		c->peers.epoch = x->peers_epoch;
 	return 0;
@@ -453,6 +454,7 @@ void coord_close(struct coord *c)
 	routes_fini(&c->routes);
 	if (c->temporary)
 		(void)folder_remove(conf_text(c->conf, CONF_node_data));
+	files_fini(&c->files);
 	if (c->signal_fd >= 0)
 		(void)close(c->signal_fd);
 	if (c->lock_fd >= 0)

@@ -41,6 +41,11 @@ static void add_uint(struct buf *b, const char *key, uint64_t v)
 	add(b, write_uint(write_text(room(b, 80), key), v));
 }
 
+static void add_bool(struct buf *b, const char *key, bool v)
+{
+	add(b, write_bool(write_text(room(b, 80), key), v));
+}
+
 static void add_text(struct buf *b, const char *key, const char *v)
 {
 	add(b, write_text(write_text(room(b, 80 + strlen(v)), key), v));
@@ -234,7 +239,7 @@ static uint32_t connected(struct coord *c)
 
 void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 {
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 16));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 18));
 	add_text(out, "node", conf_text(c->conf, CONF_node_name));
 	add_text(out, "role", conf_text(c->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
@@ -243,6 +248,12 @@ void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 	add_uint(out, "uptime_ms", clock_ms() - c->started_ms);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
 	add_uint(out, "clients", connected(c));
+	add_uint(out, "unread", clients_waiting(c->clients));
+	add_map(out, "files", 4);
+	add_uint(out, "used", c->files.used);
+	add_uint(out, "limit", c->files.limit);
+	add_bool(out, "accepting", !c->files.paused);
+	add_uint(out, "pauses", c->files.pauses);
 	add_uint(out, "reloads", c->reloads);
 	add_uint(out, "upgrades", c->upgrades);
 	add_routes(c, out);

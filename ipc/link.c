@@ -34,6 +34,7 @@ struct link {
 	int fd;
 	int monitor_fd;
 	char bound[LINK_ENDPOINT_MAX];
+	struct listener_entry listener; /* epoll 0: not looked for yet */
 	struct link_message message;
 	zmq_msg_t id;
 	zmq_msg_t frame[LINK_ENVELOPE_MAX + LINK_FRAMES_MAX];
@@ -238,6 +239,13 @@ int link_deafen(struct link *l)
 int link_release(struct link *l, int *ret_fd)
 {
 	return listener_take(l->bound, ret_fd);
+}
+
+int link_pause(struct link *l, bool on)
+{
+	int r = l->listener.epoll ? 0 : listener_find(l->bound, &l->listener);
+
+	return r < 0 ? r : listener_pause(&l->listener, on);
 }
 
 unsigned link_connections(const struct link *l)

@@ -56,6 +56,12 @@ int link_deafen(struct link *l);
  * from now on (*ret_fd): for another link_bind, here or in another program.
  */
 int link_release(struct link *l, int *ret_fd);
+/*
+ * Accept nothing for a while: who connects at a bound TCP endpoint waits in the kernel's queue. The
+ * first call finds out how, which takes two descriptors.  0, -ENOENT (nothing accepts there, or not
+ * yet), or negative errno.
+ */
+int link_pause(struct link *l, bool on);
 /* Connections that are open on a bound endpoint. */
 unsigned link_connections(const struct link *l);
 /* What an error of these functions means. */

@@ -204,6 +204,24 @@ int listener_take(const char *endpoint, int *ret_fd)
 	return r;
 }
 
+int listener_find(const char *endpoint, struct listener_entry *ret)
+{
+	struct entry x = {.endpoint = endpoint, .epoll = -1, .fd = -1};
+	int r = endpoint_port(endpoint) ? each_fd(entry_find, &x) : 0;
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret = (struct listener_entry){x.epoll, x.fd, x.event.events, x.event.data.u64};
+	return 0;
+}
+
+int listener_pause(const struct listener_entry *x, bool on)
+{
+	struct epoll_event event = {.events = on ? 0 : x->events, .data = {.u64 = x->data}};
+
+	return epoll_ctl(x->epoll, EPOLL_CTL_MOD, x->fd, &event) < 0 ? -errno : 0;
+}
+
 struct counted {
 	const char *endpoint;
 	unsigned n;

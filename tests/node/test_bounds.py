@@ -1,6 +1,7 @@
 """Nobody takes more than his share: of memory, of the node's time, of descriptors; and what is late is called so."""
 import os
 import signal
+import socket
 import time
 
 import msgpack
@@ -264,3 +265,37 @@ def a_message_of_very_many_frames_is_too_large(box):
     eq("too_large", msgpack.unpackb(r.reply(), raw=False)[2][0])
     eq([1, 0, None, "pong"], msgpack.unpackb(r.reply(), raw=False))
     eq("pong", n.client().call("ping"))
+
+
+def cpu_s(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+@test("abuse")
+def without_file_descriptors_the_node_says_so_and_naps(box):
+    n = box.node("--set", "node.workers=1", inside=["prlimit", "--nofile=160:160"])
+    c = n.client()
+    eq(True, c.call("create", "b"))
+    eq(True, c.call("status")["files"]["accepting"])
+    raws = []
+    for _ in range(200):  # more than it can have; the kernel completes the others and lets them wait
+        s = socket.create_connection(("127.0.0.1", n.port), 10 * lib.SLOW)
+        s.sendall(Raw.GREETING[:10])
+        raws.append(s)
+    until(lambda: not c.call("status")["files"]["accepting"], 10, "the node to accept no more")
+    assert "all 160 file descriptors are in use" in n.output()
+    before, begin = cpu_s(n.process.pid), time.monotonic()
+    time.sleep(1.5)  # while nothing is asked of it
+    share = (cpu_s(n.process.pid) - before) / (time.monotonic() - begin)
+    assert share < 0.1, share
+    files = n.client(admin=True).call("status")["files"]  # operators have the reserve
+    eq((False, 160, 1), (files["accepting"], files["limit"], files["pauses"]))
+    n.kill_worker(0)  # so have workers
+    until(lambda: c.call("status")["workers"][0]["restarts"] == 1 and c.call("status")["workers"][0]["state"] == "up", 20, "a new worker")
+    assert c.call("put", "b", "k", "v") > 0
+    for s in raws:
+        s.close()
+    eq("pong", n.client().call("ping", seconds=20))
+    until(lambda: c.call("status")["files"]["accepting"], 10, "the node to go on")
+    eq(1, n.output().count("file descriptors are free again"))
