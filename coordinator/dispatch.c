@@ -27,6 +27,21 @@ static uint64_t record_bytes(uint32_t count, uint64_t bytes)
 	return sizeof(struct request_record) + count * sizeof(struct request_entry) + bytes;
 }
 
+/* A bucket is going to be created: tell each worker how many the others have. */
+static void buckets_tell(struct coord *c)
+{
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i < c->super.count; i++)
+		all += slot_get(&c->super.worker[i].segment->slot->buckets);
+	for (uint32_t i = 0; i < c->super.count; i++) {
+		struct slot *s = c->super.worker[i].segment->slot;
+		uint64_t own = slot_get(&s->buckets);
+
+		slot_set(&s->buckets_elsewhere, all > own ? all - own : 0);
+	}
+}
+
 /*
  * A record of the `count` items from `first` on, which have `bytes` in all.  Returns 0 or -EAGAIN:
  * there is no room.
@@ -39,6 +54,7 @@ static int record_push(struct coord *c, struct worker *w, struct owner owner, ui
 	struct request_record *rec = ring_reserve(ring, size);
 	uint64_t at = sizeof(*rec) + count * sizeof(struct request_entry);
 	uint32_t i = first;
+	bool creates = false;
 
 	if (!rec)
 		return -EAGAIN;
@@ -61,9 +77,12 @@ static int record_push(struct coord *c, struct worker *w, struct owner owner, ui
 		atomic_store_explicit(&e->state, ENTRY_OPEN, memory_order_relaxed);
 		memcpy((char *)rec + at, it->data, it->size);
 		at += it->size;
+		creates |= it->method == WIRE_CREATE;
 		if (due < w->due_ms)
 			w->due_ms = due;
 	}
+	if (creates)
+		buckets_tell(c);
 	ring_commit(ring, size);
 	ring_publish(ring, ring->write);
 	w->pushed = true;

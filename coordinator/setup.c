@@ -62,7 +62,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.log_segment_bytes = segment,
 		.map_bytes = conf_number(f, CONF_storage_map) / n / 4096 * 4096,
 		.value_max = value,
-		.buckets_max = most(conf_number(f, CONF_limits_buckets) / n, 1),
+		.buckets_max = conf_number(f, CONF_limits_buckets),
 		.disk_reserve_bytes =
 			most(conf_number(f, CONF_storage_reserve), n * size.reserve_bytes),
 		.lock_wait_ms = 10000,

@@ -12,7 +12,7 @@
 #include "ipc/slot.h"
 
 #define SEGMENT_MAGIC    0x316c696170676573u /* "segpail1" */
-#define SEGMENT_VERSION  2u                  /* of everything two processes share: ipc/layout.c */
+#define SEGMENT_VERSION  3u                  /* of everything two processes share: ipc/layout.c */
 #define SEGMENT_DIR_MAX  1024u
 #define SEGMENT_NODE_MAX 64u
 
@@ -25,7 +25,7 @@ struct settings {
 	uint64_t log_segment_bytes;
 	uint64_t map_bytes;
 	uint64_t value_max;
-	uint64_t buckets_max;
+	uint64_t buckets_max; /* of all workers together */
 	uint64_t disk_reserve_bytes;
 	uint32_t lock_wait_ms; /* how long to wait for a predecessor to let go of the folder */
 	uint32_t checkpoint_ms;

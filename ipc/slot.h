@@ -63,7 +63,8 @@ struct slot {
 
 	/* ---- written by the coordinator ---- */
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps; /* seq_cst */
-	_Atomic uint32_t life; /* 0 for the first worker here, then 1, … */
+	_Atomic uint32_t life;              /* 0 for the first worker here, then 1, … */
+	_Atomic uint64_t buckets_elsewhere; /* of the other workers, when a create was last given */
 };
 
 static inline void slot_set(_Atomic uint64_t *field, uint64_t v)

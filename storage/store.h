@@ -161,6 +161,8 @@ struct store_condition {
 	uint64_t version;
 };
 
+/* Other stores have so many buckets, which count for the limit too. */
+void store_elsewhere(struct store *s, uint64_t buckets);
 int store_create(struct store *s, struct span name, bool *ret_created);
 int store_drop(struct store *s, struct span name, bool *ret_dropped);
 int store_get(struct store *s, struct store_key *k, struct store_item *ret);

@@ -31,7 +31,8 @@ struct store {
 	struct expiry expiry;
 	uint64_t directory_state; /* changes with each create and drop */
 	uint64_t directory_seq;   /* the sequence of the last of them */
-	uint64_t keys;            /* sum of the buckets' counts */
+	uint64_t buckets_elsewhere;
+	uint64_t keys; /* sum of the buckets' counts */
 
 	struct pace pace;    /* the clock */
 	uint64_t clock_told; /* the highest clock that the log knows to have been told */

@@ -268,6 +268,11 @@ int store_delete(struct store *s, struct store_key *k, const struct store_condit
 	return 0;
 }
 
+void store_elsewhere(struct store *s, uint64_t buckets)
+{
+	s->buckets_elsewhere = buckets;
+}
+
 int store_create(struct store *s, struct span name, bool *ret_created)
 {
 	static const struct span nothing = {"", 0};
@@ -279,7 +284,7 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	consult(s, b ? b->id : s->directory_seq);
 	if (b)
 		return 0;
-	if (directory_count(s->directory) >= s->config.buckets_max)
+	if (directory_count(s->directory) + s->buckets_elsewhere >= s->config.buckets_max)
 		return store_fail(s, -ENOSPC, "the limit of %llu buckets is reached",
 				  (unsigned long long)s->config.buckets_max);
 	r = store_admit(s, wal_record_size(name.n, 0, 0));

@@ -179,10 +179,20 @@ static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_chang
 	return r < 0 ? op_write_error(w, op, p, r, version) : reply_bool(op, p, deleted);
 }
 
+/* Other workers want to know soon how many there are. */
+static void buckets_add(struct worker *w, bool changed, uint64_t n)
+{
+	if (changed)
+		slot_set(&w->slot->buckets, slot_get(&w->slot->buckets) + n);
+}
+
 static char *op_create(struct worker *w, struct op *op, char *p, bool *ret_changed)
 {
-	int r = store_create(w->store, op->request.bucket, ret_changed);
+	int r;
 
+	store_elsewhere(w->store, slot_get(&w->slot->buckets_elsewhere));
+	r = store_create(w->store, op->request.bucket, ret_changed);
+	buckets_add(w, r == 0 && *ret_changed, 1);
 	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
 }
 
@@ -190,6 +200,7 @@ static char *op_drop(struct worker *w, struct op *op, char *p, bool *ret_changed
 {
 	int r = store_drop(w->store, op->request.bucket, ret_changed);
 
+	buckets_add(w, r == 0 && *ret_changed, (uint64_t)-1);
 	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
 }
 

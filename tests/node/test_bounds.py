@@ -299,3 +299,27 @@ def without_file_descriptors_the_node_says_so_and_naps(box):
     eq("pong", n.client().call("ping", seconds=20))
     until(lambda: c.call("status")["files"]["accepting"], 10, "the node to go on")
     eq(1, n.output().count("file descriptors are free again"))
+
+
+@test("limits")
+def buckets_are_counted_for_the_node_and_not_by_worker(box):
+    n = box.node("--set", "limits.buckets=100", "--set", "node.workers=5")
+    c = n.client()
+    for i in range(100):  # one after the other: there is nothing in flight to be over the limit
+        eq(True, c.call("create", "b%d" % i))
+    eq(("full", "the limit of 100 buckets is reached"), c.code("create", "one more"))
+    eq(False, c.call("create", "b7"))
+    eq(True, c.call("drop", "b7"))
+    eq(True, c.call("create", "one more"))
+    eq("full", c.code("create", "b7")[0])
+    for i in range(5):
+        n.kill_worker(i)
+    n.up()
+    eq("full", c.code("create", "b7")[0])
+    # Many at once may be over it by what is in flight, and no more.
+    ids = c.send(*[("drop", "b%d" % i) for i in range(50)])
+    eq(49, sum(c.result(i) for i in ids))
+    ids = c.send(*[("create", "c%d" % i) for i in range(400)])
+    made = sum(c.wait(i)[2] is None for i in ids)
+    assert 49 <= made <= 49 * 5, made
+    eq("full", c.code("create", "the last")[0])
