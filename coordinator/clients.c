@@ -17,6 +17,7 @@
 #define GATHERS_MAX 65536u
 #define FRAME_HEAD  16u  /* bytes before a frame's: its size */
 #define RESERVED    128u /* bytes for a write's reply that will gather; refusals may be longer */
+#define EVICT_LOOK  1024u
 #define NONE        UINT32_MAX
 
 /* What a client has not taken yet.  Lives until the last frame has left. */
@@ -87,6 +88,7 @@ struct clients {
 	uint32_t used; /* entries of client[] ever used */
 	uint32_t count;
 	uint32_t free_list;
+	uint32_t evict_next;
 	uint64_t seed;
 	uint64_t generation;
 	struct credit *all;
@@ -232,17 +234,27 @@ static void client_remove(struct clients *c, uint32_t index)
 	c->count--;
 }
 
-/* Room in a full table: forget the client that was silent longest and has nothing on its way. */
+/* May it be forgotten: has it nothing on its way? */
+static bool client_idle(const struct client *x)
+{
+	return x->generation && !x->pending && !credit_unread(x->credit);
+}
+
+/*
+ * Room in a full table: forget the client that was silent longest, of some that have their turn.
+ * To look at all each time would cost a millisecond for each that comes.
+ */
 static bool client_evict(struct clients *c)
 {
 	uint32_t oldest = NONE;
 
-	for (uint32_t i = 0; i < c->used; i++) {
-		struct client *x = &c->client[i];
+	for (uint32_t i = 0; i < c->used && (i < EVICT_LOOK || oldest == NONE); i++) {
+		struct client *x = &c->client[c->evict_next];
 
-		if (x->generation && !x->pending && !credit_unread(x->credit) &&
+		if (client_idle(x) &&
 		    (oldest == NONE || x->active_ms < c->client[oldest].active_ms))
-			oldest = i;
+			oldest = c->evict_next;
+		c->evict_next = (c->evict_next + 1) % c->used;
 	}
 	if (oldest == NONE)
 		return false;
@@ -446,6 +458,10 @@ static void client_flush(struct clients *c, uint32_t index)
 	char *p;
 
 	x->pending = false;
+	if (x->local.failed)
+		log_error("answer a client: no memory");
+	if (x->local.failed && !x->local.len)
+		buf_fini(&x->local);
 	if (!x->generation || !n)
 		return;
 	frame = frame_new(x, n);
@@ -460,8 +476,6 @@ static void client_flush(struct clients *c, uint32_t index)
 	}
 	if (x->local.len)
 		memcpy(p, x->local.data, x->local.len);
-	if (x->local.failed)
-		log_error("answer a client: no memory");
 	x->local.len = 0;
 	if (x->local.size > 65536 || x->local.failed)
 		buf_fini(&x->local);

@@ -13,7 +13,9 @@
 #include "coordinator/coord.h"
 #include "coordinator/guard.h"
 
-#define DROPPED_MS 1000u /* between warnings */
+#define DROPPED_MS     1000u                   /* between warnings */
+#define ROUND_REQUESTS (4 * WIRE_REQUESTS_MAX) /* taken in before replies get their turn */
+#define ROUND_BYTES    (32u << 20)
 
 static uint32_t worker_of(const struct coord *c, struct span bucket)
 {
@@ -576,12 +578,18 @@ unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most)
 {
 	uint64_t bytes_max = conf_number(c->conf, CONF_limits_message);
 	struct link_message *m;
+	uint64_t bytes = 0;
+	uint32_t requests = 0;
 	unsigned n = 0;
 
-	while (link && n < most && link_receive(link, bytes_max, &m) == 0) {
+	while (link && n < most && requests < ROUND_REQUESTS && bytes < ROUND_BYTES &&
+	       link_receive(link, bytes_max, &m) == 0) {
 		n++;
 		guard_saw(c->guard, m->source_fd);
+		c->walked_count = 0;
 		message_take(c, link, m);
+		requests += c->walked_count;
+		bytes += m->bytes;
 	}
 	return n;
 }
