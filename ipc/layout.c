@@ -8,7 +8,7 @@
 #include "ipc/record.h"
 #include "ipc/segment.h"
 
-#if SEGMENT_VERSION != 2
+#if SEGMENT_VERSION != 3
 #error "write down here how everything lies in this version of SEGMENT_VERSION"
 #endif
 
@@ -38,6 +38,7 @@ LAYOUT_AT(slot, successor_words, 576);
 LAYOUT_AT(slot, worker_sleeps, 832);
 LAYOUT_AT(slot, coordinator_sleeps, 896);
 LAYOUT_AT(slot, life, 900);
+LAYOUT_AT(slot, buckets_elsewhere, 904);
 
 LAYOUT_SIZE(settings, 1168);
 LAYOUT_AT(settings, worker, 0);

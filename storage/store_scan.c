@@ -113,7 +113,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 		expiry = m->settled.expiry;
 		*ret_alive = true;
 	}
-	ret->ttl_ms = expiry > m->s->clock_ms ? expiry - m->s->clock_ms : 0;
+	ret->ttl_ms = expiry > m->s->pace.now_ms ? expiry - m->s->pace.now_ms : 0;
 	if (side >= 0)
 		r = base_step(m, base_cursor_next(m->cursor, &m->settled));
 	if (r == 0 && *ret_alive && is_expired(m->s, expiry)) {
