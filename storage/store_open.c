@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log_size.h"
 #include "common/file.h"
+#include "common/log_size.h"
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
@@ -30,6 +30,11 @@ static int folder_lock(struct store *s)
 	r = file_check_folder(s->dir, s->why, sizeof(s->why));
 	if (r < 0)
 		return r;
+	/* Whoever made it may have been killed before its name was on disk. */
+	(void)snprintf(path, sizeof(path), "%s/..", s->dir);
+	r = file_sync_dir(path);
+	if (r < 0)
+		return store_fail(s, r, "sync the folder of \"%.150s\": %s", s->dir, strerror(-r));
 	(void)snprintf(path, sizeof(path), "%s/lock", s->dir);
 	s->lock_fd = file_open(path, O_RDWR | O_CREAT, 0640);
 	if (s->lock_fd < 0)
