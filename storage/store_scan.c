@@ -364,8 +364,10 @@ int store_sweep(struct store *s, unsigned most)
 	if (!s->sweep_more && s->pace.now_ms - s->swept_ms < SWEEP_MS)
 		return 0;
 	s->swept_ms = s->pace.now_ms;
-	if (wal_over_limit(s->wal))
+	if (wal_over_limit(s->wal)) {
+		s->sweep_more = false;
 		return 0; /* they are invisible anyhow; let the checkpoint catch up */
+	}
 	while (w.left && expiry_pop(&s->expiry, s->pace.now_ms, &n)) {
 		struct entry *e = cache_find_version(s->cache, n.hash, n.version);
 		struct bucket *b = e ? directory_find_id(s->directory, e->bucket) : NULL;

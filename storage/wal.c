@@ -484,8 +484,14 @@ uint64_t wal_bytes_beyond_least(const struct wal *w)
 
 bool wal_over_limit(const struct wal *w)
 {
-	/* One segment below the limit stays for deletes, which make room again. */
-	return atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes > w->config.limit_bytes ||
+	/*
+	 * One segment below the limit stays for deletes, which make room again.  The settled one
+	 * may be of a life with larger files, and stays until the next checkpoint, which is begun
+	 * only if something is written: with that one and the open one there is always room.
+	 */
+	return (atomic_load(&w->segment_count) > 2 &&
+		atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes >
+			w->config.limit_bytes) ||
 	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS;
 }
 

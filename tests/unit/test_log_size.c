@@ -75,6 +75,30 @@ static void the_least_log_takes_the_largest_values_for_ever(void)
 	puts_go_on(&c);
 }
 
+/* The settled file of the life before may be larger than the whole log may be now. */
+static void a_log_made_smaller_takes_writes(void)
+{
+	struct store_config c = config();
+
+	fresh();
+	c.log_segment_bytes = 8 << 20;
+	c.log_bytes = 64 << 20;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	EQ(0, put("b", "k", "v"));
+	EQ(0, store_settle(current, 10000));
+	finish();
+	c.log_segment_bytes = 1 << 20;
+	c.log_bytes = 2 << 20;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	for (int i = 0; i < 3; i++) {
+		EQ(0, put("b", "k", "w"));
+		EQ(0, store_settle(current, 10000));
+	}
+	is("b", "k", "w");
+	finish();
+}
+
 static void a_smaller_log_is_refused(void)
 {
 	struct store_config c = config();
@@ -87,4 +111,5 @@ static void a_smaller_log_is_refused(void)
 }
 
 UNIT_MAIN(T(files_hold_what_they_must_whatever_is_wanted),
-	  T(the_least_log_takes_the_largest_values_for_ever), T(a_smaller_log_is_refused))
+	  T(the_least_log_takes_the_largest_values_for_ever), T(a_log_made_smaller_takes_writes),
+	  T(a_smaller_log_is_refused))
