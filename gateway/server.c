@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/endpoint.h"
 #include "gateway/text.h"
 
 #define WINDOW_FIRST 16u           /* lines in flight of a new connection */
@@ -46,7 +47,7 @@ struct connection {
 	struct bufferevent *bev;
 	struct pending *first;
 	struct pending *last;
-	unsigned in_flight;
+	unsigned lines; /* whose answers have not left, of whatever kind */
 	unsigned window;
 	bool paused;   /* not read for now */
 	bool skipping; /* within a line that is too long */
@@ -105,7 +106,7 @@ static void connection_free(struct connection *c)
 
 static bool may_read(const struct connection *c)
 {
-	return c->in_flight < c->window && c->server->held < HELD_MOST && !c->server->stopping &&
+	return c->lines < c->window && c->server->held < HELD_MOST && !c->server->stopping &&
 	       evbuffer_get_length(bufferevent_get_output(c->bev)) < OUTPUT_MOST;
 }
 
@@ -129,6 +130,7 @@ static bool connection_flush(struct connection *c)
 			connection_free(c);
 			return false;
 		}
+		c->lines--;
 		c->first = p->next;
 		if (!c->first)
 			c->last = NULL;
@@ -156,6 +158,7 @@ static struct pending *pending_new(struct connection *c)
 	else
 		c->first = p;
 	c->last = p;
+	c->lines++;
 	return p;
 }
 
@@ -180,7 +183,6 @@ static void on_result(void *arg, const struct pail_result *r)
 	text_answer(p->method, r, &p->out);
 	pending_done(c->server, p);
 	n = p->out.len;
-	c->in_flight--;
 	if (n > LARGE_BYTES)
 		c->window = n < WINDOW_BYTES ? (unsigned)(WINDOW_BYTES / n) : 1;
 	else if (c->window < WINDOW_MOST)
@@ -194,6 +196,7 @@ static bool line_take(struct connection *c, const char *line, size_t n)
 	struct server *s = c->server;
 	struct pending *p = pending_new(c);
 	struct pail_request q;
+	int r;
 
 	if (!p)
 		return false;
@@ -203,11 +206,10 @@ static bool line_take(struct connection *c, const char *line, size_t n)
 		return true;
 	}
 	p->method = q.method;
-	if (pail_submit(s->node, &q, on_result, p) == PAIL_OK) {
-		c->in_flight++;
+	r = pail_submit(s->node, &q, on_result, p);
+	if (r == PAIL_OK)
 		return true;
-	}
-	text_error(&p->out, "busy", pail_why(s->node));
+	text_error(&p->out, pail_status_name(r), pail_why(s->node));
 	pending_done(s, p);
 	return true;
 }
@@ -241,6 +243,9 @@ static bool lines_take(struct connection *c)
 		else
 			ok = line_take(c, line, n);
 		free(line);
+		/* answers that need no node make room at once */
+		if (ok && c->lines == c->window && c->first->done && !connection_flush(c))
+			return false;
 	}
 	if (ok && may_read(c) && evbuffer_get_length(in) > c->server->config.line_max) {
 		if (!c->skipping)
@@ -354,14 +359,12 @@ static void on_node(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	(void)arg; /* node_pump does it all, after every round */
+	(void)arg; /* server_run does it all, after every round */
 }
 
-/* Send what was submitted, take what has come; the descriptor may be another one afterwards. */
-static void node_pump(struct server *s)
+/* Whoever has sent or received may have connected anew: then another descriptor counts. */
+static void node_watch(struct server *s)
 {
-	while (pail_dispatch(s->node))
-		;
 	if (s->node_event && pail_fd(s->node) == s->node_fd)
 		return;
 	if (s->node_event)
@@ -430,30 +433,32 @@ static void tick_set(struct server *s)
 void server_run(struct server *s)
 {
 	while (!s->stopping || s->connections) {
-		node_pump(s);
+		while (pail_dispatch(s->node))
+			;
 		resume(s);
 		(void)pail_flush(s->node);
+		node_watch(s);
 		tick_set(s);
 		if (event_base_loop(s->base, EVLOOP_ONCE) != 0 || event_base_got_exit(s->base))
 			break;
 	}
 }
 
-/* HOST:PORT, as libevent reads it, and port 0 too. */
+/* HOST:PORT, as libevent reads it, and port 0 too.  HOST must be an address. */
 static bool address_parse(const char *text, struct sockaddr_storage *a, int *size)
 {
 	const char *colon = strrchr(text, ':');
 	char host[128];
-	char *end;
+	const char *why;
 	unsigned long port;
 
-	if (!colon || !colon[1] || (size_t)(colon - text) >= sizeof(host))
+	if (strstr(text, "://") || endpoint_check(text, ENDPOINT_BIND, NULL, &why) < 0 ||
+	    (size_t)(colon - text) >= sizeof(host))
 		return false;
-	port = strtoul(colon + 1, &end, 10);
+	port = strtoul(colon + 1, NULL, 10); /* or *: 0 */
 	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
 	*size = sizeof(*a);
-	if (*end || port > 65535 ||
-	    evutil_parse_sockaddr_port(host, (struct sockaddr *)a, size) < 0)
+	if (evutil_parse_sockaddr_port(host, (struct sockaddr *)a, size) < 0)
 		return false;
 	if (a->ss_family == AF_INET6)
 		((struct sockaddr_in6 *)a)->sin6_port = htons((uint16_t)port);
