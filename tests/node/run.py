@@ -3,6 +3,7 @@ import argparse
 import glob
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,8 +28,16 @@ def no_namespaces():
     return None if r.returncode == 0 else "this machine lets nobody make network namespaces"
 
 
+def no_valgrind():
+    """Why nothing can run under valgrind, or None."""
+    if not shutil.which("valgrind"):
+        return "valgrind is not installed"
+    with open(os.path.join(lib.BUILD, "pail"), "rb") as f:
+        return "valgrind cannot run what sanitizers are built into" if b"__asan_init" in f.read() else None
+
+
 # Left out where they cannot run.
-POSSIBLE = {"netns": no_namespaces}
+POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind}
 
 
 def child(f, name):
