@@ -19,6 +19,7 @@
 #define BUCKETS_MAX 1000u
 #define LOOK_US     20000u
 #define PACE_US     1000u
+#define NAME_BYTES  50       /* of --bucket */
 #define LEAVE_US    2000000u /* after ^C, for the replies still awaited */
 
 /* The mark in a bucket of bench's making. */
@@ -411,6 +412,8 @@ int run_bench(struct cli *c)
 	struct bench *b = &bench;
 	int r;
 
+	if (strlen(c->bucket) > NAME_BYTES)
+		return cli_usage(command_find("bench"), "--bucket: at most %d bytes", NAME_BYTES);
 	memset(b, 0, sizeof(*b));                 /* in a shell it may not be the first time */
 	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20); /* measure the node, not page faults of ours */
 	(void)mallopt(M_TRIM_THRESHOLD, 8 << 20);

@@ -7,8 +7,9 @@
 
 /* ---- commands ---- */
 
-static const char put_help[] =
-	"VALUE and KEY are taken as they are typed; behind -- they may begin with -.\n";
+static const char put_help[] = "VALUE and KEY are taken as they are typed; behind -- they may "
+			       "begin with -.  In a shell VALUE\n"
+			       "must be given.\n";
 
 static const char get_help[] = "In a shell and at a terminal a line end follows the value.\n";
 
@@ -26,6 +27,9 @@ static const char export_help[] =
 	"in\n"
 	"it or not.  Progress is shown on stderr if that is a terminal.\n\n"
 	"Each line of the output is a JSON object:\n"
+	"  {\"export\":{\"version\":1,\"scope\":S}}   the first: an export begins.  S: what it is "
+	"of, by which\n"
+	"                                          --resume knows whether it may go on with it\n"
 	"  {\"bucket\":B}                            the keys behind it are of this bucket\n"
 	"  {\"key\":K,\"value\":V,\"ttl\":MS}            a key; ttl: milliseconds it had left when "
 	"it\n"

@@ -116,7 +116,7 @@ static int socket_look(const char *endpoint, char *why, size_t size)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	const char *path = endpoint + 6;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = *path == '@' ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int e;
 
 	if (fd < 0)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,10 +61,12 @@ struct export
 	struct pail *p;
 	int fd;
 	struct buf out;
+	struct buf scope;             /* what it is of, as text */
 	char bucket[WIRE_BUCKET_MAX]; /* the one at work, or done last */
 	size_t bucket_len;
 	char after[WIRE_KEY_MAX]; /* its last key */
 	size_t after_len;
+	bool begun;     /* there is a head */
 	bool in_bucket; /* its line has been written */
 	bool has_after;
 	bool whole; /* the file had been finished before */
@@ -223,6 +226,12 @@ static int resume_fail(const char *why)
 	return CLI_FAILED;
 }
 
+/* Does a head say what the command line does? */
+static bool is_ours(const struct export *x, struct pail_bytes scope)
+{
+	return scope.size + 1 == x->scope.len && !memcmp(scope.data, x->scope.data, scope.size);
+}
+
 /* Read what is there, and cut off a last line that is not whole. */
 static int file_read(struct export *x, const char *name)
 {
@@ -236,7 +245,15 @@ static int file_read(struct export *x, const char *name)
 			k = -1;
 		if (x->whole)
 			break;
-		if (l.kind == LINE_END)
+		if ((l.kind == LINE_HEAD) == x->begun || (!x->begun && !is_ours(x, l.scope))) {
+			(void)snprintf(r.why, sizeof(r.why),
+				       "\"%.80s\" is no export of what is asked for", name);
+			k = -1;
+			break;
+		}
+		if (l.kind == LINE_HEAD)
+			x->begun = true;
+		else if (l.kind == LINE_END)
 			x->whole = true;
 		else if (l.kind == LINE_BUCKET)
 			bucket_set(x, l.bucket);
@@ -258,6 +275,10 @@ static int file_open(struct export *x, const char *name)
 		(void)fprintf(stderr, "pail export: open \"%s\": %s\n", name, strerror(errno));
 		return CLI_FAILED;
 	}
+	if (flock(x->fd, LOCK_EX | LOCK_NB) < 0) {
+		(void)fprintf(stderr, "pail export: \"%s\" is being written by another\n", name);
+		return CLI_FAILED;
+	}
 	return file_read(x, name);
 }
 
@@ -265,9 +286,6 @@ static int one_bucket(struct export *x)
 {
 	const struct pail_bytes *b = &x->c->bytes[0];
 
-	if (x->bucket_len && (x->buckets > 1 || x->bucket_len != b->size ||
-			      memcmp(x->bucket, b->data, b->size) != 0))
-		return resume_fail("the file holds another bucket");
 	if (!x->bucket_len && b->size <= WIRE_BUCKET_MAX) {
 		bucket_set(x, *b);
 		x->buckets--;
@@ -279,6 +297,9 @@ static int one_bucket(struct export *x)
 static int export_run(struct export *x)
 {
 	int e = CLI_OK;
+
+	if (!x->begun)
+		line_write_head(&x->out, x->scope.failed ? "" : x->scope.data);
 
 	if (x->c->args)
 		return one_bucket(x);
@@ -304,6 +325,28 @@ static int export_end(struct export *x)
 	return e;
 }
 
+static void hex_write(struct buf *b, struct pail_bytes v)
+{
+	for (size_t i = 0; i < v.size; i++)
+		buf_fmt(b, "%02x", ((const unsigned char *)v.data)[i]);
+}
+
+/* What the command line asks for: an export is gone on with by the same one only. */
+static void scope_make(struct export *x)
+{
+	const struct cli *c = x->c;
+
+	buf_text(&x->scope, c->args ? "bucket " : "all");
+	if (c->args)
+		hex_write(&x->scope, c->bytes[0]);
+	if (c->q.prefix.data) {
+		buf_text(&x->scope, " prefix ");
+		hex_write(&x->scope, c->q.prefix);
+	}
+	buf_text(&x->scope, c->q.local ? " local" : "");
+	buf_add(&x->scope, "", 1);
+}
+
 int run_export(struct cli *c)
 {
 	struct export x = {.c = c, .fd = STDOUT_FILENO, .time_ms = clock_wall_ms()};
@@ -313,6 +356,8 @@ int run_export(struct cli *c)
 		return cli_usage(command_find("export"),
 				 "--prefix and --local choose among buckets: name none");
 	buf_init(&x.out);
+	buf_init(&x.scope);
+	scope_make(&x);
 	if (c->file)
 		e = file_open(&x, c->file);
 	if (e == CLI_OK && x.whole)
@@ -328,5 +373,6 @@ int run_export(struct cli *c)
 	if (c->file && x.fd >= 0)
 		(void)close(x.fd);
 	buf_fini(&x.out);
+	buf_fini(&x.scope);
 	return e;
 }

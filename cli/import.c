@@ -253,6 +253,13 @@ static void lines_take(struct import *m)
 	int k = 1;
 
 	while (m->status == PAIL_OK && !cli_interrupted() && (k = line_next(&m->reader, &l)) == 1) {
+		if (l.kind == LINE_HEAD && m->in_bucket) {
+			fail(m, m->reader.number, PAIL_BAD_ARGUMENT,
+			     "an export begins before the one before it has ended");
+			break;
+		}
+		if (l.kind == LINE_HEAD)
+			continue;
 		if (l.kind == LINE_END) {
 			end_take(m, &l);
 			continue;

@@ -8,11 +8,17 @@
 
 #include "cli/cli.h"
 
+#define VERSION    1u /* of the format */
 #define READ_BYTES (1u << 18)
 #define LINE_BYTES \
 	(512u << 20) /* six for each byte of a value of 64 MiB, and more: no line is longer */
 
 /* ---- writing ---- */
+
+void line_write_head(struct buf *b, const char *scope)
+{
+	buf_fmt(b, "{\"export\":{\"version\":%u,\"scope\":\"%s\"}}\n", VERSION, scope);
+}
 
 void line_write_bucket(struct buf *b, struct pail_bytes name)
 {
@@ -216,7 +222,7 @@ static bool is(struct pail_bytes name, const char *s)
 	return name.size == strlen(s) && !memcmp(name.data, s, name.size);
 }
 
-enum { HAS_BUCKET = 1, HAS_KEY = 2, HAS_VALUE = 4, HAS_TTL = 8, HAS_END = 16 };
+enum { HAS_BUCKET = 1, HAS_KEY = 2, HAS_VALUE = 4, HAS_TTL = 8, HAS_END = 16, HAS_HEAD = 32 };
 
 /* A text, or what it is in base64. */
 static bool member_bytes(struct json *j, struct pail_bytes name, const char *plain,
@@ -254,6 +260,29 @@ static void end_read(struct json *j, struct line *l)
 	want(j, '}', "the end does not end");
 }
 
+static void head_read(struct json *j, struct line *l)
+{
+	uint64_t version = 0;
+
+	want(j, '{', "the head is no object");
+	while (!j->why) {
+		struct pail_bytes name = string(j);
+
+		want(j, ':', "a colon is wanted");
+		if (is(name, "version"))
+			version = number(j);
+		else if (is(name, "scope"))
+			l->scope = string(j);
+		else if (!j->why)
+			j->why = "the head has a member of another name";
+		if (!take(j, ','))
+			break;
+	}
+	want(j, '}', "the head does not end");
+	if (!j->why && version != VERSION)
+		j->why = "an export of another version";
+}
+
 static unsigned member(struct json *j, struct line *l)
 {
 	struct pail_bytes name = string(j);
@@ -277,7 +306,11 @@ static unsigned member(struct json *j, struct line *l)
 		end_read(j, l);
 		return HAS_END;
 	}
-	j->why = "a member of another name than bucket, key, value, ttl, end";
+	if (is(name, "export")) {
+		head_read(j, l);
+		return HAS_HEAD;
+	}
+	j->why = "a member of another name than bucket, key, value, ttl, end, export";
 	return 0;
 }
 
@@ -306,6 +339,8 @@ static const char *line_read(char *p, size_t n, struct line *l)
 		return j.why;
 	if (has == HAS_BUCKET)
 		l->kind = LINE_BUCKET;
+	else if (has == HAS_HEAD)
+		l->kind = LINE_HEAD;
 	else if (has == HAS_END)
 		l->kind = LINE_END;
 	else if ((has & ~(unsigned)HAS_TTL) == (HAS_KEY | HAS_VALUE))

@@ -11,14 +11,15 @@
 #include "common/buf.h"
 #include "include/pail.h"
 
-enum line_kind { LINE_BUCKET, LINE_KEY, LINE_END };
+enum line_kind { LINE_HEAD, LINE_BUCKET, LINE_KEY, LINE_END };
 
 struct line {
 	enum line_kind kind;
 	struct pail_bytes bucket;
 	struct pail_bytes key;
 	struct pail_bytes value;
-	uint64_t ttl_ms; /* 0: for ever */
+	uint64_t ttl_ms;         /* 0: for ever */
+	struct pail_bytes scope; /* of the head: what the export is of */
 	/* of the end: how many there were */
 	uint64_t buckets;
 	uint64_t keys;
@@ -46,6 +47,7 @@ void line_reader_fini(struct line_reader *r);
 int line_next(struct line_reader *r, struct line *ret);
 
 /* Append lines. */
+void line_write_head(struct buf *b, const char *scope);
 void line_write_bucket(struct buf *b, struct pail_bytes name);
 void line_write_key(struct buf *b, const struct pail_item *i);
 void line_write_end(struct buf *b, uint64_t buckets, uint64_t keys, uint64_t time_ms);

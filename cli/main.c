@@ -94,6 +94,8 @@ int cli_run(struct words w, struct cli *c)
 	r = cli_parse(c, &command);
 	if (r >= 0)
 		return r;
+	if (command->run == run_help)
+		return run_help(c);
 	if (c->config && !config_node(c))
 		return CLI_CONFIG;
 	if (!cli_endpoint(c->node, endpoint, sizeof(endpoint), why, sizeof(why)))

@@ -23,7 +23,8 @@ struct shell {
 	char node[300]; /* which the next command asks */
 	char prompt[128];
 	bool terminal;
-	bool cancelled; /* the line being read: ^C was typed */
+	bool cancelled;   /* the line being read: ^C was typed */
+	bool interrupted; /* the last command: ^C was typed */
 	bool end;
 	int status; /* of the last command that failed */
 };
@@ -153,6 +154,7 @@ static int command_run(struct shell *s, struct words w)
 	c.args = 0;
 	cli_catch(true);
 	r = cli_run(w, &c);
+	s->interrupted = cli_interrupted();
 	cli_catch(false);
 	return r;
 }
@@ -427,6 +429,8 @@ static void from_pipe(struct shell *s)
 		} else {
 			run(s, line);
 		}
+		if (s->interrupted) /* at a terminal it is the command that ends, here all */
+			break;
 	}
 	free(line);
 }

@@ -128,4 +128,4 @@ def every_command_runs_under_valgrind(box):
     valgrind = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite")
     n = box.node("--set", "node.workers=1")
     by_a_shell(box, n, *valgrind)
-    one_by_one(box, n, [(0, "create b"), (0, "put b k"), (0, "import"), (0, "shell")], *valgrind)
+    one_by_one(box, n, [(0, "create b"), (0, "put b stdin"), (0, "import"), (2, "put b k v --ttl x"), (0, "shell")], *valgrind)
