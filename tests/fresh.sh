@@ -60,7 +60,8 @@ echo "a bare Debian $(cat "$root/etc/debian_version"), $(chroot "$root" dpkg-que
 # A namespace of mounts and processes for each command: what it mounts and starts goes with it.  The
 # terminal is script's: a stranger sits at one, and ^C comes through it.
 cat >"$fresh/enter.sh" <<'END'
-mount --make-rprivate / && mount -t proc proc "$1/proc" && mount --rbind /sys "$1/sys" && mount --rbind /dev "$1/dev" &&
+# its root must be a mount: `ip netns` makes / a slave
+mount --make-rprivate / && mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --rbind /sys "$1/sys" && mount --rbind /dev "$1/dev" &&
 	mount -t tmpfs -o mode=1777 tmpfs "$1/run" && mount --bind "$2" "$1/var/cache/apt/archives" || exit 1
 root=$1
 shift 2
