@@ -63,7 +63,7 @@ def longest_wait(c, until_there, *asked):
     longest, k = 0, 0
     while not until_there():
         begin = time.monotonic()
-        c.call(*asked[k % len(asked)])
+        c.call(*asked[k % len(asked)], seconds=60)
         longest, k = max(longest, time.monotonic() - begin), k + 1
     return longest
 
@@ -77,16 +77,18 @@ def one_message_takes_no_more_than_its_client_may_leave_unread(box):
     c.call("put", "b", "k", b"x" * BIG)
     c.call("get", "b", "k")
     before = memory(n.process.pid)
-    for row, count in ((("get", "b", "k"), 64), (("get", "b", "k"), 4096), (("scan", "b"), 4096)):
+    patient, base = {"timeout": 60000}, None
+    for row, count in ((("get", "b", "k"), 16), (("get", "b", "k"), 4096), (("scan", "b"), 4096)):
         d = n.client()
-        d.socket.send_multipart([b"", requests(*[row] * count)])
-        wait = longest_wait(c, lambda: d.socket.poll(0), ("ping",), ("get", "b", "none"), ("put", "b", "other", "v"))
+        d.socket.send_multipart([b"", requests(*[row + (patient,)] * count)])
+        wait = longest_wait(c, lambda: d.socket.poll(0), ("ping",), ("get", "b", "none", patient), ("put", "b", "other", "v", patient))
         delimiter, frame = d.socket.recv_multipart()
         codes, replies = codes_of(frame)
         eq((b"", count, {None, "busy"}), (delimiter, len(replies), set(codes)))
         eq(8, codes[None])  # that many are 64 MiB
         assert len(frame) < (66 << 20), len(frame)
-        assert wait < 2 * lib.SLOW, wait
+        base = base or wait  # others wait for what is answered, not for what is asked
+        assert wait < 2 * lib.SLOW + 5 * base, (wait, base)
         d.close()
     grown = memory(n.process.pid) - before
     assert grown < 128 * SPARE, grown
@@ -215,14 +217,14 @@ def tiny_frames_without_end_are_bounded_and_their_memory_goes_back(box):
 @test("abuse")
 def all_connections_together_have_a_bound_of_unfinished_bytes(box):
     """Four that stay just below what one may have: the largest are cut off; when the others go, so does the memory."""
-    n = box.node("--set", "limits.message=4M", "--set", "limits.value=1M")
+    n = box.node("--set", "limits.message=2M", "--set", "limits.value=1M")
     c = n.client()
     c.call("ping")
     before = memory(n.process.pid)
     raws = [Raw(box, n) for _ in range(4)]
-    flood(raws, TINY, 4 << 20)
+    flood(raws, TINY, 2 << 20)
     until(lambda: "all together too many" in n.output(), 20, "some to be cut off")
-    assert memory(n.process.pid) - before < 550 * SPARE, memory(n.process.pid) - before
+    assert memory(n.process.pid) - before < 300 * SPARE, memory(n.process.pid) - before
     eq("pong", c.call("ping"))
     cut = [is_cut(r) for r in raws]
     assert 1 <= sum(cut) <= 3, cut
