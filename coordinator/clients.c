@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "coordinator/credit.h"
 #include "include/wire.h"
 
 #define PIECES_MAX  8192u
@@ -19,15 +20,6 @@
 #define RESERVED    128u /* bytes for a write's reply that will gather; refusals may be longer */
 #define EVICT_LOOK  1024u
 #define NONE        UINT32_MAX
-
-/* What a client has not taken yet.  Lives until the last frame has left. */
-struct credit {
-	_Atomic uint64_t unread;
-	_Atomic uint64_t taken; /* ever */
-	_Atomic uint32_t refs;
-	uint64_t gathering; /* of unread: not sent yet, so that nobody could take it */
-	struct credit *all; /* of all clients together; NULL: this is it */
-};
 
 struct client {
 	uint64_t generation; /* 0: free */
@@ -101,55 +93,6 @@ struct clients {
 	uint32_t gathers;
 	uint32_t gather_free;
 };
-
-/* ---- credits ---- */
-
-static struct credit *credit_new(struct credit *all)
-{
-	struct credit *k = calloc(1, sizeof(*k));
-
-	if (!k)
-		return NULL;
-	atomic_store(&k->refs, 1);
-	k->all = all;
-	if (all)
-		atomic_fetch_add(&all->refs, 1);
-	return k;
-}
-
-static void credit_drop(struct credit *k)
-{
-	struct credit *all;
-
-	while (k && atomic_fetch_sub(&k->refs, 1) == 1) {
-		all = k->all;
-		free(k);
-		k = all;
-	}
-}
-
-static void credit_charge(struct credit *k, uint64_t n)
-{
-	atomic_fetch_add_explicit(&k->unread, n, memory_order_relaxed);
-	atomic_fetch_add_explicit(&k->all->unread, n, memory_order_relaxed);
-}
-
-static void credit_release(struct credit *k, uint64_t n)
-{
-	atomic_fetch_sub_explicit(&k->unread, n, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&k->all->unread, n, memory_order_relaxed);
-}
-
-static uint64_t credit_unread(const struct credit *k)
-{
-	return atomic_load_explicit(&k->unread, memory_order_relaxed);
-}
-
-/* Bytes that have been sent and that the network has not. */
-static uint64_t credit_sent(const struct credit *k)
-{
-	return credit_unread(k) - k->gathering;
-}
 
 /* ---- the whole ---- */
 
