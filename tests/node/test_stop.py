@@ -116,7 +116,7 @@ def everybody_who_asks_for_a_stop_or_a_start_is_answered(box):
 @test()
 def clients_are_those_connected(box):
     """It falls again, with those that never sent anything and those that were cut off."""
-    n = box.node("--set", "limits.unread=8M", "--set", "limits.unread_ms=300", "--set", "node.workers=1")
+    n = box.node("--set", "limits.unread=64M", "--set", "limits.unread_ms=300", "--set", "node.workers=1")
     c = n.client()
     c.call("create", "b")
     c.call("put", "b", "k", b"x" * 5000000)
