@@ -26,7 +26,6 @@
 #define GRACE_MS        500u        /* beyond a request's own time, for its reply's way */
 #define GOAWAY_MS       30000u      /* for the replies still awaited */
 #define RETRY_MS        100u        /* when no new connection can be made */
-#define SILENT_MS       5000u       /* a node that says nothing for so long is connected to anew */
 #define OUTBOX_MAX      (64u << 20) /* bytes that wait to be sent; one request may be larger */
 #define SPARE_BYTES     512u        /* at most, of request_size beyond what is written */
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
@@ -123,7 +122,6 @@ static int reconnect(struct pail *p)
 	if (p->connection)
 		(void)target_find(p, RENAME_MS, RENAME_MS); /* else the one that it was */
 	r = link_connect(p->context, p->target, &o, &fresh);
-
 	if (r < 0) {
 		p->retry_ms = p->now_ms + RETRY_MS;
 		return r;
@@ -155,7 +153,7 @@ static int reconnect(struct pail *p)
 static void connection_renew(struct pail *p)
 {
 	bool leave = p->goaway && (!p->on_wire || p->now_ms - p->goaway_ms > GOAWAY_MS);
-	bool silent = p->lost && !p->on_wire && p->now_ms - p->unheard_ms >= SILENT_MS;
+	bool silent = !p->on_wire && is_silent(p);
 
 	if (!p->closed && (leave || silent) && p->now_ms >= p->retry_ms)
 		(void)reconnect(p);

@@ -9,6 +9,7 @@
 
 #define SLOTS_BITS 20u /* at most a million requests in flight */
 #define NONE       UINT32_MAX
+#define SILENT_MS  5000u      /* a node that says nothing for so long is connected to anew */
 #define NOTE_MSGID UINT64_MAX /* of what the library asks by itself; no slot ever has it */
 
 /*
@@ -66,6 +67,12 @@ struct pail {
 	bool noted;           /* a note is under way */
 	char why[1700];
 };
+
+/* Nothing has come for long, although a request was waited for in vain. */
+static inline bool is_silent(const struct pail *p)
+{
+	return p->lost && p->now_ms - p->unheard_ms >= SILENT_MS;
+}
 
 /* ---- slots.c: requests that wait for their replies ---- */
 

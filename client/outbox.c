@@ -145,6 +145,14 @@ int outbox_send(struct pail *p)
 	struct outbox *o = &p->out;
 	int r = PAIL_OK;
 
+	/*
+	 * Is anybody there?  Who is answers the note at once, and all goes on; else what is on the
+	 * wire runs into its deadlines, and then a new connection is made.
+	 */
+	if (o->count && is_silent(p)) {
+		note_send(p);
+		return PAIL_OK;
+	}
 	while (r == PAIL_OK && o->count && !p->goaway) {
 		uint32_t i = o->first;
 		size_t n = p->slot[i].bytes;
