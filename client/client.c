@@ -269,6 +269,7 @@ void pail_close(struct pail **pp)
 		return;
 	p->closed = true;
 	enter(p);
+	p->out.count = 0;
 	slots_abandon(p, true, PAIL_CLOSED, "the connection was closed");
 	leave(p);
 }

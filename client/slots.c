@@ -80,7 +80,7 @@ unsigned slots_expire(struct pail *p)
 	uint64_t next = UINT64_MAX;
 	unsigned n = 0;
 
-	if (p->now_ms < p->due_ms)
+	if (p->closed || p->now_ms < p->due_ms)
 		return 0;
 	p->due_ms = UINT64_MAX;
 	for (uint32_t i = outbox_expire(p), after; i != NONE && !p->closed; i = after) {

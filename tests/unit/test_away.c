@@ -59,7 +59,7 @@ static void a_backlog_is_bounded(void)
 	TRUE_(taken >= 32 && taken < 80);
 	EQ(PAIL_BUSY, pail_submit(p, &q, happen, &f[taken]));
 	answer(1);
-	UNTIL(p, got_of(WIRE_PUT) == (unsigned)taken, 5000);
+	UNTIL(p, got_of(WIRE_PUT) == (unsigned)taken, 20000);
 	for (unsigned i = 2; i < gots; i++)
 		answer(i);
 	UNTIL(p, !pail_in_flight(p), 5000);
