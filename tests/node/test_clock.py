@@ -71,7 +71,7 @@ def a_clock_that_steps_back_holds_no_ttl_up(box):
     b = Bent(box)
     for i, how in enumerate(LIVES):
         b.step(0)
-        ttl = 1500 * SLOW
+        ttl = int(1500 * SLOW)
         b.put("before%d" % i, ttl)
         before = time.monotonic()
         b.step(-2 * HOUR * (i + 1))
@@ -95,7 +95,7 @@ def a_clock_that_was_a_century_ahead_stops_no_ttl(box):
     assert b.there("long")
     b.step(CENTURY)
     until(lambda: not b.there("long"), 5, "a key that is over by the clock to be gone")
-    ttl = 1500 * SLOW
+    ttl = int(1500 * SLOW)
     b.put("ahead", ttl)
     since = time.monotonic()
     b.step(0)

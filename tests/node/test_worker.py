@@ -99,9 +99,9 @@ def a_workers_folder_is_its_own(box):
 
 # ---- long work ----
 
-def with_deleted_keys(box, keys=20000, hang_ms=150):
+def with_deleted_keys(box, keys=40000, hang_ms=400):
     """A node whose bucket b has deleted keys that are not settled: each scan walks over all of them."""
-    n = box.node("--set", "node.workers=1", "--set", "supervisor.hang_ms=%d" % (hang_ms * SLOW),
+    n = box.node("--set", "node.workers=1", "--set", "supervisor.hang_ms=%d" % int(hang_ms * SLOW),
                  "--set", "storage.checkpoint_ms=3600000")
     c = n.client()
     c.call("create", "b")
@@ -126,7 +126,7 @@ def long_work_is_not_taken_for_a_hang(box):
     n, c = with_deleted_keys(box)
     pid = n.workers()[0]["pid"]
     begin = time.monotonic()
-    for i in c.send(*scans(4000 // SLOW)):
+    for i in c.send(*scans(int(4000 / SLOW))):
         eq(NOTHING, c.result(i, 60))
     took = time.monotonic() - begin
     assert took > 0.5, "too quick to show anything: %.3f s" % took
@@ -149,7 +149,7 @@ def an_idle_worker_is_not_taken_for_a_hang(box):
     n = box.node(conf=conf, data=data)
     c = n.client()
     pid = n.workers()[0]["pid"]
-    write(200 * SLOW)
+    write(int(200 * SLOW))
     box.run(BUILD + "/pail", "--config", conf, "reload")
     for _ in range(3):
         time.sleep(0.6 * SLOW)  # idle is what is tested
@@ -161,7 +161,7 @@ def an_idle_worker_is_not_taken_for_a_hang(box):
 def a_request_whose_time_is_over_is_not_run(box):
     """A put behind long work in its own message: when its turn comes its time is over, by the clock of that moment."""
     n, c = with_deleted_keys(box)
-    ids = c.send(*scans(2000 // SLOW), ("put", "b", "late", "x", {"timeout": 100}), ("put", "b", "kept", "x", {"timeout": 100000}))
+    ids = c.send(*scans(int(2000 / SLOW)), ("put", "b", "late", "x", {"timeout": 100}), ("put", "b", "kept", "x", {"timeout": 100000}))
     for i in ids[:-2]:
         c.result(i, 60)
     assert c.wait(ids[-2], 60)[2][0] in ("expired", "timeout")
@@ -197,18 +197,13 @@ def a_reply_does_not_wait_for_the_requests_behind_it(box):
 def a_restart_under_long_work_is_heard_at_once(box):
     """A successor takes over in the middle of a message: each request of it is answered once."""
     n, c = with_deleted_keys(box, keys=48000, hang_ms=60000)  # so few that a successor reads them from the log
-    begin = time.monotonic()
-    for i in c.send(*scans(4000)):
-        c.result(i, 60)
-    whole = time.monotonic() - begin
-    ids = c.send(*scans(4000), ("put", "b", "last", "x", {"timeout": 100000}))
+    ids = [i for _ in range(2) for i in c.send(*scans(4000))] + c.send(("put", "b", "last", "x", {"timeout": 100000}))
     c.result(ids[0], 60)
-    begin = time.monotonic()
     r = box.run(BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % n.data, "worker", "restart", "0")
-    took = time.monotonic() - begin
     eq((0, b""), (r.returncode, r.stderr))
     for i in ids[1:-1]:
         eq(NOTHING, c.result(i, 60))
     assert c.result(ids[-1], 60) > 0
     eq(0, n.workers()[0]["restarts"])
-    assert took < whole / 2, "it took %.2f s to restart it, %.2f s for the message alone" % (took, whole)
+    left = re.findall(r"took over (\d+) unanswered", n.output())
+    assert left and int(left[0]) > 100, "it was done with the message before it left: %r" % left
