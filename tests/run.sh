@@ -29,7 +29,8 @@ has() { # word list
 
 # ---- what there is, known before anything is built ----
 
-# A worker under TSan beneath a coordinator without it: these node tests.
+# A worker under TSan beneath a coordinator without it (ZeroMQ's own threads would only make noise): these
+# node tests.
 threads="a_storm_of_kills a_rolling_restart_under_load_is_noticed_by_nobody killed_at_wal_after_sync values_in_base_survive_many_restarts methods scans"
 programs=$(basename -s .c tests/unit/test_*.c)
 fuzz_targets=$(basename -s .c tests/fuzz/fuzz_*.c)
