@@ -223,7 +223,6 @@ int worker_begin(struct worker *w, bool follow)
 	}
 	if (r < 0)
 		return r;
-	w->serving = true;
 	w->handed_seq = store_seq(w->store);
 	atomic_store_explicit(&w->slot->synced, store_synced(w->store), memory_order_release);
 	if (w->takeover) {
@@ -232,6 +231,7 @@ int worker_begin(struct worker *w, bool follow)
 		(void)takeover_answer(w->takeover, w);
 		worker_publish(w);
 	}
+	w->serving = true;
 	(void)fault_at("worker.before_ready");
 	atomic_store(&w->slot->state, SLOT_ACTIVE);
 	return chan_send(FD_CONTROL, CHAN_READY);
