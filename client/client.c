@@ -253,8 +253,12 @@ static void leave(struct pail *p)
 	link_close(&p->link);
 	if (p->context)
 		context_drop();
+	p->context = NULL;
 	free(p->out.data);
+	p->out.data = NULL;
 	free(p->slot);
+	p->slot = NULL;
+	p->slots = 0;
 	client_release(p);
 }
 
@@ -278,20 +282,25 @@ void pail_close(struct pail **pp)
 
 static unsigned receive(struct pail *p);
 
-int pail_flush(struct pail *p)
+static int flush(struct pail *p)
 {
-	int r;
-
 	if (!p->out.count || p->closed)
 		return PAIL_OK;
-	enter(p);
 	/* A connection that lay idle may have been told to go away since. */
 	if (!p->on_wire && p->inside == 1) {
 		p->now_ms = clock_ms();
 		(void)receive(p);
 		connection_renew(p);
 	}
-	r = outbox_send(p);
+	return outbox_send(p);
+}
+
+int pail_flush(struct pail *p)
+{
+	int r;
+
+	enter(p);
+	r = flush(p);
 	leave(p);
 	return r;
 }
@@ -310,7 +319,7 @@ static int submit_refuse(struct pail *p, const struct pail_request *q, size_t *r
 	return *ret_n > p->message_max + SPARE_BYTES ? outbox_too_large(p, *ret_n) : PAIL_OK;
 }
 
-int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
+static int submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
 {
 	uint32_t timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
 	struct slot_in *s;
@@ -320,7 +329,7 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 
 	if (r == PAIL_OK && p->out.count &&
 	    (p->out.count >= p->options.batch || outbox_bytes(p) + n > outbox_frame_max(p)))
-		r = pail_flush(p);
+		r = flush(p);
 	if (r != PAIL_OK)
 		return r;
 	if (p->out.count && outbox_bytes(p) + n > OUTBOX_MAX)
@@ -345,6 +354,16 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 		p->due_ms = s->deadline_ms;
 	p->in_flight++;
 	return PAIL_OK;
+}
+
+int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
+{
+	int r;
+
+	enter(p);
+	r = submit(p, q, done, arg);
+	leave(p);
+	return r;
 }
 
 /* ---- receiving ---- */
@@ -423,13 +442,10 @@ static unsigned receive(struct pail *p)
  * Receive before sending: a goaway may be among it.  What is sent may swallow the signal that
  * something has come, so whoever has sent looks again.
  */
-unsigned pail_dispatch(struct pail *p)
+static unsigned dispatch(struct pail *p)
 {
 	unsigned n = 0;
 
-	if (p->inside || p->closed)
-		return 0;
-	enter(p);
 	p->now_ms = clock_ms();
 	do {
 		n += receive(p);
@@ -438,6 +454,17 @@ unsigned pail_dispatch(struct pail *p)
 		if (!p->closed)
 			(void)outbox_send(p);
 	} while (!n && !p->closed && link_stirred(p->link));
+	return n;
+}
+
+unsigned pail_dispatch(struct pail *p)
+{
+	unsigned n;
+
+	if (p->inside || p->closed)
+		return 0;
+	enter(p);
+	n = dispatch(p);
 	leave(p);
 	return n;
 }
@@ -487,9 +514,8 @@ unsigned pail_wait(struct pail *p, int ms)
 
 	if (p->inside || p->closed)
 		return 0;
-	/* If a callback closes it, that must be seen here. */
-	p->holds++;
-	n = pail_dispatch(p);
+	enter(p);
+	n = dispatch(p);
 	if (!n && ms && !p->closed) {
 		next = pail_next_ms(p);
 		if (next >= 0 && (ms < 0 || next < ms))
@@ -497,9 +523,8 @@ unsigned pail_wait(struct pail *p, int ms)
 		f.fd = link_fd(p->link);
 		if (ms)
 			(void)poll(&f, 1, ms);
-		n = pail_dispatch(p);
+		n = dispatch(p);
 	}
-	p->holds--;
-	client_release(p);
+	leave(p);
 	return n;
 }

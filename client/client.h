@@ -63,7 +63,7 @@ struct pail {
 	uint64_t message_max; /* what the node takes as one message */
 	unsigned inside;      /* calls of the library that are running: callbacks run within */
 	bool closed;          /* by a callback: what runs ends, then all is freed */
-	size_t holds;         /* futures, and waits, that lead here after it was closed */
+	size_t holds;         /* futures: they may lead here after it was closed */
 	bool noted;           /* a note is under way */
 	char why[1700];
 };
