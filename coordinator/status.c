@@ -7,7 +7,8 @@
 #include "coordinator/coord.h"
 #include "coordinator/inbound.h"
 
-#define CONNECTED_FEW 256u  /* connections that are counted anew each time */
+#define CONNECTED_FEW 256u  /* connections that are counted anew each time, but for a moment */
+#define COUNTED_MS    20u   /* that moment: a message may ask 4,096 times */
 #define CONNECTED_MS  1000u /* between counts of more */
 
 /* Each adds to the buf; a failure sticks there. */
@@ -229,8 +230,9 @@ static void add_storage(struct coord *c, struct buf *out)
  */
 static uint32_t connected(struct coord *c)
 {
-	if (!c->connected_ms || c->connected < CONNECTED_FEW ||
-	    c->now_ms - c->connected_ms >= CONNECTED_MS) {
+	uint32_t fresh_ms = c->connected < CONNECTED_FEW ? COUNTED_MS : CONNECTED_MS;
+
+	if (!c->connected_ms || c->now_ms - c->connected_ms >= fresh_ms) {
 		c->connected = c->link ? link_connections(c->link) : 0;
 		c->connected_ms = c->now_ms;
 	}
