@@ -145,6 +145,7 @@ void coord_disconnect(struct coord *c, unsigned linger_ms);
 
 /* What a configuration says of clients. */
 struct clients_config coord_clients_config(const struct conf *conf);
+struct guard_limits coord_guard_limits(const struct conf *conf);
 /* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
 int coord_listen_nodes(struct coord *c, const struct conf *conf);
 

@@ -101,6 +101,11 @@ static void unfinished_set(struct guard *g, struct watched *w, uint64_t n)
 		w->over_ms = 0;
 }
 
+void guard_configure(struct guard *g, const struct guard_limits *limits)
+{
+	g->limits = *limits;
+}
+
 /* How far the numbers of open descriptors go. */
 static void count(struct guard *g)
 {

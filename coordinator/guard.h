@@ -29,6 +29,8 @@ struct guard_limits {
 
 int guard_new(const struct guard_limits *limits, struct guard **ret);
 void guard_free(struct guard **g);
+/* Other limits from now on. */
+void guard_configure(struct guard *g, const struct guard_limits *limits);
 /* Connections accepted at this endpoint are watched (TCP; others are of this machine's own users).
  */
 void guard_watch(struct guard *g, const char *endpoint);

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/guard.h"
 #include "coordinator/inbound.h"
 #include "coordinator/notify.h"
 #include "coordinator/settings.h"
@@ -78,8 +79,10 @@ static void settings_apply(struct coord *c)
 {
 	const struct conf *f = c->conf;
 	const struct clients_config cc = coord_clients_config(f);
+	const struct guard_limits gl = coord_guard_limits(f);
 
 	clients_configure(c->clients, &cc);
+	guard_configure(c->guard, &gl);
 	c->super.start_ms = conf_number(f, CONF_supervisor_start_ms);
 	c->super.hang_ms = conf_number(f, CONF_supervisor_hang_ms);
 	c->super.stop_ms = conf_number(f, CONF_supervisor_stop_ms);

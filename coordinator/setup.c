@@ -229,13 +229,21 @@ struct clients_config coord_clients_config(const struct conf *f)
 					       total ? total : memory_total_bytes() / UNREAD_SHARE};
 }
 
+struct guard_limits coord_guard_limits(const struct conf *f)
+{
+	uint64_t message = conf_number(f, CONF_limits_message);
+
+	return (struct guard_limits){
+		.one = message + message / GUARD_SPARE,
+		.small = 2 * message,
+		.all = most(coord_clients_config(f).unread_total, 2 * message)};
+}
+
 static int tables_open(struct coord *c)
 {
 	const struct conf *f = c->conf;
 	const struct clients_config cc = coord_clients_config(f);
-	uint64_t message = conf_number(f, CONF_limits_message);
-	const struct guard_limits gl = {message + message / GUARD_SPARE, 2 * message,
-					most(cc.unread_total, 2 * message)};
+	const struct guard_limits gl = coord_guard_limits(f);
 	int r = clients_new(&cc, &c->clients);
 
 	if (r == 0)
