@@ -27,6 +27,7 @@
 #define QUEUED_FROM                                                                               \
 	(64u << 10)              /* unfinished bytes from which it is asked what was not read yet \
 				  */
+#define HANDSHAKE    512u        /* bytes that a connection begins with, at most */
 #define SWELLS       4u          /* bytes of memory for one received: more is small frames */
 #define TRIM_FROM    (1u << 20)  /* unfinished bytes that were, from which memory is given back */
 #define TRIM_REPLIES (64u << 20) /* likewise bytes of replies */
@@ -48,6 +49,7 @@ struct guard {
 	int room;  /* entries in fd */
 	int count; /* descriptors are below it */
 	int next;
+	bool missed; /* a message of a connection that there was no room for in fd */
 	uint64_t counted_ms;
 	uint64_t drained_ms;
 	uint64_t unfinished; /* bytes of all */
@@ -86,6 +88,8 @@ void guard_saw(struct guard *g, int fd)
 {
 	if (fd >= 0 && fd < g->room)
 		g->fd[fd].saw = true;
+	else if (fd >= 0)
+		g->missed = true;
 }
 
 void guard_drained(struct guard *g, uint64_t now_ms)
@@ -114,19 +118,23 @@ static void count(struct guard *g)
 	struct watched *more;
 	int top = 0;
 
-	while (d && (e = readdir(d))) {
+	if (!d)
+		return; /* without descriptors: as many as before */
+	while ((e = readdir(d))) {
 		int fd = atoi(e->d_name);
 
 		top = fd > top ? fd : top;
 	}
-	if (d)
-		(void)closedir(d);
+	(void)closedir(d);
 	top = top < (int)FD_MOST ? top + 1 : (int)FD_MOST;
 	if (top > g->room) {
 		more = realloc(g->fd, (size_t)top * 2 * sizeof(*more));
 		if (!more)
 			return;
 		memset(more + g->room, 0, (size_t)(2 * top - g->room) * sizeof(*more));
+		for (int i = g->room; i < 2 * top; i++)
+			more[i].saw = g->missed;
+		g->missed = false;
 		g->fd = more;
 		g->room = 2 * top;
 	}
@@ -197,15 +205,23 @@ static void look(struct guard *g, int fd, uint64_t now_ms)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 || !info.tcpi_bytes_received) {
 		unfinished_set(g, w, 0);
 		w->since_ms = 0; /* no connection, or one that has sent nothing */
+		w->saw = false;
 		return;
 	}
-	/* Fewer than before: another connection has got the number. */
-	if (w->saw || !w->since_ms || info.tcpi_bytes_received < w->received) {
+	if (w->saw) {
 		w->saw = false;
 		w->received = info.tcpi_bytes_received;
 		w->since_ms = now_ms;
 		unfinished_set(g, w, 0);
 		return;
+	}
+	/* A new one; with fewer than before, another connection has got the number.  Much may have
+	 * come already: all of it is unfinished, but for the handshake. */
+	if (!w->since_ms || info.tcpi_bytes_received < w->received) {
+		w->received =
+			info.tcpi_bytes_received < HANDSHAKE ? info.tcpi_bytes_received : HANDSHAKE;
+		w->since_ms = now_ms;
+		unfinished_set(g, w, 0);
 	}
 	if (info.tcpi_bytes_received == w->received || (!w->unfinished && !accepted(g, fd)))
 		return;

@@ -1,9 +1,11 @@
 """Costs and limits that one request, a reload or a full machine change."""
+import os
 import time
 
 import msgpack
 
 from lib import eq, test, until
+from test_abuse import Raw
 
 
 @test("abuse")
@@ -25,3 +27,55 @@ def a_message_of_status_stalls_nobody(box):
     took = max(took, time.monotonic() - begin)
     print("# %.2f s" % took)
     assert took < 2, took
+
+
+def bursts(box, n):
+    """Eight connections that send 1.5 MiB of a frame that never ends, at once."""
+    for r in [Raw(box, n) for _ in range(8)]:
+        r.s.sendall(b"\x02" + (2 << 20).to_bytes(8, "big") + b"x" * (1536 << 10))
+
+
+def cuts(n):
+    return n.output().count("cut off a connection")
+
+
+LIMITS = ("--set", "node.workers=1", "--set", "limits.value=1M", "--set", "limits.message=2M")
+
+
+@test("abuse")
+def what_comes_in_the_first_moment_of_a_connection_counts(box):
+    """Bursts that are over before anybody has looked at their connections."""
+    n = box.node(*LIMITS, "--set", "limits.unread_total=1M")
+    bursts(box, n)
+    c = n.client()
+    until(lambda: cuts(n) >= 6 or None, 15, "all but twice a message to be cut off")
+    eq("pong", c.call("ping"))
+    time.sleep(0.5)
+    eq(6, cuts(n))
+
+
+@test("abuse")
+def a_reload_bounds_what_is_unfinished_too(box):
+    """Large frames that never end: fine within an eighth of the memory, too much once the bound is twice a message."""
+    conf = os.path.join(box.dir, "node.conf")
+    port, data = box.ports(1)[0], box.folder("data")
+
+    def configure(total):
+        with open(conf, "w") as f:
+            f.write("[node]\nclient = tcp://127.0.0.1:%d\ndata = %s\nworkers = 1\n[storage]\nmap = 1G\n"
+                    "[limits]\nvalue = 1M\nmessage = 2M\ncache = 64M\nlog = 1G\nunread_total = %s\n"
+                    % (port, data, total))
+
+    configure("1G")
+    n = box.node(conf=conf, data=data)
+    bursts(box, n)
+    c = n.client()
+    eq("pong", c.call("ping"))
+    time.sleep(0.5)
+    eq("pong", c.call("ping"))
+    eq(0, cuts(n))
+    configure("1M")
+    eq(1, len(n.client(admin=True).call("reload")["changed"]))
+    until(lambda: cuts(n) >= 6 or None, 15, "the largest unfinished messages to be cut off")
+    eq("pong", c.call("ping"))
+    eq(6, cuts(n))
