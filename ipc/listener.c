@@ -195,6 +195,8 @@ int listener_take(const char *endpoint, int *ret_fd)
 	if (other < 0)
 		return other;
 	kept = fcntl(x.fd, F_DUPFD_CLOEXEC, KEPT_ABOVE);
+	if (kept < 0) /* clients have them all */
+		kept = fcntl(x.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	r = kept < 0 || fcntl(kept, F_SETFL, O_NONBLOCK) < 0 ? -errno : exchange(&x, other);
 	(void)close(other);
 	if (r < 0 && kept >= 0)

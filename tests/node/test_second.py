@@ -1,9 +1,11 @@
 """Costs and limits that one request, a reload or a full machine change."""
 import os
+import socket
 import time
 
 import msgpack
 
+import lib
 from lib import eq, test, until
 from test_abuse import Raw
 
@@ -79,3 +81,22 @@ def a_reload_bounds_what_is_unfinished_too(box):
     until(lambda: cuts(n) >= 6 or None, 15, "the largest unfinished messages to be cut off")
     eq("pong", c.call("ping"))
     eq(6, cuts(n))
+
+
+@test("upgrade")
+def an_upgrade_at_the_limit_of_descriptors_goes_on_listening(box):
+    """Nobody who connects meanwhile is refused, though clients have all descriptors but the reserve."""
+    n = box.node("--set", "node.workers=1", inside=["prlimit", "--nofile=160:160"])
+    c = n.client()
+    raws = []
+    for _ in range(200):
+        s = socket.create_connection(("127.0.0.1", n.port), 10 * lib.SLOW)
+        s.sendall(Raw.GREETING[:10])
+        raws.append(s)
+    until(lambda: not c.call("status")["files"]["accepting"], 10, "the node to accept no more")
+    n.client(admin=True).call("upgrade", seconds=30)
+    until(lambda: "upgraded to version" in n.output(), 20, "the new program to serve")
+    eq(0, n.output().count("it will be bound again"))
+    for s in raws:
+        s.close()
+    eq("pong", n.client().call("ping", seconds=20))
