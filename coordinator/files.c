@@ -2,8 +2,8 @@
 #include "coordinator/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -12,6 +12,12 @@
 
 #define MARGIN 8u    /* so few left count as none */
 #define NAP_MS 1000u /* between attempts to go on */
+
+/* Any descriptor; one that needs no file, which might be missing. */
+static int descriptor(void)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
 
 static void reserve_drop(struct files *f)
 {
@@ -23,7 +29,7 @@ static void reserve_drop(struct files *f)
 static bool reserve_take(struct files *f)
 {
 	while (f->reserved < f->reserve_want) {
-		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		int fd = descriptor();
 
 		if (fd < 0)
 			return false;
@@ -52,7 +58,7 @@ void files_fini(struct files *f)
 /* The kernel gives out the lowest number that is free, so that all below it are taken. */
 static bool left(struct files *f)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fd = descriptor();
 
 	f->used = fd < 0 ? f->limit : (uint32_t)fd;
 	if (fd >= 0)

@@ -100,3 +100,15 @@ def an_upgrade_at_the_limit_of_descriptors_goes_on_listening(box):
     for s in raws:
         s.close()
     eq("pong", n.client().call("ping", seconds=20))
+
+
+@test("netns")
+def a_node_without_device_files_accepts_all_the_same(box):
+    """Descriptors are counted, not files that may be missing in a bare root."""
+    bare = "mount -t tmpfs none /dev && exec \"$@\""
+    n = box.node("--set", "node.workers=1", inside=["unshare", "-rm", "sh", "-c", bare, "sh"])
+    c = n.client()
+    eq("pong", c.call("ping"))
+    time.sleep(1)
+    eq(True, n.client().call("status")["files"]["accepting"])
+    eq(0, n.output().count("file descriptors are in use"))
