@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coordinator/folder.h"
 #include "coordinator/routes.h"
@@ -36,10 +37,16 @@ static void set_option(struct conf *c, const char *arg)
 	conf_set(c, name, eq + 1, "--set");
 }
 
-/* Flags over everything else.  Returns whether --dev is among them. */
-static bool flags_read(int argc, char **argv, struct conf *c)
+/* What flags say beside settings. */
+struct flags {
+	bool dev;
+	bool shows; /* no node will run */
+};
+
+/* Flags over everything else. */
+static struct flags flags_read(int argc, char **argv, struct conf *c)
 {
-	bool dev = false;
+	struct flags flags = {0};
 	int o;
 
 	optind = 1;
@@ -48,7 +55,11 @@ static bool flags_read(int argc, char **argv, struct conf *c)
 
 		switch (o) {
 		case OPT_DEV:
-			dev = true;
+			flags.dev = true;
+			break;
+		case OPT_CHECK:
+		case OPT_PRINT:
+			flags.shows = true;
 			break;
 		case OPT_DATA:
 			conf_set(c, "node.data", optarg, "--data");
@@ -64,16 +75,21 @@ static bool flags_read(int argc, char **argv, struct conf *c)
 			break;
 		}
 	}
-	return dev;
+	return flags;
 }
 
-/* A folder that is there already can be looked at before it is taken. */
-static void folder_look(struct conf *c)
+/*
+ * A folder that is there already can be looked at before it is taken.  Root looks at settings of
+ * nodes that will run as another user: whose the folder is, is then seen at the start.
+ */
+static void folder_look(struct conf *c, bool shows)
 {
 	const char *data = conf_text(c, CONF_node_data);
 	char why[512];
 	int r = *data ? folder_check(data, why, sizeof(why)) : 0;
 
+	if (r == -EPERM && shows && geteuid() == 0)
+		return;
 	if (r < 0 && r != -ENOENT)
 		conf_error(c, c->value[CONF_node_data].origin, "%s", why);
 }
@@ -81,7 +97,7 @@ static void folder_look(struct conf *c)
 int settings_read(const struct settings_source *s, struct conf **ret)
 {
 	struct routes routes = {0};
-	bool dev;
+	struct flags flags;
 	int r = conf_new(ret);
 
 	if (r < 0)
@@ -89,12 +105,12 @@ int settings_read(const struct settings_source *s, struct conf **ret)
 	if (s->config)
 		conf_read_file(*ret, s->config);
 	conf_read_environment(*ret);
-	dev = flags_read(s->argc, s->argv, *ret);
+	flags = flags_read(s->argc, s->argv, *ret);
 	if (s->data)
 		conf_set(*ret, "node.data", s->data, "--dev");
-	shares_settle(*ret, dev);
+	shares_settle(*ret, flags.dev);
 	conf_check(*ret);
-	folder_look(*ret);
+	folder_look(*ret, flags.shows);
 	r = routes_make(*ret, &routes);
 	routes_fini(&routes);
 	return r;

@@ -112,3 +112,19 @@ def a_node_without_device_files_accepts_all_the_same(box):
     time.sleep(1)
     eq(True, n.client().call("status")["files"]["accepting"])
     eq(0, n.output().count("file descriptors are in use"))
+
+
+@test("conf")
+def root_looks_at_the_settings_of_another_users_node(box):
+    """--check-config and --print-config as in operations.md; to start a node on such a folder is refused."""
+    d = box.folder("data")
+    os.mkdir(d, 0o750)
+    if os.geteuid() == 0:  # else it is one's own
+        os.chown(d, 65534, 65534)
+    run = [lib.BUILD + "/paild", "--config", "/dev/null", "--data", d]
+    for flag, says in (("--check-config", b"configuration OK"), ("--print-config", b"[limits]")):
+        r = box.run(*run, flag)
+        eq((0, b"", True), (r.returncode, r.stderr, says in r.stdout))
+    if os.geteuid() == 0:
+        r = box.run(*run)
+        eq((78, True), (r.returncode, b"belongs to user 65534" in r.stderr))
