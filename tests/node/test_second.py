@@ -12,23 +12,21 @@ from test_abuse import Raw
 
 @test("abuse")
 def a_message_of_status_stalls_nobody(box):
+    """Four of the largest messages, on a node with many connections; another client asks meanwhile."""
     n = box.node("--set", "node.workers=1")
     idle = [n.client() for _ in range(200)]
     for x in idle:
         x.call("ping")
     c, other = n.client(), n.client()
     other.call("ping")
-    for k in range(4):
+    for _ in range(4):
         c.socket.send(b"".join(msgpack.packb([0, i, "status", []]) for i in range(4096)))
-    begin = time.monotonic()
-    other.call("ping", seconds=60)
-    took = time.monotonic() - begin
-    print("# %.2f s" % took)
-    begin = time.monotonic()
-    other.call("ping", seconds=60)
-    took = max(took, time.monotonic() - begin)
-    print("# %.2f s" % took)
-    assert took < 2, took
+    longest = 0
+    for _ in range(2):
+        begin = time.monotonic()
+        other.call("ping", seconds=60)
+        longest = max(longest, time.monotonic() - begin)
+    assert longest < 5 * lib.SLOW, longest
 
 
 def bursts(box, n):
