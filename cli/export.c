@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -232,6 +233,23 @@ static bool is_ours(const struct export *x, struct pail_bytes scope)
 	return scope.size + 1 == x->scope.len && !memcmp(scope.data, x->scope.data, scope.size);
 }
 
+/*
+ * Before there is a head, may the rest of the file, a line without an end, be cut off?  Only if it
+ * is the head's beginning: else the file is somebody's, and not of an export.
+ */
+static bool is_cut_head(const struct export *x, const struct line_reader *r)
+{
+	size_t n = r->data.len - r->at;
+	struct buf head;
+	bool yes;
+
+	buf_init(&head);
+	line_write_head(&head, x->scope.failed ? "" : x->scope.data);
+	yes = !head.failed && n < head.len && !memcmp(r->data.data + r->at, head.data, n);
+	buf_fini(&head);
+	return yes;
+}
+
 /* Read what is there, and cut off a last line that is not whole. */
 static int file_read(struct export *x, const char *name)
 {
@@ -260,6 +278,11 @@ static int file_read(struct export *x, const char *name)
 		else
 			key_set(x, l.key);
 	}
+	if (k == 0 && r.cut && !x->begun && !is_cut_head(x, &r)) {
+		(void)snprintf(r.why, sizeof(r.why), "\"%.80s\" is no export of what is asked for",
+			       name);
+		k = -1;
+	}
 	if (k == 0 && (ftruncate(x->fd, (off_t)r.offset) < 0 || lseek(x->fd, 0, SEEK_END) < 0)) {
 		(void)snprintf(r.why, sizeof(r.why), "%.80s: %s", name, strerror(errno));
 		k = -1;
@@ -270,9 +293,15 @@ static int file_read(struct export *x, const char *name)
 
 static int file_open(struct export *x, const char *name)
 {
+	struct stat st;
+
 	x->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (x->fd < 0) {
 		(void)fprintf(stderr, "pail export: open \"%s\": %s\n", name, strerror(errno));
+		return CLI_FAILED;
+	}
+	if (fstat(x->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		(void)fprintf(stderr, "pail export: \"%s\" is no ordinary file\n", name);
 		return CLI_FAILED;
 	}
 	if (flock(x->fd, LOCK_EX | LOCK_NB) < 0) {

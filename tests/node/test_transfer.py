@@ -161,14 +161,17 @@ def cut_exports_go_on(box):
         eq((len(model), sum(map(len, model.values()))), (end["buckets"], end["keys"]))
         eq(0, box.pail(other, "import", path).returncode)
         check(model, there(other))
-    # a file of something else is left alone
-    for text in (b"precious\n", b'{"bucket":"x"}\nprecious\n', whole + whole):
+    # a file of something else is left alone, also if it is one line without an end
+    one_line = whole[:whole.index(b"\n")]
+    for text in (b"precious", b"\n{}", whole[:20] + b"!", one_line + b"!", b"precious\n", b'{"bucket":"x"}\nprecious\n', whole + whole):
         with open(path, "wb") as f:
             f.write(text)
         r = box.pail(n, "export", "--resume", path)
         eq(1, r.returncode)
         with open(path, "rb") as f:
             eq(text, f.read())
+    r = box.pail(n, "export", "--resume", "/dev/full")
+    eq((1, True), (r.returncode, b"no ordinary file" in r.stderr))
     with open(path, "wb") as f:
         f.write(b'{"bucket":"x"}\n')
     r = box.pail(n, "export", "y", "--resume", path)
