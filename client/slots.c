@@ -99,7 +99,7 @@ unsigned slots_expire(struct pail *p)
 			continue;
 		}
 		n++;
-		p->lost = true;
+		p->lost = p->unheard > 0; /* what came since was behind it: the node is there */
 		slot_fail(p, s, PAIL_TIMEOUT,
 			  "no reply in time: it may or may not have taken effect");
 	}

@@ -278,6 +278,36 @@ static void a_request_has_all_its_time(void)
 	end(&p);
 }
 
+/* One request of many times out, while others are answered: nobody need be asked whether he is
+ * there. */
+static void one_that_times_out_is_no_silence(void)
+{
+	struct pail *p = begin(16);
+	struct fate f[5] = {{0}};
+
+	EQ(PAIL_OK, ping(p, &f[0], 10000));
+	EQ(PAIL_OK, ping(p, &f[1], 20));
+	EQ(PAIL_OK, ping(p, &f[2], 0));
+	UNTIL(p, got_of(WIRE_PING) == 3, 3000);
+	answer(3);
+	UNTIL(p, f[2].calls && f[1].calls, 3000);
+	EQ(PAIL_OK, f[2].status);
+	EQ(PAIL_TIMEOUT, f[1].status);
+	(void)usleep(5000);
+	for (int i = 3; i < 5; i++) {
+		EQ(PAIL_OK, ping(p, &f[i], 0));
+		EQ(PAIL_OK, pail_flush(p));
+	}
+	UNTIL(p, got_of(WIRE_PING) == 5, 3000);
+	EQ(1, got_of(WIRE_HELLO));
+	for (unsigned i = 1; i < gots; i++)
+		if (!got[i].answered && i != 2)
+			answer(i);
+	UNTIL(p, f[0].calls && f[3].calls && f[4].calls, 3000);
+	EQ(PAIL_OK, f[0].status);
+	end(&p);
+}
+
 /* A msgid that comes again would give the late reply to somebody else. */
 static void a_late_reply_is_nobodys(void)
 {
@@ -481,5 +511,5 @@ UNIT_MAIN(T(a_callback_may_submit_after_a_goaway), T(a_callback_may_close),
 	  T(closing_takes_nothing_more), T(a_callback_cannot_wait),
 	  T(a_callback_may_give_up_futures), T(a_future_may_be_awaited_after_closing),
 	  T(no_request_loses_its_deadline), T(unsent_requests_expire),
-	  T(a_request_has_all_its_time), T(a_late_reply_is_nobodys), T(a_reply_is_not_slept_over),
-	  T(everything_is_answered_once))
+	  T(a_request_has_all_its_time), T(one_that_times_out_is_no_silence),
+	  T(a_late_reply_is_nobodys), T(a_reply_is_not_slept_over), T(everything_is_answered_once))
