@@ -1,5 +1,6 @@
 /* pail: the command line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
@@ -112,12 +113,28 @@ static void locale_set(void)
 		(void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
+/* If one of the three was closed, no socket may come to be it: what is read or written then fails.
+ */
+static void descriptors_hold(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
 	struct words w = {argc > 0 ? argc - 1 : 0, argv + 1, NULL};
 	struct cli c;
+	int r;
 
+	descriptors_hold();
 	locale_set();
 	cli_init(&c);
-	return cli_run(w, &c);
+	r = cli_run(w, &c);
+	if ((fflush(stdout) || ferror(stdout)) && r == CLI_OK) {
+		(void)fprintf(stderr, "pail: write to stdout: %s\n", strerror(errno));
+		r = CLI_FAILED;
+	}
+	return r;
 }

@@ -278,3 +278,21 @@ def bench_leaves_no_trace(box):
         r = json.loads(out)
         assert r["requests"] > 0 and r["failed"] == 0, r
         assert b"bench" not in c.call("buckets")["items"]
+
+
+@test()
+def what_cannot_be_written_is_said(box):
+    """Help too; and what was closed for us is not another file that we have opened."""
+    n = box.node()
+    n.client().call("create", "b")
+    for args in (("help",), ("help", "put"), ("--version",), ("buckets",), ("get", "-h"), ("shell",)):
+        with open("/dev/full", "wb") as full:
+            r = subprocess.run([lib.BUILD + "/pail", *args], stdout=full, stderr=subprocess.PIPE, input=b"help\n",
+                               env=dict(os.environ, PAIL_NODE=n.endpoint), timeout=60)
+        eq((args, 1), (args, r.returncode))
+        assert b"No space left" in r.stderr, (args, r.stderr)
+    for command, said_of in (("put b k <&-", b"Bad file descriptor"), ("import <&-", b"Bad file descriptor"),
+                             ("scan b -o json >&-", b"Bad file descriptor")):
+        r = box.run("/bin/sh", "-c", "exec %s/pail %s" % (lib.BUILD, command), env={"PAIL_NODE": n.endpoint})
+        eq((command, 1), (command, r.returncode))
+        assert said_of in r.stderr, (command, r.stderr)
