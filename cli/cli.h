@@ -57,7 +57,7 @@ struct cli {
 	int args;
 	/* export, import */
 	const char *file;
-	const char *as; /* the bucket's name at its new place */
+	struct pail_bytes as; /* the bucket's name at its new place, or data NULL */
 	bool replace;
 	bool resume;
 	/* bench */

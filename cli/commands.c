@@ -201,7 +201,7 @@ const struct option_row option_rows[] = {
 	FLAG("wait", NULL, wait, "until the new one serves"),
 
 	TEXT("resume", NULL, "FILE", NULL, file, "go on with FILE, an export that was cut short"),
-	TEXT("as", NULL, "BUCKET", NULL, as, "import one bucket under this name"),
+	BYTES("as", NULL, "BUCKET", NULL, as, "import one bucket under this name"),
 	FLAG("replace", NULL, replace, "overwrite keys that are there with another value"),
 
 	NUMBER("clients", NULL, "N", 1, 1000, "4", OPTION_UNSIGNED, clients, "connections"),

@@ -209,12 +209,12 @@ static void bucket_take(struct import *m, struct pail_bytes name)
 	struct pail_result *r = NULL;
 	int status;
 
-	if (m->c->as && m->all_buckets) {
+	if (m->c->as.data && m->all_buckets) {
 		fail(m, m->reader.number, PAIL_BAD_ARGUMENT, "a second bucket: --as is for one");
 		return;
 	}
-	if (m->c->as)
-		name = pail_str(m->c->as);
+	if (m->c->as.data)
+		name = m->c->as;
 	m->bucket.len = 0;
 	buf_add(&m->bucket, name.data, name.size);
 	q.bucket = (struct pail_bytes){m->bucket.data, m->bucket.len};

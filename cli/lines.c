@@ -54,7 +54,7 @@ struct json {
 
 static void blanks(struct json *j)
 {
-	while (j->p < j->end && strchr(" \t\r", *j->p))
+	while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\r'))
 		j->p++;
 }
 
@@ -130,7 +130,8 @@ static char *escape(struct json *j, char *to)
 	if (c >= 0xd800 && c < 0xdc00) {
 		if (j->end - j->p < 6 || j->p[0] != '\\' || j->p[1] != 'u')
 			c = 0xdc00;
-		j->p += 2;
+		else
+			j->p += 2;
 		if (c == 0xdc00 || !unit(j, &low) || low < 0xdc00 || low > 0xdfff)
 			c = 0xdc00;
 		else

@@ -419,8 +419,10 @@ static int bytes_read(struct cli *c, const struct command *command)
 		if (bound[i]->data && !hex_read(bound[i]))
 			return cli_usage(command,
 					 "--hex: a bound is no even number of hexadecimal digits");
+	if (c->escapes)
+		escapes_read(&c->as);
 	for (int i = 0; c->escapes && i < c->args; i++)
-		if (!hex || i != 1)
+		if ((!hex || i != 1) && command->run != run_import) /* a file is none of those */
 			escapes_read(&c->bytes[i]);
 	for (int i = 0; c->escapes && !hex && bound[i]; i++)
 		escapes_read(bound[i]);

@@ -249,7 +249,7 @@ def wrong_lines_are_refused(box):
     end = '{"end":{"buckets":1,"keys":0,"time":1}}\n'
     for line in ('', '{', '{}', '[]', '{"bucket":"a"', '{"bucket":"a"} x', '{"bucket":5}', '{"bucket":"a","bucket":"a"}',
                  '{"bucket":"\\ud800"}', '{"bucket":"\\udc00"}', '{"bucket":"\\ud800\\u0041"}', '{"bucket":"\\x"}', '{"bucket":"\\u12"}',
-                 '{"bucket":"a\\', '{"bucket":"', '{"bucket_base64":"a"}', '{"bucket_base64":"a==="}', '{"bucket_base64":"a!=="}',
+                 '{"bucket":"\\ud800', '{\0"bucket":"a"}', '\0{"bucket":"a"}', '{"bucket":"a\\', '{"bucket":"', '{"bucket_base64":"a"}', '{"bucket_base64":"a==="}', '{"bucket_base64":"a!=="}',
                  '{"bucket":"a","nonsense":1}', '{"key":"k","value":"v"}', '{"bucket":"a"}\n{"key":"k"}', '{"bucket":"a"}\n{"value":"k"}',
                  '{"bucket":"a"}\n{"key":"k","value":"v","ttl":0}', '{"bucket":"a"}\n{"key":"k","value":"v","ttl":-1}',
                  '{"bucket":"a"}\n{"key":"k","value":"v","ttl":99999999999999999999}', '{"bucket":"a"}\n{"key":"","value":"v"}',
@@ -268,6 +268,23 @@ def wrong_lines_are_refused(box):
     r = box.pail(n, "import", input=b'{"bucket":"a"}\n{"key":"k","value":"%s"}\n' % (b"v" * 2000))
     eq(1, r.returncode)
     assert b"too_large: stdin:2: put: value has 2000 bytes" in r.stderr, r.stderr
+
+
+@test()
+def an_import_may_have_any_name_and_any_file(box):
+    """--escapes are for the name that --as gives, and not for the file's."""
+    n = box.node()
+    c = n.client()
+    c.call("create", "a")
+    c.call("put", "a", "k", "v")
+    path = box.dir + "/x\\x41y"
+    with open(path, "wb") as f:
+        f.write(box.pail(n, "export", "a").stdout)
+    r = box.pail(n, "import", "-e", "--as", "n\\x00\\xff\\\\", path)
+    eq((0, b""), (r.returncode, r.stderr))
+    r = box.pail(n, "shell", input=b"import --as 'm'\\x00n \"%s\"\n" % path.replace("\\", "\\\\").encode())
+    eq((0, b""), (r.returncode, r.stderr))
+    eq({b"a", b"n\0\xff\\", b"m\0n"}, set(c.call("buckets")["items"]))
 
 
 @test("distributed")
