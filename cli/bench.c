@@ -162,13 +162,26 @@ static void key_write(char *key, uint64_t n)
 		key[i] = (char)('0' + n % 10);
 }
 
-static bool send_one(struct bench *b, struct lane *l)
+/* It was not sent after all.  That the library holds enough for now is no failure. */
+static void take_back(struct bench *b, struct lane *l, int status)
+{
+	l->idles++;
+	b->sent--;
+	b->next_key -= b->loading;
+	if (status != PAIL_BUSY && !b->failed++)
+		(void)snprintf(b->error, sizeof(b->error), "%s: %s", pail_status_name(status),
+			       pail_why(l->p));
+}
+
+/* A status of pail_submit. */
+static int send_one(struct bench *b, struct lane *l)
 {
 	struct flight *f = &l->flight[l->idle[l->idles - 1]];
 	struct pail_request q;
 	char key[16];
 	uint64_t x = b->loading ? b->next_key++ : random_next(b);
 	uint64_t n;
+	int r;
 
 	memset(&q, 0, sizeof(q));
 	n = b->loading ? x : (uint64_t)(((x >> 32) * b->c->keys) >> 32);
@@ -184,7 +197,10 @@ static bool send_one(struct bench *b, struct lane *l)
 	/* With a rate, a request that is sent late has waited: that counts too. */
 	f->sent_us = b->c->rate && !b->loading ? due_us(b) : b->now_us;
 	b->sent++;
-	return pail_submit(l->p, &q, flight_done, f) == PAIL_OK;
+	r = pail_submit(l->p, &q, flight_done, f);
+	if (r != PAIL_OK)
+		take_back(b, l, r);
+	return r;
 }
 
 /*
@@ -196,9 +212,12 @@ static bool lane_fill(struct bench *b, struct lane *l)
 	unsigned frame = b->c->batch < b->c->in_flight ? b->c->batch : b->c->in_flight;
 
 	while (l->idles >= frame && may_send(b))
-		for (unsigned i = 0; i < frame && may_send(b); i++)
-			if (!send_one(b, l))
-				return false;
+		for (unsigned i = 0; i < frame && may_send(b); i++) {
+			int r = send_one(b, l);
+
+			if (r != PAIL_OK)
+				return r == PAIL_BUSY;
+		}
 	return true;
 }
 
@@ -234,6 +253,7 @@ static bool lane_run(struct bench *b, struct lane *l)
 		b->now_us = clock_us();
 		if (!lane_fill(b, l))
 			return false;
+		b->now_us = clock_us(); /* to fill a million takes its time */
 	} while (pail_dispatch(l->p));
 	return true;
 }
@@ -257,7 +277,7 @@ static uint64_t run(struct bench *b, const char *what)
 		looked = stale ? b->now_us : looked;
 		for (unsigned i = 0; i < n; i++) {
 			if ((f[i].revents || stale) && !lane_run(b, &b->lane[i]))
-				return 0;
+				return clock_us() - begin;
 			f[i] = (struct pollfd){pail_fd(b->lane[i].p), POLLIN, 0};
 		}
 		(void)poll(f, n, (int)(look_us / 1000));

@@ -296,3 +296,24 @@ def what_cannot_be_written_is_said(box):
         r = box.run("/bin/sh", "-c", "exec %s/pail %s" % (lib.BUILD, command), env={"PAIL_NODE": n.endpoint})
         eq((command, 1), (command, r.returncode))
         assert said_of in r.stderr, (command, r.stderr)
+
+
+@test()
+def bench_with_much_in_flight_is_no_end(box):
+    """What the library cannot take for the moment is sent a moment later; and all of the waiting counts."""
+    n = box.node()
+    r = box.pail(n, "bench", "-o", "json", "--clients", "1", "--in-flight", "200", "--batch", "1", "--value", "1000000",
+                 "--keys", "10", "--requests", "300", "--reads", "0", "--timeout", "60000")
+    got = json.loads(r.stdout)
+    eq(300, got["requests"])
+    assert r.returncode == 0 or b"this node's queue is full" in r.stderr, r.stderr  # it has a bound of its own
+    r = box.pail(n, "bench", "-o", "json", "--clients", "1", "--in-flight", "200000", "--batch", "4096", "--keys", "10",
+                 "--requests", "200000", "--timeout", "60000")
+    eq((0, b""), (r.returncode, r.stderr))
+    got = json.loads(r.stdout)
+    assert got["p50_us"] > 1000, got
+    # what can never be sent is a failure
+    n = box.node("--set", "limits.message=64K", "--set", "limits.value=32K")
+    r = box.pail(n, "bench", "--value", "100000", "--requests", "10", "--reads", "0")
+    eq(1, r.returncode)
+    assert b"too_large" in r.stderr, r.stderr
