@@ -41,10 +41,12 @@ static const char export_help[] =
 	"bucket_base64, key_base64 and value_base64 instead.  Versions are not exported: the keys "
 	"get\n"
 	"new ones where they are imported.\n\n"
-	"--resume FILE goes on behind the last whole line of an export that was cut short, and "
+	"An export that was cut short: --resume FILE goes on behind its last whole line, and "
 	"appends\n"
-	"to FILE.  To move a bucket to another node:\n"
-	"  pail --node A export b | pail --node B import && pail --node A drop b\n";
+	"to FILE.  To move a bucket to a node B that does not know A:\n"
+	"  pail --node A export b | pail --node B import && pail --node A drop b\n"
+	"Never so where B's table sends b to A: the import would find all of it there, and the\n"
+	"drop remove the only copy.  operations.md tells how it moves with the tables.\n";
 
 static const char import_help[] =
 	"It reads what `pail export` writes (see `pail export --help`), makes the buckets that it\n"

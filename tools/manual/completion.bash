@@ -32,7 +32,7 @@ _pail_buckets() {
 _pail_value() { # option: complete its value
 	case $1 in
 	-o | --output) _pail_offer "table json raw" ;;
-	--config) _pail_files -f ;;
+	--config | --resume) _pail_files -f ;;
 	--data) _pail_files -d ;;
 	--bucket) _pail_buckets ;;
 	--set) _pail_offer "$_paild_settings" ;;

@@ -121,7 +121,7 @@ END
 # ---- completion: the tables, then what works on them ----
 
 options() { # file
-	sed -n 's/^  *\(-.*\)/\1/p' "$1" | awk '{
+	sed -n 's/^  \(-.*\)/\1/p' "$1" | awk '{
 		n = match($0, /^--?[a-z][a-z-]*(, --?[a-z][a-z-]*)*( [A-Z])?/)
 		line = substr($0, 1, RLENGTH)
 		value = line ~ / [A-Z]$/
