@@ -208,9 +208,9 @@ void conf_value_set(struct conf *c, enum conf_key k, const char *text, const cha
 		     (row->type == SIZE || isdigit((unsigned char)text[strlen(text) - 1]));
 		want = row->type == SIZE ? "a size such as 64K, 8M or 1G" : "a number";
 		if (ok && (n < row->least || n > row->most)) {
-			conf_error(c, origin, "%s.%s = %s is out of range: %llu to %llu %s",
+			conf_error(c, origin, "%s.%s = %s is out of range: %llu to %llu%s%s",
 				   row->section, row->key, text, (unsigned long long)row->least,
-				   (unsigned long long)row->most, row->unit);
+				   (unsigned long long)row->most, *row->unit ? " " : "", row->unit);
 			return;
 		}
 		break;

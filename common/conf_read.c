@@ -417,6 +417,15 @@ static void port_set(struct conf *c, const char *port)
 	conf_value_set(c, CONF_node_client, text, "PAIL_PORT");
 }
 
+static void memory_check(struct conf *c)
+{
+	const char *said = getenv("PAIL_MEMORY");
+	uint64_t n = 0;
+
+	if (said && *said && (!conf_parse_size(said, &n) || !n))
+		conf_error(c, "PAIL_MEMORY", "\"%.20s\" is no size such as 512M or 2G", said);
+}
+
 /* Variables of other programs of Pail's, and of its tests. */
 static bool variable_of_others(const char *name)
 {
@@ -464,6 +473,7 @@ void conf_read_environment(struct conf *c)
 {
 	unsigned unknown = 0;
 
+	memory_check(c);
 	for (char **e = environ; *e; e++) {
 		char name[128];
 		char known[96];

@@ -33,7 +33,8 @@ static const char usage[] =
 	"  --print-config     print every setting and where it comes from, and exit\n"
 	"  --version, --help\n"
 	"\n"
-	"Environment: PAIL_PORT, and PAIL_<SECTION>_<KEY> for every setting.\n"
+	"Environment: PAIL_PORT, and PAIL_<SECTION>_<KEY> for every setting.  PAIL_MEMORY (2G) is\n"
+	"taken for the memory there is.\n"
 	"\n"
 	"A file has lines `key = value` under a line `[section]`; a line that begins with # is\n"
 	"a comment.  Relative paths begin in its folder.  Beside the settings below there are:\n"
@@ -101,10 +102,10 @@ static int options_first(int argc, char **argv, struct choices *x)
 		}
 	}
 	if (optind < argc || (!x->config && !x->dev)) {
-		(void)fprintf(stderr, "paild: %s\n%s",
-			      optind < argc ? "unexpected argument"
+		(void)fprintf(stderr, "paild: %s%s\ntry paild --help\n",
+			      optind < argc ? "unexpected argument: "
 					    : "neither --config nor --dev is given",
-			      "try paild --help\n");
+			      optind < argc ? argv[optind] : "");
 		return EXIT_USAGE;
 	}
 	return -1;

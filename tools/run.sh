@@ -7,11 +7,11 @@ set -eu
 port=${PAIL_PORT:-4040}
 if [[ $port =~ ^[0-9]+$ ]] && (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
 	pid=$(cat build/data/lock 2>/dev/null || true)
-	who="another program"
+	who="another program" advice="stop it, or choose another port: make run PAIL_PORT=$((port + 10))"
 	if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = paild ]; then
-		who="the node on build/data, which runs already (pid $pid)"
+		who="the node on build/data, which runs already (pid $pid)" advice="stop it"
 	fi
-	echo "make run: port $port is taken, most likely by $who: stop it, or choose another port: make run PAIL_PORT=$((port + 10))" >&2
+	echo "make run: port $port is taken, most likely by $who: $advice" >&2
 	exit 1
 fi
 node=""

@@ -150,6 +150,9 @@ def limits_fit_the_machine(box):
     eq((("77M", "--set"), ("2G", "PAIL_LIMITS_LOG")), (s["limits.cache"], s["limits.log"]))
     s = settings(box, "--dev", env={"PAIL_MEMORY": "24G", "PAIL_NODE_WORKERS": "1"})
     eq((("256M", "default: small, with --dev"), ("1G", "default: small, with --dev")), (s["limits.cache"], s["limits.log"]))
+    for wrong in ("abc", "0", "2 G", "-1"):
+        r = box.run(lib.BUILD + "/paild", "--config", path, "--check-config", env={"PAIL_MEMORY": wrong})
+        eq((78, b'PAIL_MEMORY: "%s" is no size such as 512M or 2G' % wrong.encode()), (r.returncode, r.stderr.split(b"\n")[0]))
     # what is raised says so
     s = settings(box, "--config", path, env={"PAIL_STORAGE_RESERVE": "1M"})
     eq("PAIL_STORAGE_RESERVE: storage.reserve = 1M, raised: six log files for each of 2 workers", s["storage.reserve"][1])

@@ -159,6 +159,7 @@ def the_node_of_make_run_is_reached_by_its_file_from_anywhere(box):
         again = subprocess.run(["tools/run.sh", "build/x"], cwd=root, capture_output=True, text=True, timeout=30, env=env)
         eq(1, again.returncode)
         assert "runs already (pid %d)" % p.pid in again.stderr, again.stderr
+        assert "another port" not in again.stderr, again.stderr  # that would find the folder in use
     finally:
         p.send_signal(signal.SIGINT)
         p.wait(30 * lib.SLOW)
