@@ -238,7 +238,7 @@ static bool lines_take(struct connection *c)
 	while (ok && may_read(c) && (line = evbuffer_readln(in, &n, EVBUFFER_EOL_LF))) {
 		if (c->skipping)
 			c->skipping = false; /* the end of the one that was too long */
-		else if (n > c->server->config.line_max + 1) /* a CR may be there too */
+		else if (n - (n && line[n - 1] == '\r') > c->server->config.line_max)
 			ok = line_too_long(c);
 		else
 			ok = line_take(c, line, n);
@@ -247,7 +247,8 @@ static bool lines_take(struct connection *c)
 		if (ok && c->lines == c->window && c->first->done && !connection_flush(c))
 			return false;
 	}
-	if (ok && may_read(c) && evbuffer_get_length(in) > c->server->config.line_max) {
+	/* the CR may be there already, and the LF not yet */
+	if (ok && may_read(c) && evbuffer_get_length(in) > c->server->config.line_max + 1) {
 		if (!c->skipping)
 			ok = line_too_long(c);
 		c->skipping = true;

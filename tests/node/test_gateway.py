@@ -111,6 +111,13 @@ def long_lines_and_half_closed_sockets(box):
     t.ask(b"CREATE b\r\n", b"OK")
     t.ask(b"PUT b k " + b"x" * 992 + b"\r\n", b"OK")  # as long as may be
     t.ask(b"PUT b k " + b"y" * 993 + b"\r\n", b"ERROR too_large: a line may have 1000 bytes")
+    t.ask(b"PUT b k " + b"y" * 993 + b"\n", b"ERROR too_large: a line may have 1000 bytes")
+    t.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    other = Line(box, n)
+    for _ in range(20):  # its end may come in two parts
+        t.send(b"PUT b k " + b"x" * 992 + b"\r")
+        other.ask(b"GET b none\n", b"", b"OK")
+        t.ask(b"\n", b"OK")
     t.send(b"PUT b k " + b"z" * 300000)
     t.send(b"z\r\nGET b k\r\n")
     eq([b"ERROR too_large: a line may have 1000 bytes", b"x" * 992, b"OK"], [t.line() for _ in range(3)])
