@@ -222,11 +222,13 @@ struct clients_config coord_clients_config(const struct conf *f)
 {
 	uint64_t total = conf_number(f, CONF_limits_unread_total);
 
-	return (struct clients_config){.clients_max = (uint32_t)conf_number(f, CONF_limits_clients),
-				       .unread_max = conf_number(f, CONF_limits_unread),
-				       .unread_ms = conf_number(f, CONF_limits_unread_ms),
-				       .unread_total =
-					       total ? total : memory_total_bytes() / UNREAD_SHARE};
+	return (struct clients_config){
+		.clients_max = (uint32_t)conf_number(f, CONF_limits_clients),
+		.unread_max = conf_number(f, CONF_limits_unread),
+		.unread_ms = conf_number(f, CONF_limits_unread_ms),
+		.unread_total = total ? total
+				      : most(memory_total_bytes() / UNREAD_SHARE,
+					     2 * conf_number(f, CONF_limits_message))};
 }
 
 struct guard_limits coord_guard_limits(const struct conf *f)
