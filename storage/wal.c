@@ -422,6 +422,7 @@ static void empties_drop(struct wal *w)
 
 int wal_start(struct wal *w, uint64_t clock_ms)
 {
+	struct wal_segment *s;
 	int r;
 
 	w->clock_ms = clock_ms;
@@ -432,8 +433,13 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 		r = segment_open(w, w->tail_first);
 	if (r < 0)
 		return r;
-	r = segment_make(w, &w->segment[atomic_load(&w->segment_count) - 1], clock_ms, w->tail.data,
-			 w->tail.len);
+	s = &w->segment[atomic_load(&w->segment_count) - 1];
+	/* Files may have been larger in the life before: the one with the tail grows with it. */
+	if (s->size < WAL_HEADER_BYTES + w->tail.len) {
+		atomic_fetch_add(&w->live_bytes, WAL_HEADER_BYTES + w->tail.len - s->size);
+		s->size = WAL_HEADER_BYTES + w->tail.len;
+	}
+	r = segment_make(w, s, clock_ms, w->tail.data, w->tail.len);
 	if (r < 0)
 		return r;
 	empties_drop(w);

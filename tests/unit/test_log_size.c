@@ -99,6 +99,41 @@ static void a_log_made_smaller_takes_writes(void)
 	finish();
 }
 
+/* What is written anew at the start may be more than a file of now holds. */
+static void a_log_made_smaller_settles_what_was_left(void)
+{
+	struct store_config c = config();
+	static char value[60000];
+	char key[24];
+
+	memset(value, 'v', sizeof(value) - 1);
+	fresh();
+	c.cache_bytes = 64 << 20;
+	c.log_segment_bytes = 8 << 20;
+	c.log_bytes = 64 << 20;
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(0, create("b"));
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(key, sizeof(key), "key%05d", i);
+		EQ(0, put("b", key, value));
+		sync_all();
+	}
+	finish();
+	c.log_segment_bytes = 1 << 20;
+	c.log_bytes = 8 << 20;
+	for (int i = 0; i < 2; i++) {
+		EQ(0, store_open(&c, &current, why, sizeof(why)));
+		EQ(100, count("b"));
+		EQ(0, store_settle(current, 10000));
+		EQ(0, put("b", "key00000", value));
+		sync_all();
+		finish();
+	}
+	EQ(0, store_open(&c, &current, why, sizeof(why)));
+	EQ(100, count("b"));
+	finish();
+}
+
 static void a_smaller_log_is_refused(void)
 {
 	struct store_config c = config();
@@ -112,4 +147,5 @@ static void a_smaller_log_is_refused(void)
 
 UNIT_MAIN(T(files_hold_what_they_must_whatever_is_wanted),
 	  T(the_least_log_takes_the_largest_values_for_ever), T(a_log_made_smaller_takes_writes),
+	  T(a_log_made_smaller_settles_what_was_left),
 	  T(a_smaller_log_is_refused))
