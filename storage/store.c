@@ -215,8 +215,13 @@ static bool checkpoint_due(const struct store *s)
 static void checkpoint_freeze(struct store *s)
 {
 	s->room_wanted = false;
-	/* The last file whose records have settled stays: let it tell the time. */
-	(void)clock_note_now(s);
+	/*
+	 * The last file whose records have settled stays: let it tell the time.  If the last try
+	 * found no room and nothing has come since, it does already: a file more with each try
+	 * would fill the disk.
+	 */
+	if (wal_seq(s->wal) != s->freeze)
+		(void)clock_note_now(s);
 	wal_rotate(s->wal);
 	s->freeze = wal_seq(s->wal);
 	s->fresh = 0;

@@ -336,6 +336,36 @@ static void a_log_of_many_files_ends_in_busy_and_goes_on(void)
 	folder_empty();
 }
 
+static uint64_t log_bytes(void)
+{
+	struct store_stats st;
+
+	store_stats(current, &st);
+	return st.log_bytes;
+}
+
+/* However often it is tried: on a full disk each file would be one too many. */
+static void a_checkpoint_that_finds_no_room_makes_no_files(void)
+{
+	uint64_t before;
+
+	write_keys(50);
+	EQ(0, reopen());
+	fault_set("base.commit=ENOSPC!", 0);
+	EQ(-ENOSPC, store_settle(current, 5000));
+	before = log_bytes();
+	for (int i = 0; i < 20; i++)
+		EQ(-ENOSPC, store_settle(current, 5000));
+	EQ(before, log_bytes());
+	EQ(1, del("b", "key00003"));
+	EQ(-ENOSPC, store_settle(current, 5000));
+	fault_set(NULL, 0);
+	EQ(0, store_settle(current, 5000));
+	EQ(0, reopen());
+	EQ(49, count("b"));
+	finish();
+}
+
 static uint64_t cpu_ms(void)
 {
 	struct timespec t;
@@ -453,4 +483,5 @@ UNIT_MAIN(T(the_nth_write_or_sync_that_fails_ends_the_store),
 	  T(puts_stop_when_the_map_is_full_and_deletes_go_on),
 	  T(a_purge_that_finds_no_room_waits_for_it), T(who_has_left_does_nothing_more),
 	  T(what_is_settled_soon_is_busy_and_not_full),
+	  T(a_checkpoint_that_finds_no_room_makes_no_files),
 	  T(a_log_of_many_files_ends_in_busy_and_goes_on))
