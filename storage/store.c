@@ -143,7 +143,8 @@ struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, 
 	char *p;
 
 	store_work(s, work_bytes(size)); /* before there is anything half done */
-	*ret_error = must ? 0 : store_writable(s);
+	/* Not even into the open file: each checkpoint that is tried would close it. */
+	*ret_error = must && wal_files_left(s->wal) ? 0 : store_writable(s);
 	if (*ret_error < 0)
 		return NULL;
 	r = wal_reserve(s->wal, size);

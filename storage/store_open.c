@@ -202,7 +202,8 @@ static int recover_log(struct store *s)
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
-	return s->tell_clock ? clock_tell(s, s->pace.now_ms) : 0;
+	r = s->tell_clock ? clock_tell(s, s->pace.now_ms) : 0;
+	return r == -EBUSY ? 0 : r; /* too many files: then the new one's header must do */
 }
 
 static int store_new(const struct store_config *config, struct store **ret, char *why,

@@ -51,8 +51,10 @@ int clock_note_now(struct store *s)
 	r = record_new(s, WAL_CLOCK, 0, nothing, nothing,
 		       (struct span){(char *)&note, sizeof(note)}, &error);
 	s->head.position = position;
-	if (!r)
+	if (!r) {
+		s->pace.noted_ms = 0; /* it is still to be made */
 		return error;
+	}
 	r->expiry = s->pace.now_ms;
 	s->clock_seq = record_append(s, r);
 	s->clock_told = s->pace.now_ms;

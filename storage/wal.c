@@ -511,7 +511,7 @@ unsigned wal_files_left(const struct wal *w)
 {
 	uint32_t n = atomic_load(&w->segment_count);
 
-	return n < WAL_SEGMENTS_MAX - 1 ? WAL_SEGMENTS_MAX - 1 - n : 0;
+	return n < WAL_SEGMENTS_OURS ? WAL_SEGMENTS_OURS - n : 0;
 }
 
 bool wal_disk_full(const struct wal *w)

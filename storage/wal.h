@@ -22,6 +22,9 @@
  */
 #define WAL_SEGMENTS_MAX  2048u
 #define WAL_SEGMENTS_PUTS 1024u
+/* A life begins none beyond these; the rest is for those that follow when it is killed like that:
+ * each needs a file of its own, and one more when a checkpoint begins. */
+#define WAL_SEGMENTS_OURS (WAL_SEGMENTS_MAX - 128u)
 
 struct wal;
 
