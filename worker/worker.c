@@ -121,7 +121,8 @@ static void hold_step(struct worker *w)
 		w->held = true;
 		(void)chan_send(FD_CONTROL, CHAN_HELD);
 	}
-	if (store_pressure(w->store) >= HOLD_UNTIL) {
+	/* Once told to leave it leaves: the coordinator would take the word for the contrary. */
+	if (!w->leave && store_pressure(w->store) >= HOLD_UNTIL) {
 		hold(w, false);
 		(void)chan_send(FD_CONTROL, CHAN_UNHELD);
 	}
