@@ -176,6 +176,8 @@ class Model:
                     buckets[rest[0]] = {}
                 elif op == "X":
                     buckets.pop(rest[0])
+                elif op == "N":
+                    pass
                 elif op == "P":
                     buckets[rest[0]][rest[1]] = n
                 else:

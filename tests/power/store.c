@@ -46,9 +46,21 @@ static void on_synced(void *arg, uint64_t mark, uint64_t seq)
 		abort();
 }
 
+/* What the store has logged by itself, notes of the time, has sequences too. */
+static void noted(void)
+{
+	static uint64_t told;
+
+	if (store_seq(store) == told)
+		return;
+	told = store_seq(store);
+	(void)printf("N %llu\n", (unsigned long long)told);
+}
+
 static void on_wait(void *arg)
 {
 	(void)arg;
+	noted();
 	store_hand(store, 0);
 }
 
@@ -175,6 +187,7 @@ static void step(void)
 	r = store_tick(store, clock_wall_ms());
 	if (r < 0)
 		fail("tick", r);
+	noted();
 }
 
 static int run(const char *dir, unsigned operations)
