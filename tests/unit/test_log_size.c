@@ -147,5 +147,4 @@ static void a_smaller_log_is_refused(void)
 
 UNIT_MAIN(T(files_hold_what_they_must_whatever_is_wanted),
 	  T(the_least_log_takes_the_largest_values_for_ever), T(a_log_made_smaller_takes_writes),
-	  T(a_log_made_smaller_settles_what_was_left),
-	  T(a_smaller_log_is_refused))
+	  T(a_log_made_smaller_settles_what_was_left), T(a_smaller_log_is_refused))
