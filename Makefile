@@ -217,6 +217,14 @@ bench: deps
 	$(MAKE) MODE=release all
 	bench/redis.sh
 
+# Instructions of the paths that every request takes, held to bench/instructions.txt.
+$(B)/bench/instructions: $(B)/bench/instructions.o $(OBJ_STORAGE) $(filter-out $(OBJ_LINK),$(OBJ_IPC)) $(OBJ_COMMON)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
+$(B)/bench/instructions.o: ALL_CFLAGS += -DINSTRUCTIONS_TIMES=10000
+
+instructions instructions-update: $(B)/bench/instructions
+	bench/instructions.sh $(B) $(if $(filter instructions-update,$@),update)
+
 # What routing costs: the same load straight and through another node, in turns.
 bench-routed: deps
 	$(MAKE) MODE=release all
