@@ -14,23 +14,30 @@ SOVERSION := 0
 VERSION   := $(shell sed -n 's/.*WIRE_VERSION *"\(.*\)"/\1/p' include/wire.h)
 
 # ---- the architecture: which folder may include which, and who alone includes what library ----
+#
+# A folder is a path; each line names all that its files may include besides their own folder.  What
+# a program links follows from it (see `closure`), so a call across a line that is not here neither
+# passes lint nor links.  *_impl.h belongs to its own folder alone.
 
 USES.include     :=
 USES.common      := include
-USES.ipc         := include common
+USES.ipc/wire    := include common
+USES.ipc/shm     := include common
+USES.ipc/net     := include common
 USES.storage     := include common
-USES.worker      := include common ipc storage
-USES.coordinator := include common ipc
-USES.client      := include common ipc
+USES.worker      := include common ipc/wire ipc/shm storage
+USES.coordinator := include common ipc/wire ipc/shm ipc/net
+USES.client      := include common ipc/wire ipc/net
 USES.cli         := include common client
 USES.gateway     := include common client
-FOLDERS          := include common ipc storage worker coordinator client cli gateway
+FOLDERS := $(patsubst USES.%,%,$(filter USES.%,$(.VARIABLES)))
 
-ONLY.zmq.h      := ipc/link.c
-ONLY.msgpuck.h  := ipc/codec.c
+ONLY.zmq.h      := ipc/net/socket.c
+ONLY.msgpuck.h  := ipc/wire/codec.c
 ONLY.lmdb.h     := storage/base.c
 ONLY.histedit.h := cli/shell.c
 ONLY.event2     := gateway/server.c
+HEADERS_ONLY    := $(patsubst ONLY.%,%,$(filter ONLY.%,$(.VARIABLES)))
 
 # ---- flags ----
 
@@ -57,10 +64,10 @@ ALL_CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -fPIC -fvisibility=hidden -fstack-p
 	-ffunction-sections $(WARN) $(MODE.$(MODE)) $(CFLAGS)
 ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN.$(MODE)) $(LDFLAGS)
 
-LIBS_ZMQ  := -lzmq
-LIBS_LMDB := -llmdb
-LIBS_EDIT := -ledit
-LIBS_EVENT := -levent_core
+LIBS.ipc/net := -lzmq
+LIBS.storage := -llmdb
+LIBS.cli     := -ledit
+LIBS.gateway := -levent_core
 
 # ---- what is built ----
 
@@ -72,34 +79,31 @@ all: $(PROGRAMS) $(LIBRARY)
 src  = $(sort $(wildcard $(1)/*.c))
 objs = $(patsubst %.c,$(B)/%.o,$(1))
 
-# The worker gets ipc without the ZeroMQ link, the coordinator no storage: a call across that line
-# does not link.
-OBJ_COMMON  := $(call objs,$(call src,common))
-OBJ_IPC     := $(call objs,$(call src,ipc))
-OBJ_STORAGE := $(call objs,$(call src,storage))
-OBJ_CODEC   := $(B)/ipc/codec.o
-OBJ_LINK    := $(B)/ipc/link.o $(B)/ipc/listener.o $(B)/ipc/resolve.o
-OBJ_CLIENT  := $(call objs,$(call src,client))
+# A folder, what it uses, what that uses, and so on; their objects; the libraries they need.
+closure = $(sort $(foreach f,$(1),$(f) $(call closure,$(USES.$f))))
+objects = $(foreach f,$(call closure,$(1)),$(call objs,$(call src,$(f))))
+libs    = $(sort $(foreach f,$(call closure,$(1)),$(LIBS.$(f))))
+link    = $(CC) $(filter %.o,$^) -o $@ $(ALL_LDFLAGS) $(call libs,$(1))
 
-$(B)/paild: $(call objs,$(call src,coordinator)) $(OBJ_IPC) $(OBJ_COMMON)
-	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+$(B)/paild: $(call objects,coordinator)
+	$(call link,coordinator)
 
-$(B)/pail-worker: $(call objs,$(call src,worker)) $(OBJ_STORAGE) $(filter-out $(OBJ_LINK),$(OBJ_IPC)) $(OBJ_COMMON)
-	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
+$(B)/pail-worker: $(call objects,worker)
+	$(call link,worker)
 
-$(B)/pail: $(call objs,$(call src,cli)) $(B)/libpail.a
-	$(CC) $(filter %.o,$^) $(B)/libpail.a -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ) $(LIBS_EDIT)
+$(B)/pail: $(call objects,cli)
+	$(call link,cli)
 
-$(B)/pail-gateway: $(call objs,$(call src,gateway)) $(B)/libpail.a
-	$(CC) $(filter %.o,$^) $(B)/libpail.a -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ) $(LIBS_EVENT)
+$(B)/pail-gateway: $(call objects,gateway)
+	$(call link,gateway)
 
-$(B)/libpail.a: $(OBJ_CLIENT) $(OBJ_CODEC) $(OBJ_LINK) $(OBJ_COMMON)
+$(B)/libpail.a: $(call objects,client)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(B)/libpail.so.$(VERSION): $(OBJ_CLIENT) $(OBJ_CODEC) $(OBJ_LINK) $(OBJ_COMMON) client/libpail.map
+$(B)/libpail.so.$(VERSION): $(call objects,client) client/libpail.map
 	$(CC) -shared -Wl,-soname,libpail.so.$(SOVERSION) -Wl,--version-script=client/libpail.map \
-		$(filter %.o,$^) -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ)
+		$(filter %.o,$^) -o $@ $(ALL_LDFLAGS) $(call libs,client)
 
 $(B)/libpail.so: $(B)/libpail.so.$(VERSION)
 	ln -sf libpail.so.$(VERSION) $(B)/libpail.so.$(SOVERSION)
@@ -123,15 +127,19 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(call src,tests/unit))
 OBJ_TESTLIB := $(B)/tests/unit/lib/unit.o
 
 
-$(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(OBJ_TESTLIB) $(OBJ_STORAGE) $(OBJ_IPC) $(OBJ_COMMON) \
-		$(B)/coordinator/routes.o $(B)/coordinator/folder.o $(OBJ_CLIENT)
-	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_ZMQ) $(LIBS_LMDB) -lcunit
+# Tests may look into any folder: they take what they call from an archive of everything but mains.
+$(B)/libtestable.a: $(filter-out %/main.o,$(call objects,$(FOLDERS)))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(OBJ_TESTLIB) $(B)/libtestable.a
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(call libs,$(FOLDERS)) -lcunit
 
 unit: all $(UNIT)
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(call src,common) $(filter-out ipc/link.c ipc/listener.c ipc/resolve.c,$(call src,ipc)) $(call src,storage) coordinator/routes.c
+FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire),$(call src,$(f))) coordinator/routes.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -140,7 +148,7 @@ build/fuzz/%.o: %.c
 	clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 
 $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$(FUZZ_SOURCES))
-	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(LIBS_LMDB)
+	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(call libs,storage)
 
 -include $(shell find build/fuzz -name '*.d' 2>/dev/null)
 
@@ -149,8 +157,8 @@ fuzz: $(FUZZ)
 # Power cuts: the store as a program, and what writes down all that it does to its files.
 POWER := $(B)/tests/power/store $(B)/tests/power/shim.so
 
-$(B)/tests/power/store: $(B)/tests/power/store.o $(OBJ_STORAGE) $(OBJ_COMMON)
-	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
+$(B)/tests/power/store: $(B)/tests/power/store.o $(call objects,storage)
+	$(call link,storage)
 
 $(B)/tests/power/shim.so: $(B)/tests/power/shim.o
 	$(CC) -shared $^ -o $@ -pthread -ldl
@@ -218,8 +226,8 @@ bench: deps
 	bench/redis.sh
 
 # Instructions of the paths that every request takes, held to bench/instructions.txt.
-$(B)/bench/instructions: $(B)/bench/instructions.o $(OBJ_STORAGE) $(filter-out $(OBJ_LINK),$(OBJ_IPC)) $(OBJ_COMMON)
-	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(LIBS_LMDB)
+$(B)/bench/instructions: $(B)/bench/instructions.o $(call objects,storage ipc/wire ipc/shm)
+	$(call link,storage)
 $(B)/bench/instructions.o: ALL_CFLAGS += -DINSTRUCTIONS_TIMES=10000
 
 instructions instructions-update: $(B)/bench/instructions
@@ -240,8 +248,9 @@ lint:
 	@$(MAKE) --no-print-directory lint-layers lint-symbols
 
 lint-layers:
-	@fail=0; $(foreach f,$(FOLDERS),tools/layers.sh $(f) '$(USES.$(f))' || fail=1;) \
-	$(foreach h,zmq.h msgpuck.h lmdb.h histedit.h event2,tools/only.sh $(h) '$(ONLY.$(h))' || fail=1;) exit $$fail
+	@fail=0; tools/folders.sh '$(FOLDERS)' || fail=1; \
+	$(foreach f,$(FOLDERS),tools/layers.sh $(f) '$(USES.$(f))' || fail=1;) \
+	$(foreach h,$(HEADERS_ONLY),tools/only.sh $(h) '$(ONLY.$(h))' '$(FOLDERS)' || fail=1;) exit $$fail
 
 lint-symbols: all
 	@tools/symbols.sh $(B)

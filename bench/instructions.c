@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "common/mirror.h"
-#include "ipc/codec.h"
-#include "ipc/ring.h"
+#include "ipc/wire/codec.h"
+#include "ipc/shm/ring.h"
 #include "storage/cache.h"
 #include "storage/store.h"
 #include "storage/wal.h"

@@ -16,7 +16,7 @@
 
 #include "common/clock.h"
 #include "common/endpoint.h"
-#include "ipc/resolve.h"
+#include "ipc/net/resolve.h"
 
 #define CONNECT_MS      2000u
 #define BATCH           256u

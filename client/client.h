@@ -4,8 +4,8 @@
 
 #include "common/buf.h"
 #include "include/pail.h"
-#include "ipc/codec.h"
-#include "ipc/link.h"
+#include "ipc/wire/codec.h"
+#include "ipc/net/socket.h"
 
 #define SLOTS_BITS 20u /* at most a million requests in flight */
 #define NONE       UINT32_MAX

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "ipc/link.h"
+#include "ipc/net/socket.h"
 
 struct clients;
 

@@ -20,9 +20,9 @@
 #include "coordinator/routes.h"
 #include "coordinator/super.h"
 #include "coordinator/upgrade.h"
-#include "ipc/codec.h"
-#include "ipc/hop.h"
-#include "ipc/record.h"
+#include "ipc/wire/codec.h"
+#include "ipc/wire/peer_message.h"
+#include "ipc/shm/records.h"
 
 struct fanouts;
 struct guard;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "ipc/link.h"
+#include "ipc/net/socket.h"
 
 #define MARGIN 8u    /* so few left count as none */
 #define NAP_MS 1000u /* between attempts to go on */

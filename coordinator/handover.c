@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/spawn.h"
-#include "ipc/chan.h"
+#include "ipc/shm/control.h"
 
 #define HOLD_MS   20000u /* for the old one's last checkpoint */
 #define FOLLOW_MS 60000u /* for reading base's directory and the log */

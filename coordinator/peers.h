@@ -23,8 +23,8 @@
 #include "common/buf.h"
 #include "coordinator/clients.h"
 #include "include/wire.h"
-#include "ipc/hop.h"
-#include "ipc/link.h"
+#include "ipc/wire/peer_message.h"
+#include "ipc/net/socket.h"
 
 struct coord;
 struct conf;

@@ -14,7 +14,7 @@
 #include "coordinator/child.h"
 #include "coordinator/super.h"
 #include "include/wire.h"
-#include "ipc/link.h"
+#include "ipc/net/socket.h"
 
 #define RESUME_VERSION 1u
 #define RESUME_WORKERS 64u

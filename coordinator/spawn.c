@@ -10,7 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "ipc/segment.h"
+#include "ipc/shm/segment.h"
 
 #define FD_ABOVE 64 /* out of the way of the numbers to be given */
 

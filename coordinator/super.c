@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/spawn.h"
-#include "ipc/chan.h"
+#include "ipc/shm/control.h"
 
 #define DELAY_FIRST_MS 100u
 #define DELAY_MOST_MS  30000u

@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "ipc/segment.h"
+#include "ipc/shm/segment.h"
 
 #define SUPER_STATES(X)       \
 	X(DOWN, down)         \

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Does FOLDER include only what the Makefile's table lets it?  Usage: layers.sh FOLDER 'ALLOWED...'
+# Does FOLDER include only what the Makefile's table lets it?  A header's folder is its whole path;
+# *_impl.h is its own folder's alone.  Usage: layers.sh FOLDER 'ALLOWED...'
 folder=$1
-allowed=" $folder $2 include "
+allowed=" $folder $2 "
 status=0
 for f in "$folder"/*.[ch]; do
 	[ -e "$f" ] || continue
@@ -13,10 +14,18 @@ for f in "$folder"/*.[ch]; do
 			path=${line#*\"}
 			path=${path%%\"*}
 			case "$allowed" in
-			*" ${path%%/*} "*) ;;
+			*" ${path%/*} "*) ;;
 			*)
 				echo "$f:$n: $folder may not include $path" >&2
 				status=1
+				;;
+			esac
+			case $path in
+			*_impl.h)
+				[ "${path%/*}" = "$folder" ] || {
+					echo "$f:$n: $path belongs to ${path%/*} alone" >&2
+					status=1
+				}
 				;;
 			esac
 			;;

@@ -9,7 +9,7 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "common/log.h"
-#include "ipc/chan.h"
+#include "ipc/shm/control.h"
 #include "worker/takeover.h"
 #include "worker/worker.h"
 

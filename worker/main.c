@@ -1,13 +1,13 @@
 /*
- * pail-worker: started by paild only, with its descriptors in place (ipc/segment.h).  Run by hand
- * it says so.
+ * pail-worker: started by paild only, with its descriptors in place (ipc/shm/segment.h).  Run by
+ * hand it says so.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "include/wire.h"
-#include "ipc/segment.h"
+#include "ipc/shm/segment.h"
 #include "worker/worker.h"
 
 int main(int argc, char **argv)

@@ -2,7 +2,7 @@
 #ifndef PAIL_OPS_H
 #define PAIL_OPS_H
 
-#include "ipc/record.h"
+#include "ipc/shm/records.h"
 #include "worker/worker.h"
 
 #define OPS_BATCH 64u /* requests looked up together, so that memory is on its way for all */

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ipc/record.h"
-#include "ipc/segment.h"
+#include "ipc/shm/records.h"
+#include "ipc/shm/segment.h"
 
 struct replies_out {
 	struct ring *ring;

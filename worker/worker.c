@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
-#include "ipc/chan.h"
+#include "ipc/shm/control.h"
 #include "worker/ops.h"
 #include "worker/takeover.h"
 

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "ipc/codec.h"
-#include "ipc/segment.h"
+#include "ipc/wire/codec.h"
+#include "ipc/shm/segment.h"
 #include "storage/store.h"
 #include "worker/replies.h"
 

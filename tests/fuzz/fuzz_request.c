@@ -1,5 +1,5 @@
 /* A frame from a client, and one from a node to a client. */
-#include "ipc/codec.h"
+#include "ipc/wire/codec.h"
 #include "tests/fuzz/fuzz.h"
 
 static void request_look(const struct request *q)

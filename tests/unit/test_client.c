@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "include/pail.h"
-#include "ipc/codec.h"
-#include "ipc/link.h"
+#include "ipc/wire/codec.h"
+#include "ipc/net/socket.h"
 #include "tests/unit/lib/unit.h"
 
 static struct link_context *context;

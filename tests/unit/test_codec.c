@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ipc/codec.h"
+#include "ipc/wire/codec.h"
 #include "tests/unit/lib/unit.h"
 
 static char *put_request(char *p)

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ipc/chan.h"
-#include "ipc/segment.h"
+#include "ipc/shm/control.h"
+#include "ipc/shm/segment.h"
 #include "tests/unit/lib/unit.h"
 
 static struct segment *segment_make(uint64_t ring)

@@ -14,8 +14,8 @@
 
 #include "common/clock.h"
 #include "include/pail.h"
-#include "ipc/codec.h"
-#include "ipc/link.h"
+#include "ipc/wire/codec.h"
+#include "ipc/net/socket.h"
 #include "tests/unit/lib/unit.h"
 
 static const char *const *addresses; /* of the name "many" */

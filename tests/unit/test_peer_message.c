@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "include/wire.h"
-#include "ipc/codec.h"
-#include "ipc/hop.h"
+#include "ipc/wire/codec.h"
+#include "ipc/wire/peer_message.h"
 #include "tests/unit/lib/unit.h"
 
 static size_t put_batch(char *b)

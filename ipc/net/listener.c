@@ -1,5 +1,5 @@
 /* Listeners, found among this process's descriptors. */
-#include "ipc/listener.h"
+#include "ipc/net/listener.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

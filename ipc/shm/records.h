@@ -13,8 +13,8 @@
  *
  *	struct reply_block | replies back to back
  */
-#ifndef PAIL_RECORD_H
-#define PAIL_RECORD_H
+#ifndef PAIL_RECORDS_H
+#define PAIL_RECORDS_H
 
 #include <stdatomic.h>
 #include <stdint.h>

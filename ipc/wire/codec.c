@@ -1,5 +1,5 @@
 /* The message codec over msgpuck: the only file that knows MessagePack's bytes. */
-#include "ipc/codec.h"
+#include "ipc/wire/codec.h"
 
 #include <errno.h>
 #include <stdio.h>

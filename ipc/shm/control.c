@@ -1,5 +1,5 @@
 /* Control messages over a socket pair. */
-#include "ipc/chan.h"
+#include "ipc/shm/control.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -8,11 +8,11 @@
 
 #include <stdint.h>
 
-#include "ipc/ring.h"
-#include "ipc/slot.h"
+#include "ipc/shm/ring.h"
+#include "ipc/shm/worker_status.h"
 
 #define SEGMENT_MAGIC    0x316c696170676573u /* "segpail1" */
-#define SEGMENT_VERSION  3u                  /* of everything two processes share: ipc/layout.c */
+#define SEGMENT_VERSION  3u /* of everything two processes share: ipc/shm/layout.c */
 #define SEGMENT_DIR_MAX  1024u
 #define SEGMENT_NODE_MAX 64u
 

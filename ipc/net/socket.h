@@ -4,8 +4,8 @@
  * of it, at a ROUTER, the peer's routing id.  An envelope is what REQ sockets and proxies put
  * before a request: all frames up to and with the first empty one.  Nothing here ever blocks.
  */
-#ifndef PAIL_LINK_H
-#define PAIL_LINK_H
+#ifndef PAIL_SOCKET_H
+#define PAIL_SOCKET_H
 
 #include <stdbool.h>
 #include <stddef.h>

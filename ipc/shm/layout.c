@@ -4,9 +4,9 @@
  * layout, and raises the version.
  */
 #include "common/layout.h"
-#include "ipc/chan.h"
-#include "ipc/record.h"
-#include "ipc/segment.h"
+#include "ipc/shm/control.h"
+#include "ipc/shm/records.h"
+#include "ipc/shm/segment.h"
 
 #if SEGMENT_VERSION != 3
 #error "write down here how everything lies in this version of SEGMENT_VERSION"

@@ -1,11 +1,11 @@
 /* Messages between nodes, over the codec's primitives. */
-#include "ipc/hop.h"
+#include "ipc/wire/peer_message.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "ipc/codec.h"
+#include "ipc/wire/codec.h"
 
 #define INDEX_BYTES 2u
 

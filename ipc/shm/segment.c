@@ -1,5 +1,5 @@
 /* Creating, sealing and mapping a worker's segment. */
-#include "ipc/segment.h"
+#include "ipc/shm/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,8 +13,8 @@
  *	[4]                                                  pong
  *	[6, id, indexes, replies]                            replies
  */
-#ifndef PAIL_HOP_H
-#define PAIL_HOP_H
+#ifndef PAIL_PEER_MESSAGE_H
+#define PAIL_PEER_MESSAGE_H
 
 #include <stddef.h>
 #include <stdint.h>

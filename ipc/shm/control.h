@@ -3,8 +3,8 @@
  * message a packet.  Its end is a message too: a worker that reads end of file finishes and exits,
  * whether it was asked to or the coordinator is no more.
  */
-#ifndef PAIL_CHAN_H
-#define PAIL_CHAN_H
+#ifndef PAIL_CONTROL_H
+#define PAIL_CONTROL_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* ZeroMQ, and nothing but. */
-#include "ipc/link.h"
+#include "ipc/net/socket.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -9,8 +9,8 @@
 #include <sys/random.h>
 #include <zmq.h>
 
-#include "ipc/listener.h"
-#include "ipc/resolve.h"
+#include "ipc/net/listener.h"
+#include "ipc/net/resolve.h"
 
 #define HANDSHAKE_MS     5000 /* a connection that says nothing is closed */
 #define BACKLOG          4096 /* the kernel has its own limit, net.core.somaxconn */

@@ -1,5 +1,5 @@
 /* The ring's producer side; the reader's is in the header. */
-#include "ipc/ring.h"
+#include "ipc/shm/ring.h"
 
 #include "common/check.h"
 

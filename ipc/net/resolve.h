@@ -11,7 +11,7 @@
 
 #include <sys/socket.h>
 
-#include "ipc/link.h"
+#include "ipc/net/socket.h"
 
 #define RESOLVE_ADDRESSES_MAX 8u
 

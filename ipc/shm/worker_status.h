@@ -3,8 +3,8 @@
  * field has one writer.  All are written relaxed unless said otherwise; readers want the newest
  * figure, not an order between figures.
  */
-#ifndef PAIL_SLOT_H
-#define PAIL_SLOT_H
+#ifndef PAIL_WORKER_STATUS_H
+#define PAIL_WORKER_STATUS_H
 
 #include <stdatomic.h>
 #include <stdint.h>

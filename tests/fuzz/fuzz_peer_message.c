@@ -1,7 +1,7 @@
 /* A frame from another node. */
 #include "include/wire.h"
-#include "ipc/codec.h"
-#include "ipc/hop.h"
+#include "ipc/wire/codec.h"
+#include "ipc/wire/peer_message.h"
 #include "tests/fuzz/fuzz.h"
 
 static void batch_look(const struct hop *h)

@@ -1,5 +1,5 @@
 /* A list of names, each with what was found, and a thread for each that is being looked up. */
-#include "ipc/resolve.h"
+#include "ipc/net/resolve.h"
 
 #include <errno.h>
 #include <netdb.h>
