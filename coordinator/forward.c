@@ -178,7 +178,7 @@ static enum wire_error peer_refuses(const struct coord *c, const struct peer *p,
 			       *p->reason ? p->reason : "its link is being made");
 		return WIRE_E_NODE_DOWN;
 	}
-	if (bytes + hop_batch_room(count) > p->frame_max) {
+	if (bytes + peer_message_batch_room(count) > p->frame_max) {
 		(void)snprintf(text, size, "node \"%s\" takes %llu bytes at most", p->name,
 			       (unsigned long long)p->frame_max);
 		return WIRE_E_TOO_LARGE;
@@ -196,7 +196,7 @@ static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t
 		       uint32_t count, uint64_t bytes)
 {
 	struct batch *b = batch_new(c->peers.forwards, p, count);
-	char *at = b ? peer_room(p, b->id, bytes + hop_batch_room(count)) : NULL;
+	char *at = b ? peer_room(p, b->id, bytes + peer_message_batch_room(count)) : NULL;
 	uint32_t i = first;
 
 	if (!at) {
@@ -208,8 +208,8 @@ static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t
 	}
 	b->owner = o;
 	b->recv_ms = c->now_ms;
-	at = hop_batch(at, b->id, c->now_ms, c->hand.visited, c->hand.visited_count,
-		       span_of(conf_text(c->conf, CONF_node_name)), count);
+	at = peer_message_batch(at, b->id, c->now_ms, c->hand.visited, c->hand.visited_count,
+				span_of(conf_text(c->conf, CONF_node_name)), count);
 	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
 		const struct item *it = &c->item[i];
 		uint64_t due = c->now_ms + it->timeout_ms;
@@ -220,7 +220,7 @@ static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t
 		if (due < p->due_ms)
 			p->due_ms = due;
 	}
-	at = hop_bytes(at, bytes);
+	at = peer_message_bytes(at, bytes);
 	for (i = first; count--; i = c->item[i].next) {
 		memcpy(at, c->item[i].data, c->item[i].size);
 		at += c->item[i].size;
@@ -240,8 +240,8 @@ void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t fir
 		enum wire_error e;
 
 		while (i != ITEM_NONE &&
-		       (!count ||
-			bytes + c->item[i].size + hop_batch_room(count + 1) <= p->frame_max)) {
+		       (!count || bytes + c->item[i].size + peer_message_batch_room(count + 1) <=
+					  p->frame_max)) {
 			bytes += c->item[i].size;
 			count++;
 			i = c->item[i].next;
@@ -264,12 +264,12 @@ void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t fir
  * Reply by reply: some had been answered here, or the client leaves so much unread that reads,
  * which changed nothing, are refused after all.
  */
-static void replies_pick(struct coord *c, struct batch *b, const struct hop *h)
+static void replies_pick(struct coord *c, struct batch *b, const struct peer_message *h)
 {
 	const char *p = h->bytes.p;
 
 	for (uint32_t i = 0; i < h->count; i++) {
-		struct entry *e = &b->entry[hop_index_at(h->indexes, i)];
+		struct entry *e = &b->entry[peer_message_index_at(h->indexes, i)];
 		const char *over = answer_over(c, b->owner);
 		const char *next = read_skip(p);
 
@@ -286,14 +286,14 @@ static void replies_pick(struct coord *c, struct batch *b, const struct hop *h)
 }
 
 /* Exactly `count` whole objects, each for another request of the batch, in their order. */
-static bool replies_sane(const struct batch *b, const struct hop *h)
+static bool replies_sane(const struct batch *b, const struct peer_message *h)
 {
 	const char *p = h->bytes.p;
 	const char *end = p + h->bytes.n;
 	uint32_t least = 0;
 
 	for (uint32_t i = 0; i < h->count; i++) {
-		uint32_t k = hop_index_at(h->indexes, i);
+		uint32_t k = peer_message_index_at(h->indexes, i);
 
 		if (k < least || k >= b->count || !read_whole(p, end, &p))
 			return false;
@@ -304,7 +304,7 @@ static bool replies_sane(const struct batch *b, const struct hop *h)
 
 static uint64_t overdue(struct coord *c, struct peer *p);
 
-bool forward_replies(struct coord *c, struct peer *p, const struct hop *h)
+bool forward_replies(struct coord *c, struct peer *p, const struct peer_message *h)
 {
 	struct forwards *f = c->peers.forwards;
 	struct batch *b;
@@ -318,7 +318,7 @@ bool forward_replies(struct coord *c, struct peer *p, const struct hop *h)
 	if (b->id > p->sent_id || !replies_sane(b, h)) /* or to what was never sent */
 		return false;
 	for (uint32_t i = 0; i < h->count; i++) {
-		struct entry *e = &b->entry[hop_index_at(h->indexes, i)];
+		struct entry *e = &b->entry[peer_message_index_at(h->indexes, i)];
 
 		fresh += !e->answered;
 		f->index[i] = e->index;
@@ -327,7 +327,7 @@ bool forward_replies(struct coord *c, struct peer *p, const struct hop *h)
 		replies_pick(c, b, h);
 	} else {
 		for (uint32_t i = 0; i < h->count; i++)
-			b->entry[hop_index_at(h->indexes, i)].answered = true;
+			b->entry[peer_message_index_at(h->indexes, i)].answered = true;
 		b->open -= h->count;
 		p->requests -= h->count;
 		answer_many(c, b->owner, f->index, h->count, h->bytes.p, h->bytes.n, false);

@@ -104,7 +104,7 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 		      w->state == SUPER_UP && w->control >= 0;
 
 	if (serves)
-		(void)chan_send(w->control, CHAN_RESUME);
+		(void)control_send(w->control, CONTROL_RESUME);
 	successor_kill(h);
 	log_warn("restart of worker %u given up: %s%s", w->id, why,
 		 serves ? "; the old one goes on" : "");
@@ -146,7 +146,7 @@ static void leave_begin(struct coord *c)
 	h->step = HANDOVER_LEAVING;
 	h->deadline_ms = c->now_ms + LEAVE_MS;
 	h->left_us = clock_us();
-	if (chan_send(h->worker->control, CHAN_LEAVE) < 0)
+	if (control_send(h->worker->control, CONTROL_LEAVE) < 0)
 		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
 	(void)!write(h->worker->wake, &one, sizeof(one)); /* full means awake anyhow */
 }
@@ -166,7 +166,7 @@ static void take_begin(struct coord *c)
 	collect_left(c, w);
 	super_adopt(&c->super, w, &child, control);
 	h->step = HANDOVER_TAKING;
-	if (chan_send(w->control, CHAN_GO) < 0)
+	if (control_send(w->control, CONTROL_GO) < 0)
 		log_warn("the successor of worker %u is gone: another one will be started", w->id);
 }
 
@@ -177,13 +177,14 @@ void handover_message(void *arg, struct worker *w, int message)
 
 	if (!h->step || w != h->worker)
 		return;
-	if (message == CHAN_HELD && h->step == HANDOVER_HOLDING)
+	if (message == CONTROL_HELD && h->step == HANDOVER_HOLDING)
 		follow_begin(c);
-	else if (message == CHAN_UNHELD && h->step <= HANDOVER_LEAVING) /* then it does not leave */
+	else if (message == CONTROL_UNHELD &&
+		 h->step <= HANDOVER_LEAVING) /* then it does not leave */
 		give_up(c, WIRE_E_BUSY,
 			"writes outrun the disk and checkpoints cannot wait: try again when there "
 			"are fewer");
-	else if (message == CHAN_LEFT && h->step == HANDOVER_LEAVING && h->pidfd >= 0 &&
+	else if (message == CONTROL_LEFT && h->step == HANDOVER_LEAVING && h->pidfd >= 0 &&
 		 w->state == SUPER_UP)
 		take_begin(c);
 }
@@ -237,8 +238,8 @@ void handover_look(struct coord *c)
 	    info.si_pid)
 		close_fd(&h->corpse);
 	if (h->control >= 0) {
-		m = chan_receive(h->control);
-		if (m == CHAN_CAUGHT_UP && h->step == HANDOVER_FOLLOWING)
+		m = control_receive(h->control);
+		if (m == CONTROL_CAUGHT_UP && h->step == HANDOVER_FOLLOWING)
 			leave_begin(c);
 		else if (m < 0)
 			close_fd(&h->control); /* it is dying; the pidfd tells the rest */
@@ -390,7 +391,7 @@ static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *
 	h->deadline_ms = c->now_ms + HOLD_MS;
 	h->step = HANDOVER_HOLDING;
 	c->changed = true;
-	if (chan_send(w->control, CHAN_HOLD) < 0)
+	if (control_send(w->control, CONTROL_HOLD) < 0)
 		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
 }
 

@@ -22,7 +22,7 @@
 
 /* A node that has said hello. */
 struct caller {
-	char name[HOP_NODE_MAX + 1];
+	char name[PEER_MESSAGE_NODE_MAX + 1];
 	struct owner connection; /* generation 0: none */
 	uint64_t started;
 	uint64_t epoch;
@@ -80,9 +80,9 @@ static void small_answer(struct coord *c, struct owner connection, const char *d
 
 static void turn_away(struct coord *c, struct owner connection, const char *why)
 {
-	char data[HOP_SMALL_MAX];
+	char data[PEER_MESSAGE_SMALL_MAX];
 
-	small_answer(c, connection, data, hop_goaway(data, why, 0));
+	small_answer(c, connection, data, peer_message_goaway(data, why, 0));
 }
 
 static void warn(struct coord *c, struct warning *w, const char *fmt, ...)
@@ -178,18 +178,18 @@ static uint64_t lateness(struct caller *x, uint64_t now_ms, uint64_t stamp_ms)
 	return (uint64_t)(offset - least);
 }
 
-static void hello(struct coord *c, struct owner connection, const struct hop *h)
+static void hello(struct coord *c, struct owner connection, const struct peer_message *h)
 {
-	const struct hop answer = {
+	const struct peer_message answer = {
 		.node = span_of(conf_text(c->conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
 		.frame_max = c->node_frame_max,
 	};
 	struct caller *x;
 	bool older;
-	char data[HOP_SMALL_MAX];
+	char data[PEER_MESSAGE_SMALL_MAX];
 
-	if (h->protocol != HOP_PROTOCOL || c->stopping) {
+	if (h->protocol != PEER_MESSAGE_PROTOCOL || c->stopping) {
 		turn_away(c, connection, c->stopping ? "it stops" : "it speaks another version");
 		return;
 	}
@@ -198,7 +198,7 @@ static void hello(struct coord *c, struct owner connection, const struct hop *h)
 		return;
 	}
 	if (!named(c, h->node)) {
-		char name[4 * HOP_NODE_MAX + 1];
+		char name[4 * PEER_MESSAGE_NODE_MAX + 1];
 
 		warn(c, &c->inbound->stranger,
 		     "turned away node \"%.100s\", which is not in [peers]",
@@ -222,7 +222,7 @@ static void hello(struct coord *c, struct owner connection, const struct hop *h)
 	x->window_ms = c->now_ms;
 	x->offset[0] = x->offset[1] = (int64_t)(c->now_ms - h->stamp_ms);
 	*clients_tag(c->clients, connection) = (uint32_t)(x - c->inbound->caller) + 1;
-	small_answer(c, connection, data, hop_welcome(data, &answer));
+	small_answer(c, connection, data, peer_message_welcome(data, &answer));
 	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
 	peers_kick(c, h->node);
 }
@@ -257,8 +257,8 @@ bool inbound_heard(const struct coord *c, const char *name, uint64_t *ret_seen_m
 
 void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms)
 {
-	char data[HOP_SMALL_MAX];
-	char *end = hop_goaway(data, why, hold_ms);
+	char data[PEER_MESSAGE_SMALL_MAX];
+	char *end = peer_message_goaway(data, why, hold_ms);
 
 	for (uint32_t i = 0; i < c->inbound->callers; i++)
 		if (c->inbound->caller[i].connection.generation)
@@ -278,14 +278,14 @@ static struct batch *batch_of(const struct coord *c, struct owner o)
 static void replies_send(struct coord *c, struct owner connection, uint64_t id,
 			 const uint16_t *index, uint32_t count, const char *replies, size_t n)
 {
-	char *p = clients_room(c->clients, connection, n + hop_replies_room(count));
+	char *p = clients_room(c->clients, connection, n + peer_message_replies_room(count));
 
 	if (!p)
 		return; /* the node is gone */
-	p = hop_replies(p, id, count);
+	p = peer_message_replies(p, id, count);
 	for (uint32_t i = 0; i < count; i++)
-		p = hop_index(p, index[i]);
-	p = hop_bytes(p, n);
+		p = peer_message_index(p, index[i]);
+	p = peer_message_bytes(p, n);
 	memcpy(p, replies, n);
 	clients_wrote(c->clients, connection, p + n);
 }
@@ -316,7 +316,7 @@ bool inbound_client(const struct coord *c, struct owner o, struct owner *ret)
 	return b != NULL;
 }
 
-static bool batch_new(struct coord *c, struct owner connection, const struct hop *h,
+static bool batch_new(struct coord *c, struct owner connection, const struct peer_message *h,
 		      struct owner *ret)
 {
 	struct inbound *n = c->inbound;
@@ -339,7 +339,7 @@ static bool batch_new(struct coord *c, struct owner connection, const struct hop
 }
 
 /* Too many are open: `busy` to each, without keeping anything. */
-static void batch_refuse(struct coord *c, struct owner connection, const struct hop *h)
+static void batch_refuse(struct coord *c, struct owner connection, const struct peer_message *h)
 {
 	for (uint32_t i = 0; i < c->walked_count; i++) {
 		uint16_t index = (uint16_t)i;
@@ -352,7 +352,7 @@ static void batch_refuse(struct coord *c, struct owner connection, const struct 
 }
 
 /* Walk the requests of a batch into c->walked, each with what is left of its time. */
-static bool batch_walk(struct coord *c, const struct hop *h, uint64_t late)
+static bool batch_walk(struct coord *c, const struct peer_message *h, uint64_t late)
 {
 	const char *p = h->bytes.p;
 	const char *end = p + h->bytes.n;
@@ -373,7 +373,7 @@ static bool batch_walk(struct coord *c, const struct hop *h, uint64_t late)
 	return p == end;
 }
 
-static bool batch_take(struct coord *c, struct owner connection, const struct hop *h)
+static bool batch_take(struct coord *c, struct owner connection, const struct peer_message *h)
 {
 	struct caller *x = caller_of(c, connection);
 	struct owner o;
@@ -404,24 +404,25 @@ static bool batch_take(struct coord *c, struct owner connection, const struct ho
 
 /* ---- messages ---- */
 
-static bool hop_take(struct coord *c, struct owner connection, const struct hop *h)
+static bool peer_message_take(struct coord *c, struct owner connection,
+			      const struct peer_message *h)
 {
 	struct caller *x;
-	char data[HOP_SMALL_MAX];
+	char data[PEER_MESSAGE_SMALL_MAX];
 
 	switch (h->kind) {
-	case HOP_HELLO:
+	case PEER_MESSAGE_HELLO:
 		hello(c, connection, h);
 		return true;
-	case HOP_PING:
+	case PEER_MESSAGE_PING:
 		x = caller_of(c, connection);
 		if (x) {
 			x->seen_ms = c->now_ms;
 			(void)lateness(x, c->now_ms, h->stamp_ms);
-			small_answer(c, connection, data, hop_pong(data));
+			small_answer(c, connection, data, peer_message_pong(data));
 		}
 		return true;
-	case HOP_BATCH:
+	case PEER_MESSAGE_BATCH:
 		return batch_take(c, connection, h);
 	default:
 		return false;
@@ -441,9 +442,10 @@ static void message_take(struct coord *c, const struct link_message *m)
 		const char *end = at + m->frame[i].n;
 
 		while (at < end) {
-			struct hop h;
+			struct peer_message h;
 
-			if (m->cut || hop_read(at, end, &h) < 0 || !hop_take(c, connection, &h)) {
+			if (m->cut || peer_message_read(at, end, &h) < 0 ||
+			    !peer_message_take(c, connection, &h)) {
 				warn(c, &c->inbound->nonsense,
 				     "what is no message between nodes came to %s",
 				     c->node_endpoint);

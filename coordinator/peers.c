@@ -232,28 +232,28 @@ static void peer_connect(struct coord *c, struct peer *p)
 
 static void hello_send(struct coord *c, struct peer *p)
 {
-	const struct hop h = {
+	const struct peer_message h = {
 		.stamp_ms = c->now_ms,
 		.node = span_of(conf_text(c->conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
 		.started = c->started_wall_ms,
 		.epoch = p->epoch,
 	};
-	char data[HOP_SMALL_MAX];
+	char data[PEER_MESSAGE_SMALL_MAX];
 
 	/* The socket may learn a moment later than we do that it is connected: then once more. */
-	p->open = !small_send(p, data, hop_hello(data, &h));
+	p->open = !small_send(p, data, peer_message_hello(data, &h));
 }
 
-static void welcome(struct coord *c, struct peer *p, const struct hop *h)
+static void welcome(struct coord *c, struct peer *p, const struct peer_message *h)
 {
 	char why[200];
 
 	if (p->state != PEER_CONNECTING)
 		return;
-	if (h->protocol != HOP_PROTOCOL) {
+	if (h->protocol != PEER_MESSAGE_PROTOCOL) {
 		(void)snprintf(why, sizeof(why), "it speaks version %llu between nodes, this is %u",
-			       (unsigned long long)h->protocol, HOP_PROTOCOL);
+			       (unsigned long long)h->protocol, PEER_MESSAGE_PROTOCOL);
 		peer_break(c, p, why);
 		return;
 	}
@@ -273,9 +273,9 @@ static void welcome(struct coord *c, struct peer *p, const struct hop *h)
 	peer_flush(c, p);
 }
 
-static void goaway(struct coord *c, struct peer *p, const struct hop *h)
+static void goaway(struct coord *c, struct peer *p, const struct peer_message *h)
 {
-	char why[HOP_TEXT_MAX + 1];
+	char why[PEER_MESSAGE_TEXT_MAX + 1];
 
 	(void)snprintf(why, sizeof(why), "%.*s", (int)h->text.n, h->text.p);
 	/* Only one that has said who it is may have requests wait for it. */
@@ -303,19 +303,19 @@ static bool frame_take(struct coord *c, struct peer *p, struct span f)
 	const char *at = f.p;
 
 	while (at < f.p + f.n) {
-		struct hop h;
+		struct peer_message h;
 
-		if (hop_read(at, f.p + f.n, &h) < 0 ||
-		    (h.kind == HOP_REPLIES && !forward_replies(c, p, &h))) {
+		if (peer_message_read(at, f.p + f.n, &h) < 0 ||
+		    (h.kind == PEER_MESSAGE_REPLIES && !forward_replies(c, p, &h))) {
 			log_error("peer %s at %s sent what is no message between nodes", p->name,
 				  p->endpoint);
 			peer_break(c, p, "it sent what is no message between nodes");
 			return false;
 		}
 		at = h.end;
-		if (h.kind == HOP_WELCOME)
+		if (h.kind == PEER_MESSAGE_WELCOME)
 			welcome(c, p, &h);
-		else if (h.kind == HOP_GOAWAY)
+		else if (h.kind == PEER_MESSAGE_GOAWAY)
 			goaway(c, p, &h);
 		if (!p->link)
 			return false;
@@ -381,7 +381,7 @@ static void events_take(struct coord *c, struct peer *p)
 static void watch(struct coord *c, struct peer *p)
 {
 	uint64_t dead_ms = conf_number(c->conf, CONF_links_dead_ms);
-	char data[HOP_SMALL_MAX];
+	char data[PEER_MESSAGE_SMALL_MAX];
 	char why[100];
 
 	if (p->state == PEER_CONNECTING && c->now_ms >= p->next_ms) {
@@ -401,8 +401,9 @@ static void watch(struct coord *c, struct peer *p)
 	p->ping_ms = c->now_ms;
 	if (!p->pinged_ms)
 		p->pinged_ms = c->now_ms;
-	(void)small_send(p, data,
-			 hop_ping(data, c->now_ms)); /* full: what waits there is a ping too */
+	(void)small_send(
+		p, data,
+		peer_message_ping(data, c->now_ms)); /* full: what waits there is a ping too */
 }
 
 static void peer_free(struct peer *p)

@@ -52,7 +52,7 @@ struct outgoing {
 };
 
 struct peer {
-	char name[HOP_NODE_MAX + 1];
+	char name[PEER_MESSAGE_NODE_MAX + 1];
 	char endpoint[LINK_ENDPOINT_MAX];
 	enum peer_state state;
 	bool retired; /* in no table any more: it goes when its last request is answered */
@@ -137,7 +137,7 @@ void forwards_free(struct forwards **f);
  */
 void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t first);
 /* Replies of a peer.  False: they make no sense, the link cannot be trusted. */
-bool forward_replies(struct coord *c, struct peer *p, const struct hop *h);
+bool forward_replies(struct coord *c, struct peer *p, const struct peer_message *h);
 /* Answer what has not been handed over, from batch `from` to `to`, with an error. */
 void forward_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to, enum wire_error e,
 		    const char *text);

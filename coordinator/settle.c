@@ -15,7 +15,7 @@ struct held {
 	struct owner owner;
 	uint64_t due_ms;
 	uint32_t visited_count;
-	char visited[HOPS_MAX][HOP_NODE_MAX + 1];
+	char visited[HOPS_MAX][PEER_MESSAGE_NODE_MAX + 1];
 	bool from_node;
 	uint32_t size;
 	char data[]; /* the request */

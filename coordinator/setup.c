@@ -403,7 +403,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->watchdog_ms = notify_watchdog_ms();
 	c->request_max = shares_request_max(conf);
 	c->queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->request_max);
-	c->node_frame_max = message + hop_batch_room(WIRE_REQUESTS_MAX);
+	c->node_frame_max = message + peer_message_batch_room(WIRE_REQUESTS_MAX);
 	if (x)
 		settings_resume(conf, x);
 	if (routes_make(conf, &c->routes) < 0 || conf->error_count)

@@ -56,7 +56,7 @@ int super_spawn(const struct super *s, const struct worker *w, const char *how, 
 		int *ret_control)
 {
 	int pair[2];
-	int r = chan_pair(pair);
+	int r = control_pair(pair);
 
 	if (r < 0)
 		return r;
@@ -138,7 +138,7 @@ static void stop(struct super *s, struct worker *w)
 {
 	w->state = SUPER_STOPPING;
 	w->deadline_ms = clock_ms() + s->stop_ms;
-	if (chan_send(w->control, CHAN_STOP) < 0)
+	if (control_send(w->control, CONTROL_STOP) < 0)
 		(void)kill(w->pid, SIGKILL); /* it is dying; its death comes */
 }
 
@@ -266,8 +266,8 @@ void super_control(struct super *s, struct worker *w)
 
 	if (w->control < 0)
 		return;
-	m = chan_receive(w->control);
-	if (m == CHAN_READY)
+	m = control_receive(w->control);
+	if (m == CONTROL_READY)
 		super_event(s, w, EVENT_READY);
 	else if (m > 0)
 		s->on_message(s->arg, w, m);

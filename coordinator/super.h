@@ -74,7 +74,7 @@ struct super {
 	uint64_t stop_ms;
 	/* Called when a worker has died and nobody writes to its rings any more. */
 	void (*on_death)(void *arg, struct worker *w);
-	/* Called with what a worker says beside CHAN_READY. */
+	/* Called with what a worker says beside CONTROL_READY. */
 	void (*on_message)(void *arg, struct worker *w, int message);
 	void *arg;
 };

@@ -170,12 +170,12 @@ static int follow_on(struct worker *w)
 			return r;
 		if (!told && seq - before < FOLLOW_NEAR) {
 			(void)fault_at("worker.before_caught_up");
-			told = chan_send(FD_CONTROL, CHAN_CAUGHT_UP) == 0;
+			told = control_send(FD_CONTROL, CONTROL_CAUGHT_UP) == 0;
 		}
 		before = seq;
 		(void)poll(&p, 1, FOLLOW_MS);
-		m = chan_receive(FD_CONTROL);
-		if (m == CHAN_GO)
+		m = control_receive(FD_CONTROL);
+		if (m == CONTROL_GO)
 			return 0;
 		if (m < 0)
 			return -EPIPE;
@@ -234,5 +234,5 @@ int worker_begin(struct worker *w, bool follow)
 	w->serving = true;
 	(void)fault_at("worker.before_ready");
 	atomic_store(&w->slot->state, SLOT_ACTIVE);
-	return chan_send(FD_CONTROL, CHAN_READY);
+	return control_send(FD_CONTROL, CONTROL_READY);
 }

@@ -101,14 +101,14 @@ static void hold(struct worker *w, bool on)
 /* The control socket: is there anything to obey?  May be called in the middle of a request. */
 static void look_at_control(struct worker *w)
 {
-	int m = chan_receive(FD_CONTROL);
+	int m = control_receive(FD_CONTROL);
 
 	w->looked_ms = w->now_ms;
-	if (m == CHAN_STOP)
+	if (m == CONTROL_STOP)
 		w->stop = true;
-	else if (m == CHAN_HOLD || m == CHAN_RESUME)
+	else if (m == CONTROL_HOLD || m == CONTROL_RESUME)
 		w->asked = m;
-	else if (m == CHAN_LEAVE)
+	else if (m == CONTROL_LEAVE)
 		w->leave = w->held;
 	else if (m < 0)
 		w->orphan = true;
@@ -119,12 +119,12 @@ static void hold_step(struct worker *w)
 {
 	if (!w->held && store_held(w->store)) {
 		w->held = true;
-		(void)chan_send(FD_CONTROL, CHAN_HELD);
+		(void)control_send(FD_CONTROL, CONTROL_HELD);
 	}
 	/* Once told to leave it leaves: the coordinator would take the word for the contrary. */
 	if (!w->leave && store_pressure(w->store) >= HOLD_UNTIL) {
 		hold(w, false);
-		(void)chan_send(FD_CONTROL, CHAN_UNHELD);
+		(void)control_send(FD_CONTROL, CONTROL_UNHELD);
 	}
 }
 
@@ -241,7 +241,7 @@ static void tell_jump(const struct worker *w)
 static void tick(struct worker *w)
 {
 	if (w->asked) {
-		hold(w, w->asked == CHAN_HOLD);
+		hold(w, w->asked == CONTROL_HOLD);
 		w->asked = 0;
 	}
 	worker_beat(w, PHASE_SERVE);
@@ -404,7 +404,7 @@ static void leave(struct worker *w)
 	store_leave(w->store);
 	atomic_store(&w->slot->state, SLOT_GOODBYE);
 	(void)fault_at("worker.before_left");
-	(void)chan_send(FD_CONTROL, CHAN_LEFT);
+	(void)control_send(FD_CONTROL, CONTROL_LEFT);
 	_exit(WORKER_DONE); /* nothing is left to be freed in order */
 }
 

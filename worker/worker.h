@@ -36,16 +36,16 @@ struct worker {
 	uint64_t published_now;
 	struct buf scratch; /* a reply whose ring is not known yet */
 	char *words;        /* where the reason of its end goes, 256 bytes in shared memory */
-	int asked;          /* CHAN_HOLD or CHAN_RESUME, to be obeyed between two requests; 0 */
-	bool alone;         /* the segment is ours: nobody else serves it */
-	bool serving;       /* the store is open */
-	bool due;           /* it is time for a tick, between two requests */
-	bool stop;          /* finish and say goodbye */
-	bool held;          /* the coordinator has been told that checkpoints are held */
-	bool hold;          /* no checkpoints: a successor follows the log */
-	bool leave;         /* let a successor go on */
-	bool orphan;        /* the coordinator is gone: nobody reads replies */
-	int error;          /* negative errno that ends this worker */
+	int asked;    /* CONTROL_HOLD or CONTROL_RESUME, to be obeyed between two requests; 0 */
+	bool alone;   /* the segment is ours: nobody else serves it */
+	bool serving; /* the store is open */
+	bool due;     /* it is time for a tick, between two requests */
+	bool stop;    /* finish and say goodbye */
+	bool held;    /* the coordinator has been told that checkpoints are held */
+	bool hold;    /* no checkpoints: a successor follows the log */
+	bool leave;   /* let a successor go on */
+	bool orphan;  /* the coordinator is gone: nobody reads replies */
+	int error;    /* negative errno that ends this worker */
 };
 
 /*

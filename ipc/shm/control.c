@@ -4,20 +4,20 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-struct chan_message {
+struct control_message {
 	uint32_t type;
 };
 
-int chan_pair(int ret_fd[2])
+int control_pair(int ret_fd[2])
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fd) < 0)
 		return -errno;
 	return 0;
 }
 
-int chan_send(int fd, enum chan_type type)
+int control_send(int fd, enum control_type type)
 {
-	struct chan_message m = {type};
+	struct control_message m = {type};
 	ssize_t n;
 
 	do
@@ -28,9 +28,9 @@ int chan_send(int fd, enum chan_type type)
 	return n == sizeof(m) ? 0 : -EIO;
 }
 
-int chan_receive(int fd)
+int control_receive(int fd)
 {
-	struct chan_message m;
+	struct control_message m;
 	ssize_t n;
 
 	do
@@ -40,7 +40,7 @@ int chan_receive(int fd)
 		return -EPIPE;
 	if (n < 0)
 		return errno == EAGAIN ? 0 : errno == ECONNRESET ? -EPIPE : -errno;
-	if (n != sizeof(m) || !m.type || m.type >= CHAN_TYPE_END)
+	if (n != sizeof(m) || !m.type || m.type >= CONTROL_TYPE_END)
 		return -EBADMSG;
 	return (int)m.type;
 }

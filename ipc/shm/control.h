@@ -9,30 +9,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum chan_type {
-	CHAN_READY = 1, /* worker: serving from now on */
-	CHAN_STOP,      /* coordinator: finish what is in the ring, checkpoint, say goodbye */
+enum control_type {
+	CONTROL_READY = 1, /* worker: serving from now on */
+	CONTROL_STOP,      /* coordinator: finish what is in the ring, checkpoint, say goodbye */
 
 	/* Planned handover: the coordinator and the worker that serves, */
-	CHAN_HOLD,   /* coordinator: begin no checkpoint from now on */
-	CHAN_HELD,   /* worker: the last one has ended, the log stays as it is but for its end */
-	CHAN_UNHELD, /* worker: it cannot wait any longer, and checkpoints again */
-	CHAN_RESUME, /* coordinator: go on as if nothing had been asked */
-	CHAN_LEAVE, /* coordinator: stop behind the request you are at, sync, let go of the store */
-	CHAN_LEFT,  /* worker: goodbye; nothing of the segment or the store is touched any more */
+	CONTROL_HOLD,   /* coordinator: begin no checkpoint from now on */
+	CONTROL_HELD,   /* worker: the last one has ended, the log stays as it is but for its end */
+	CONTROL_UNHELD, /* worker: it cannot wait any longer, and checkpoints again */
+	CONTROL_RESUME, /* coordinator: go on as if nothing had been asked */
+	CONTROL_LEAVE, /* coordinator: stop behind the request you are at, sync, let go of the store
+			*/
+	CONTROL_LEFT, /* worker: goodbye; nothing of the segment or the store is touched any more */
 	/* and the one that follows it. */
-	CHAN_CAUGHT_UP, /* successor: it has read the log nearly to its end */
-	CHAN_GO,        /* coordinator: the other has left: take over, then say CHAN_READY */
-	CHAN_TYPE_END
+	CONTROL_CAUGHT_UP, /* successor: it has read the log nearly to its end */
+	CONTROL_GO,        /* coordinator: the other has left: take over, then say CONTROL_READY */
+	CONTROL_TYPE_END
 };
 
 /* Make the pair: [0] the coordinator's, [1] the worker's.  Both close on exec, not blocking. */
-int chan_pair(int ret_fd[2]);
+int control_pair(int ret_fd[2]);
 
 /* Send one message.  0 or negative errno (-EPIPE: the other side is gone). */
-int chan_send(int fd, enum chan_type type);
+int control_send(int fd, enum control_type type);
 
 /* Receive one.  Its type, 0 (none is there now), -EPIPE (end), -EBADMSG, or negative errno. */
-int chan_receive(int fd);
+int control_receive(int fd);
 
 #endif

@@ -9,9 +9,10 @@
 
 #define INDEX_BYTES 2u
 
-static const uint8_t elements[HOP_KIND_COUNT] = {
-	[HOP_HELLO] = 7, [HOP_WELCOME] = 5, [HOP_GOAWAY] = 3,  [HOP_PING] = 2,
-	[HOP_PONG] = 1,  [HOP_BATCH] = 6,   [HOP_REPLIES] = 4,
+static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
+	[PEER_MESSAGE_HELLO] = 7,   [PEER_MESSAGE_WELCOME] = 5, [PEER_MESSAGE_GOAWAY] = 3,
+	[PEER_MESSAGE_PING] = 2,    [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
+	[PEER_MESSAGE_REPLIES] = 4,
 };
 
 /* Each steps over one element, or says that it is of another type: then nothing else counts. */
@@ -52,13 +53,13 @@ static uint32_t take_array(const char **p, uint32_t most, bool *bad)
 
 static struct span take_node(const char **p, bool *bad)
 {
-	struct span s = take_bytes(p, HOP_NODE_MAX, bad);
+	struct span s = take_bytes(p, PEER_MESSAGE_NODE_MAX, bad);
 
 	*bad |= !s.n;
 	return s;
 }
 
-static void batch_read(const char *p, struct hop *h, bool *bad)
+static void batch_read(const char *p, struct peer_message *h, bool *bad)
 {
 	h->id = take_uint(&p, bad);
 	h->stamp_ms = take_uint(&p, bad);
@@ -73,7 +74,7 @@ static void batch_read(const char *p, struct hop *h, bool *bad)
 	*bad |= !h->visited_count || !h->count;
 }
 
-static void replies_read(const char *p, struct hop *h, bool *bad)
+static void replies_read(const char *p, struct peer_message *h, bool *bad)
 {
 	h->id = take_uint(&p, bad);
 	h->indexes = take_bytes(&p, INDEX_BYTES * WIRE_REQUESTS_MAX, bad);
@@ -82,34 +83,34 @@ static void replies_read(const char *p, struct hop *h, bool *bad)
 	*bad |= !h->count || h->indexes.n % INDEX_BYTES;
 }
 
-static void body_read(const char *p, struct hop *h, bool *bad)
+static void body_read(const char *p, struct peer_message *h, bool *bad)
 {
 	switch (h->kind) {
-	case HOP_HELLO:
+	case PEER_MESSAGE_HELLO:
 		h->stamp_ms = take_uint(&p, bad);
 		h->protocol = take_uint(&p, bad);
 		h->node = take_node(&p, bad);
-		h->version = take_bytes(&p, HOP_NODE_MAX, bad);
+		h->version = take_bytes(&p, PEER_MESSAGE_NODE_MAX, bad);
 		h->started = take_uint(&p, bad);
 		h->epoch = take_uint(&p, bad);
 		return;
-	case HOP_WELCOME:
+	case PEER_MESSAGE_WELCOME:
 		h->protocol = take_uint(&p, bad);
 		h->node = take_node(&p, bad);
-		h->version = take_bytes(&p, HOP_NODE_MAX, bad);
+		h->version = take_bytes(&p, PEER_MESSAGE_NODE_MAX, bad);
 		h->frame_max = take_uint(&p, bad);
 		return;
-	case HOP_GOAWAY:
-		h->text = take_bytes(&p, HOP_TEXT_MAX, bad);
+	case PEER_MESSAGE_GOAWAY:
+		h->text = take_bytes(&p, PEER_MESSAGE_TEXT_MAX, bad);
 		h->hold_ms = take_uint(&p, bad);
 		return;
-	case HOP_PING:
+	case PEER_MESSAGE_PING:
 		h->stamp_ms = take_uint(&p, bad);
 		return;
-	case HOP_BATCH:
+	case PEER_MESSAGE_BATCH:
 		batch_read(p, h, bad);
 		return;
-	case HOP_REPLIES:
+	case PEER_MESSAGE_REPLIES:
 		replies_read(p, h, bad);
 		return;
 	default:
@@ -117,7 +118,7 @@ static void body_read(const char *p, struct hop *h, bool *bad)
 	}
 }
 
-int hop_read(const char *p, const char *end, struct hop *ret)
+int peer_message_read(const char *p, const char *end, struct peer_message *ret)
 {
 	bool bad = false;
 	uint64_t kind;
@@ -129,16 +130,16 @@ int hop_read(const char *p, const char *end, struct hop *ret)
 	if (!n)
 		return -EBADMSG;
 	kind = take_uint(&p, &bad);
-	if (bad || kind >= HOP_KIND_COUNT || n != elements[kind])
+	if (bad || kind >= PEER_MESSAGE_KIND_COUNT || n != elements[kind])
 		return -EBADMSG;
-	ret->kind = (enum hop_kind)kind;
+	ret->kind = (enum peer_message_kind)kind;
 	body_read(p, ret, &bad);
 	return bad ? -EBADMSG : 0;
 }
 
 /* ---- writing ---- */
 
-static char *head(char *p, enum hop_kind k)
+static char *head(char *p, enum peer_message_kind k)
 {
 	return write_uint(write_array(p, elements[k]), k);
 }
@@ -148,79 +149,80 @@ static char *write_span(char *p, struct span s)
 	return write_str(p, s.p, s.n);
 }
 
-char *hop_hello(char *p, const struct hop *h)
+char *peer_message_hello(char *p, const struct peer_message *h)
 {
-	p = write_uint(head(p, HOP_HELLO), h->stamp_ms);
-	p = write_span(write_uint(p, HOP_PROTOCOL), h->node);
+	p = write_uint(head(p, PEER_MESSAGE_HELLO), h->stamp_ms);
+	p = write_span(write_uint(p, PEER_MESSAGE_PROTOCOL), h->node);
 	p = write_span(p, h->version);
 	return write_uint(write_uint(p, h->started), h->epoch);
 }
 
-char *hop_welcome(char *p, const struct hop *h)
+char *peer_message_welcome(char *p, const struct peer_message *h)
 {
-	p = write_uint(head(p, HOP_WELCOME), HOP_PROTOCOL);
+	p = write_uint(head(p, PEER_MESSAGE_WELCOME), PEER_MESSAGE_PROTOCOL);
 	p = write_span(write_span(p, h->node), h->version);
 	return write_uint(p, h->frame_max);
 }
 
-char *hop_goaway(char *p, const char *text, uint64_t hold_ms)
+char *peer_message_goaway(char *p, const char *text, uint64_t hold_ms)
 {
 	size_t n = strlen(text);
 
-	p = write_str(head(p, HOP_GOAWAY), text, n < HOP_TEXT_MAX ? n : HOP_TEXT_MAX);
+	p = write_str(head(p, PEER_MESSAGE_GOAWAY), text,
+		      n < PEER_MESSAGE_TEXT_MAX ? n : PEER_MESSAGE_TEXT_MAX);
 	return write_uint(p, hold_ms);
 }
 
-char *hop_ping(char *p, uint64_t stamp_ms)
+char *peer_message_ping(char *p, uint64_t stamp_ms)
 {
-	return write_uint(head(p, HOP_PING), stamp_ms);
+	return write_uint(head(p, PEER_MESSAGE_PING), stamp_ms);
 }
 
-char *hop_pong(char *p)
+char *peer_message_pong(char *p)
 {
-	return head(p, HOP_PONG);
+	return head(p, PEER_MESSAGE_PONG);
 }
 
-size_t hop_batch_room(uint32_t count)
+size_t peer_message_batch_room(uint32_t count)
 {
-	return 6 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (HOP_NODE_MAX + CODEC_HEAD_MAX) +
+	return 6 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX) +
 	       (size_t)count * CODEC_HEAD_MAX;
 }
 
-size_t hop_replies_room(uint32_t count)
+size_t peer_message_replies_room(uint32_t count)
 {
 	return 5 * CODEC_HEAD_MAX + (size_t)count * INDEX_BYTES;
 }
 
-char *hop_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
-		uint32_t visited_count, struct span self, uint32_t count)
+char *peer_message_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
+			 uint32_t visited_count, struct span self, uint32_t count)
 {
-	p = write_uint(write_uint(head(p, HOP_BATCH), id), stamp_ms);
+	p = write_uint(write_uint(head(p, PEER_MESSAGE_BATCH), id), stamp_ms);
 	p = write_array(p, visited_count + 1);
 	for (uint32_t i = 0; i < visited_count; i++)
 		p = write_span(p, visited[i]);
 	return write_array(write_span(p, self), count);
 }
 
-char *hop_replies(char *p, uint64_t id, uint32_t count)
+char *peer_message_replies(char *p, uint64_t id, uint32_t count)
 {
-	p = write_uint(head(p, HOP_REPLIES), id);
+	p = write_uint(head(p, PEER_MESSAGE_REPLIES), id);
 	return write_bin_head(p, (size_t)count * INDEX_BYTES);
 }
 
-char *hop_index(char *p, uint32_t index)
+char *peer_message_index(char *p, uint32_t index)
 {
 	p[0] = (char)(index >> 8);
 	p[1] = (char)(index & 0xff);
 	return p + INDEX_BYTES;
 }
 
-char *hop_bytes(char *p, size_t n)
+char *peer_message_bytes(char *p, size_t n)
 {
 	return write_bin_head(p, n);
 }
 
-uint32_t hop_index_at(struct span indexes, uint32_t i)
+uint32_t peer_message_index_at(struct span indexes, uint32_t i)
 {
 	const uint8_t *p = (const uint8_t *)indexes.p + (size_t)i * INDEX_BYTES;
 

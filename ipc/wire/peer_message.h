@@ -21,25 +21,25 @@
 
 #include "common/span.h"
 
-#define HOP_PROTOCOL 1u
-#define HOPS_MAX     8u /* links that a request may cross */
-#define HOP_NODE_MAX 63u
-#define HOP_TEXT_MAX 300u
+#define PEER_MESSAGE_PROTOCOL 1u
+#define HOPS_MAX              8u /* links that a request may cross */
+#define PEER_MESSAGE_NODE_MAX 63u
+#define PEER_MESSAGE_TEXT_MAX 300u
 
-enum hop_kind {
-	HOP_HELLO,
-	HOP_WELCOME,
-	HOP_GOAWAY,
-	HOP_PING,
-	HOP_PONG,
-	HOP_BATCH,
-	HOP_REPLIES,
-	HOP_KIND_COUNT
+enum peer_message_kind {
+	PEER_MESSAGE_HELLO,
+	PEER_MESSAGE_WELCOME,
+	PEER_MESSAGE_GOAWAY,
+	PEER_MESSAGE_PING,
+	PEER_MESSAGE_PONG,
+	PEER_MESSAGE_BATCH,
+	PEER_MESSAGE_REPLIES,
+	PEER_MESSAGE_KIND_COUNT
 };
 
 /* One message, as it lies in a frame; which fields count depends on its kind. */
-struct hop {
-	enum hop_kind kind;
+struct peer_message {
+	enum peer_message_kind kind;
 	const char *end;   /* behind it */
 	uint64_t stamp_ms; /* the sender's clock when it was written */
 	uint64_t protocol;
@@ -63,31 +63,32 @@ struct hop {
  * Read the message at `p`.  Returns 0, or -EBADMSG: the bytes are none.  A batch's requests and the
  * replies are not looked into.
  */
-int hop_read(const char *p, const char *end, struct hop *ret);
+int peer_message_read(const char *p, const char *end, struct peer_message *ret);
 
-/* Each writes a whole message into room for at least HOP_SMALL_MAX bytes; returns the place behind.
+/* Each writes a whole message into room for at least PEER_MESSAGE_SMALL_MAX bytes; returns the
+ * place behind.
  */
-#define HOP_SMALL_MAX 512u
-char *hop_hello(char *p, const struct hop *h);
-char *hop_welcome(char *p, const struct hop *h);
-char *hop_goaway(char *p, const char *text, uint64_t hold_ms);
-char *hop_ping(char *p, uint64_t stamp_ms);
-char *hop_pong(char *p);
+#define PEER_MESSAGE_SMALL_MAX 512u
+char *peer_message_hello(char *p, const struct peer_message *h);
+char *peer_message_welcome(char *p, const struct peer_message *h);
+char *peer_message_goaway(char *p, const char *text, uint64_t hold_ms);
+char *peer_message_ping(char *p, uint64_t stamp_ms);
+char *peer_message_pong(char *p);
 
 /* Bytes at most around the requests of a batch, and around the replies. */
-size_t hop_batch_room(uint32_t count);
-size_t hop_replies_room(uint32_t count);
+size_t peer_message_batch_room(uint32_t count);
+size_t peer_message_replies_room(uint32_t count);
 
 /*
- * A batch: `times` are to be written with write_uint, `count` of them, then hop_bytes, then the
- * `n` bytes themselves.  Replies: the indexes with hop_index, then the same.
+ * A batch: `times` are to be written with write_uint, `count` of them, then peer_message_bytes,
+ * then the `n` bytes themselves.  Replies: the indexes with peer_message_index, then the same.
  */
-char *hop_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
-		uint32_t visited_count, struct span self, uint32_t count);
-char *hop_replies(char *p, uint64_t id, uint32_t count);
-char *hop_index(char *p, uint32_t index);
-char *hop_bytes(char *p, size_t n);
+char *peer_message_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
+			 uint32_t visited_count, struct span self, uint32_t count);
+char *peer_message_replies(char *p, uint64_t id, uint32_t count);
+char *peer_message_index(char *p, uint32_t index);
+char *peer_message_bytes(char *p, size_t n);
 
-uint32_t hop_index_at(struct span indexes, uint32_t i);
+uint32_t peer_message_index_at(struct span indexes, uint32_t i);
 
 #endif

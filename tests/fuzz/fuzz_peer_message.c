@@ -4,7 +4,7 @@
 #include "ipc/wire/peer_message.h"
 #include "tests/fuzz/fuzz.h"
 
-static void batch_look(const struct hop *h)
+static void batch_look(const struct peer_message *h)
 {
 	const char *p = h->bytes.p;
 	const char *times = h->times;
@@ -25,18 +25,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *p = (const char *)data;
 	const char *end = p + size;
-	struct hop h;
+	struct peer_message h;
 
-	while (p < end && hop_read(p, end, &h) == 0) {
-		if (h.kind == HOP_BATCH)
+	while (p < end && peer_message_read(p, end, &h) == 0) {
+		if (h.kind == PEER_MESSAGE_BATCH)
 			batch_look(&h);
-		for (uint32_t i = 0; h.kind == HOP_REPLIES && i < h.count; i++)
-			(void)hop_index_at(h.indexes, i);
-		if (h.kind == HOP_HELLO || h.kind == HOP_WELCOME)
+		for (uint32_t i = 0; h.kind == PEER_MESSAGE_REPLIES && i < h.count; i++)
+			(void)peer_message_index_at(h.indexes, i);
+		if (h.kind == PEER_MESSAGE_HELLO || h.kind == PEER_MESSAGE_WELCOME)
 			(void)(touch(h.node.p, h.node.n) + touch(h.version.p, h.version.n));
-		if (h.kind == HOP_GOAWAY)
+		if (h.kind == PEER_MESSAGE_GOAWAY)
 			(void)touch(h.text.p, h.text.n);
-		if (h.kind == HOP_BATCH || h.kind == HOP_REPLIES)
+		if (h.kind == PEER_MESSAGE_BATCH || h.kind == PEER_MESSAGE_REPLIES)
 			(void)touch(h.bytes.p, h.bytes.n);
 		p = h.end;
 	}

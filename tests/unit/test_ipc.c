@@ -206,15 +206,15 @@ static void control_messages_arrive_and_end(void)
 {
 	int fd[2];
 
-	EQ(0, chan_pair(fd));
-	EQ(0, chan_receive(fd[1]));
-	EQ(0, chan_send(fd[0], CHAN_STOP));
-	EQ(CHAN_STOP, chan_receive(fd[1]));
+	EQ(0, control_pair(fd));
+	EQ(0, control_receive(fd[1]));
+	EQ(0, control_send(fd[0], CONTROL_STOP));
+	EQ(CONTROL_STOP, control_receive(fd[1]));
 	EQ(1, write(fd[0], "x", 1));
-	EQ(-EBADMSG, chan_receive(fd[1]));
+	EQ(-EBADMSG, control_receive(fd[1]));
 	(void)close(fd[0]);
-	EQ(-EPIPE, chan_receive(fd[1]));
-	EQ(-EPIPE, chan_send(fd[1], CHAN_READY));
+	EQ(-EPIPE, control_receive(fd[1]));
+	EQ(-EPIPE, control_send(fd[1], CONTROL_READY));
 	(void)close(fd[1]);
 }
 

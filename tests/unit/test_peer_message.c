@@ -13,21 +13,21 @@ static size_t put_batch(char *b)
 		{"foo", 3},
                 {"bar", 3}
         };
-	char *p = hop_batch(b, 77, 123456, visited, 2, span_of("baz"), 3);
+	char *p = peer_message_batch(b, 77, 123456, visited, 2, span_of("baz"), 3);
 
 	for (uint32_t i = 0; i < 3; i++)
 		p = write_uint(p, 1000 + i);
-	p = hop_bytes(p, 5);
+	p = peer_message_bytes(p, 5);
 	memcpy(p, "abcde", 5);
 	return (size_t)(p + 5 - b);
 }
 
 static size_t put_replies(char *b)
 {
-	char *p = hop_replies(b, 78, 2);
+	char *p = peer_message_replies(b, 78, 2);
 
-	p = hop_index(hop_index(p, 3), 4095);
-	p = hop_bytes(p, 2);
+	p = peer_message_index(peer_message_index(p, 3), 4095);
+	p = peer_message_bytes(p, 2);
 	memcpy(p, "xy", 2);
 	return (size_t)(p + 2 - b);
 }
@@ -36,12 +36,12 @@ static void a_batch_comes_back(void)
 {
 	char b[1024];
 	size_t n = put_batch(b);
-	struct hop h;
+	struct peer_message h;
 	const char *p;
 
-	TRUE_(n <= hop_batch_room(3) + 5);
-	EQ(0, hop_read(b, b + n, &h));
-	EQ(HOP_BATCH, h.kind);
+	TRUE_(n <= peer_message_batch_room(3) + 5);
+	EQ(0, peer_message_read(b, b + n, &h));
+	EQ(PEER_MESSAGE_BATCH, h.kind);
 	EQ(77, h.id);
 	EQ(123456, h.stamp_ms);
 	EQ(3, h.visited_count);
@@ -59,48 +59,48 @@ static void replies_come_back(void)
 {
 	char b[256];
 	size_t n = put_replies(b);
-	struct hop h;
+	struct peer_message h;
 
-	TRUE_(n <= hop_replies_room(2) + 2);
-	EQ(0, hop_read(b, b + n, &h));
-	EQ(HOP_REPLIES, h.kind);
+	TRUE_(n <= peer_message_replies_room(2) + 2);
+	EQ(0, peer_message_read(b, b + n, &h));
+	EQ(PEER_MESSAGE_REPLIES, h.kind);
 	EQ(78, h.id);
 	EQ(2, h.count);
-	EQ(3, hop_index_at(h.indexes, 0));
-	EQ(4095, hop_index_at(h.indexes, 1));
+	EQ(3, peer_message_index_at(h.indexes, 0));
+	EQ(4095, peer_message_index_at(h.indexes, 1));
 	SAME(h.bytes.p, h.bytes.n, "xy");
 }
 
 static void small_messages_come_back(void)
 {
-	const struct hop hello = {.stamp_ms = 5,
-				  .node = span_of("foo"),
-				  .version = span_of("1.2"),
-				  .started = 9,
-				  .epoch = 10};
-	const struct hop welcome = {
+	const struct peer_message hello = {.stamp_ms = 5,
+					   .node = span_of("foo"),
+					   .version = span_of("1.2"),
+					   .started = 9,
+					   .epoch = 10};
+	const struct peer_message welcome = {
 		.node = span_of("bar"), .version = span_of("1.3"), .frame_max = 99};
-	char b[HOP_SMALL_MAX];
-	struct hop h;
+	char b[PEER_MESSAGE_SMALL_MAX];
+	struct peer_message h;
 
-	EQ(0, hop_read(b, hop_hello(b, &hello), &h));
-	EQ(HOP_HELLO, h.kind);
-	EQ(HOP_PROTOCOL, h.protocol);
+	EQ(0, peer_message_read(b, peer_message_hello(b, &hello), &h));
+	EQ(PEER_MESSAGE_HELLO, h.kind);
+	EQ(PEER_MESSAGE_PROTOCOL, h.protocol);
 	EQ(5, h.stamp_ms);
 	EQ(9, h.started);
 	EQ(10, h.epoch);
 	SAME(h.node.p, h.node.n, "foo");
-	EQ(0, hop_read(b, hop_welcome(b, &welcome), &h));
-	EQ(HOP_WELCOME, h.kind);
+	EQ(0, peer_message_read(b, peer_message_welcome(b, &welcome), &h));
+	EQ(PEER_MESSAGE_WELCOME, h.kind);
 	EQ(99, h.frame_max);
-	EQ(0, hop_read(b, hop_goaway(b, "it stops", 250), &h));
-	EQ(HOP_GOAWAY, h.kind);
+	EQ(0, peer_message_read(b, peer_message_goaway(b, "it stops", 250), &h));
+	EQ(PEER_MESSAGE_GOAWAY, h.kind);
 	EQ(250, h.hold_ms);
 	SAME(h.text.p, h.text.n, "it stops");
-	EQ(0, hop_read(b, hop_ping(b, 44), &h));
+	EQ(0, peer_message_read(b, peer_message_ping(b, 44), &h));
 	EQ(44, h.stamp_ms);
-	EQ(0, hop_read(b, hop_pong(b), &h));
-	EQ(HOP_PONG, h.kind);
+	EQ(0, peer_message_read(b, peer_message_pong(b), &h));
+	EQ(PEER_MESSAGE_PONG, h.kind);
 }
 
 static void truncations_are_refused(void)
@@ -114,10 +114,10 @@ static void truncations_are_refused(void)
 		for (size_t i = 0; i < n; i++) {
 			char *copy =
 				malloc(i ? i : 1); /* exact, so that ASan sees a step too far */
-			struct hop h;
+			struct peer_message h;
 
 			memcpy(copy, b, i);
-			EQ(-EBADMSG, hop_read(copy, copy + i, &h));
+			EQ(-EBADMSG, peer_message_read(copy, copy + i, &h));
 			free(copy);
 		}
 	}
@@ -141,10 +141,10 @@ static void what_is_none_is_refused(void)
 		{"\x96\x05\x01\x02\x91\xa0\x91\x01\xc4\x00", 11}, /* a node without a name */
 		{"\xc0",				     1 },
 	};
-	struct hop h;
+	struct peer_message h;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		EQ(-EBADMSG, hop_read(bad[i].bytes, bad[i].bytes + bad[i].n, &h));
+		EQ(-EBADMSG, peer_message_read(bad[i].bytes, bad[i].bytes + bad[i].n, &h));
 }
 
 static void flipped_bytes_never_crash(void)
@@ -155,14 +155,14 @@ static void flipped_bytes_never_crash(void)
 	for (int round = 0; round < 20000; round++) {
 		size_t n = round & 1 ? put_batch(b) : put_replies(b);
 		char *copy = malloc(n);
-		struct hop h;
+		struct peer_message h;
 
 		memcpy(copy, b, n);
 		for (int k = 0; k < 3; k++)
 			copy[unit_random(&seed) % n] = (char)unit_random(&seed);
-		if (hop_read(copy, copy + n, &h) == 0) {
+		if (peer_message_read(copy, copy + n, &h) == 0) {
 			TRUE_(h.end <= copy + n);
-			if (h.kind == HOP_BATCH || h.kind == HOP_REPLIES)
+			if (h.kind == PEER_MESSAGE_BATCH || h.kind == PEER_MESSAGE_REPLIES)
 				TRUE_(h.bytes.p + h.bytes.n <= copy + n &&
 				      h.count <= WIRE_REQUESTS_MAX);
 		}
