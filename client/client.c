@@ -48,16 +48,16 @@ const char *pail_why(const struct pail *p)
 
 /* One ZeroMQ context, and so one I/O thread, for all connections of the process. */
 static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct link_context *context_shared;
+static struct socket_context *context_shared;
 static unsigned context_users;
 
-static int context_take(struct link_context **ret)
+static int context_take(struct socket_context **ret)
 {
 	int r = 0;
 
 	(void)pthread_mutex_lock(&context_lock);
 	if (!context_users)
-		r = link_context_new(&context_shared);
+		r = socket_context_new(&context_shared);
 	if (r == 0) {
 		context_users++;
 		*ret = context_shared;
@@ -70,7 +70,7 @@ static void context_drop(void)
 {
 	(void)pthread_mutex_lock(&context_lock);
 	if (!--context_users)
-		link_context_free(&context_shared);
+		socket_context_free(&context_shared);
 	(void)pthread_mutex_unlock(&context_lock);
 }
 
@@ -115,18 +115,18 @@ static int target_await(struct pail *p)
 /* The new connection first: without one, the old one is better than none. */
 static int reconnect(struct pail *p)
 {
-	const struct link_options o = {.linger_ms = 0};
-	struct link *fresh = NULL;
+	const struct socket_options o = {.linger_ms = 0};
+	struct socket *fresh = NULL;
 	int r;
 
 	if (p->connection)
 		(void)target_find(p, RENAME_MS, RENAME_MS); /* else the one that it was */
-	r = link_connect(p->context, p->target, &o, &fresh);
+	r = socket_connect(p->context, p->target, &o, &fresh);
 	if (r < 0) {
 		p->retry_ms = p->now_ms + RETRY_MS;
 		return r;
 	}
-	link_close(&p->link);
+	socket_close(&p->link);
 	p->link = fresh;
 	p->connection++;
 	p->on_wire = 0;
@@ -250,7 +250,7 @@ static void leave(struct pail *p)
 {
 	if (--p->inside || !p->closed)
 		return;
-	link_close(&p->link);
+	socket_close(&p->link);
 	if (p->context)
 		context_drop();
 	p->context = NULL;
@@ -420,14 +420,14 @@ static unsigned frame_take(struct pail *p, struct span f, struct buf *items, str
 /* All that has come.  Not within a callback: what it was given is still being read. */
 static unsigned receive(struct pail *p)
 {
-	struct link_message *m;
+	struct socket_message *m;
 	struct buf items;
 	struct buf json;
 	unsigned n = 0;
 
 	buf_init(&items);
 	buf_init(&json);
-	while (!p->closed && link_receive(p->link, REPLY_BYTES_MAX, &m) == 0) {
+	while (!p->closed && socket_receive(p->link, REPLY_BYTES_MAX, &m) == 0) {
 		p->unheard = 0;
 		p->lost = false;
 		for (uint32_t i = 0; i < m->frames; i++)
@@ -453,7 +453,7 @@ static unsigned dispatch(struct pail *p)
 		connection_renew(p);
 		if (!p->closed)
 			(void)outbox_send(p);
-	} while (!n && !p->closed && link_stirred(p->link));
+	} while (!n && !p->closed && socket_maybe_readable(p->link));
 	return n;
 }
 
@@ -471,7 +471,7 @@ unsigned pail_dispatch(struct pail *p)
 
 int pail_fd(const struct pail *p)
 {
-	return link_fd(p->link);
+	return socket_fd(p->link);
 }
 
 /* When something is to be done if nothing comes. */
@@ -494,7 +494,7 @@ int pail_next_ms(const struct pail *p)
 	uint64_t now = clock_ms();
 	uint64_t wake = wake_ms(p);
 
-	if (link_stirred(p->link) && link_ready(p->link, NULL))
+	if (socket_maybe_readable(p->link) && socket_ready(p->link, NULL))
 		return 0;
 	if (wake == UINT64_MAX)
 		return -1;
@@ -520,7 +520,7 @@ unsigned pail_wait(struct pail *p, int ms)
 		next = pail_next_ms(p);
 		if (next >= 0 && (ms < 0 || next < ms))
 			ms = next;
-		f.fd = link_fd(p->link);
+		f.fd = socket_fd(p->link);
 		if (ms)
 			(void)poll(&f, 1, ms);
 		n = dispatch(p);

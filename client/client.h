@@ -40,10 +40,10 @@ struct outbox {
 };
 
 struct pail {
-	struct link_context *context;
-	struct link *link;
-	char endpoint[LINK_ENDPOINT_MAX];
-	char target[LINK_ENDPOINT_MAX]; /* that, or of a name with several addresses, one */
+	struct socket_context *context;
+	struct socket *link;
+	char endpoint[SOCKET_ENDPOINT_MAX];
+	char target[SOCKET_ENDPOINT_MAX]; /* that, or of a name with several addresses, one */
 	struct pail_options options;
 	struct slot_in *slot;
 	uint32_t slots; /* in the array */

@@ -127,7 +127,7 @@ static int frame_send(struct pail *p, uint32_t count, size_t n)
 
 	if (!frame)
 		return client_fail(p, PAIL_NO_MEMORY, "no memory");
-	r = link_send(p->link, none, false, frame, n, frame_done, NULL);
+	r = socket_send(p->link, none, false, frame, n, frame_done, NULL);
 	unheard_add(p, n);
 	/* If that has failed they are gone all the same: as lost as on any wire. */
 	for (o->count -= count; count; count--) {
@@ -219,5 +219,5 @@ void note_send(struct pail *p)
 		return;
 	p->noted = true;
 	n = (size_t)(write_request_head(note, NOTE_MSGID, WIRE_HELLO, 0) - note);
-	(void)link_send(p->link, none, false, note, n, frame_done, NULL);
+	(void)socket_send(p->link, none, false, note, n, frame_done, NULL);
 }

@@ -24,7 +24,7 @@
 struct client {
 	uint64_t generation; /* 0: free */
 	uint64_t hash;
-	struct link *link;
+	struct socket *link;
 	char *id;
 	uint32_t id_len;
 	uint32_t next; /* in its chain, or of the free list */
@@ -55,10 +55,10 @@ struct piece {
 /* What stood before a delimiter. */
 struct envelope {
 	uint32_t count;
-	uint8_t size[LINK_ENVELOPE_MAX];
+	uint8_t size[SOCKET_ENVELOPE_MAX];
 	char bytes[]; /* back to back */
 };
-_Static_assert(LINK_ENVELOPE_FRAME_MAX <= UINT8_MAX, "a frame's size fits");
+_Static_assert(SOCKET_ENVELOPE_FRAME_MAX <= UINT8_MAX, "a frame's size fits");
 
 /* The frame that answers a whole message, with FRAME_HEAD bytes before it, and whose it will be. */
 struct gather {
@@ -244,7 +244,7 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 	return index;
 }
 
-bool clients_intern(struct clients *c, struct link *link, const struct link_message *m,
+bool clients_intern(struct clients *c, struct socket *link, const struct socket_message *m,
 		    uint64_t now_ms, struct owner *ret)
 {
 	uint64_t hash = hash64(c->seed ^ (uintptr_t)link, m->id.p, m->id.n);
@@ -376,7 +376,7 @@ static void frame_send(struct clients *c, uint32_t index, const struct gather *g
 {
 	struct client *x = &c->client[index];
 	struct span id = {x->id, x->id_len};
-	struct span envelope[LINK_ENVELOPE_MAX];
+	struct span envelope[SOCKET_ENVELOPE_MAX];
 	uint32_t count = 0;
 	const char *p;
 	int r;
@@ -385,8 +385,8 @@ static void frame_send(struct clients *c, uint32_t index, const struct gather *g
 		p = count ? envelope[count - 1].p + envelope[count - 1].n : g->envelope->bytes;
 		envelope[count] = (struct span){p, g->envelope->size[count]};
 	}
-	r = g ? link_reply(x->link, id, envelope, count, frame, n, frame_done, x->credit)
-	      : link_send(x->link, id, false, frame, n, frame_done, x->credit);
+	r = g ? socket_reply(x->link, id, envelope, count, frame, n, frame_done, x->credit)
+	      : socket_send(x->link, id, false, frame, n, frame_done, x->credit);
 	if (r == -EHOSTUNREACH)
 		client_remove(c, index); /* it went away; nobody is left to tell */
 	else if (r < 0)
@@ -470,7 +470,7 @@ static void client_piece(struct clients *c, struct client *x, const char *data, 
 /* ---- gathers ---- */
 
 /* A copy of a message's envelope.  False: no memory. */
-static bool envelope_copy(const struct link_message *m, struct envelope **ret)
+static bool envelope_copy(const struct socket_message *m, struct envelope **ret)
 {
 	struct envelope *e;
 	char *p;
@@ -478,7 +478,7 @@ static bool envelope_copy(const struct link_message *m, struct envelope **ret)
 	*ret = NULL;
 	if (!m->envelopes)
 		return true;
-	e = malloc(sizeof(*e) + m->envelopes * LINK_ENVELOPE_FRAME_MAX);
+	e = malloc(sizeof(*e) + m->envelopes * SOCKET_ENVELOPE_FRAME_MAX);
 	if (!e)
 		return false;
 	e->count = m->envelopes;
@@ -492,7 +492,7 @@ static bool envelope_copy(const struct link_message *m, struct envelope **ret)
 	return true;
 }
 
-bool clients_gather(struct clients *c, struct owner client, const struct link_message *m,
+bool clients_gather(struct clients *c, struct owner client, const struct socket_message *m,
 		    uint32_t count, struct owner *ret)
 {
 	struct client *x = client_of(c, client);
@@ -690,7 +690,7 @@ void clients_tick(struct clients *c, uint64_t now_ms)
 	}
 }
 
-uint32_t clients_notify(struct clients *c, const struct link *link, const char *data, size_t n)
+uint32_t clients_notify(struct clients *c, const struct socket *link, const char *data, size_t n)
 {
 	uint32_t told = 0;
 

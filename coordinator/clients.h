@@ -61,7 +61,7 @@ void clients_configure(struct clients *c, const struct clients_config *config);
  * The client a message of `link` came from, made if new.  Returns false if the table is full of
  * clients that wait for replies: the message must be dropped.
  */
-bool clients_intern(struct clients *c, struct link *link, const struct link_message *m,
+bool clients_intern(struct clients *c, struct socket *link, const struct socket_message *m,
 		    uint64_t now_ms, struct owner *ret);
 
 /* A number of the caller's that stays with a client; 0 for a new one.  NULL: it is gone. */
@@ -91,7 +91,7 @@ uint64_t clients_waiting(const struct clients *c);
  * A message with a delimiter is answered by one message in the same envelope: begin to gather
  * `count` replies to `m`.  False: too many are being gathered.
  */
-bool clients_gather(struct clients *c, struct owner client, const struct link_message *m,
+bool clients_gather(struct clients *c, struct owner client, const struct socket_message *m,
 		    uint32_t count, struct owner *ret);
 
 /*
@@ -122,7 +122,7 @@ void clients_tick(struct clients *c, uint64_t now_ms);
 
 /* Send a notification to every client of `link` that can read one and has got none.  Returns how
  * many. */
-uint32_t clients_notify(struct clients *c, const struct link *link, const char *data, size_t n);
+uint32_t clients_notify(struct clients *c, const struct socket *link, const char *data, size_t n);
 
 /* Whether anything sent is still on its way. */
 bool clients_sending(const struct clients *c);

@@ -47,8 +47,8 @@ static void stop_begin(struct coord *c)
 	notify("STOPPING=1\nSTATUS=stopping: serving what clients still wait for");
 	/* A service manager's sockets stay open: who connects waits there for the next start. */
 	r = !c->link       ? 0
-	    : c->activated ? link_release(c->link, &c->client_fd)
-			   : link_deafen(c->link);
+	    : c->activated ? socket_detach(c->link, &c->client_fd)
+			   : socket_pause_accept(c->link);
 	if (r < 0)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
 	child_stop(&c->gateway);
@@ -154,19 +154,19 @@ static void poll_make(const struct coord *c, struct poll_set *p)
 	}
 	p->peers = p->n;
 	for (uint32_t i = 0; i < c->peers.count; i++) {
-		poll_add(p, c->peers.peer[i]->link ? link_event_fd(c->peers.peer[i]->link) : -1);
-		poll_add(p, c->peers.peer[i]->link ? link_fd(c->peers.peer[i]->link) : -1);
+		poll_add(p, c->peers.peer[i]->link ? socket_event_fd(c->peers.peer[i]->link) : -1);
+		poll_add(p, c->peers.peer[i]->link ? socket_fd(c->peers.peer[i]->link) : -1);
 	}
 	p->links = p->n;
-	poll_add(p, c->link ? link_fd(c->link) : -1);
-	poll_add(p, c->node_link ? link_fd(c->node_link) : -1);
-	poll_add(p, c->admin_link ? link_fd(c->admin_link) : -1);
+	poll_add(p, c->link ? socket_fd(c->link) : -1);
+	poll_add(p, c->node_link ? socket_fd(c->node_link) : -1);
+	poll_add(p, c->admin_link ? socket_fd(c->admin_link) : -1);
 }
 
-static void stir(struct link *l, const struct pollfd *f)
+static void stir(struct socket *l, const struct pollfd *f)
 {
 	if (l && f->revents)
-		link_stir(l);
+		socket_mark_readable(l);
 }
 
 static bool any(const struct pollfd *f, uint32_t n)
@@ -257,7 +257,7 @@ static uint64_t tick(struct coord *c)
 	if (c->now_ms - c->ticked_ms >= TICK_MS) {
 		if (!c->stopping)
 			files_tick(&c->files,
-				   (struct link *const[FILES_LINKS]){c->link, c->node_link},
+				   (struct socket *const[FILES_LINKS]){c->link, c->node_link},
 				   c->now_ms);
 		clients_tick(c->clients, c->now_ms);
 		inbound_tick(c);
@@ -290,9 +290,9 @@ static bool replies_any(const struct coord *c)
 	return false;
 }
 
-static bool ready(struct link *l)
+static bool ready(struct socket *l)
 {
-	return l && link_stirred(l) && link_ready(l, NULL);
+	return l && socket_maybe_readable(l) && socket_ready(l, NULL);
 }
 
 static void doze(struct coord *c, uint64_t until)
@@ -373,9 +373,9 @@ static bool started_all(const struct coord *c)
 }
 
 /* Whether a link is worth a look: after a sleep what poll has told counts alone. */
-static bool worth(const struct link *l, bool slept)
+static bool worth(const struct socket *l, bool slept)
 {
-	return l && (link_stirred(l) || (!slept && link_hot(l)));
+	return l && (socket_maybe_readable(l) || (!slept && socket_recently_active(l)));
 }
 
 /* One round of everything that comes in.  Returns how many messages there were. */
@@ -384,8 +384,8 @@ static unsigned take_in(struct coord *c, bool slept)
 	unsigned n = 0;
 
 	/* Whatever happened there may be a connection that has to be watched. */
-	c->guarding |=
-		(c->link && link_stirred(c->link)) || (c->node_link && link_stirred(c->node_link));
+	c->guarding |= (c->link && socket_maybe_readable(c->link)) ||
+		       (c->node_link && socket_maybe_readable(c->node_link));
 	if (worth(c->link, slept))
 		n += dispatch_messages(c, c->link, MESSAGES_ROUND);
 	c->quiet_ms = n ? c->now_ms : c->quiet_ms;
@@ -398,7 +398,8 @@ static unsigned take_in(struct coord *c, bool slept)
 			n += peer_receive(c, c->peers.peer[i]);
 	peers_flush(c);
 	/* Both are empty: what poll had told of then has been taken. */
-	if (!(c->link && link_stirred(c->link)) && !(c->node_link && link_stirred(c->node_link)))
+	if (!(c->link && socket_maybe_readable(c->link)) &&
+	    !(c->node_link && socket_maybe_readable(c->node_link)))
 		guard_drained(c->guard, c->looked_ms);
 	return n;
 }

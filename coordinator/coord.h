@@ -73,17 +73,17 @@ struct coord {
 	struct inbound *inbound;
 	struct settle *settle;
 	struct child gateway;
-	struct link_context *zmq;
-	struct link *link;       /* clients; NULL with role storage */
-	struct link *node_link;  /* other nodes; NULL if there can be none */
-	struct link *admin_link; /* operators; NULL without a place for it */
+	struct socket_context *zmq;
+	struct socket *link;       /* clients; NULL with role storage */
+	struct socket *node_link;  /* other nodes; NULL if there can be none */
+	struct socket *admin_link; /* operators; NULL without a place for it */
 	struct clients *clients;
 	struct guard *guard;
 	struct files files;
 	struct fanouts *fanouts;
-	char endpoint[LINK_ENDPOINT_MAX]; /* where clients connect, or "" */
-	char node_endpoint[LINK_ENDPOINT_MAX];
-	char admin_endpoint[LINK_ENDPOINT_MAX];
+	char endpoint[SOCKET_ENDPOINT_MAX]; /* where clients connect, or "" */
+	char node_endpoint[SOCKET_ENDPOINT_MAX];
+	char admin_endpoint[SOCKET_ENDPOINT_MAX];
 	int client_fd; /* sockets that listen already, from the service manager or the program
 			  before; 0: none */
 	int node_fd;
@@ -177,7 +177,7 @@ void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_
 /* ---- dispatch.c ---- */
 
 /* Take up to `most` messages of a link in.  Returns how many there were. */
-unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most);
+unsigned dispatch_messages(struct coord *c, struct socket *link, unsigned most);
 /* Take in c->walked, which came as c->hand says. */
 void dispatch_walked(struct coord *c);
 /* Give an item of c->hand that needs no more checks the way that the table says now. */

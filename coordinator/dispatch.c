@@ -495,7 +495,7 @@ static bool frame_walk(struct coord *c, struct span f)
 }
 
 /* The same for a message: its requests are in c->walked.  False: it is over a limit. */
-static bool message_walk(struct coord *c, const struct link_message *m)
+static bool message_walk(struct coord *c, const struct socket_message *m)
 {
 	c->walked_count = 0;
 	if (m->cut || m->bytes > conf_number(c->conf, CONF_limits_message))
@@ -550,7 +550,7 @@ static void message_begin(struct coord *c, bool whole)
 	}
 }
 
-static void message_take(struct coord *c, struct link *link, const struct link_message *m)
+static void message_take(struct coord *c, struct socket *link, const struct socket_message *m)
 {
 	bool admin = link == c->admin_link;
 	const char *busy;
@@ -574,16 +574,16 @@ static void message_take(struct coord *c, struct link *link, const struct link_m
 	message_begin(c, whole);
 }
 
-unsigned dispatch_messages(struct coord *c, struct link *link, unsigned most)
+unsigned dispatch_messages(struct coord *c, struct socket *link, unsigned most)
 {
 	uint64_t bytes_max = conf_number(c->conf, CONF_limits_message);
-	struct link_message *m;
+	struct socket_message *m;
 	uint64_t bytes = 0;
 	uint32_t requests = 0;
 	unsigned n = 0;
 
 	while (link && n < most && requests < ROUND_REQUESTS && bytes < ROUND_BYTES &&
-	       link_receive(link, bytes_max, &m) == 0) {
+	       socket_receive(link, bytes_max, &m) == 0) {
 		n++;
 		guard_saw(c->guard, m->source_fd);
 		c->walked_count = 0;

@@ -66,22 +66,22 @@ static bool left(struct files *f)
 	return f->used + MARGIN < f->limit;
 }
 
-static void pause_links(struct link *const *link, bool on)
+static void pause_links(struct socket *const *link, bool on)
 {
 	for (unsigned i = 0; i < FILES_LINKS; i++)
 		if (link[i])
-			(void)link_pause(link[i], on); /* -ENOENT: it accepts nothing as it is */
+			(void)socket_pause(link[i], on); /* -ENOENT: it accepts nothing as it is */
 }
 
 /* Find out how, while there are descriptors. */
-static void links_know(struct files *f, struct link *const *link)
+static void links_know(struct files *f, struct socket *const *link)
 {
 	for (unsigned i = 0; i < FILES_LINKS; i++)
-		if (link[i] != f->known[i] && (!link[i] || link_pause(link[i], false) == 0))
+		if (link[i] != f->known[i] && (!link[i] || socket_pause(link[i], false) == 0))
 			f->known[i] = link[i];
 }
 
-static void pause_begin(struct files *f, struct link *const *link, uint64_t now_ms)
+static void pause_begin(struct files *f, struct socket *const *link, uint64_t now_ms)
 {
 	pause_links(link, true);
 	reserve_drop(f);
@@ -93,7 +93,7 @@ static void pause_begin(struct files *f, struct link *const *link, uint64_t now_
 		 f->limit);
 }
 
-void files_tick(struct files *f, struct link *const link[FILES_LINKS], uint64_t now_ms)
+void files_tick(struct files *f, struct socket *const link[FILES_LINKS], uint64_t now_ms)
 {
 	if (!f->paused) {
 		if (!left(f))

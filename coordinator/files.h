@@ -14,15 +14,15 @@
 #define FILES_RESERVE 64u
 #define FILES_LINKS   2u
 
-struct link;
+struct socket;
 
 struct files {
 	uint32_t limit;
 	uint32_t used; /* nearly: numbers below it are taken */
 	bool paused;
 	uint64_t pauses;
-	uint64_t since_ms;                     /* paused, or tried to go on, last */
-	const struct link *known[FILES_LINKS]; /* it is known how to pause them */
+	uint64_t since_ms;                       /* paused, or tried to go on, last */
+	const struct socket *known[FILES_LINKS]; /* it is known how to pause them */
 	uint32_t reserve_want;
 	uint32_t reserved;
 	int reserve[FILES_RESERVE];
@@ -31,6 +31,6 @@ struct files {
 void files_init(struct files *f);
 void files_fini(struct files *f);
 /* Look how many are left, and pause or go on; some of `link` may be NULL. */
-void files_tick(struct files *f, struct link *const link[FILES_LINKS], uint64_t now_ms);
+void files_tick(struct files *f, struct socket *const link[FILES_LINKS], uint64_t now_ms);
 
 #endif

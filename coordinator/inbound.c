@@ -429,7 +429,7 @@ static bool peer_message_take(struct coord *c, struct owner connection,
 	}
 }
 
-static void message_take(struct coord *c, const struct link_message *m)
+static void message_take(struct coord *c, const struct socket_message *m)
 {
 	struct owner connection;
 
@@ -459,10 +459,11 @@ static void message_take(struct coord *c, const struct link_message *m)
 
 unsigned inbound_receive(struct coord *c, unsigned most)
 {
-	struct link_message *m;
+	struct socket_message *m;
 	unsigned n = 0;
 
-	while (c->node_link && n < most && link_receive(c->node_link, c->node_frame_max, &m) == 0) {
+	while (c->node_link && n < most &&
+	       socket_receive(c->node_link, c->node_frame_max, &m) == 0) {
 		n++;
 		guard_saw(c->guard, m->source_fd);
 		message_take(c, m);

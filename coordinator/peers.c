@@ -50,12 +50,12 @@ static bool small_send(struct peer *p, const char *data, const char *end)
 	size_t n = (size_t)(end - data);
 	char *copy;
 
-	(void)link_ready(p->link, &writable);
+	(void)socket_ready(p->link, &writable);
 	copy = writable ? malloc(n) : NULL;
 	if (!copy)
 		return false;
 	memcpy(copy, data, n);
-	return link_send(p->link, none, false, copy, n, frame_done, NULL) == 0;
+	return socket_send(p->link, none, false, copy, n, frame_done, NULL) == 0;
 }
 
 /* The frame that is being built goes into the queue. */
@@ -133,7 +133,7 @@ static void peer_flush(struct coord *c, struct peer *p)
 		struct outgoing *o = p->out_first;
 		bool writable = false;
 
-		(void)link_ready(p->link, &writable);
+		(void)socket_ready(p->link, &writable);
 		if (!writable)
 			return;
 		p->out_first = o->next;
@@ -144,7 +144,8 @@ static void peer_flush(struct coord *c, struct peer *p)
 			forward_refuse(c, p, o->first_id, o->last_id, WIRE_E_TOO_LARGE,
 				       "larger than the node it belongs to takes");
 			free(o->data);
-		} else if (link_send(p->link, none, false, o->data, o->n, frame_done, NULL) == 0) {
+		} else if (socket_send(p->link, none, false, o->data, o->n, frame_done, NULL) ==
+			   0) {
 			p->sent_id = o->last_id;
 		}
 		free(o);
@@ -194,7 +195,7 @@ static void peer_break(struct coord *c, struct peer *p, const char *reason)
 
 	if (reason != p->reason)
 		(void)snprintf(p->reason, sizeof(p->reason), "%s", reason);
-	link_close(&p->link);
+	socket_close(&p->link);
 	state_set(c, p, PEER_DOWN);
 	p->pinged_ms = 0;
 	lost = forward_broken(c, p);
@@ -214,14 +215,14 @@ static void peer_break(struct coord *c, struct peer *p, const char *reason)
 
 static void peer_connect(struct coord *c, struct peer *p)
 {
-	const struct link_options o = {
+	const struct socket_options o = {
 		.receive_queue = RECEIVE_QUEUE, .send_queue = SEND_QUEUE, .once = true};
 	char why[200];
-	int r = link_connect(c->zmq, p->endpoint, &o, &p->link);
+	int r = socket_connect(c->zmq, p->endpoint, &o, &p->link);
 
 	p->epoch = ++c->peers.epoch;
 	if (r < 0) {
-		(void)snprintf(why, sizeof(why), "connect: %s", link_why(r));
+		(void)snprintf(why, sizeof(why), "connect: %s", socket_why(r));
 		peer_break(c, p, why);
 		return;
 	}
@@ -325,10 +326,10 @@ static bool frame_take(struct coord *c, struct peer *p, struct span f)
 
 unsigned peer_receive(struct coord *c, struct peer *p)
 {
-	struct link_message *m;
+	struct socket_message *m;
 	unsigned n = 0;
 
-	while (n < FRAMES_ROUND && p->link && link_receive(p->link, UINT64_MAX, &m) == 0) {
+	while (n < FRAMES_ROUND && p->link && socket_receive(p->link, UINT64_MAX, &m) == 0) {
 		n++;
 		p->seen_ms = c->now_ms;
 		p->pinged_ms = 0;
@@ -345,9 +346,9 @@ bool peers_ready(const struct coord *c)
 		const struct peer *p = c->peers.peer[i];
 		bool writable = false;
 
-		if (!p->link || (!link_stirred(p->link) && !p->queued))
+		if (!p->link || (!socket_maybe_readable(p->link) && !p->queued))
 			continue;
-		if (link_ready(p->link, &writable) ||
+		if (socket_ready(p->link, &writable) ||
 		    (writable && p->queued && p->state == PEER_UP))
 			return true;
 	}
@@ -358,10 +359,10 @@ bool peers_ready(const struct coord *c)
 
 static void events_take(struct coord *c, struct peer *p)
 {
-	enum link_event e;
+	enum socket_event e;
 
-	while (p->link && (e = link_event(p->link)) != LINK_NOTHING) {
-		if (e == LINK_OPEN) {
+	while (p->link && (e = socket_event(p->link)) != SOCKET_NOTHING) {
+		if (e == SOCKET_OPEN) {
 			p->open = true;
 			continue;
 		}
@@ -408,7 +409,7 @@ static void watch(struct coord *c, struct peer *p)
 
 static void peer_free(struct peer *p)
 {
-	link_close(&p->link);
+	socket_close(&p->link);
 	queue_drop(p);
 	buf_fini(&p->building);
 	free(p);

@@ -53,10 +53,10 @@ struct outgoing {
 
 struct peer {
 	char name[PEER_MESSAGE_NODE_MAX + 1];
-	char endpoint[LINK_ENDPOINT_MAX];
+	char endpoint[SOCKET_ENDPOINT_MAX];
 	enum peer_state state;
 	bool retired; /* in no table any more: it goes when its last request is answered */
-	struct link *link;
+	struct socket *link;
 	uint64_t epoch;
 	uint64_t since_ms;   /* of this state */
 	uint64_t next_ms;    /* DOWN: when to try; CONNECTING: when to give up */

@@ -31,8 +31,8 @@ struct resume {
 	int client_fd;   /* listeners; 0: none was kept, it is to be bound anew */
 	int node_fd;
 	bool activated; /* listeners are a service manager's */
-	char endpoint[LINK_ENDPOINT_MAX];
-	char node_endpoint[LINK_ENDPOINT_MAX];
+	char endpoint[SOCKET_ENDPOINT_MAX];
+	char node_endpoint[SOCKET_ENDPOINT_MAX];
 	uint64_t started_ms;
 	uint64_t started_wall_ms;
 	uint64_t begun_us; /* when the upgrade was asked for, and when connections were closed */

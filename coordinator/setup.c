@@ -136,18 +136,18 @@ static int workers_open(struct coord *c, const struct resume *x)
 
 /* `listener`: a socket that listens already, or 0. */
 static int listen_on(struct coord *c, const char *endpoint, int listener, const char *whom,
-		     const char *setting, uint64_t frame_max, struct link **ret, char *bound)
+		     const char *setting, uint64_t frame_max, struct socket **ret, char *bound)
 {
-	const struct link_options o = {.frame_max = frame_max,
-				       .receive_queue = RECEIVE_QUEUE,
-				       .linger_ms = LINGER_MS,
-				       .listener_fd = listener};
+	const struct socket_options o = {.frame_max = frame_max,
+					 .receive_queue = RECEIVE_QUEUE,
+					 .linger_ms = LINGER_MS,
+					 .listener_fd = listener};
 	bool socket_file = !strncmp(endpoint, "ipc://", 6) && endpoint[6] != '@';
 	int r = socket_file ? folder_socket(endpoint + 6) : 0;
 
 	/* Whatever lies at a socket file's path is unlinked by the library. */
 	if (r == 0)
-		r = link_bind(c->zmq, endpoint, &o, ret, bound);
+		r = socket_bind(c->zmq, endpoint, &o, ret, bound);
 	if (r == -EEXIST)
 		log_error("listen for %s on \"%s\" (%s): there is something that is no socket",
 			  whom, endpoint, setting);
@@ -205,7 +205,7 @@ static const char *client_endpoint(const struct coord *c)
 static int sockets_open(struct coord *c)
 {
 	const struct conf *f = c->conf;
-	int r = link_context_new(&c->zmq);
+	int r = socket_context_new(&c->zmq);
 
 	if (r < 0)
 		log_error("start ZeroMQ: %s", strerror(-r));
@@ -281,7 +281,7 @@ static void connectable(const char *endpoint, char *out, size_t size)
 static int gateway_open(struct coord *c, const struct resume *x)
 {
 	const struct conf *f = c->conf;
-	char node[LINK_ENDPOINT_MAX];
+	char node[SOCKET_ENDPOINT_MAX];
 	char connections[32];
 	char line[32];
 	const char *const argv[] = {"pail-gateway",
@@ -431,15 +431,15 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 
 void coord_disconnect(struct coord *c, unsigned linger_ms)
 {
-	struct link **link[] = {&c->link, &c->node_link, &c->admin_link};
+	struct socket **link[] = {&c->link, &c->node_link, &c->admin_link};
 
 	peers_close(c);
 	for (unsigned i = 0; i < sizeof(link) / sizeof(link[0]); i++) {
 		if (*link[i])
-			link_linger(*link[i], linger_ms);
-		link_close(link[i]);
+			socket_linger(*link[i], linger_ms);
+		socket_close(link[i]);
 	}
-	link_context_free(&c->zmq);
+	socket_context_free(&c->zmq);
 }
 
 void coord_close(struct coord *c)

@@ -233,7 +233,7 @@ static uint32_t connected(struct coord *c)
 	uint32_t fresh_ms = c->connected < CONNECTED_FEW ? COUNTED_MS : CONNECTED_MS;
 
 	if (!c->connected_ms || c->now_ms - c->connected_ms >= fresh_ms) {
-		c->connected = c->link ? link_connections(c->link) : 0;
+		c->connected = c->link ? socket_connections(c->link) : 0;
 		c->connected_ms = c->now_ms;
 	}
 	return c->connected;

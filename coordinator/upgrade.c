@@ -235,9 +235,9 @@ static void accepted(struct coord *c, const char *version)
 	answer(c, u->owner, reply, (size_t)(p - reply));
 }
 
-static void release(struct link *l, int *ret_fd)
+static void release(struct socket *l, int *ret_fd)
 {
-	int r = l ? link_release(l, ret_fd) : 0;
+	int r = l ? socket_detach(l, ret_fd) : 0;
 
 	if (r < 0 && r != -ENOENT)
 		log_warn("keep a listening socket: %s; it will be bound again", strerror(-r));
@@ -337,8 +337,8 @@ static bool alone(struct coord *c)
 
 	if (c->now_ms - u->counted_ms >= COUNT_MS) {
 		u->counted_ms = c->now_ms;
-		u->alone = (!c->link || !link_connections(c->link)) &&
-			   (!c->node_link || !link_connections(c->node_link));
+		u->alone = (!c->link || !socket_connections(c->link)) &&
+			   (!c->node_link || !socket_connections(c->node_link));
 	}
 	return u->alone;
 }

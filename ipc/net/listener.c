@@ -102,7 +102,7 @@ static int deafen_one(void *arg, int fd)
 											   : 1;
 }
 
-int listener_deafen(const char *endpoint)
+int listener_pause_accept(const char *endpoint)
 {
 	int r = endpoint_port(endpoint) ? each_fd(deafen_one, (void *)(uintptr_t)endpoint) : 0;
 
@@ -182,7 +182,7 @@ static int exchange(const struct entry *x, int other)
 	return epoll_ctl(x->epoll, EPOLL_CTL_ADD, x->fd, &event) < 0 ? -errno : 0;
 }
 
-int listener_take(const char *endpoint, int *ret_fd)
+int listener_detach(const char *endpoint, int *ret_fd)
 {
 	struct entry x = {.endpoint = endpoint, .epoll = -1, .fd = -1};
 	int r = endpoint_port(endpoint) ? each_fd(entry_find, &x) : 0;

@@ -14,14 +14,14 @@
  * trying, and reaches whoever listens there next.  0, -ENOENT: nothing listens there, or it is no
  * TCP endpoint; or negative errno.
  */
-int listener_deafen(const char *endpoint);
+int listener_pause_accept(const char *endpoint);
 
 /*
  * Take the listener of a TCP endpoint away from libzmq, which goes on with one that nobody knows.
  * Connections are still made and wait in the kernel's queue for who accepts next.  *ret_fd is the
  * listener, the caller's, not blocking.  0, -ENOENT, or negative errno.
  */
-int listener_take(const char *endpoint, int *ret_fd);
+int listener_detach(const char *endpoint, int *ret_fd);
 
 /* Where the listener of an endpoint is entered. */
 struct listener_entry {

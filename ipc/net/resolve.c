@@ -21,7 +21,7 @@
 
 struct name {
 	struct name *next;
-	char host[LINK_ENDPOINT_MAX];
+	char host[SOCKET_ENDPOINT_MAX];
 	char port[8];
 	bool running;     /* a thread looks it up */
 	unsigned waiting; /* who waits for it; then too it stays in the list */
@@ -45,7 +45,7 @@ static bool name_split(const char *endpoint, char *host, char *port, size_t port
 	if (strncmp(endpoint, "tcp://", 6) != 0 || !colon || colon < from)
 		return false;
 	n = (size_t)(colon - from);
-	if (!n || n >= LINK_ENDPOINT_MAX || *from == '[' || *from == '*' ||
+	if (!n || n >= SOCKET_ENDPOINT_MAX || *from == '[' || *from == '*' ||
 	    strspn(from, "0123456789.") == n || strlen(colon + 1) >= port_size)
 		return false;
 	memcpy(host, from, n);
@@ -63,9 +63,9 @@ static void address_add(struct addresses *a, const struct addrinfo *i, const cha
 	if (a->count == RESOLVE_ADDRESSES_MAX || (!v6 && i->ai_family != AF_INET) ||
 	    getnameinfo(i->ai_addr, i->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST))
 		return;
-	if (strlen(host) > LINK_ENDPOINT_MAX - 32)
+	if (strlen(host) > SOCKET_ENDPOINT_MAX - 32)
 		return;
-	(void)snprintf(to, LINK_ENDPOINT_MAX, v6 ? "tcp://[%.200s]:%s" : "tcp://%.200s:%s", host,
+	(void)snprintf(to, SOCKET_ENDPOINT_MAX, v6 ? "tcp://[%.200s]:%s" : "tcp://%.200s:%s", host,
 		       port);
 	for (unsigned k = 0; k < a->count; k++)
 		if (!strcmp(a->endpoint[k], to))
@@ -200,7 +200,7 @@ static int name_ask(const char *host, const char *port, unsigned wait_ms, struct
 
 int resolve(const char *endpoint, unsigned wait_ms, struct addresses *ret)
 {
-	char host[LINK_ENDPOINT_MAX];
+	char host[SOCKET_ENDPOINT_MAX];
 	char port[8];
 	int r;
 

@@ -16,7 +16,7 @@
 #define RESOLVE_ADDRESSES_MAX 8u
 
 struct addresses {
-	char endpoint[RESOLVE_ADDRESSES_MAX][LINK_ENDPOINT_MAX];
+	char endpoint[RESOLVE_ADDRESSES_MAX][SOCKET_ENDPOINT_MAX];
 	struct sockaddr_storage address[RESOLVE_ADDRESSES_MAX]; /* of those of a name */
 	unsigned count;                                         /* at least 1 */
 	unsigned turn; /* how often this name has been asked for */

@@ -21,11 +21,11 @@
 #define HEAT             4
 #define RECONNECT_MAX_MS 1000
 
-struct link_context {
+struct socket_context {
 	void *zmq;
 };
 
-struct link {
+struct socket {
 	void *socket;
 	void *monitor; /* of a watched connection: where its events come */
 	bool router;
@@ -33,20 +33,20 @@ struct link {
 	unsigned heat; /* looks in vain that are left */
 	int fd;
 	int monitor_fd;
-	char bound[LINK_ENDPOINT_MAX];
+	char bound[SOCKET_ENDPOINT_MAX];
 	struct listener_entry listener; /* epoll 0: not looked for yet */
-	struct link_message message;
+	struct socket_message message;
 	zmq_msg_t id;
-	zmq_msg_t frame[LINK_ENVELOPE_MAX + LINK_FRAMES_MAX];
+	zmq_msg_t frame[SOCKET_ENVELOPE_MAX + SOCKET_FRAMES_MAX];
 	uint32_t kept; /* of frame: the envelope's first, then the body's */
 	bool has_id;
 	bool partial;    /* the message has begun and is not whole */
 	bool enveloping; /* a delimiter may still come */
 };
 
-int link_context_new(struct link_context **ret)
+int socket_context_new(struct socket_context **ret)
 {
-	struct link_context *c = calloc(1, sizeof(*c));
+	struct socket_context *c = calloc(1, sizeof(*c));
 	unsigned seed;
 
 	if (!c)
@@ -66,9 +66,9 @@ int link_context_new(struct link_context **ret)
 	return 0;
 }
 
-void link_context_free(struct link_context **cp)
+void socket_context_free(struct socket_context **cp)
 {
-	struct link_context *c = *cp;
+	struct socket_context *c = *cp;
 
 	if (!c)
 		return;
@@ -78,12 +78,12 @@ void link_context_free(struct link_context **cp)
 	*cp = NULL;
 }
 
-static int set_int(struct link *l, int option, int value)
+static int set_int(struct socket *l, int option, int value)
 {
 	return zmq_setsockopt(l->socket, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int options_set(struct link *l, const struct link_options *o)
+static int options_set(struct socket *l, const struct socket_options *o)
 {
 	int64_t frame_max = o->frame_max ? (int64_t)o->frame_max : -1;
 	int r = 0;
@@ -116,7 +116,7 @@ static int options_set(struct link *l, const struct link_options *o)
 	return r;
 }
 
-static int set_monitor(struct link *l)
+static int set_monitor(struct socket *l)
 {
 	int linger = 0;
 
@@ -124,7 +124,7 @@ static int set_monitor(struct link *l)
 }
 
 /* Have the events of a connection sent to a socket of ours. */
-static int watch(struct link_context *c, struct link *l)
+static int watch(struct socket_context *c, struct socket *l)
 {
 	static _Atomic unsigned number;
 	char name[64];
@@ -143,10 +143,10 @@ static int watch(struct link_context *c, struct link *l)
 	return 0;
 }
 
-static int link_new(struct link_context *c, int type, const struct link_options *o,
-		    struct link **ret)
+static int socket_new(struct socket_context *c, int type, const struct socket_options *o,
+		      struct socket **ret)
 {
-	struct link *l = calloc(1, sizeof(*l));
+	struct socket *l = calloc(1, sizeof(*l));
 	size_t n = sizeof(l->fd);
 	int r;
 
@@ -165,7 +165,7 @@ static int link_new(struct link_context *c, int type, const struct link_options 
 	if (r == 0 && zmq_getsockopt(l->socket, ZMQ_FD, &l->fd, &n) < 0)
 		r = -errno;
 	if (r < 0)
-		link_close(&l);
+		socket_close(&l);
 	else
 		*ret = l;
 	return r;
@@ -179,25 +179,25 @@ static void endpoint_write(const char *from, char *to)
 	const char *end = strchr(from, ']');
 
 	if (strncmp(from, mapped, n) != 0 || !end)
-		(void)snprintf(to, LINK_ENDPOINT_MAX, "%s", from);
+		(void)snprintf(to, SOCKET_ENDPOINT_MAX, "%s", from);
 	else
-		(void)snprintf(to, LINK_ENDPOINT_MAX, "tcp://%.*s%s", (int)(end - from - (long)n),
+		(void)snprintf(to, SOCKET_ENDPOINT_MAX, "tcp://%.*s%s", (int)(end - from - (long)n),
 			       from + n, end + 1);
 }
 
-int link_bind(struct link_context *c, const char *endpoint, const struct link_options *o,
-	      struct link **ret, char *bound)
+int socket_bind(struct socket_context *c, const char *endpoint, const struct socket_options *o,
+		struct socket **ret, char *bound)
 {
-	struct link *l = NULL;
-	size_t n = LINK_ENDPOINT_MAX;
-	int r = link_new(c, ZMQ_ROUTER, o, &l);
+	struct socket *l = NULL;
+	size_t n = SOCKET_ENDPOINT_MAX;
+	int r = socket_new(c, ZMQ_ROUTER, o, &l);
 
 	if (r < 0)
 		return r;
 	if (zmq_bind(l->socket, endpoint) < 0 ||
 	    zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->bound, &n) < 0) {
 		r = -errno;
-		link_close(&l);
+		socket_close(&l);
 		return r;
 	}
 	endpoint_write(l->bound, bound);
@@ -205,10 +205,10 @@ int link_bind(struct link_context *c, const char *endpoint, const struct link_op
 	return 0;
 }
 
-int link_connect(struct link_context *c, const char *endpoint, const struct link_options *o,
-		 struct link **ret)
+int socket_connect(struct socket_context *c, const char *endpoint, const struct socket_options *o,
+		   struct socket **ret)
 {
-	struct link *l = NULL;
+	struct socket *l = NULL;
 	struct addresses a;
 	int r = o->once ? resolve(endpoint, RESOLVE_MS, &a) : 0;
 
@@ -216,7 +216,7 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 		return r;
 	if (o->once)
 		endpoint = a.endpoint[a.turn % a.count];
-	r = link_new(c, ZMQ_DEALER, o, &l);
+	r = socket_new(c, ZMQ_DEALER, o, &l);
 	if (r < 0)
 		return r;
 	if (o->once)
@@ -224,36 +224,36 @@ int link_connect(struct link_context *c, const char *endpoint, const struct link
 	if (r == 0 && zmq_connect(l->socket, endpoint) < 0)
 		r = -errno;
 	if (r < 0) {
-		link_close(&l);
+		socket_close(&l);
 		return r;
 	}
 	*ret = l;
 	return 0;
 }
 
-int link_deafen(struct link *l)
+int socket_pause_accept(struct socket *l)
 {
-	return listener_deafen(l->bound);
+	return listener_pause_accept(l->bound);
 }
 
-int link_release(struct link *l, int *ret_fd)
+int socket_detach(struct socket *l, int *ret_fd)
 {
-	return listener_take(l->bound, ret_fd);
+	return listener_detach(l->bound, ret_fd);
 }
 
-int link_pause(struct link *l, bool on)
+int socket_pause(struct socket *l, bool on)
 {
 	int r = l->listener.epoll ? 0 : listener_find(l->bound, &l->listener);
 
 	return r < 0 ? r : listener_pause(&l->listener, on);
 }
 
-unsigned link_connections(const struct link *l)
+unsigned socket_connections(const struct socket *l)
 {
 	return listener_connections(l->bound);
 }
 
-const char *link_why(int error)
+const char *socket_why(int error)
 {
 	switch (error) {
 	case -ENOENT:
@@ -265,12 +265,12 @@ const char *link_why(int error)
 	}
 }
 
-void link_linger(struct link *l, unsigned ms)
+void socket_linger(struct socket *l, unsigned ms)
 {
 	(void)set_int(l, ZMQ_LINGER, (int)ms);
 }
 
-static void message_drop(struct link *l)
+static void message_drop(struct socket *l)
 {
 	if (l->has_id)
 		(void)zmq_msg_close(&l->id);
@@ -281,9 +281,9 @@ static void message_drop(struct link *l)
 	l->partial = false;
 }
 
-void link_close(struct link **lp)
+void socket_close(struct socket **lp)
 {
-	struct link *l = *lp;
+	struct socket *l = *lp;
 
 	if (!l)
 		return;
@@ -299,27 +299,27 @@ void link_close(struct link **lp)
 	*lp = NULL;
 }
 
-int link_fd(const struct link *l)
+int socket_fd(const struct socket *l)
 {
 	return l->fd;
 }
 
-bool link_stirred(const struct link *l)
+bool socket_maybe_readable(const struct socket *l)
 {
 	return l->stirred;
 }
 
-void link_stir(struct link *l)
+void socket_mark_readable(struct socket *l)
 {
 	l->stirred = true;
 }
 
-bool link_hot(const struct link *l)
+bool socket_recently_active(const struct socket *l)
 {
 	return l->heat != 0;
 }
 
-bool link_ready(struct link *l, bool *ret_writable)
+bool socket_ready(struct socket *l, bool *ret_writable)
 {
 	int events = 0;
 	size_t n = sizeof(events);
@@ -331,16 +331,16 @@ bool link_ready(struct link *l, bool *ret_writable)
 	return l->stirred;
 }
 
-int link_event_fd(const struct link *l)
+int socket_event_fd(const struct socket *l)
 {
 	return l->monitor_fd;
 }
 
 /* An event is two frames: a number and a value, and the endpoint. */
-enum link_event link_event(struct link *l)
+enum socket_event socket_event(struct socket *l)
 {
 	while (l->monitor) {
-		enum link_event e = LINK_NOTHING;
+		enum socket_event e = SOCKET_NOTHING;
 		uint16_t number = 0;
 		zmq_msg_t m;
 		int more = 1;
@@ -349,18 +349,18 @@ enum link_event link_event(struct link *l)
 			(void)zmq_msg_init(&m);
 			if (zmq_msg_recv(&m, l->monitor, ZMQ_DONTWAIT) < 0) {
 				(void)zmq_msg_close(&m);
-				return LINK_NOTHING;
+				return SOCKET_NOTHING;
 			}
 			if (i == 0 && zmq_msg_size(&m) >= sizeof(number))
 				memcpy(&number, zmq_msg_data(&m), sizeof(number));
 			more = zmq_msg_more(&m);
 			(void)zmq_msg_close(&m);
 		}
-		e = number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? LINK_OPEN : LINK_CLOSED;
+		e = number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? SOCKET_OPEN : SOCKET_CLOSED;
 		if (number != ZMQ_EVENT_MONITOR_STOPPED)
 			return e;
 	}
-	return LINK_NOTHING;
+	return SOCKET_NOTHING;
 }
 
 static struct span frame_span(zmq_msg_t *f)
@@ -369,7 +369,7 @@ static struct span frame_span(zmq_msg_t *f)
 }
 
 /* The next frame into `f`.  0, or negative errno with nothing to close. */
-static int frame_receive(struct link *l, zmq_msg_t *f)
+static int frame_receive(struct socket *l, zmq_msg_t *f)
 {
 	int r;
 
@@ -381,9 +381,9 @@ static int frame_receive(struct link *l, zmq_msg_t *f)
 }
 
 /* Begin with the next message: its id, at a ROUTER.  0 or negative errno. */
-static int message_begin(struct link *l)
+static int message_begin(struct socket *l)
 {
-	struct link_message *m = &l->message;
+	struct socket_message *m = &l->message;
 	int r;
 
 	message_drop(l);
@@ -406,14 +406,14 @@ static int message_begin(struct link *l)
 }
 
 /* Is this the delimiter?  Then the frames so far were no body. */
-static bool delimits(struct link *l, size_t n)
+static bool delimits(struct socket *l, size_t n)
 {
-	struct link_message *m = &l->message;
+	struct socket_message *m = &l->message;
 
 	if (!l->enveloping)
 		return false;
 	if (n) {
-		l->enveloping = n <= LINK_ENVELOPE_FRAME_MAX && m->frames < LINK_ENVELOPE_MAX;
+		l->enveloping = n <= SOCKET_ENVELOPE_FRAME_MAX && m->frames < SOCKET_ENVELOPE_MAX;
 		return false;
 	}
 	l->enveloping = false;
@@ -426,16 +426,16 @@ static bool delimits(struct link *l, size_t n)
 }
 
 /* The frame that has been received behind those that are kept. */
-static void frame_take(struct link *l, uint64_t bytes_max)
+static void frame_take(struct socket *l, uint64_t bytes_max)
 {
-	struct link_message *m = &l->message;
+	struct socket_message *m = &l->message;
 	zmq_msg_t *f = &l->frame[l->kept];
 	size_t n = zmq_msg_size(f);
 
 	m->bytes += n;
 	if (delimits(l, n)) {
 		(void)zmq_msg_close(f);
-	} else if (m->frames + 1 == LINK_FRAMES_MAX || m->bytes > bytes_max) {
+	} else if (m->frames + 1 == SOCKET_FRAMES_MAX || m->bytes > bytes_max) {
 		m->cut = true;
 		(void)zmq_msg_close(f);
 	} else {
@@ -444,9 +444,9 @@ static void frame_take(struct link *l, uint64_t bytes_max)
 	}
 }
 
-int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret)
+int socket_receive(struct socket *l, uint64_t bytes_max, struct socket_message **ret)
 {
-	struct link_message *m = &l->message;
+	struct socket_message *m = &l->message;
 	int r = l->partial ? 0 : message_begin(l);
 	bool more = !l->has_id || zmq_msg_more(&l->id);
 
@@ -476,14 +476,14 @@ int link_receive(struct link *l, uint64_t bytes_max, struct link_message **ret)
 	return 0;
 }
 
-static int send_frame(struct link *l, struct span f)
+static int send_frame(struct socket *l, struct span f)
 {
 	return zmq_send(l->socket, f.p, f.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ? -errno : 0;
 }
 
 /* The frames in front of the body, then the body. */
-static int send_all(struct link *l, const struct span *front, uint32_t count, void *data, size_t n,
-		    void (*done)(void *data, void *arg), void *arg)
+static int send_all(struct socket *l, const struct span *front, uint32_t count, void *data,
+		    size_t n, void (*done)(void *data, void *arg), void *arg)
 {
 	zmq_msg_t body;
 	int r = 0;
@@ -502,10 +502,10 @@ static int send_all(struct link *l, const struct span *front, uint32_t count, vo
 	return r;
 }
 
-int link_reply(struct link *l, struct span id, const struct span *envelope, uint32_t count,
-	       void *data, size_t n, void (*done)(void *data, void *arg), void *arg)
+int socket_reply(struct socket *l, struct span id, const struct span *envelope, uint32_t count,
+		 void *data, size_t n, void (*done)(void *data, void *arg), void *arg)
 {
-	struct span front[1 + LINK_ENVELOPE_MAX + 1];
+	struct span front[1 + SOCKET_ENVELOPE_MAX + 1];
 	uint32_t fronts = 0;
 
 	if (l->router)
@@ -516,10 +516,10 @@ int link_reply(struct link *l, struct span id, const struct span *envelope, uint
 	return send_all(l, front, fronts, data, n, done, arg);
 }
 
-int link_send(struct link *l, struct span id, bool delimiter, void *data, size_t n,
-	      void (*done)(void *data, void *arg), void *arg)
+int socket_send(struct socket *l, struct span id, bool delimiter, void *data, size_t n,
+		void (*done)(void *data, void *arg), void *arg)
 {
 	if (delimiter)
-		return link_reply(l, id, NULL, 0, data, n, done, arg);
+		return socket_reply(l, id, NULL, 0, data, n, done, arg);
 	return send_all(l, &id, l->router, data, n, done, arg);
 }

@@ -109,7 +109,7 @@ static void what_timed_out_is_not_run_later(void)
 	struct fate f = {0};
 	struct fate later = {0};
 
-	link_close(&server);
+	socket_close(&server);
 	EQ(PAIL_OK, put(p, "stale", &f, 4800));
 	UNTIL(p, f.calls, 8000);
 	EQ(PAIL_TIMEOUT, f.status);
@@ -134,7 +134,7 @@ static void a_stream_into_silence_ends(void)
 	int sent = 0;
 
 	memset(f, 0, sizeof(f));
-	link_close(&server);
+	socket_close(&server);
 	for (uint64_t begin_ms = clock_ms(); clock_ms() - begin_ms < 7000; sent++) {
 		(void)snprintf(key, sizeof(key), "%d", sent);
 		EQ(PAIL_OK, put(p, key, &f[sent], 300));

@@ -9,9 +9,9 @@
 #include "ipc/net/socket.h"
 #include "tests/unit/lib/unit.h"
 
-static struct link_context *context;
-static struct link *server;
-static char endpoint[LINK_ENDPOINT_MAX];
+static struct socket_context *context;
+static struct socket *server;
+static char endpoint[SOCKET_ENDPOINT_MAX];
 static _Atomic int mode; /* what the played node does */
 static _Atomic bool stop;
 
@@ -46,14 +46,14 @@ static char *play(char *p, const struct request *q)
 
 static void *serve(void *arg)
 {
-	struct link_message *m;
+	struct socket_message *m;
 
 	(void)arg;
 	while (!stop) {
 		char *out;
 		char *p;
 
-		if (link_receive(server, 1 << 24, &m) < 0) {
+		if (socket_receive(server, 1 << 24, &m) < 0) {
 			(void)usleep(200);
 			continue;
 		}
@@ -78,7 +78,7 @@ static void *serve(void *arg)
 			p = write_text(write_array(p, 1), "test");
 			mode = ANSWER;
 		}
-		(void)link_send(server, m->id, m->delimiter, out, (size_t)(p - out), freed, NULL);
+		(void)socket_send(server, m->id, m->delimiter, out, (size_t)(p - out), freed, NULL);
 	}
 	return NULL;
 }
@@ -87,14 +87,14 @@ static pthread_t thread;
 
 static struct pail *begin(void)
 {
-	const struct link_options o = {.linger_ms = 0};
+	const struct socket_options o = {.linger_ms = 0};
 	const struct pail_options options = {2000, 0, 16};
 	struct pail *p = NULL;
 
 	mode = ANSWER;
 	stop = false;
-	EQ(0, link_context_new(&context));
-	EQ(0, link_bind(context, "tcp://127.0.0.1:*", &o, &server, endpoint));
+	EQ(0, socket_context_new(&context));
+	EQ(0, socket_bind(context, "tcp://127.0.0.1:*", &o, &server, endpoint));
 	EQ(0, pthread_create(&thread, NULL, serve, NULL));
 	EQ(PAIL_OK, pail_open(endpoint, &options, &p));
 	return p;
@@ -105,8 +105,8 @@ static void end(struct pail **p)
 	pail_close(p);
 	stop = true;
 	EQ(0, pthread_join(thread, NULL));
-	link_close(&server);
-	link_context_free(&context);
+	socket_close(&server);
+	socket_context_free(&context);
 }
 
 static void calls_return_what_the_node_says(void)

@@ -212,7 +212,7 @@ static void no_request_loses_its_deadline(void)
 	UNTIL(p, wire.calls || (pail_wait(p, 20), 1), 3000);
 	EQ(PAIL_OK, ping(p, &unsent, 400));
 	(void)pail_dispatch(p);
-	link_close(&server);
+	socket_close(&server);
 	UNTIL(p, wire.calls && unsent.calls, 3000);
 	EQ(PAIL_TIMEOUT, wire.status);
 	TRUE_(unsent.status == PAIL_TIMEOUT || unsent.status == PAIL_EXPIRED);
@@ -503,8 +503,8 @@ static void everything_is_answered_once(void)
 	for (unsigned i = 0; i < tickets; i++)
 		EQ(ticket[i].taken, ticket[i].calls);
 	TRUE_(tickets > 5000);
-	link_close(&server);
-	link_context_free(&context);
+	socket_close(&server);
+	socket_context_free(&context);
 }
 
 UNIT_MAIN(T(a_callback_may_submit_after_a_goaway), T(a_callback_may_close),

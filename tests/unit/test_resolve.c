@@ -96,9 +96,9 @@ void freeaddrinfo(struct addrinfo *list)
 
 /* ---- a node that says hello ---- */
 
-static struct link_context *context;
-static struct link *server;
-static char bound[LINK_ENDPOINT_MAX];
+static struct socket_context *context;
+static struct socket *server;
+static char bound[SOCKET_ENDPOINT_MAX];
 static _Atomic bool stop;
 static pthread_t thread;
 
@@ -110,7 +110,7 @@ static void freed(void *data, void *arg)
 
 static void *serve(void *arg)
 {
-	struct link_message *m;
+	struct socket_message *m;
 
 	(void)arg;
 	while (!stop) {
@@ -119,7 +119,7 @@ static void *serve(void *arg)
 		char *out;
 		char *p;
 
-		if (link_receive(server, 1 << 20, &m) < 0) {
+		if (socket_receive(server, 1 << 20, &m) < 0) {
 			(void)usleep(500);
 			continue;
 		}
@@ -129,7 +129,7 @@ static void *serve(void *arg)
 		out = malloc(64);
 		p = write_reply_head(out, q.msgid);
 		p = q.method == WIRE_PING ? write_text(p, "pong") : write_map(p, 0);
-		(void)link_send(server, m->id, m->delimiter, out, (size_t)(p - out), freed, NULL);
+		(void)socket_send(server, m->id, m->delimiter, out, (size_t)(p - out), freed, NULL);
 	}
 	return NULL;
 }
@@ -137,13 +137,13 @@ static void *serve(void *arg)
 /* Listens on 127.0.0.1 alone; `name` (64 bytes) reaches it if its addresses do. */
 static void begin(const char *const *list, char *name)
 {
-	const struct link_options o = {.linger_ms = 0};
+	const struct socket_options o = {.linger_ms = 0};
 
 	addresses = list;
 	stop = false;
 	slow_ms = 0;
-	EQ(0, link_context_new(&context));
-	EQ(0, link_bind(context, "tcp://127.0.0.1:*", &o, &server, bound));
+	EQ(0, socket_context_new(&context));
+	EQ(0, socket_bind(context, "tcp://127.0.0.1:*", &o, &server, bound));
 	EQ(0, pthread_create(&thread, NULL, serve, NULL));
 	(void)snprintf(name, 64, "tcp://many%s", strrchr(bound, ':'));
 }
@@ -152,8 +152,8 @@ static void end(void)
 {
 	stop = true;
 	EQ(0, pthread_join(thread, NULL));
-	link_close(&server);
-	link_context_free(&context);
+	socket_close(&server);
+	socket_context_free(&context);
 }
 
 static void each_address_of_a_name_is_tried(void)
@@ -208,26 +208,27 @@ static void nobody_there_is_unreachable_in_time(void)
 static void links_take_the_addresses_in_turn(void)
 {
 	static const char *const list[] = {"::1", "127.0.0.1", NULL};
-	const struct link_options o = {.once = true};
+	const struct socket_options o = {.once = true};
 	unsigned open = 0;
 	char name[64];
 
 	begin(list, name);
 	for (int round = 0; round < 4; round++) {
-		struct link *l = NULL;
-		enum link_event e = LINK_NOTHING;
+		struct socket *l = NULL;
+		enum socket_event e = SOCKET_NOTHING;
 		uint64_t end_ms = clock_ms() + 5000;
 		int r;
 
-		while ((r = link_connect(context, name, &o, &l)) == -EAGAIN && clock_ms() < end_ms)
+		while ((r = socket_connect(context, name, &o, &l)) == -EAGAIN &&
+		       clock_ms() < end_ms)
 			(void)usleep(1000);
 		EQ(0, r);
-		while (e == LINK_NOTHING && clock_ms() < end_ms) {
-			e = link_event(l);
+		while (e == SOCKET_NOTHING && clock_ms() < end_ms) {
+			e = socket_event(l);
 			(void)usleep(1000);
 		}
-		open += e == LINK_OPEN;
-		link_close(&l);
+		open += e == SOCKET_OPEN;
+		socket_close(&l);
 	}
 	EQ(2, open);
 	end();
@@ -237,8 +238,8 @@ static void links_take_the_addresses_in_turn(void)
 static void a_slow_resolver_keeps_no_loop_waiting(void)
 {
 	static const char *const list[] = {"127.0.0.1", NULL};
-	const struct link_options o = {.once = true};
-	struct link *l = NULL;
+	const struct socket_options o = {.once = true};
+	struct socket *l = NULL;
 	uint64_t begin_ms;
 	unsigned tries = 0;
 	int r;
@@ -250,7 +251,7 @@ static void a_slow_resolver_keeps_no_loop_waiting(void)
 	for (begin_ms = clock_ms(); clock_ms() - begin_ms < 5000; tries++) {
 		uint64_t before_ms = clock_ms();
 
-		r = link_connect(context, "tcp://many:9", &o, &l);
+		r = socket_connect(context, "tcp://many:9", &o, &l);
 		TRUE_(clock_ms() - before_ms < 300);
 		if (r != -EAGAIN)
 			break;
@@ -258,9 +259,9 @@ static void a_slow_resolver_keeps_no_loop_waiting(void)
 	EQ(0, r);
 	EQ(1, asked);
 	TRUE_(tries >= 2);
-	link_close(&l);
+	socket_close(&l);
 	slow_ms = 0;
-	while ((r = link_connect(context, "tcp://no-such-name:9", &o, &l)) == -EAGAIN)
+	while ((r = socket_connect(context, "tcp://no-such-name:9", &o, &l)) == -EAGAIN)
 		(void)usleep(1000);
 	EQ(-ENOENT, r);
 	end();

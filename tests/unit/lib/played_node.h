@@ -31,9 +31,9 @@ struct got {
 	bool answered;
 };
 
-static struct link_context *context;
-static struct link *server;
-static char endpoint[LINK_ENDPOINT_MAX];
+static struct socket_context *context;
+static struct socket *server;
+static char endpoint[SOCKET_ENDPOINT_MAX];
 static struct got got[GOT_MAX];
 static unsigned gots;
 static unsigned messages;
@@ -52,7 +52,7 @@ __attribute__((unused)) static void send_to(const struct got *g, const char *dat
 	char *copy = malloc(n);
 
 	memcpy(copy, data, n);
-	(void)link_send(server, (struct span){g->id, g->id_n}, false, copy, n, freed, NULL);
+	(void)socket_send(server, (struct span){g->id, g->id_n}, false, copy, n, freed, NULL);
 }
 
 __attribute__((unused)) static char *reply(char *p, const struct got *g)
@@ -94,7 +94,7 @@ __attribute__((unused)) static void goaway_send(unsigned i)
 	send_to(&got[i], data, (size_t)(goaway(data) - data));
 }
 
-__attribute__((unused)) static void note_request(const struct link_message *m,
+__attribute__((unused)) static void note_request(const struct socket_message *m,
 						 const struct request *q)
 {
 	struct got *g = &got[gots++];
@@ -114,9 +114,9 @@ __attribute__((unused)) static void note_request(const struct link_message *m,
 /* Take what has come; `hello` is answered at once. */
 __attribute__((unused)) static void node_take(void)
 {
-	struct link_message *m;
+	struct socket_message *m;
 
-	while (server && gots < GOT_MAX - 5000 && link_receive(server, 1 << 28, &m) == 0) {
+	while (server && gots < GOT_MAX - 5000 && socket_receive(server, 1 << 28, &m) == 0) {
 		unsigned before = gots;
 
 		messages++;
@@ -150,10 +150,10 @@ __attribute__((unused)) static unsigned got_of(int method)
 
 __attribute__((unused)) static void node_start(void)
 {
-	const struct link_options o = {.linger_ms = 0};
-	char bound[LINK_ENDPOINT_MAX];
+	const struct socket_options o = {.linger_ms = 0};
+	char bound[SOCKET_ENDPOINT_MAX];
 
-	EQ(0, link_bind(context, *endpoint ? endpoint : "tcp://127.0.0.1:*", &o, &server, bound));
+	EQ(0, socket_bind(context, *endpoint ? endpoint : "tcp://127.0.0.1:*", &o, &server, bound));
 	(void)snprintf(endpoint, sizeof(endpoint), "%s", bound);
 }
 
@@ -199,7 +199,7 @@ __attribute__((unused)) static void node_begin(void)
 	requests_most = 0;
 	bytes_most = 0;
 	message_max = 0;
-	EQ(0, link_context_new(&context));
+	EQ(0, socket_context_new(&context));
 	node_start();
 }
 
@@ -212,8 +212,8 @@ __attribute__((unused)) static struct pail *begin(uint32_t batch)
 __attribute__((unused)) static void end(struct pail **p)
 {
 	pail_close(p);
-	link_close(&server);
-	link_context_free(&context);
+	socket_close(&server);
+	socket_context_free(&context);
 }
 
 /* Both sides go on until `condition` holds, at most so many ms. */
