@@ -31,7 +31,7 @@ static struct owner entry_owner(const struct request_record *rec, uint32_t i)
 static void records_free(struct worker *w)
 {
 	struct ring *ring = &w->segment->request;
-	uint64_t reached = atomic_load_explicit(&w->segment->slot->reached, memory_order_acquire);
+	uint64_t reached = atomic_load_explicit(&w->segment->status->reached, memory_order_acquire);
 	uint64_t end = w->pidfd >= 0 && reached < ring->write ? reached : ring->write;
 	uint64_t tail = ring_tail(ring);
 	uint64_t from = tail;
@@ -199,8 +199,8 @@ unsigned collect_replies(struct coord *c)
 		 * count: they tell what it had started. */
 		if (w->pidfd >= 0 && due(c, w))
 			w->due_ms = overdue(c, w);
-		n += ring_take(c, w, &w->segment->now, &w->now_read);
-		n += ring_take(c, w, &w->segment->synced, &w->synced_read);
+		n += ring_take(c, w, &w->segment->immediate, &w->immediate_read);
+		n += ring_take(c, w, &w->segment->durable, &w->durable_read);
 	}
 	/* What is sent was copied out of the rings: now they can be written over. */
 	clients_flush(c->clients);
@@ -209,8 +209,8 @@ unsigned collect_replies(struct coord *c)
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		struct worker *w = &c->super.worker[i];
 
-		ring_free(&w->segment->now, w->now_read);
-		ring_free(&w->segment->synced, w->synced_read);
+		ring_free(&w->segment->immediate, w->immediate_read);
+		ring_free(&w->segment->durable, w->durable_read);
 		records_free(w);
 	}
 	return n;
@@ -260,13 +260,13 @@ void collect_failed(struct coord *c, struct worker *w)
 static void suspect_judge(struct coord *c, struct worker *w)
 {
 	struct ring *ring = &w->segment->request;
-	uint64_t executing = slot_get(&w->segment->slot->executing);
+	uint64_t executing = status_get(&w->segment->status->executing);
 
-	slot_set(&w->segment->slot->executing, 0);
+	status_set(&w->segment->status->executing, 0);
 	if (executing > w->started)
 		w->started = executing;
-	if (slot_get(&w->segment->slot->reached) > w->started)
-		w->started = slot_get(&w->segment->slot->reached);
+	if (status_get(&w->segment->status->reached) > w->started)
+		w->started = status_get(&w->segment->status->reached);
 	if (!executing || executing != w->suspect) {
 		w->suspect = executing;
 		return;

@@ -96,7 +96,7 @@ static void wake_workers(struct coord *c)
 		if (!w->pushed)
 			continue;
 		w->pushed = false;
-		if (sleep_must_wake(&w->segment->slot->worker_sleeps))
+		if (sleep_must_wake(&w->segment->status->worker_sleeps))
 			(void)!write(w->wake, &one, sizeof(one)); /* full means awake anyhow */
 	}
 }
@@ -283,8 +283,8 @@ static bool replies_any(const struct coord *c)
 	for (uint32_t i = 0; i < c->super.count; i++) {
 		const struct worker *w = &c->super.worker[i];
 
-		if (ring_head(&w->segment->now) != w->now_read ||
-		    ring_head(&w->segment->synced) != w->synced_read)
+		if (ring_head(&w->segment->immediate) != w->immediate_read ||
+		    ring_head(&w->segment->durable) != w->durable_read)
 			return true;
 	}
 	return false;
@@ -304,7 +304,7 @@ static void doze(struct coord *c, uint64_t until)
 
 		if (due < until - OVERDUE_GRACE_MS) /* a request that came since the last tick */
 			until = due + OVERDUE_GRACE_MS;
-		sleep_begin(&c->super.worker[i].segment->slot->coordinator_sleeps);
+		sleep_begin(&c->super.worker[i].segment->status->coordinator_sleeps);
 	}
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->due_ms < until - OVERDUE_GRACE_MS)
@@ -315,7 +315,7 @@ static void doze(struct coord *c, uint64_t until)
 		ms = 0;
 	look(c, (int)(ms > 1000 ? 1000 : ms));
 	for (uint32_t i = 0; i < c->super.count; i++)
-		sleep_end(&c->super.worker[i].segment->slot->coordinator_sleeps);
+		sleep_end(&c->super.worker[i].segment->status->coordinator_sleeps);
 }
 
 static void where_write(const struct coord *c, char *out, size_t size)

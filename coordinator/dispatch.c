@@ -35,12 +35,12 @@ static void buckets_tell(struct coord *c)
 	uint64_t all = 0;
 
 	for (uint32_t i = 0; i < c->super.count; i++)
-		all += slot_get(&c->super.worker[i].segment->slot->buckets);
+		all += status_get(&c->super.worker[i].segment->status->buckets);
 	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct slot *s = c->super.worker[i].segment->slot;
-		uint64_t own = slot_get(&s->buckets);
+		struct worker_status *s = c->super.worker[i].segment->status;
+		uint64_t own = status_get(&s->buckets);
 
-		slot_set(&s->buckets_elsewhere, all > own ? all - own : 0);
+		status_set(&s->buckets_elsewhere, all > own ? all - own : 0);
 	}
 }
 

@@ -124,8 +124,8 @@ static void follow_begin(struct coord *c)
 	int r;
 
 	h->reason[0] = '\0';
-	memset(h->worker->segment->slot->successor_words, 0,
-	       sizeof(h->worker->segment->slot->successor_words));
+	memset(h->worker->segment->status->successor_exit_reason, 0,
+	       sizeof(h->worker->segment->status->successor_exit_reason));
 	r = super_spawn(&c->super, h->worker, "--follow", &child, &h->control);
 	if (r < 0) {
 		(void)snprintf(why, sizeof(why), "start \"%s\": %s", c->super.path, strerror(-r));
@@ -207,7 +207,7 @@ void handover_death(void *arg, struct worker *w)
 static void successor_reap(struct coord *c)
 {
 	struct handover *h = &c->handover;
-	const char *words = h->worker->segment->slot->successor_words;
+	const char *words = h->worker->segment->status->successor_exit_reason;
 	siginfo_t info = {0};
 	char why[400];
 

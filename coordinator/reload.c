@@ -94,7 +94,7 @@ static void settings_apply(struct coord *c)
 			(uint32_t)conf_number(f, CONF_node_log);
 		/* It may be asleep for longer than it now may be. */
 		w->segment->header->settings.hang_ms = (uint32_t)c->super.hang_ms;
-		slot_set(&w->segment->slot->heartbeat_ms, clock_ms());
+		status_set(&w->segment->status->heartbeat_ms, clock_ms());
 		(void)!write(w->wake, &one, sizeof(one)); /* full means awake anyhow */
 	}
 	log_level_set((enum log_level)conf_number(f, CONF_node_log));

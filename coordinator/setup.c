@@ -100,10 +100,10 @@ static int worker_resume(struct worker *w, const struct resume *x, uint32_t id)
 		log_error("map the shared memory of worker %u: %s", id, strerror(-r));
 		return r;
 	}
-	w->now_read = ring_tail(&w->segment->now);
-	w->synced_read = ring_tail(&w->segment->synced);
+	w->immediate_read = ring_tail(&w->segment->immediate);
+	w->durable_read = ring_tail(&w->segment->durable);
 	w->pushed = true;
-	sleep_end(&w->segment->slot->coordinator_sleeps);
+	sleep_end(&w->segment->status->coordinator_sleeps);
 	return 0;
 }
 

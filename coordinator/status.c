@@ -161,7 +161,7 @@ static void add_gateway(const struct coord *c, struct buf *out)
 
 static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 {
-	struct slot *s = w->segment->slot;
+	struct worker_status *s = w->segment->status;
 
 	add(out, write_map(room(out, 16), 11));
 	add_uint(out, "id", w->id);
@@ -169,11 +169,11 @@ static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 	add_text(out, "state", super_state_name(w->state));
 	add_uint(out, "restarts", w->restarts);
 	add_uint(out, "uptime_ms", w->up_ms ? c->now_ms - w->up_ms : 0);
-	add_uint(out, "requests", slot_get(&s->requests));
-	add_uint(out, "buckets", slot_get(&s->buckets));
-	add_uint(out, "keys", slot_get(&s->keys));
+	add_uint(out, "requests", status_get(&s->requests));
+	add_uint(out, "buckets", status_get(&s->buckets));
+	add_uint(out, "keys", status_get(&s->keys));
 	add_uint(out, "queue", collect_waiting(c, w));
-	add_uint(out, "cache_bytes", slot_get(&s->cache_bytes));
+	add_uint(out, "cache_bytes", status_get(&s->cache_bytes));
 	add_text(out, "last_death", w->reason);
 }
 
@@ -186,11 +186,11 @@ static void add_totals(struct coord *c, struct buf *out)
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
 		method[m] = c->local_requests[m];
 		for (uint32_t i = 0; i < c->super.count && m != WIRE_BUCKETS; i++)
-			method[m] += slot_get(&c->super.worker[i].segment->slot->by_method[m]);
+			method[m] += status_get(&c->super.worker[i].segment->status->by_method[m]);
 		requests += method[m];
 	}
 	for (uint32_t i = 0; i < c->super.count; i++)
-		errors += slot_get(&c->super.worker[i].segment->slot->errors);
+		errors += status_get(&c->super.worker[i].segment->status->errors);
 	add_map(out, "totals", 3);
 	add_uint(out, "requests", requests);
 	add_uint(out, "errors", errors);
@@ -204,14 +204,14 @@ static void add_storage(struct coord *c, struct buf *out)
 	uint64_t base = 0, map = 0, log = 0, recent = 0, checkpoints = 0, oldest = UINT64_MAX;
 
 	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct slot *s = c->super.worker[i].segment->slot;
-		uint64_t at = slot_get(&s->checkpoint_wall_ms);
+		struct worker_status *s = c->super.worker[i].segment->status;
+		uint64_t at = status_get(&s->checkpoint_wall_ms);
 
-		base += slot_get(&s->base_bytes);
-		map += slot_get(&s->map_bytes);
-		log += slot_get(&s->log_bytes);
-		recent += slot_get(&s->recent_keys);
-		checkpoints += slot_get(&s->checkpoints);
+		base += status_get(&s->base_bytes);
+		map += status_get(&s->map_bytes);
+		log += status_get(&s->log_bytes);
+		recent += status_get(&s->recent_keys);
+		checkpoints += status_get(&s->checkpoints);
 		if (at && at < oldest)
 			oldest = at;
 	}

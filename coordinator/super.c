@@ -79,7 +79,7 @@ static void starting(struct super *s, struct worker *w, const struct spawned *ch
 	w->started_ms = clock_ms();
 	w->deadline_ms = w->started_ms + s->start_ms;
 	w->state = SUPER_STARTING;
-	slot_set(&w->segment->slot->heartbeat_ms, w->started_ms);
+	status_set(&w->segment->status->heartbeat_ms, w->started_ms);
 }
 
 static void start(struct super *s, struct worker *w)
@@ -89,7 +89,7 @@ static void start(struct super *s, struct worker *w)
 	int r;
 
 	/* It begins with the first request that is not freed, however far its predecessor came. */
-	slot_set(&w->segment->slot->reached, ring_tail(&w->segment->request));
+	status_set(&w->segment->status->reached, ring_tail(&w->segment->request));
 	r = super_spawn(s, w, "--serve", &child, &control);
 	if (r < 0) {
 		log_error("start worker %u from \"%s\": %s", w->id, s->path, strerror(-r));
@@ -101,13 +101,13 @@ static void start(struct super *s, struct worker *w)
 
 void super_adopt(struct super *s, struct worker *w, const struct spawned *child, int control)
 {
-	struct slot *slot = w->segment->slot;
+	struct worker_status *status = w->segment->status;
 
 	close_fd(&w->control);
-	atomic_store(&slot->worker_sleeps, 0);
-	atomic_store(&slot->state, SLOT_UNUSED);
-	atomic_fetch_add(&slot->life, 1);
-	slot_set(&slot->reached, ring_tail(&w->segment->request));
+	atomic_store(&status->worker_sleeps, 0);
+	atomic_store(&status->state, STATUS_UNUSED);
+	atomic_fetch_add(&status->life, 1);
+	status_set(&status->reached, ring_tail(&w->segment->request));
 	w->up_ms = 0;
 	starting(s, w, child, control);
 }
@@ -214,9 +214,9 @@ void super_kill(struct super *s, struct worker *w)
 /* What a death was, from the exit status and the dead-man switch. */
 static void obituary(struct worker *w, const siginfo_t *info)
 {
-	struct slot *slot = w->segment->slot;
-	bool goodbye = atomic_load(&slot->state) == SLOT_GOODBYE;
-	const char *words = slot->last_words;
+	struct worker_status *status = w->segment->status;
+	bool goodbye = atomic_load(&status->state) == STATUS_GOODBYE;
+	const char *words = status->exit_reason;
 
 	if (info->si_code == CLD_EXITED) {
 		w->exit_status = info->si_status;
@@ -249,10 +249,10 @@ void super_reap(struct super *s, struct worker *w)
 	obituary(w, &info);
 	close_fd(&w->pidfd);
 	close_fd(&w->control);
-	atomic_store(&w->segment->slot->worker_sleeps, 0);
+	atomic_store(&w->segment->status->worker_sleeps, 0);
 	s->on_death(s->arg, w);
-	atomic_store(&w->segment->slot->state, SLOT_UNUSED);
-	atomic_fetch_add(&w->segment->slot->life, 1);
+	atomic_store(&w->segment->status->state, STATUS_UNUSED);
+	atomic_fetch_add(&w->segment->status->life, 1);
 	super_event(s, w, EVENT_EXIT);
 	w->up_ms = 0;
 	w->pid = 0;
@@ -277,7 +277,7 @@ void super_control(struct super *s, struct worker *w)
 
 static bool overdue(const struct super *s, struct worker *w, uint64_t now)
 {
-	uint64_t beat = slot_get(&w->segment->slot->heartbeat_ms);
+	uint64_t beat = status_get(&w->segment->status->heartbeat_ms);
 
 	switch (w->state) {
 	case SUPER_UP:

@@ -59,8 +59,8 @@ struct worker {
 	uint64_t suspect; /* identity plus 1 of the request that the last death was in */
 	uint64_t started; /* a request before this identity may have been started by one now dead */
 	uint64_t due_ms;  /* no request in its ring is overdue before */
-	uint64_t now_read;
-	uint64_t synced_read;
+	uint64_t immediate_read;
+	uint64_t durable_read;
 	bool pushed; /* records were published since it was last woken */
 };
 

@@ -48,8 +48,8 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.lock_wait_ms = g->lock_wait_ms,
 		.checkpoint_ms = g->checkpoint_ms,
 		.generation = w->segment->header->generation,
-		.synced = slot_get(&w->slot->synced),
-		.clock_ms = slot_get(&w->segment->slot->wall_ms),
+		.synced = status_get(&w->status->synced),
+		.clock_ms = status_get(&w->segment->status->wall_ms),
 		.arg = w,
 		.on_synced = worker_synced,
 		.on_wait = worker_wait,
@@ -95,16 +95,16 @@ int worker_start_status(int error)
 	}
 }
 
-static void last_words(void *arg, const char *text)
+static void exit_reason(void *arg, const char *text)
 {
 	struct worker *w = arg;
 
-	(void)snprintf(w->words, sizeof(w->slot->last_words), "%s", text);
+	(void)snprintf(w->words, sizeof(w->status->exit_reason), "%s", text);
 }
 
 static int attach(struct worker *w, bool follow)
 {
-	static struct slot nobodys; /* while another worker serves, the slot is not ours */
+	static struct worker_status nobodys; /* while another worker serves, the slot is not ours */
 	const struct settings *g;
 	char role[96];
 	int r = segment_attach(FD_SEGMENT, &w->segment);
@@ -113,16 +113,17 @@ static int attach(struct worker *w, bool follow)
 		log_error("map the segment: %s", strerror(-r));
 		return r;
 	}
-	w->slot = follow ? &nobodys : w->segment->slot;
-	w->words = follow ? w->segment->slot->successor_words : w->segment->slot->last_words;
+	w->status = follow ? &nobodys : w->segment->status;
+	w->words = follow ? w->segment->status->successor_exit_reason
+			  : w->segment->status->exit_reason;
 	g = &w->segment->header->settings;
 	(void)snprintf(role, sizeof(role), "pail %s worker %u", g->node, g->worker);
 	log_init(role, (enum log_level)g->log_level);
-	check_set_hook(last_words, w);
+	check_set_hook(exit_reason, w);
 	(void)prctl(PR_SET_NAME, "pail-worker", 0, 0, 0);
 	(void)signal(SIGINT, SIG_IGN); /* the terminal's ^C is for the coordinator */
 	(void)signal(SIGPIPE, SIG_IGN);
-	fault_init(atomic_load(&w->segment->slot->life) + follow);
+	fault_init(atomic_load(&w->segment->status->life) + follow);
 	buf_init(&w->scratch);
 	return 0;
 }
@@ -133,19 +134,19 @@ static void enter(struct worker *w)
 	struct segment *g = w->segment;
 
 	w->alone = true;
-	w->slot = g->slot;
-	w->words = g->slot->last_words;
+	w->status = g->status;
+	w->words = g->status->exit_reason;
 	w->words[0] = '\0';
-	atomic_store(&w->slot->worker_sleeps, 0);
-	atomic_store(&w->slot->state, SLOT_STARTING);
+	atomic_store(&w->status->worker_sleeps, 0);
+	atomic_store(&w->status->state, STATUS_STARTING);
 	worker_beat(w, PHASE_START);
 	/* Where a predecessor stopped publishing. */
-	ring_attach(&g->now, g->now.control, g->now.data, g->now.size);
-	ring_attach(&g->synced, g->synced.control, g->synced.data, g->synced.size);
+	ring_attach(&g->immediate, g->immediate.control, g->immediate.data, g->immediate.size);
+	ring_attach(&g->durable, g->durable.control, g->durable.data, g->durable.size);
 	replies_init(&w->replies, g);
 	w->read = ring_tail(&g->request);
-	w->published_now = g->now.write;
-	w->handed_mark = g->synced.write;
+	w->published_now = g->immediate.write;
+	w->handed_mark = g->durable.write;
 }
 
 /* ---- born beside a predecessor ---- */
@@ -156,7 +157,7 @@ static void enter(struct worker *w)
  */
 static int follow_on(struct worker *w)
 {
-	_Atomic uint64_t *synced = &w->segment->slot->synced;
+	_Atomic uint64_t *synced = &w->segment->status->synced;
 	struct pollfd p = {FD_CONTROL, POLLIN, 0};
 	bool told = false;
 	uint64_t before = 0;
@@ -201,7 +202,7 @@ static int follow_store(struct worker *w)
 		r = takeover_new(w, &w->takeover);
 	}
 	if (r == 0)
-		r = store_take(w->store, slot_get(&w->slot->synced));
+		r = store_take(w->store, status_get(&w->status->synced));
 	if (r < 0 && r != -EPIPE)
 		worker_fail(w, r, store_why(w->store));
 	return r;
@@ -224,7 +225,7 @@ int worker_begin(struct worker *w, bool follow)
 	if (r < 0)
 		return r;
 	w->handed_seq = store_seq(w->store);
-	atomic_store_explicit(&w->slot->synced, store_synced(w->store), memory_order_release);
+	atomic_store_explicit(&w->status->synced, store_synced(w->store), memory_order_release);
 	if (w->takeover) {
 		log_info("took over %llu unanswered requests",
 			 (unsigned long long)takeover_count(w->takeover));
@@ -233,6 +234,6 @@ int worker_begin(struct worker *w, bool follow)
 	}
 	w->serving = true;
 	(void)fault_at("worker.before_ready");
-	atomic_store(&w->slot->state, SLOT_ACTIVE);
+	atomic_store(&w->status->state, STATUS_ACTIVE);
 	return control_send(FD_CONTROL, CONTROL_READY);
 }

@@ -69,7 +69,7 @@ void op_touch(struct worker *w, const struct op *op)
 static char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e,
 		      const char *text)
 {
-	slot_set(&w->slot->errors, slot_get(&w->slot->errors) + 1);
+	status_set(&w->status->errors, status_get(&w->status->errors) + 1);
 	return write_error(p, op->request.msgid, op->request.msgid_known, e, text);
 }
 
@@ -126,7 +126,7 @@ static char *op_write_error(struct worker *w, const struct op *op, char *p, int 
 {
 	if (error != -EEXIST)
 		return op_store_error(w, op, p, error);
-	slot_set(&w->slot->errors, slot_get(&w->slot->errors) + 1);
+	status_set(&w->status->errors, status_get(&w->status->errors) + 1);
 	return write_conflict(p, op->request.msgid, version);
 }
 
@@ -183,14 +183,14 @@ static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_chang
 static void buckets_add(struct worker *w, bool changed, uint64_t n)
 {
 	if (changed)
-		slot_set(&w->slot->buckets, slot_get(&w->slot->buckets) + n);
+		status_set(&w->status->buckets, status_get(&w->status->buckets) + n);
 }
 
 static char *op_create(struct worker *w, struct op *op, char *p, bool *ret_changed)
 {
 	int r;
 
-	store_elsewhere(w->store, slot_get(&w->slot->buckets_elsewhere));
+	store_elsewhere(w->store, status_get(&w->status->buckets_elsewhere));
 	r = store_create(w->store, op->request.bucket, ret_changed);
 	buckets_add(w, r == 0 && *ret_changed, 1);
 	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
@@ -390,7 +390,7 @@ int op_read_into(struct worker *w, struct op *op, struct buf *out)
 	int r;
 	char *p;
 
-	atomic_store_explicit(&w->slot->executing, op_identity(op) + 1, memory_order_relaxed);
+	atomic_store_explicit(&w->status->executing, op_identity(op) + 1, memory_order_relaxed);
 	store_begin(w->store, op_identity(op) + 1);
 	r = op->refused == WIRE_OK ? op_read(w, op, out) : 0;
 	if (r == 0 && op->refused == WIRE_OK)
@@ -414,7 +414,7 @@ static bool is_over(const struct worker *w, const struct op *op)
 
 static enum segment_ring ring_for(const struct worker *w)
 {
-	return store_consulted(w->store) > store_synced(w->store) ? RING_SYNCED : RING_NOW;
+	return store_consulted(w->store) > store_synced(w->store) ? RING_DURABLE : RING_IMMEDIATE;
 }
 
 static void put_reply(struct worker *w, const struct op *op, const char *data, size_t n)
@@ -497,7 +497,7 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
  */
 static void run_write(struct worker *w, struct op *op)
 {
-	char *room = worker_room(w, RING_SYNCED, op->record, op->index, REPLY_SMALL);
+	char *room = worker_room(w, RING_DURABLE, op->record, op->index, REPLY_SMALL);
 	char small[REPLY_SMALL];
 	bool changed = false;
 	char *p;
@@ -512,7 +512,7 @@ static void run_write(struct worker *w, struct op *op)
 	if (w->error)
 		return;
 	(void)fault_at("worker.after_append");
-	if (!changed && ring_for(w) == RING_SYNCED) {
+	if (!changed && ring_for(w) == RING_DURABLE) {
 		struct span reply = {small, (size_t)(p - small)};
 
 		if (store_outcome(w->store, op->request.bucket, reply) < 0) {
@@ -525,18 +525,18 @@ static void run_write(struct worker *w, struct op *op)
 
 void op_run(struct worker *w, struct op *op)
 {
-	struct slot *slot = w->slot;
+	struct worker_status *status = w->status;
 	unsigned method = op->request.method >= 0 ? (unsigned)op->request.method : 0;
 	char small[REPLY_SMALL];
 
-	atomic_store_explicit(&slot->executing, op_identity(op) + 1, memory_order_relaxed);
+	atomic_store_explicit(&status->executing, op_identity(op) + 1, memory_order_relaxed);
 	(void)fault_at("worker.before_run");
 #ifdef PAIL_FAULTS
 	if (op->key.bucket && span_equal(op->key.key, span_of("poison")))
 		(void)fault_at("worker.poison");
 #endif
-	slot_set(&slot->requests, slot_get(&slot->requests) + 1);
-	slot_set(&slot->by_method[method], slot_get(&slot->by_method[method]) + 1);
+	status_set(&status->requests, status_get(&status->requests) + 1);
+	status_set(&status->by_method[method], status_get(&status->by_method[method]) + 1);
 	store_work(w->store, WORK_REQUEST);
 	store_begin(w->store, op_identity(op) + 1);
 	if (is_over(w, op) && op->refused == WIRE_OK)

@@ -5,8 +5,8 @@
 
 void replies_init(struct replies *r, struct segment *s)
 {
-	r->out[0] = (struct replies_out){&s->now, NULL};
-	r->out[1] = (struct replies_out){&s->synced, NULL};
+	r->out[0] = (struct replies_out){&s->immediate, NULL};
+	r->out[1] = (struct replies_out){&s->durable, NULL};
 }
 
 static void block_close(struct replies_out *o)
@@ -25,7 +25,7 @@ static void block_close(struct replies_out *o)
 char *replies_room(struct replies *r, enum segment_ring which, uint64_t record, uint32_t index,
 		   uint64_t n)
 {
-	struct replies_out *o = &r->out[which - RING_NOW];
+	struct replies_out *o = &r->out[which - RING_IMMEDIATE];
 	struct reply_block *b = o->block;
 
 	check(sizeof(*b) + n <= o->ring->size);
@@ -50,7 +50,7 @@ char *replies_room(struct replies *r, enum segment_ring which, uint64_t record, 
 
 void replies_done(struct replies *r, enum segment_ring which, const char *end)
 {
-	struct reply_block *b = r->out[which - RING_NOW].block;
+	struct reply_block *b = r->out[which - RING_IMMEDIATE].block;
 
 	b->bytes = (uint32_t)(end - (const char *)(b + 1));
 	b->count++;

@@ -18,7 +18,7 @@ struct replies_out {
 };
 
 struct replies {
-	struct replies_out out[2]; /* by enum segment_ring less RING_NOW */
+	struct replies_out out[2]; /* by enum segment_ring less RING_IMMEDIATE */
 };
 
 void replies_init(struct replies *r, struct segment *s);

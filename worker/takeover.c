@@ -172,7 +172,7 @@ int takeover_after(struct takeover *t, const struct wal_record *r, bool same)
 /* A kept reply into the ring. */
 static int left_answer(struct takeover *t, struct worker *w, struct left *l)
 {
-	char *p = worker_room(w, RING_SYNCED, l->record, l->index, l->size + CODEC_REPLY_MAX);
+	char *p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
 	uint64_t seq;
 
 	(void)t;
@@ -186,7 +186,7 @@ static int left_answer(struct takeover *t, struct worker *w, struct left *l)
 		memcpy(p, l->reply, l->size);
 		p += l->size;
 	}
-	replies_done(&w->replies, RING_SYNCED, p);
+	replies_done(&w->replies, RING_DURABLE, p);
 	l->answered = true;
 	free(l->reply);
 	l->reply = NULL;

@@ -28,11 +28,11 @@
 #define SLOW_NAP_US   10000u /* at a time */
 #define BEATS         4u     /* heartbeats at least within the time after which one is hung */
 
-static void wake_coordinator(struct slot *slot)
+static void wake_coordinator(struct worker_status *status)
 {
 	uint64_t one = 1;
 
-	if (sleep_must_wake(&slot->coordinator_sleeps))
+	if (sleep_must_wake(&status->coordinator_sleeps))
 		(void)!write(FD_WAKE_COORDINATOR, &one, sizeof(one)); /* full means awake anyhow */
 }
 
@@ -41,7 +41,7 @@ void worker_fail(struct worker *w, int error, const char *why)
 	if (w->error)
 		return;
 	w->error = error;
-	(void)snprintf(w->words, sizeof(w->slot->last_words), "%s", why);
+	(void)snprintf(w->words, sizeof(w->status->exit_reason), "%s", why);
 	log_error("%s", why);
 }
 
@@ -50,13 +50,13 @@ void worker_synced(void *arg, uint64_t mark, uint64_t seq)
 {
 	struct worker *w = arg;
 
-	atomic_store_explicit(&w->slot->synced, seq, memory_order_release);
+	atomic_store_explicit(&w->status->synced, seq, memory_order_release);
 #ifdef PAIL_BREAK_SYNC
 	(void)mark; /* worker_publish has told it already */
 #else
-	ring_publish(&w->segment->synced, mark);
+	ring_publish(&w->segment->durable, mark);
 #endif
-	wake_coordinator(w->slot);
+	wake_coordinator(w->status);
 }
 
 void worker_publish(struct worker *w)
@@ -66,29 +66,29 @@ void worker_publish(struct worker *w)
 	replies_close(&w->replies);
 	w->unpublished = 0;
 	/* Replies that may be seen now go first: no later record may be on disk before them. */
-	if (g->now.write != w->published_now) {
-		w->published_now = g->now.write;
-		ring_publish(&g->now, w->published_now);
+	if (g->immediate.write != w->published_now) {
+		w->published_now = g->immediate.write;
+		ring_publish(&g->immediate, w->published_now);
 		(void)fault_at("worker.after_publish_now");
-		wake_coordinator(w->slot);
+		wake_coordinator(w->status);
 	}
 #ifdef PAIL_BREAK_SYNC /* for a test of the tests: tell before it is safe */
-	ring_publish(&g->synced, g->synced.write);
-	wake_coordinator(w->slot);
+	ring_publish(&g->durable, g->durable.write);
+	wake_coordinator(w->status);
 #endif
-	if (store_seq(w->store) != w->handed_seq || g->synced.write != w->handed_mark) {
+	if (store_seq(w->store) != w->handed_seq || g->durable.write != w->handed_mark) {
 		w->handed_seq = store_seq(w->store);
-		w->handed_mark = g->synced.write;
+		w->handed_mark = g->durable.write;
 		(void)fault_at("worker.before_hand");
 		store_hand(w->store, w->handed_mark);
 	}
 }
 
-void worker_beat(struct worker *w, enum slot_phase phase)
+void worker_beat(struct worker *w, enum worker_phase phase)
 {
 	w->now_ms = clock_ms();
-	slot_set(&w->slot->heartbeat_ms, w->now_ms);
-	atomic_store_explicit(&w->slot->phase, phase, memory_order_relaxed);
+	status_set(&w->status->heartbeat_ms, w->now_ms);
+	atomic_store_explicit(&w->status->phase, phase, memory_order_relaxed);
 }
 
 static void hold(struct worker *w, bool on)
@@ -167,7 +167,7 @@ void worker_work(void *arg)
 	if (now_ms == w->now_ms)
 		return;
 	w->now_ms = now_ms;
-	slot_set(&w->slot->heartbeat_ms, now_ms);
+	status_set(&w->status->heartbeat_ms, now_ms);
 	if (!w->alone) /* words from the coordinator are follow_on's */
 		return;
 	if (now_ms - w->looked_ms > LOOK_MS || w->held)
@@ -201,19 +201,19 @@ char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, ui
 static void publish_stats(struct worker *w)
 {
 	struct store_stats st;
-	struct slot *s = w->slot;
+	struct worker_status *s = w->status;
 
 	store_stats(w->store, &st);
-	slot_set(&s->buckets, st.buckets);
-	slot_set(&s->keys, st.keys);
-	slot_set(&s->cache_bytes, st.cache_bytes);
-	slot_set(&s->recent_keys, st.recent_keys);
-	slot_set(&s->log_bytes, st.log_bytes);
-	slot_set(&s->base_bytes, st.base_bytes);
-	slot_set(&s->map_bytes, st.map_bytes);
-	slot_set(&s->checkpoint_wall_ms, st.checkpoint_wall_ms);
-	slot_set(&s->checkpoints, st.checkpoints);
-	slot_set(&s->wall_ms, store_clock(w->store));
+	status_set(&s->buckets, st.buckets);
+	status_set(&s->keys, st.keys);
+	status_set(&s->cache_bytes, st.cache_bytes);
+	status_set(&s->recent_keys, st.recent_keys);
+	status_set(&s->log_bytes, st.log_bytes);
+	status_set(&s->base_bytes, st.base_bytes);
+	status_set(&s->map_bytes, st.map_bytes);
+	status_set(&s->checkpoint_wall_ms, st.checkpoint_wall_ms);
+	status_set(&s->checkpoints, st.checkpoints);
+	status_set(&s->wall_ms, store_clock(w->store));
 }
 
 /* A clock that jumps is a fault of the machine's, which its operator must know of. */
@@ -313,7 +313,7 @@ static uint64_t serve_record(struct worker *w, uint64_t at)
 		if (is_ending(w))
 			return at;
 		if (end == count)
-			atomic_store_explicit(&w->slot->reached, behind, memory_order_release);
+			atomic_store_explicit(&w->status->reached, behind, memory_order_release);
 		if (w->unpublished >= PUBLISH_EVERY)
 			worker_publish(w);
 	}
@@ -352,7 +352,7 @@ static void serve_round(struct worker *w)
 		    store_pressure(w->store) > SLOW_FROM)
 			break; /* many short naps are better than a long one */
 	}
-	atomic_store_explicit(&w->slot->executing, 0, memory_order_relaxed);
+	atomic_store_explicit(&w->status->executing, 0, memory_order_relaxed);
 	worker_publish(w);
 	if (store_pressure(w->store) > SLOW_FROM)
 		slow_down(w, store_seq(w->store) - before, store_pressure(w->store));
@@ -371,12 +371,12 @@ static void serve(struct worker *w)
 		worker_publish(w); /* what the tick logged */
 		if (w->stop)
 			return;
-		sleep_begin(&w->slot->worker_sleeps);
+		sleep_begin(&w->status->worker_sleeps);
 		if (ring_head(&w->segment->request) == w->read) {
 			worker_beat(w, PHASE_IDLE);
 			doze(w, w->hold && !w->held ? HELD_LOOK_MS : store_idle_ms(w->store));
 		}
-		sleep_end(&w->slot->worker_sleeps);
+		sleep_end(&w->status->worker_sleeps);
 	}
 }
 
@@ -393,7 +393,7 @@ static void finish(struct worker *w)
 			return;
 	}
 	store_close(&w->store);
-	atomic_store(&w->slot->state, SLOT_GOODBYE);
+	atomic_store(&w->status->state, STATUS_GOODBYE);
 }
 
 /* A successor goes on: what is done is synced and told, the rest is its. */
@@ -402,7 +402,7 @@ static void leave(struct worker *w)
 	(void)fault_at("worker.before_leave");
 	worker_publish(w);
 	store_leave(w->store);
-	atomic_store(&w->slot->state, SLOT_GOODBYE);
+	atomic_store(&w->status->state, STATUS_GOODBYE);
 	(void)fault_at("worker.before_left");
 	(void)control_send(FD_CONTROL, CONTROL_LEFT);
 	_exit(WORKER_DONE); /* nothing is left to be freed in order */
@@ -415,7 +415,7 @@ int worker_run(bool follow)
 	int r = worker_begin(w, follow);
 
 	if (r == -EPIPE && w->stop) { /* before it was ready */
-		atomic_store(&w->slot->state, SLOT_GOODBYE);
+		atomic_store(&w->status->state, STATUS_GOODBYE);
 		return WORKER_DONE;
 	}
 	if (r < 0)

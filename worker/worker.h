@@ -22,7 +22,7 @@ struct takeover;
 
 struct worker {
 	struct segment *segment;
-	struct slot *slot;
+	struct worker_status *status;
 	struct store *store;
 	struct replies replies;
 	struct takeover *takeover; /* requests that a predecessor left unanswered, or NULL */
@@ -64,7 +64,7 @@ int worker_start_status(int error);
 
 /* ---- worker.c, for birth.c ---- */
 
-void worker_beat(struct worker *w, enum slot_phase phase);
+void worker_beat(struct worker *w, enum worker_phase phase);
 /* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
 void worker_synced(void *arg, uint64_t mark, uint64_t seq);
 /* The store waits for its sync thread, or a reply for room: give both what they need. */

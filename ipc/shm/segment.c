@@ -22,7 +22,7 @@ static uint64_t pages(uint64_t n)
 
 static uint64_t head_bytes(void)
 {
-	return pages(pages(sizeof(struct segment_header)) + sizeof(struct slot));
+	return pages(pages(sizeof(struct segment_header)) + sizeof(struct worker_status));
 }
 
 void segment_free(struct segment **sp)
@@ -32,8 +32,8 @@ void segment_free(struct segment **sp)
 	if (!s)
 		return;
 	mirror_unmap(s->request.data, s->request.size);
-	mirror_unmap(s->now.data, s->now.size);
-	mirror_unmap(s->synced.data, s->synced.size);
+	mirror_unmap(s->immediate.data, s->immediate.size);
+	mirror_unmap(s->durable.data, s->durable.size);
 	if (s->header)
 		(void)munmap(s->header, head_bytes());
 	if (s->fd >= 0)
@@ -49,7 +49,7 @@ static int map_head(struct segment *s)
 	if (p == MAP_FAILED)
 		return -errno;
 	s->header = p;
-	s->slot = (struct slot *)((char *)p + pages(sizeof(struct segment_header)));
+	s->status = (struct worker_status *)((char *)p + pages(sizeof(struct segment_header)));
 	return 0;
 }
 
@@ -70,9 +70,9 @@ static int map_rings(struct segment *s)
 	int r = map_ring(s, RING_REQUEST, &s->request);
 
 	if (r == 0)
-		r = map_ring(s, RING_NOW, &s->now);
+		r = map_ring(s, RING_IMMEDIATE, &s->immediate);
 	if (r == 0)
-		r = map_ring(s, RING_SYNCED, &s->synced);
+		r = map_ring(s, RING_DURABLE, &s->durable);
 	return r;
 }
 
@@ -84,7 +84,7 @@ static int fill_header(struct segment *s, const struct settings *settings, const
 
 	h->magic = SEGMENT_MAGIC;
 	h->version = SEGMENT_VERSION;
-	h->slot_offset = (uint32_t)pages(sizeof(*h));
+	h->status_offset = (uint32_t)pages(sizeof(*h));
 	h->size = total;
 	h->settings = *settings;
 	for (int i = 0; i < 3; i++) {
@@ -142,7 +142,7 @@ static int judge(const struct segment *s, uint64_t file_size)
 
 	if (h->magic != SEGMENT_MAGIC)
 		return -EBADMSG;
-	if (h->version != SEGMENT_VERSION || h->slot_offset != pages(sizeof(*h)))
+	if (h->version != SEGMENT_VERSION || h->status_offset != pages(sizeof(*h)))
 		return -EPROTO;
 	if (h->size != file_size)
 		return -EBADMSG;

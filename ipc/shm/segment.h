@@ -38,7 +38,7 @@ struct settings {
 struct segment_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t slot_offset;
+	uint32_t status_offset;
 	uint64_t generation; /* random: positions in one segment mean nothing in another */
 	uint64_t size;
 	uint64_t ring_offset[3]; /* of the data */
@@ -47,15 +47,16 @@ struct segment_header {
 	struct settings settings;
 };
 
-enum segment_ring { RING_REQUEST, RING_NOW, RING_SYNCED };
+enum segment_ring { RING_REQUEST, RING_IMMEDIATE, RING_DURABLE };
 
 struct segment {
 	int fd;
 	struct segment_header *header;
-	struct slot *slot;
+	struct worker_status *status;
 	struct ring request; /* coordinator to worker */
-	struct ring now;     /* replies that may be seen at once; published by the serving thread */
-	struct ring synced;  /* replies that wait for the log; published by the sync thread */
+	struct ring
+		immediate;   /* replies that may be seen at once; published by the serving thread */
+	struct ring durable; /* replies that wait for the log; published by the sync thread */
 };
 
 /* Descriptors a worker is born with. */

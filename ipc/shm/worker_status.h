@@ -12,13 +12,13 @@
 #include "include/wire.h"
 
 /*
- * The dead-man switch: a worker found dead in any state but SLOT_GOODBYE and SLOT_UNUSED crashed,
- * whatever its exit status.
+ * The dead-man switch: a worker found dead in any state but STATUS_GOODBYE and STATUS_UNUSED
+ * crashed, whatever its exit status.
  */
-enum slot_state { SLOT_UNUSED, SLOT_STARTING, SLOT_ACTIVE, SLOT_GOODBYE };
+enum worker_status_state { STATUS_UNUSED, STATUS_STARTING, STATUS_ACTIVE, STATUS_GOODBYE };
 
 /* What the serving thread does, for `pail status` and obituaries. */
-enum slot_phase {
+enum worker_phase {
 	PHASE_START,
 	PHASE_REPLAY,
 	PHASE_IDLE,
@@ -28,9 +28,9 @@ enum slot_phase {
 	PHASE_STOP
 };
 
-struct slot {
+struct worker_status {
 	/* ---- written by the worker's serving thread ---- */
-	_Alignas(64) _Atomic uint32_t state; /* enum slot_state */
+	_Alignas(64) _Atomic uint32_t state; /* enum worker_status_state */
 	_Atomic uint32_t phase;
 	_Atomic uint64_t heartbeat_ms;
 	_Atomic uint64_t executing; /* identity of the request being executed, plus 1; 0: none */
@@ -49,14 +49,14 @@ struct slot {
 	_Atomic uint64_t map_bytes;
 	_Atomic uint64_t checkpoint_wall_ms; /* when the last one was done; 0: none yet */
 	_Atomic uint64_t checkpoints;
-	char last_words[256]; /* why it ends, as text; read after its death only */
+	char exit_reason[256]; /* why it ends, as text; read after its death only */
 
 	/* ---- written by the worker's sync thread, before it publishes a reply ---- */
 	_Alignas(64) _Atomic uint64_t synced; /* highest sequence known to be on disk; release: its
 						 record can be read in the log by then */
 
 	/* ---- written by a successor that follows the worker ---- */
-	_Alignas(64) char successor_words[256]; /* why it ends; read after its death only */
+	_Alignas(64) char successor_exit_reason[256]; /* why it ends; read after its death only */
 
 	/* ---- written by the serving thread: it is about to sleep; seq_cst, see waiting.h ---- */
 	_Alignas(64) _Atomic uint32_t worker_sleeps;
@@ -67,12 +67,12 @@ struct slot {
 	_Atomic uint64_t buckets_elsewhere; /* of the other workers, when a create was last given */
 };
 
-static inline void slot_set(_Atomic uint64_t *field, uint64_t v)
+static inline void status_set(_Atomic uint64_t *field, uint64_t v)
 {
 	atomic_store_explicit(field, v, memory_order_relaxed);
 }
 
-static inline uint64_t slot_get(_Atomic uint64_t *field)
+static inline uint64_t status_get(_Atomic uint64_t *field)
 {
 	return atomic_load_explicit(field, memory_order_relaxed);
 }

@@ -89,7 +89,7 @@ static void a_full_ring_says_so(void)
 static void a_record_across_the_end_is_contiguous(void)
 {
 	struct segment *a = segment_make(65536);
-	struct ring *r = &a->now;
+	struct ring *r = &a->immediate;
 	char *p;
 
 	ring_commit(r, 65000);
@@ -135,7 +135,7 @@ static void *ring_reader(void *arg)
 static void records_pass_between_threads(void)
 {
 	struct segment *a = segment_make(65536);
-	struct ring *r = &a->now;
+	struct ring *r = &a->immediate;
 	uint64_t s = unit_seed();
 	pthread_t t;
 	void *bad;
@@ -169,12 +169,12 @@ static void *napping_reader(void *arg)
 
 	(void)arg;
 	while (at < 8 * 20000) {
-		sleep_begin(&naps->slot->worker_sleeps);
-		if (ring_head(&naps->now) == at)
+		sleep_begin(&naps->status->worker_sleeps);
+		if (ring_head(&naps->immediate) == at)
 			(void)!read(nap_fd[0], &c, 1);
-		sleep_end(&naps->slot->worker_sleeps);
-		at = ring_head(&naps->now);
-		ring_free(&naps->now, at);
+		sleep_end(&naps->status->worker_sleeps);
+		at = ring_head(&naps->immediate);
+		ring_free(&naps->immediate, at);
 	}
 	return NULL;
 }
@@ -187,11 +187,11 @@ static void no_wake_up_is_lost(void)
 	EQ(0, pipe(nap_fd));
 	EQ(0, pthread_create(&t, NULL, napping_reader, NULL));
 	for (int i = 0; i < 20000; i++) {
-		while (!ring_reserve(&naps->now, 8))
+		while (!ring_reserve(&naps->immediate, 8))
 			(void)sched_yield();
-		ring_commit(&naps->now, 8);
-		ring_publish(&naps->now, naps->now.write);
-		if (sleep_must_wake(&naps->slot->worker_sleeps))
+		ring_commit(&naps->immediate, 8);
+		ring_publish(&naps->immediate, naps->immediate.write);
+		if (sleep_must_wake(&naps->status->worker_sleeps))
 			EQ(1, write(nap_fd[1], "x", 1));
 	}
 	/* The last one may have been seen before its byte was read. */
