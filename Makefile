@@ -139,7 +139,7 @@ unit: all $(UNIT)
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire),$(call src,$(f))) coordinator/routes.c
+FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire),$(call src,$(f))) coordinator/table.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 

@@ -14,12 +14,13 @@
 #include "coordinator/credit.h"
 #include "include/wire.h"
 
-#define PIECES_MAX  8192u
-#define GATHERS_MAX 65536u
-#define FRAME_HEAD  16u  /* bytes before a frame's: its size */
-#define RESERVED    128u /* bytes for a write's reply that will gather; refusals may be longer */
-#define EVICT_LOOK  1024u
-#define NONE        UINT32_MAX
+#define PIECES_MAX       8192u
+#define REPLY_GROUPS_MAX 65536u
+#define FRAME_HEAD       16u /* bytes before a frame's: its size */
+#define RESERVED         128u /* bytes for a write's reply that will reply_group; refusals may be longer \
+			       */
+#define EVICT_LOOK 1024u
+#define NONE       UINT32_MAX
 
 struct client {
 	uint64_t generation; /* 0: free */
@@ -46,7 +47,7 @@ struct client {
 };
 
 /* Replies that wait in the ring to be copied into a client's frame. */
-struct piece {
+struct iov {
 	const char *data;
 	uint32_t n;
 	uint32_t next;
@@ -61,9 +62,9 @@ struct envelope {
 _Static_assert(SOCKET_ENVELOPE_FRAME_MAX <= UINT8_MAX, "a frame's size fits");
 
 /* The frame that answers a whole message, with FRAME_HEAD bytes before it, and whose it will be. */
-struct gather {
+struct reply_group {
 	uint64_t generation; /* 0: free */
-	struct owner client;
+	struct reply_to client;
 	struct credit *credit;
 	uint64_t reserved; /* bytes that count as unread beside those in buf */
 	uint32_t left;
@@ -87,11 +88,11 @@ struct clients {
 	uint32_t *pending;
 	uint32_t pending_count;
 	uint64_t pending_bytes;
-	struct piece piece[PIECES_MAX];
+	struct iov piece[PIECES_MAX];
 	uint32_t pieces;
-	struct gather *gather;
-	uint32_t gathers;
-	uint32_t gather_free;
+	struct reply_group *reply_group;
+	uint32_t reply_groups;
+	uint32_t reply_group_free;
 };
 
 /* ---- the whole ---- */
@@ -108,13 +109,13 @@ int clients_new(const struct clients_config *config, struct clients **ret)
 	c->config = *config;
 	c->mask = n - 1;
 	c->free_list = NONE;
-	c->gather_free = NONE;
+	c->reply_group_free = NONE;
 	c->slot = malloc(n * sizeof(*c->slot));
 	c->client = calloc(config->clients_max, sizeof(*c->client));
 	c->pending = calloc(config->clients_max, sizeof(*c->pending));
-	c->gather = calloc(GATHERS_MAX, sizeof(*c->gather));
+	c->reply_group = calloc(REPLY_GROUPS_MAX, sizeof(*c->reply_group));
 	c->all = credit_new(NULL);
-	if (!c->slot || !c->client || !c->pending || !c->gather || !c->all ||
+	if (!c->slot || !c->client || !c->pending || !c->reply_group || !c->all ||
 	    getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed)) {
 		clients_free(&c);
 		return -ENOMEM;
@@ -142,16 +143,16 @@ void clients_free(struct clients **cp)
 		buf_fini(&c->client[i].local);
 		credit_drop(c->client[i].credit);
 	}
-	for (uint32_t i = 0; i < c->gathers; i++) {
-		credit_drop(c->gather[i].credit);
-		free(c->gather[i].envelope);
-		buf_fini(&c->gather[i].buf);
+	for (uint32_t i = 0; i < c->reply_groups; i++) {
+		credit_drop(c->reply_group[i].credit);
+		free(c->reply_group[i].envelope);
+		buf_fini(&c->reply_group[i].buf);
 	}
 	credit_drop(c->all);
 	free(c->slot);
 	free(c->client);
 	free(c->pending);
-	free(c->gather);
+	free(c->reply_group);
 	free(c);
 	*cp = NULL;
 }
@@ -245,7 +246,7 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 }
 
 bool clients_intern(struct clients *c, struct socket *link, const struct socket_message *m,
-		    uint64_t now_ms, struct owner *ret)
+		    uint64_t now_ms, struct reply_to *ret)
 {
 	uint64_t hash = hash64(c->seed ^ (uintptr_t)link, m->id.p, m->id.n);
 	uint32_t i = c->slot[hash & c->mask];
@@ -272,18 +273,18 @@ bool clients_intern(struct clients *c, struct socket *link, const struct socket_
 	x = &c->client[i];
 	x->active_ms = now_ms;
 	x->delimiter |= m->delimiter;
-	*ret = (struct owner){owner_id(OWNER_CLIENT, i), 0, x->generation};
+	*ret = (struct reply_to){reply_to_id(REPLY_TO_CLIENT, i), 0, x->generation};
 	return true;
 }
 
-static struct client *client_of(struct clients *c, struct owner o)
+static struct client *client_of(struct clients *c, struct reply_to o)
 {
-	struct client *x = &c->client[owner_index(o)];
+	struct client *x = &c->client[reply_to_index(o)];
 
 	return x->generation == o.generation ? x : NULL;
 }
 
-uint32_t *clients_tag(struct clients *c, struct owner client)
+uint32_t *clients_tag(struct clients *c, struct reply_to client)
 {
 	struct client *x = client_of(c, client);
 
@@ -296,9 +297,9 @@ static int over(uint64_t unread, uint64_t limit)
 	return unread <= limit ? 0 : unread <= limit + limit / 4 ? 1 : 2;
 }
 
-int clients_unread(const struct clients *c, struct owner client)
+int clients_unread(const struct clients *c, struct reply_to client)
 {
-	const struct client *x = &c->client[owner_index(client)];
+	const struct client *x = &c->client[reply_to_index(client)];
 
 	return over(credit_unread(x->credit), c->config.unread_max);
 }
@@ -308,32 +309,32 @@ uint64_t clients_waiting(const struct clients *c)
 	return credit_unread(c->all) + c->pending_bytes;
 }
 
-int clients_crowded(const struct clients *c, struct owner client)
+int clients_crowded(const struct clients *c, struct reply_to client)
 {
-	const struct client *x = &c->client[owner_index(client)];
+	const struct client *x = &c->client[reply_to_index(client)];
 	int r = over(clients_waiting(c), c->config.unread_total);
 
 	return r == 2 && !credit_unread(x->credit) ? 1 : r;
 }
 
-struct owner clients_of(const struct clients *c, struct owner o)
+struct reply_to clients_of(const struct clients *c, struct reply_to o)
 {
-	const struct gather *g;
+	const struct reply_group *g;
 
-	if (owner_kind(o) != OWNER_GATHER)
+	if (reply_to_kind(o) != REPLY_TO_GROUP)
 		return o;
-	g = &c->gather[owner_index(o)];
+	g = &c->reply_group[reply_to_index(o)];
 	return g->generation == o.generation ? g->client : o;
 }
 
-const char *clients_over(const struct clients *c, struct owner o)
+const char *clients_over(const struct clients *c, struct reply_to o)
 {
 	const struct client *x;
 	uint64_t n;
 
 	o = clients_of(c, o);
-	x = &c->client[owner_index(o)];
-	if (owner_kind(o) != OWNER_CLIENT || x->generation != o.generation)
+	x = &c->client[reply_to_index(o)];
+	if (reply_to_kind(o) != REPLY_TO_CLIENT || x->generation != o.generation)
 		return NULL; /* it is gone, and gets nothing */
 	n = credit_unread(x->credit) + (x->pending ? x->piece_bytes + x->local.len : 0);
 	if (n > c->config.unread_max)
@@ -371,7 +372,7 @@ static char *frame_new(struct client *x, uint64_t n)
 }
 
 /* A frame to a client, or, with `g`, the one that answers a message. */
-static void frame_send(struct clients *c, uint32_t index, const struct gather *g, char *frame,
+static void frame_send(struct clients *c, uint32_t index, const struct reply_group *g, char *frame,
 		       uint64_t n)
 {
 	struct client *x = &c->client[index];
@@ -456,7 +457,7 @@ static void client_piece(struct clients *c, struct client *x, const char *data, 
 	uint32_t i = c->pieces++;
 
 	check(i < PIECES_MAX);
-	c->piece[i] = (struct piece){data, (uint32_t)n, NONE};
+	c->piece[i] = (struct iov){data, (uint32_t)n, NONE};
 	client_pend(c, x);
 	if (x->piece_first == NONE)
 		x->piece_first = i;
@@ -467,7 +468,7 @@ static void client_piece(struct clients *c, struct client *x, const char *data, 
 	c->pending_bytes += n;
 }
 
-/* ---- gathers ---- */
+/* ---- reply_groups ---- */
 
 /* A copy of a message's envelope.  False: no memory. */
 static bool envelope_copy(const struct socket_message *m, struct envelope **ret)
@@ -492,21 +493,22 @@ static bool envelope_copy(const struct socket_message *m, struct envelope **ret)
 	return true;
 }
 
-bool clients_gather(struct clients *c, struct owner client, const struct socket_message *m,
-		    uint32_t count, struct owner *ret)
+bool clients_group(struct clients *c, struct reply_to client, const struct socket_message *m,
+		   uint32_t count, struct reply_to *ret)
 {
 	struct client *x = client_of(c, client);
 	struct envelope *envelope;
-	struct gather *g;
-	uint32_t i = c->gather_free;
+	struct reply_group *g;
+	uint32_t i = c->reply_group_free;
 
-	if (!x || (i == NONE && c->gathers == GATHERS_MAX) || !envelope_copy(m, &envelope))
+	if (!x || (i == NONE && c->reply_groups == REPLY_GROUPS_MAX) ||
+	    !envelope_copy(m, &envelope))
 		return false;
 	if (i == NONE)
-		i = c->gathers++;
+		i = c->reply_groups++;
 	else
-		c->gather_free = c->gather[i].next_free;
-	g = &c->gather[i];
+		c->reply_group_free = c->reply_group[i].next_free;
+	g = &c->reply_group[i];
 	g->generation = ++c->generation;
 	g->client = client;
 	g->credit = x->credit;
@@ -514,44 +516,44 @@ bool clients_gather(struct clients *c, struct owner client, const struct socket_
 	g->reserved = 0;
 	g->left = count;
 	g->envelope = envelope;
-	*ret = (struct owner){owner_id(OWNER_GATHER, i), 0, g->generation};
+	*ret = (struct reply_to){reply_to_id(REPLY_TO_GROUP, i), 0, g->generation};
 	return true;
 }
 
-static struct gather *gather_of(struct clients *c, struct owner o)
+static struct reply_group *reply_group_of(struct clients *c, struct reply_to o)
 {
-	struct gather *g = &c->gather[owner_index(o)];
+	struct reply_group *g = &c->reply_group[reply_to_index(o)];
 
 	return g->generation == o.generation ? g : NULL;
 }
 
-static void gather_charge(struct gather *g, uint64_t n)
+static void reply_group_charge(struct reply_group *g, uint64_t n)
 {
 	credit_charge(g->credit, n);
 	g->credit->gathering += n;
 }
 
-static void gather_release(struct gather *g, uint64_t n)
+static void reply_group_release(struct reply_group *g, uint64_t n)
 {
 	credit_release(g->credit, n);
 	g->credit->gathering -= n;
 }
 
-bool clients_reserve(struct clients *c, struct owner o)
+bool clients_reserve(struct clients *c, struct reply_to o)
 {
-	struct gather *g = owner_kind(o) == OWNER_GATHER ? gather_of(c, o) : NULL;
+	struct reply_group *g = reply_to_kind(o) == REPLY_TO_GROUP ? reply_group_of(c, o) : NULL;
 
 	if (!g)
 		return true;
 	if (credit_unread(g->credit) + RESERVED > c->config.unread_max)
 		return false;
-	gather_charge(g, RESERVED);
+	reply_group_charge(g, RESERVED);
 	g->reserved += RESERVED;
 	return true;
 }
 
 /* The bytes that have gathered become the frame as they are: what has been counted stays so. */
-static char *gather_frame(struct gather *g, uint64_t *ret_n)
+static char *reply_group_frame(struct reply_group *g, uint64_t *ret_n)
 {
 	char *base = g->buf.data;
 	uint64_t n = g->buf.len - FRAME_HEAD;
@@ -564,21 +566,21 @@ static char *gather_frame(struct gather *g, uint64_t *ret_n)
 	return base + FRAME_HEAD;
 }
 
-static void gather_finish(struct clients *c, struct gather *g)
+static void reply_group_finish(struct clients *c, struct reply_group *g)
 {
 	struct client *x = client_of(c, g->client);
 	char *frame;
 	uint64_t n;
 
-	gather_release(g, g->reserved);
+	reply_group_release(g, g->reserved);
 	if (x && g->buf.len && !g->buf.failed) {
-		frame = gather_frame(g, &n);
-		frame_send(c, owner_index(g->client), g, frame, n);
+		frame = reply_group_frame(g, &n);
+		frame_send(c, reply_to_index(g->client), g, frame, n);
 	} else {
 		if (x)
 			log_error("answer a client: no memory");
 		if (g->buf.len)
-			gather_release(g, g->buf.len - FRAME_HEAD);
+			reply_group_release(g, g->buf.len - FRAME_HEAD);
 		buf_fini(&g->buf);
 	}
 	credit_drop(g->credit);
@@ -586,13 +588,13 @@ static void gather_finish(struct clients *c, struct gather *g)
 	free(g->envelope);
 	g->envelope = NULL;
 	g->generation = 0;
-	g->next_free = c->gather_free;
-	c->gather_free = (uint32_t)(g - c->gather);
+	g->next_free = c->reply_group_free;
+	c->reply_group_free = (uint32_t)(g - c->reply_group);
 }
 
 /* `count` more replies.  Nobody will take them if the client is gone. */
-static void gather_add(struct clients *c, struct gather *g, const char *replies, size_t n,
-		       uint32_t count)
+static void reply_group_add(struct clients *c, struct reply_group *g, const char *replies, size_t n,
+			    uint32_t count)
 {
 	size_t before;
 
@@ -603,25 +605,25 @@ static void gather_add(struct clients *c, struct gather *g, const char *replies,
 		before = g->buf.len;
 		if (before)
 			buf_add(&g->buf, replies, n);
-		gather_charge(g, g->buf.len - before);
+		reply_group_charge(g, g->buf.len - before);
 	}
 	g->left -= count;
 	if (!g->left)
-		gather_finish(c, g);
+		reply_group_finish(c, g);
 }
 
 /* ---- answering ---- */
 
-void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n,
+void clients_answer(struct clients *c, struct reply_to o, const char *replies, size_t n,
 		    uint32_t count, bool stays)
 {
 	struct client *x;
-	struct gather *g;
+	struct reply_group *g;
 
-	if (owner_kind(o) == OWNER_GATHER) {
-		g = gather_of(c, o);
+	if (reply_to_kind(o) == REPLY_TO_GROUP) {
+		g = reply_group_of(c, o);
 		if (g)
-			gather_add(c, g, replies, n, count);
+			reply_group_add(c, g, replies, n, count);
 		return;
 	}
 	x = client_of(c, o);
@@ -634,7 +636,7 @@ void clients_answer(struct clients *c, struct owner o, const char *replies, size
 	}
 }
 
-char *clients_room(struct clients *c, struct owner client, size_t n)
+char *clients_room(struct clients *c, struct reply_to client, size_t n)
 {
 	struct client *x = client_of(c, client);
 
@@ -644,7 +646,7 @@ char *clients_room(struct clients *c, struct owner client, size_t n)
 	return buf_room(&x->local, n);
 }
 
-void clients_wrote(struct clients *c, struct owner client, const char *end)
+void clients_wrote(struct clients *c, struct reply_to client, const char *end)
 {
 	struct buf *b = &client_of(c, client)->local;
 	size_t before = b->len;

@@ -4,8 +4,8 @@
  * requests; replies gather here during a round and leave packed, one frame a client.
  *
  * Memory is bounded by counting what each client has not taken yet, and all of them together: every
- * frame carries a credit that comes back when the network has it.  What gathers for a message with
- * a delimiter counts from the moment it comes, though it cannot be taken before it is whole.
+ * frame carries a credit that comes back when the network has it.  What reply_groups for a message
+ * with a delimiter counts from the moment it comes, though it cannot be taken before it is whole.
  */
 #ifndef PAIL_CLIENTS_H
 #define PAIL_CLIENTS_H
@@ -22,25 +22,25 @@ struct clients;
  * Whom a reply belongs to: a client, a gathered message of one, a fan-out of the coordinator, or a
  * batch of another node.
  */
-enum owner_kind { OWNER_CLIENT, OWNER_GATHER, OWNER_FANOUT, OWNER_BATCH };
+enum reply_to_kind { REPLY_TO_CLIENT, REPLY_TO_GROUP, REPLY_TO_FANOUT, REPLY_TO_SESSION };
 
-struct owner {
+struct reply_to {
 	uint32_t id;    /* kind in the upper two bits, index below */
 	uint32_t index; /* of the request in its message */
 	uint64_t generation;
 };
 
-static inline uint32_t owner_id(enum owner_kind kind, uint32_t index)
+static inline uint32_t reply_to_id(enum reply_to_kind kind, uint32_t index)
 {
 	return (uint32_t)kind << 30 | index;
 }
 
-static inline enum owner_kind owner_kind(struct owner o)
+static inline enum reply_to_kind reply_to_kind(struct reply_to o)
 {
-	return (enum owner_kind)(o.id >> 30);
+	return (enum reply_to_kind)(o.id >> 30);
 }
 
-static inline uint32_t owner_index(struct owner o)
+static inline uint32_t reply_to_index(struct reply_to o)
 {
 	return o.id & 0x3fffffffu;
 }
@@ -62,25 +62,25 @@ void clients_configure(struct clients *c, const struct clients_config *config);
  * clients that wait for replies: the message must be dropped.
  */
 bool clients_intern(struct clients *c, struct socket *link, const struct socket_message *m,
-		    uint64_t now_ms, struct owner *ret);
+		    uint64_t now_ms, struct reply_to *ret);
 
 /* A number of the caller's that stays with a client; 0 for a new one.  NULL: it is gone. */
-uint32_t *clients_tag(struct clients *c, struct owner client);
+uint32_t *clients_tag(struct clients *c, struct reply_to client);
 
 /* The client that an owner of its kind or a gather belongs to; any other owner as it is. */
-struct owner clients_of(const struct clients *c, struct owner o);
+struct reply_to clients_of(const struct clients *c, struct reply_to o);
 
 /* Has it left so much unread that it gets no more?  1: answer busy; 2: do not answer at all. */
-int clients_unread(const struct clients *c, struct owner client);
+int clients_unread(const struct clients *c, struct reply_to client);
 
 /* The same because of what all clients together leave unread; 2 only for one that has its part. */
-int clients_crowded(const struct clients *c, struct owner client);
+int clients_crowded(const struct clients *c, struct reply_to client);
 
 /*
  * The same for a reply that is about to be answered to `o`.  Returns why its client gets no more,
  * or NULL.
  */
-const char *clients_over(const struct clients *c, struct owner o);
+const char *clients_over(const struct clients *c, struct reply_to o);
 #define CLIENTS_OVER    "this client leaves its replies unread"
 #define CLIENTS_CROWDED "clients leave too many replies unread: try again later"
 
@@ -91,25 +91,25 @@ uint64_t clients_waiting(const struct clients *c);
  * A message with a delimiter is answered by one message in the same envelope: begin to gather
  * `count` replies to `m`.  False: too many are being gathered.
  */
-bool clients_gather(struct clients *c, struct owner client, const struct socket_message *m,
-		    uint32_t count, struct owner *ret);
+bool clients_group(struct clients *c, struct reply_to client, const struct socket_message *m,
+		   uint32_t count, struct reply_to *ret);
 
 /*
- * The reply to a write cannot be refused once it has run, so it has its room in what gathers
+ * The reply to a write cannot be refused once it has run, so it has its room in what reply_groups
  * before. False: there is none.  True for replies that do not gather.
  */
-bool clients_reserve(struct clients *c, struct owner o);
+bool clients_reserve(struct clients *c, struct reply_to o);
 
 /*
  * `count` replies of `n` bytes for `o`.  With `stays`, the bytes stay where they are until
  * clients_flush; else they are copied.  Replies to clients that are gone vanish.
  */
-void clients_answer(struct clients *c, struct owner o, const char *replies, size_t n,
+void clients_answer(struct clients *c, struct reply_to o, const char *replies, size_t n,
 		    uint32_t count, bool stays);
 
 /* Room for `n` bytes to a client that may be written into, then clients_wrote. */
-char *clients_room(struct clients *c, struct owner client, size_t n);
-void clients_wrote(struct clients *c, struct owner client, const char *end);
+char *clients_room(struct clients *c, struct reply_to client, size_t n);
+void clients_wrote(struct clients *c, struct reply_to client, const char *end);
 
 /* Send everything gathered.  Afterwards bytes that stayed may go. */
 void clients_flush(struct clients *c);

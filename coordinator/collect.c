@@ -13,14 +13,14 @@
 
 #define BLOCKS_ROUND 2048u /* taken from one ring before the others get their turn */
 
-static struct owner record_owner(const struct request_record *rec)
+static struct reply_to record_owner(const struct request_record *rec)
 {
-	return (struct owner){rec->owner, 0, rec->owner_generation};
+	return (struct reply_to){rec->reply_to, 0, rec->reply_to_generation};
 }
 
-static struct owner entry_owner(const struct request_record *rec, uint32_t i)
+static struct reply_to entry_owner(const struct request_record *rec, uint32_t i)
 {
-	return (struct owner){rec->owner, rec->entry[i].index, rec->owner_generation};
+	return (struct reply_to){rec->reply_to, rec->entry[i].index, rec->reply_to_generation};
 }
 
 /*
@@ -49,8 +49,8 @@ static void records_free(struct worker *w)
 
 void collect_free(struct coord *c)
 {
-	for (uint32_t i = 0; i < c->super.count; i++)
-		records_free(&c->super.worker[i]);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		records_free(&c->supervisor.worker[i]);
 }
 
 static bool reads(uint8_t method)
@@ -162,7 +162,7 @@ static unsigned ring_take(struct coord *c, struct worker *w, struct ring *ring, 
 
 	if (head - *read > ring->size) {
 		log_error("worker %u has corrupted its reply ring: killing it", w->id);
-		super_kill(&c->super, w);
+		supervisor_kill(&c->supervisor, w);
 		return 0;
 	}
 	while (*read < head && n < BLOCKS_ROUND && !clients_must_flush(c->clients)) {
@@ -171,7 +171,7 @@ static unsigned ring_take(struct coord *c, struct worker *w, struct ring *ring, 
 		if (!block_sane(w, ring, b, head - *read)) {
 			log_error("worker %u has corrupted its reply ring: killing it", w->id);
 			*read = head;
-			super_kill(&c->super, w);
+			supervisor_kill(&c->supervisor, w);
 			break;
 		}
 		if (!block_late(w, b))
@@ -192,8 +192,8 @@ unsigned collect_replies(struct coord *c)
 {
 	unsigned n = 0;
 
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker *w = &c->super.worker[i];
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker *w = &c->supervisor.worker[i];
 
 		/* First: an outcome that was not known in time is none.  A dead worker's replies
 		 * count: they tell what it had started. */
@@ -206,8 +206,8 @@ unsigned collect_replies(struct coord *c)
 	clients_flush(c->clients);
 	if (!n)
 		return 0;
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker *w = &c->super.worker[i];
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker *w = &c->supervisor.worker[i];
 
 		ring_free(&w->segment->immediate, w->immediate_read);
 		ring_free(&w->segment->durable, w->durable_read);
@@ -233,7 +233,7 @@ static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i
 
 bool collect_hopeless(const struct worker *w)
 {
-	return w->state == SUPER_FAILED || (w->state == SUPER_DOWN && !w->wanted);
+	return w->state == WORKER_FAILED || (w->state == WORKER_DOWN && !w->wanted);
 }
 
 void collect_failed(struct coord *c, struct worker *w)
@@ -242,7 +242,7 @@ void collect_failed(struct coord *c, struct worker *w)
 	char text[400];
 
 	(void)snprintf(text, sizeof(text), "worker %u %s: %s", w->id,
-		       w->state == SUPER_FAILED ? "has failed" : "was stopped", w->reason);
+		       w->state == WORKER_FAILED ? "has failed" : "was stopped", w->reason);
 	for (uint64_t at = ring_tail(ring); at < ring->write;) {
 		struct request_record *rec = ring_at(ring, at);
 
@@ -257,7 +257,7 @@ void collect_failed(struct coord *c, struct worker *w)
  * A request in which two workers in a row have died is not given to a third: it would kill every
  * successor.
  */
-static void suspect_judge(struct coord *c, struct worker *w)
+static void poison_judge(struct coord *c, struct worker *w)
 {
 	struct ring *ring = &w->segment->request;
 	uint64_t executing = status_get(&w->segment->status->executing);
@@ -267,11 +267,11 @@ static void suspect_judge(struct coord *c, struct worker *w)
 		w->started = executing;
 	if (status_get(&w->segment->status->reached) > w->started)
 		w->started = status_get(&w->segment->status->reached);
-	if (!executing || executing != w->suspect) {
-		w->suspect = executing;
+	if (!executing || executing != w->poison_candidate) {
+		w->poison_candidate = executing;
 		return;
 	}
-	w->suspect = 0;
+	w->poison_candidate = 0;
 	for (uint64_t at = ring_tail(ring); at < ring->write;) {
 		struct request_record *rec = ring_at(ring, at);
 
@@ -298,7 +298,7 @@ void collect_death(struct coord *c, struct worker *w)
 {
 	while (collect_replies(c))
 		;
-	suspect_judge(c, w);
+	poison_judge(c, w);
 	records_free(w);
 	clients_flush(c->clients);
 }
@@ -343,8 +343,8 @@ uint64_t collect_overdue(struct coord *c)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker *w = &c->super.worker[i];
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker *w = &c->supervisor.worker[i];
 
 		if (due(c, w))
 			w->due_ms = overdue(c, w);

@@ -10,8 +10,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "coordinator/guard.h"
-#include "coordinator/inbound.h"
+#include "coordinator/conn_limit.h"
+#include "coordinator/peer_server.h"
 #include "coordinator/notify.h"
 
 #define MESSAGES_ROUND 64u  /* taken in before replies get their turn */
@@ -42,7 +42,7 @@ static void stop_begin(struct coord *c)
 		return;
 	}
 	c->stopping = true;
-	c->stop_until_ms = c->now_ms + c->super.stop_ms;
+	c->stop_until_ms = c->now_ms + c->supervisor.stop_ms;
 	c->quiet_ms = c->now_ms;
 	notify("STOPPING=1\nSTATUS=stopping: serving what clients still wait for");
 	/* A service manager's sockets stay open: who connects waits there for the next start. */
@@ -51,9 +51,9 @@ static void stop_begin(struct coord *c)
 			   : socket_pause_accept(c->link);
 	if (r < 0)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
-	child_stop(&c->gateway);
-	handover_stop(c);
-	inbound_goaway(c, "it stops", 0);
+	helper_stop(&c->gateway);
+	handoff_stop(c);
+	peer_server_goaway(c, "it stops", 0);
 	log_info("stopping: told %u clients to go away", coord_goaway(c, "stopping"));
 }
 
@@ -62,11 +62,11 @@ bool coord_waits(const struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->batches)
 			return true;
-	if (settle_busy(c))
+	if (fence_busy(c))
 		return true;
-	for (uint32_t i = 0; i < c->super.count; i++)
-		if (collect_waiting(c, &c->super.worker[i]) &&
-		    !collect_hopeless(&c->super.worker[i]))
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		if (collect_waiting(c, &c->supervisor.worker[i]) &&
+		    !collect_hopeless(&c->supervisor.worker[i]))
 			return true;
 	return false;
 }
@@ -79,9 +79,9 @@ static bool stop_step(struct coord *c)
 	(void)coord_goaway(c, "stopping"); /* to those that spoke up meanwhile */
 	if (!late && (coord_waits(c) || c->gateway.pid || c->now_ms - c->quiet_ms < QUIET_MS))
 		return false;
-	for (uint32_t i = c->super.count; i-- > 0;)
-		super_event(&c->super, &c->super.worker[i], EVENT_STOP);
-	return super_all_down(&c->super) && handover_idle(&c->handover);
+	for (uint32_t i = c->supervisor.count; i-- > 0;)
+		supervisor_event(&c->supervisor, &c->supervisor.worker[i], EVENT_STOP);
+	return supervisor_all_down(&c->supervisor) && handoff_idle(&c->handoff);
 }
 
 /* ---- the loop ---- */
@@ -90,8 +90,8 @@ static void wake_workers(struct coord *c)
 {
 	const uint64_t one = 1;
 
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker *w = &c->super.worker[i];
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker *w = &c->supervisor.worker[i];
 
 		if (!w->pushed)
 			continue;
@@ -115,9 +115,9 @@ static void signals_read(struct coord *c)
 
 /* Everything that can be waited for. */
 struct poll_set {
-	struct pollfd fd[7 + HANDOVER_FDS + UPGRADE_FDS + 2 * 64 + 2 * PEERS_MAX];
+	struct pollfd fd[7 + HANDOFF_FDS + UPGRADE_FDS + 2 * 64 + 2 * PEERS_MAX];
 	nfds_t n;
-	nfds_t handover; /* where they begin */
+	nfds_t handoff; /* where they begin */
 	nfds_t upgrade;
 	nfds_t workers; /* where they begin: control and pidfd of each */
 	nfds_t peers;   /* likewise: events and messages of each */
@@ -131,26 +131,26 @@ static void poll_add(struct poll_set *p, int fd)
 
 static void poll_make(const struct coord *c, struct poll_set *p)
 {
-	int handover[HANDOVER_FDS];
+	int handoff[HANDOFF_FDS];
 	int upgrade[UPGRADE_FDS];
 
 	p->n = 0;
-	poll_add(p, c->super.wake);
+	poll_add(p, c->supervisor.wake);
 	poll_add(p, c->signal_fd);
 	poll_add(p, c->gateway.pidfd);
 	poll_add(p, c->gateway.ready);
-	p->handover = p->n;
-	handover_fds(&c->handover, handover);
-	for (uint32_t i = 0; i < HANDOVER_FDS; i++)
-		poll_add(p, handover[i]);
+	p->handoff = p->n;
+	handoff_fds(&c->handoff, handoff);
+	for (uint32_t i = 0; i < HANDOFF_FDS; i++)
+		poll_add(p, handoff[i]);
 	p->upgrade = p->n;
 	upgrade_fds(&c->upgrade, upgrade);
 	for (uint32_t i = 0; i < UPGRADE_FDS; i++)
 		poll_add(p, upgrade[i]);
 	p->workers = p->n;
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		poll_add(p, c->super.worker[i].control);
-		poll_add(p, c->super.worker[i].pidfd);
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		poll_add(p, c->supervisor.worker[i].control);
+		poll_add(p, c->supervisor.worker[i].pidfd);
 	}
 	p->peers = p->n;
 	for (uint32_t i = 0; i < c->peers.count; i++) {
@@ -188,29 +188,29 @@ static void look(struct coord *c, int ms)
 	c->now_ms = clock_ms();
 	c->looked_ms = c->now_ms;
 	if (p.fd[0].revents)
-		(void)!read(c->super.wake, &drop, sizeof(drop)); /* only empties it */
+		(void)!read(c->supervisor.wake, &drop, sizeof(drop)); /* only empties it */
 	if (p.fd[1].revents)
 		signals_read(c);
 	if (p.fd[2].revents || p.fd[3].revents) {
-		child_look(&c->gateway, c->now_ms);
+		helper_look(&c->gateway, c->now_ms);
 		c->changed = true;
 	}
-	if (any(&p.fd[p.handover], HANDOVER_FDS)) {
-		handover_look(c);
+	if (any(&p.fd[p.handoff], HANDOFF_FDS)) {
+		handoff_look(c);
 		c->changed = true;
 	}
 	if (any(&p.fd[p.upgrade], UPGRADE_FDS)) {
 		upgrade_look(c);
 		c->changed = true;
 	}
-	for (uint32_t i = 0; i < c->super.count; i++) {
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
 		const struct pollfd *f = &p.fd[p.workers + 2 * i];
 
 		c->changed |= f[0].revents || f[1].revents;
 		if (f[0].revents)
-			super_control(&c->super, &c->super.worker[i]);
+			supervisor_control(&c->supervisor, &c->supervisor.worker[i]);
 		if (f[1].revents)
-			super_reap(&c->super, &c->super.worker[i]);
+			supervisor_reap(&c->supervisor, &c->supervisor.worker[i]);
 	}
 	for (uint32_t i = 0; i < c->peers.count; i++) {
 		c->changed |= p.fd[p.peers + 2 * i].revents || c->peers.peer[i]->open;
@@ -229,7 +229,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* Deadlines of all kinds.  Returns when the next one is. */
 static uint64_t tick(struct coord *c)
 {
-	uint64_t next = super_tick(&c->super, c->now_ms);
+	uint64_t next = supervisor_tick(&c->supervisor, c->now_ms);
 	struct buf out;
 
 	c->changed = false;
@@ -241,17 +241,17 @@ static uint64_t tick(struct coord *c)
 	}
 	next = least(next, collect_overdue(c));
 	collect_free(c);
-	for (uint32_t i = 0; i < c->super.count; i++)
-		if (collect_hopeless(&c->super.worker[i]) &&
-		    collect_waiting(c, &c->super.worker[i]))
-			collect_failed(c, &c->super.worker[i]);
-	next = least(next, handover_tick(c));
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		if (collect_hopeless(&c->supervisor.worker[i]) &&
+		    collect_waiting(c, &c->supervisor.worker[i]))
+			collect_failed(c, &c->supervisor.worker[i]);
+	next = least(next, handoff_tick(c));
 	next = least(next, upgrade_tick(c));
 	next = least(next, peers_tick(c));
-	next = least(next, forward_overdue(c));
-	next = least(next, settle_step(c));
+	next = least(next, peer_client_overdue(c));
+	next = least(next, fence_step(c));
 	if (c->announced)
-		next = least(next, child_tick(&c->gateway, c->now_ms));
+		next = least(next, helper_tick(&c->gateway, c->now_ms));
 	peers_flush(c);
 	clients_flush(c->clients);
 	if (c->now_ms - c->ticked_ms >= TICK_MS) {
@@ -260,12 +260,13 @@ static uint64_t tick(struct coord *c)
 				   (struct socket *const[FILES_LINKS]){c->link, c->node_link},
 				   c->now_ms);
 		clients_tick(c->clients, c->now_ms);
-		inbound_tick(c);
-		c->guarding = guard_tick(c->guard, clients_waiting(c->clients), c->now_ms);
+		peer_server_tick(c);
+		c->guarding =
+			conn_limit_tick(c->conn_limit, clients_waiting(c->clients), c->now_ms);
 		c->ticked_ms = c->now_ms;
 	}
 	if (c->guarding)
-		next = least(next, c->now_ms + GUARD_MS);
+		next = least(next, c->now_ms + CONN_LIMIT_MS);
 	if (c->watchdog_ms) {
 		if (c->now_ms >= c->watched_ms + c->watchdog_ms) {
 			c->watched_ms = c->now_ms;
@@ -280,8 +281,8 @@ static uint64_t tick(struct coord *c)
 
 static bool replies_any(const struct coord *c)
 {
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		const struct worker *w = &c->super.worker[i];
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		const struct worker *w = &c->supervisor.worker[i];
 
 		if (ring_head(&w->segment->immediate) != w->immediate_read ||
 		    ring_head(&w->segment->durable) != w->durable_read)
@@ -299,12 +300,12 @@ static void doze(struct coord *c, uint64_t until)
 {
 	uint64_t ms;
 
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		uint64_t due = c->super.worker[i].due_ms;
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		uint64_t due = c->supervisor.worker[i].due_ms;
 
 		if (due < until - OVERDUE_GRACE_MS) /* a request that came since the last tick */
 			until = due + OVERDUE_GRACE_MS;
-		sleep_begin(&c->super.worker[i].segment->status->coordinator_sleeps);
+		sleep_begin(&c->supervisor.worker[i].segment->status->coordinator_sleeps);
 	}
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->due_ms < until - OVERDUE_GRACE_MS)
@@ -314,8 +315,8 @@ static void doze(struct coord *c, uint64_t until)
 	    peers_ready(c))
 		ms = 0;
 	look(c, (int)(ms > 1000 ? 1000 : ms));
-	for (uint32_t i = 0; i < c->super.count; i++)
-		sleep_end(&c->super.worker[i].segment->status->coordinator_sleeps);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		sleep_end(&c->supervisor.worker[i].segment->status->coordinator_sleeps);
 }
 
 static void where_write(const struct coord *c, char *out, size_t size)
@@ -336,7 +337,7 @@ static void announce(struct coord *c)
 
 	where_write(c, where, sizeof(where));
 	log_info("node %s %s, data in %s, %u workers", conf_text(c->conf, CONF_node_name), where,
-		 conf_text(c->conf, CONF_node_data), c->super.count);
+		 conf_text(c->conf, CONF_node_data), c->supervisor.count);
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
 	notify(text);
 	(void)printf("ready: node %s %s\n", conf_text(c->conf, CONF_node_name), where);
@@ -365,9 +366,9 @@ static void go_on(struct coord *c)
 /* Have all workers come up, or failed? */
 static bool started_all(const struct coord *c)
 {
-	for (uint32_t i = 0; i < c->super.count; i++)
-		if (c->super.worker[i].state != SUPER_UP &&
-		    c->super.worker[i].state != SUPER_FAILED)
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		if (c->supervisor.worker[i].state != WORKER_UP &&
+		    c->supervisor.worker[i].state != WORKER_FAILED)
 			return false;
 	return true;
 }
@@ -390,7 +391,7 @@ static unsigned take_in(struct coord *c, bool slept)
 		n += dispatch_messages(c, c->link, MESSAGES_ROUND);
 	c->quiet_ms = n ? c->now_ms : c->quiet_ms;
 	if (worth(c->node_link, slept))
-		n += inbound_receive(c, MESSAGES_ROUND);
+		n += peer_server_receive(c, MESSAGES_ROUND);
 	if (worth(c->admin_link, slept))
 		n += dispatch_messages(c, c->admin_link, MESSAGES_ROUND);
 	for (uint32_t i = 0; i < c->peers.count; i++)
@@ -400,7 +401,7 @@ static unsigned take_in(struct coord *c, bool slept)
 	/* Both are empty: what poll had told of then has been taken. */
 	if (!(c->link && socket_maybe_readable(c->link)) &&
 	    !(c->node_link && socket_maybe_readable(c->node_link)))
-		guard_drained(c->guard, c->looked_ms);
+		conn_limit_drained(c->conn_limit, c->looked_ms);
 	return n;
 }
 
@@ -409,8 +410,8 @@ int coord_run(struct coord *c)
 	uint64_t next;
 	bool slept = false;
 
-	for (uint32_t i = 0; i < c->super.count && !c->resumed; i++)
-		super_event(&c->super, &c->super.worker[i], EVENT_START);
+	for (uint32_t i = 0; i < c->supervisor.count && !c->resumed; i++)
+		supervisor_event(&c->supervisor, &c->supervisor.worker[i], EVENT_START);
 	if (c->resumed)
 		go_on(c);
 	next = c->now_ms;
@@ -424,7 +425,7 @@ int coord_run(struct coord *c)
 		out = collect_replies(c);
 		slept = !in && !out;
 		if (c->guarding)
-			next = least(next, c->now_ms + GUARD_MS);
+			next = least(next, c->now_ms + CONN_LIMIT_MS);
 		if (slept)
 			doze(c, c->changed ? c->now_ms : next);
 		else if ((c->now_ms = clock_ms()) - c->looked_ms > LOOK_MS)

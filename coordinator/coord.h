@@ -12,23 +12,23 @@
 #include <stdint.h>
 
 #include "common/conf.h"
-#include "coordinator/child.h"
+#include "coordinator/helper.h"
 #include "coordinator/clients.h"
 #include "coordinator/files.h"
-#include "coordinator/handover.h"
+#include "coordinator/handoff.h"
 #include "coordinator/peers.h"
-#include "coordinator/routes.h"
-#include "coordinator/super.h"
+#include "coordinator/table.h"
+#include "coordinator/supervisor.h"
 #include "coordinator/upgrade.h"
 #include "ipc/wire/codec.h"
 #include "ipc/wire/peer_message.h"
 #include "ipc/shm/records.h"
 
 struct fanouts;
-struct guard;
-struct inbound;
+struct conn_limit;
+struct peer_server;
 struct resume;
-struct settle;
+struct fence;
 struct settings_source;
 
 /* One request of a message, on its way to a ring or a peer. */
@@ -54,7 +54,7 @@ struct walked {
 
 /* The message in hand: who sent it, and what he may. */
 struct hand {
-	struct owner owner;
+	struct reply_to reply_to;
 	const char *busy; /* why its requests are refused, or NULL */
 	bool from_node;   /* forwarded to here */
 	bool admin;       /* through the admin socket */
@@ -65,20 +65,20 @@ struct hand {
 struct coord {
 	struct conf *conf;
 	const struct settings_source *source; /* of `conf`, for reading it again */
-	struct routes routes;
-	struct super super;
-	struct handover handover;
+	struct route_table routes;
+	struct supervisor supervisor;
+	struct handoff handoff;
 	struct upgrade upgrade;
 	struct peers peers;
-	struct inbound *inbound;
-	struct settle *settle;
-	struct child gateway;
+	struct peer_server *peer_server;
+	struct fence *fence;
+	struct helper gateway;
 	struct socket_context *zmq;
 	struct socket *link;       /* clients; NULL with role storage */
 	struct socket *node_link;  /* other nodes; NULL if there can be none */
 	struct socket *admin_link; /* operators; NULL without a place for it */
 	struct clients *clients;
-	struct guard *guard;
+	struct conn_limit *conn_limit;
 	struct files files;
 	struct fanouts *fanouts;
 	char endpoint[SOCKET_ENDPOINT_MAX]; /* where clients connect, or "" */
@@ -145,7 +145,7 @@ void coord_disconnect(struct coord *c, unsigned linger_ms);
 
 /* What a configuration says of clients. */
 struct clients_config coord_clients_config(const struct conf *conf);
-struct guard_limits coord_guard_limits(const struct conf *conf);
+struct conn_limit_limits coord_guard_limits(const struct conf *conf);
 /* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
 int coord_listen_nodes(struct coord *c, const struct conf *conf);
 
@@ -161,17 +161,17 @@ bool coord_waits(const struct coord *c);
 /* ---- answer.c ---- */
 
 /* Replies to whomever they belong to.  `n` bytes of one reply: */
-void answer(struct coord *c, struct owner o, const char *reply, size_t n);
+void answer(struct coord *c, struct reply_to o, const char *reply, size_t n);
 /*
- * `count` replies of one owner; `index` tells the indexes of their requests where they count
+ * `count` replies of one reply_to; `index` tells the indexes of their requests where they count
  * (batches).  With `stays` the bytes stay where they are until clients_flush.
  */
-void answer_many(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
+void answer_many(struct coord *c, struct reply_to o, const uint16_t *index, uint32_t count,
 		 const char *replies, size_t n, bool stays);
 /* Why the client behind an owner gets no more, since too much is unread, or NULL. */
-const char *answer_over(struct coord *c, struct owner o);
+const char *answer_over(struct coord *c, struct reply_to o);
 /* Answer with an error. */
-void dispatch_error(struct coord *c, struct owner o, uint64_t msgid, bool msgid_known,
+void dispatch_error(struct coord *c, struct reply_to o, uint64_t msgid, bool msgid_known,
 		    enum wire_error e, const char *text);
 
 /* ---- dispatch.c ---- */
@@ -191,7 +191,7 @@ bool dispatch_loops(const struct coord *c, const char *next, char *text, size_t 
  * Put one request into a worker's ring.  0, -EAGAIN: the ring is full, or -EIO: the worker has
  * failed.
  */
-int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const struct item *it);
+int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const struct item *it);
 
 /* ---- collect.c ---- */
 
@@ -219,9 +219,9 @@ uint64_t collect_waiting(const struct coord *c, const struct worker *w);
 int fanouts_new(struct fanouts **ret);
 void fanouts_free(struct fanouts **f);
 /* Ask every worker and every node of the table for its buckets, answer `o` with all of them. */
-void fanout_buckets(struct coord *c, struct owner o, const struct item *it);
+void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it);
 /* A worker's or a peer's reply to a fan-out. */
-void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n);
+void fanout_reply(struct coord *c, struct reply_to o, const char *reply, size_t n);
 
 /* ---- reload.c ---- */
 
@@ -233,22 +233,22 @@ enum wire_error reload(struct coord *c, struct buf *out);
 
 /* ---- settle.c ---- */
 
-int settle_new(struct settle **ret);
-void settle_free(struct settle **s);
+int fence_new(struct fence **ret);
+void fence_free(struct fence **s);
 /*
  * The table has changed for the bytes in `set` (a bit each), whose requests went the ways of `old`
  * so far: those that come wait until the ones on the old ways are answered, so that none overtakes.
  */
-void settle_begin(struct coord *c, const char *set, const struct routes *old,
-		  struct peer *const *old_peers);
+void fence_begin(struct coord *c, const char *set, const struct route_table *old,
+		 struct peer *const *old_peers);
 /* Whether an earlier change is still settling. */
-bool settle_busy(const struct coord *c);
+bool fence_busy(const struct coord *c);
 /* Has a request of this bucket to wait?  Then keep it; if there is no room it is answered. */
-bool settle_holds(struct coord *c, const struct request *q, const struct item *it);
+bool fence_holds(struct coord *c, const struct request *q, const struct item *it);
 /* If the old ways are empty, let go what waits; answer what is overdue.  Returns when to look
  * again.
  */
-uint64_t settle_step(struct coord *c);
+uint64_t fence_step(struct coord *c);
 
 /* ---- status.c ---- */
 

@@ -11,7 +11,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/guard.h"
+#include "coordinator/conn_limit.h"
 
 #define DROPPED_MS     1000u                   /* between warnings */
 #define ROUND_REQUESTS (4 * WIRE_REQUESTS_MAX) /* taken in before replies get their turn */
@@ -19,7 +19,7 @@
 
 static uint32_t worker_of(const struct coord *c, struct span bucket)
 {
-	return (uint32_t)(hash64(0, bucket.p, bucket.n) % c->super.count);
+	return (uint32_t)(hash64(0, bucket.p, bucket.n) % c->supervisor.count);
 }
 
 /* ---- into a ring ---- */
@@ -34,10 +34,10 @@ static void buckets_tell(struct coord *c)
 {
 	uint64_t all = 0;
 
-	for (uint32_t i = 0; i < c->super.count; i++)
-		all += status_get(&c->super.worker[i].segment->status->buckets);
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker_status *s = c->super.worker[i].segment->status;
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		all += status_get(&c->supervisor.worker[i].segment->status->buckets);
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker_status *s = c->supervisor.worker[i].segment->status;
 		uint64_t own = status_get(&s->buckets);
 
 		status_set(&s->buckets_elsewhere, all > own ? all - own : 0);
@@ -48,7 +48,7 @@ static void buckets_tell(struct coord *c)
  * A record of the `count` items from `first` on, which have `bytes` in all.  Returns 0 or -EAGAIN:
  * there is no room.
  */
-static int record_push(struct coord *c, struct worker *w, struct owner owner, uint32_t first,
+static int record_push(struct coord *c, struct worker *w, struct reply_to owner, uint32_t first,
 		       uint32_t count, uint64_t bytes)
 {
 	struct ring *ring = &w->segment->request;
@@ -63,8 +63,8 @@ static int record_push(struct coord *c, struct worker *w, struct owner owner, ui
 	rec->size = (uint32_t)ring_round(size);
 	rec->count = count;
 	rec->open = count;
-	rec->owner = owner.id;
-	rec->owner_generation = owner.generation;
+	rec->reply_to = owner.id;
+	rec->reply_to_generation = owner.generation;
 	rec->recv_ms = c->now_ms;
 	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
 		const struct item *it = &c->item[i];
@@ -91,7 +91,7 @@ static int record_push(struct coord *c, struct worker *w, struct owner owner, ui
 	return 0;
 }
 
-static void items_refuse(struct coord *c, struct owner o, uint32_t first, uint32_t count,
+static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uint32_t count,
 			 enum wire_error e, const char *text)
 {
 	for (uint32_t i = first; count--; i = c->item[i].next) {
@@ -101,7 +101,7 @@ static void items_refuse(struct coord *c, struct owner o, uint32_t first, uint32
 }
 
 /* The items of one worker, in records that its ring can hold. */
-static void items_push(struct coord *c, struct worker *w, struct owner o, uint32_t first)
+static void items_push(struct coord *c, struct worker *w, struct reply_to o, uint32_t first)
 {
 	uint64_t most = w->segment->request.size / 2;
 	char text[400];
@@ -117,7 +117,7 @@ static void items_push(struct coord *c, struct worker *w, struct owner o, uint32
 			count++;
 			i = c->item[i].next;
 		}
-		if (w->state == SUPER_FAILED) {
+		if (w->state == WORKER_FAILED) {
 			(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id,
 				       w->reason);
 			items_refuse(c, o, first, count, WIRE_E_INTERNAL, text);
@@ -133,16 +133,16 @@ static void items_push(struct coord *c, struct worker *w, struct owner o, uint32
 	}
 }
 
-int dispatch_one(struct coord *c, struct worker *w, struct owner owner, const struct item *it)
+int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const struct item *it)
 {
-	if (w->state == SUPER_FAILED || !w->wanted)
+	if (w->state == WORKER_FAILED || !w->wanted)
 		return -EIO;
 	return record_push(c, w, owner, (uint32_t)(it - c->item), 1, it->size);
 }
 
 /* ---- what is answered here ---- */
 
-static void answer_buf(struct coord *c, struct owner o, struct buf *b)
+static void answer_buf(struct coord *c, struct reply_to o, struct buf *b)
 {
 	if (!b->failed)
 		answer(c, o, b->data, b->len);
@@ -151,7 +151,7 @@ static void answer_buf(struct coord *c, struct owner o, struct buf *b)
 	buf_fini(b);
 }
 
-static void answer_route(struct coord *c, struct owner o, const struct request *q,
+static void answer_route(struct coord *c, struct reply_to o, const struct request *q,
 			 const struct route *route)
 {
 	struct buf b;
@@ -189,7 +189,7 @@ static void changes_write(struct buf *b, uint64_t msgid, struct buf *text)
 	b->len = (size_t)(p - b->data);
 }
 
-static void answer_reload(struct coord *c, struct owner o, const struct request *q)
+static void answer_reload(struct coord *c, struct reply_to o, const struct request *q)
 {
 	struct buf text;
 	struct buf b;
@@ -219,7 +219,8 @@ static void answer_reload(struct coord *c, struct owner o, const struct request 
 }
 
 /* A request that needs no worker, or all of them. */
-static void answer_here(struct coord *c, struct owner o, const struct request *q, struct item *it)
+static void answer_here(struct coord *c, struct reply_to o, const struct request *q,
+			struct item *it)
 {
 	struct buf b;
 	char small[CODEC_REPLY_MAX];
@@ -243,7 +244,7 @@ static void answer_here(struct coord *c, struct owner o, const struct request *q
 		answer_reload(c, o, q);
 		return;
 	case WIRE_WORKER:
-		handover_ask(c, o, q);
+		handoff_ask(c, o, q);
 		return;
 	case WIRE_UPGRADE:
 		upgrade_ask(c, o, q);
@@ -256,9 +257,9 @@ static void answer_here(struct coord *c, struct owner o, const struct request *q
 
 /* ---- the ways ---- */
 
-static struct owner owner_of(const struct coord *c, const struct item *it)
+static struct reply_to reply_to_of(const struct coord *c, const struct item *it)
 {
-	struct owner o = c->hand.owner;
+	struct reply_to o = c->hand.reply_to;
 
 	o.index = it->index;
 	return o;
@@ -319,29 +320,30 @@ void dispatch_begin(struct coord *c)
 {
 	c->items = 0;
 	c->targets = 0;
-	for (uint32_t i = 0; i < c->super.count; i++)
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		c->first[i] = ITEM_NONE;
 }
 
 void dispatch_item(struct coord *c, const struct request *q, struct item *it)
 {
-	const struct route *route = routes_find(&c->routes, (uint8_t)q->bucket.p[0]);
+	const struct route *route = route_table_find(&c->routes, (uint8_t)q->bucket.p[0]);
 	char text[WIRE_REPLY_ERROR_MAX];
 	uint32_t index = (uint32_t)(it - c->item);
 
 	it->next = ITEM_NONE;
 	if (!route) {
-		routes_explain(&c->routes, q->bucket, text, sizeof(text));
-		dispatch_error(c, owner_of(c, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
+		route_table_explain(&c->routes, q->bucket, text, sizeof(text));
+		dispatch_error(c, reply_to_of(c, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
 	} else if (route->target.kind == TARGET_PEER) {
 		if (!dispatch_loops(c, route->node, text, sizeof(text))) {
 			to_peer(c, c->peers.of_conf[route->target.peer], index);
 			c->items++;
 		} else {
-			dispatch_error(c, owner_of(c, it), q->msgid, true, WIRE_E_ROUTE_LOOP, text);
+			dispatch_error(c, reply_to_of(c, it), q->msgid, true, WIRE_E_ROUTE_LOOP,
+				       text);
 		}
 	} else if (q->method == WIRE_ROUTE) {
-		answer_route(c, owner_of(c, it), q, route);
+		answer_route(c, reply_to_of(c, it), q, route);
 	} else {
 		to_worker(c, q->bucket, index);
 		c->items++;
@@ -352,14 +354,14 @@ void dispatch_item(struct coord *c, const struct request *q, struct item *it)
 
 void dispatch_end(struct coord *c)
 {
-	for (uint32_t i = 0; i < c->super.count; i++)
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		if (c->first[i] != ITEM_NONE)
-			items_push(c, &c->super.worker[i], c->hand.owner, c->first[i]);
+			items_push(c, &c->supervisor.worker[i], c->hand.reply_to, c->first[i]);
 	for (uint32_t i = 0; i < c->targets; i++) {
 		uint32_t first = c->target[i]->item_first;
 
 		c->target[i]->item_first = ITEM_NONE;
-		forward_items(c, c->target[i], c->hand.owner, first);
+		peer_client_items(c, c->target[i], c->hand.reply_to, first);
 	}
 }
 
@@ -376,10 +378,10 @@ static enum wire_error room_check(struct coord *c, int method, char *text, size_
 {
 	const char *over = NULL;
 
-	if (writes(method) && !clients_reserve(c->clients, c->hand.owner))
+	if (writes(method) && !clients_reserve(c->clients, c->hand.reply_to))
 		over = CLIENTS_OVER;
 	else if (!wire_method_has_bucket((enum wire_method)method) && !c->hand.admin)
-		over = answer_over(c, c->hand.owner);
+		over = answer_over(c, c->hand.reply_to);
 	if (!over)
 		return WIRE_OK;
 	(void)snprintf(text, size, "%s", over);
@@ -439,7 +441,7 @@ static void item_take(struct coord *c, const struct walked *x, uint16_t index)
 	if (e != WIRE_OK) {
 		if (q->method >= 0)
 			c->local_requests[q->method]++;
-		dispatch_error(c, owner_of(c, it), q->msgid, true, e, text);
+		dispatch_error(c, reply_to_of(c, it), q->msgid, true, e, text);
 		return;
 	}
 	it->data = x->begin;
@@ -451,8 +453,8 @@ static void item_take(struct coord *c, const struct walked *x, uint16_t index)
 	it->next = ITEM_NONE;
 	if (!q->bucket.p) {
 		c->local_requests[q->method]++;
-		answer_here(c, owner_of(c, it), q, it);
-	} else if (!settle_holds(c, q, it)) {
+		answer_here(c, reply_to_of(c, it), q, it);
+	} else if (!fence_holds(c, q, it)) {
 		dispatch_item(c, q, it);
 	}
 }
@@ -464,8 +466,8 @@ void dispatch_walked(struct coord *c)
 		const struct walked *x = &c->walked[i];
 
 		if (x->bad)
-			dispatch_error(c, c->hand.owner, x->request.msgid, x->request.msgid_known,
-				       WIRE_E_BAD_REQUEST, x->bad);
+			dispatch_error(c, c->hand.reply_to, x->request.msgid,
+				       x->request.msgid_known, WIRE_E_BAD_REQUEST, x->bad);
 		else
 			item_take(c, x, (uint16_t)i);
 	}
@@ -510,7 +512,7 @@ static bool message_walk(struct coord *c, const struct socket_message *m)
  * Too much is unread: why a client's requests are refused, or NULL.  False: far too much, it is not
  * even told.
  */
-static bool crowd_check(const struct coord *c, struct owner client, bool admin, const char **ret)
+static bool crowd_check(const struct coord *c, struct reply_to client, bool admin, const char **ret)
 {
 	int unread = clients_unread(c->clients, client);
 	int crowded = admin ? 0 : clients_crowded(c->clients, client);
@@ -533,7 +535,7 @@ static void message_drop(struct coord *c, const char *why)
 /* Its requests are in c->walked: answer those that are not right, begin the others. */
 static void message_begin(struct coord *c, bool whole)
 {
-	struct owner o = c->hand.owner;
+	struct reply_to o = c->hand.reply_to;
 	char text[160];
 
 	if (!whole) {
@@ -554,7 +556,7 @@ static void message_take(struct coord *c, struct socket *link, const struct sock
 {
 	bool admin = link == c->admin_link;
 	const char *busy;
-	struct owner o;
+	struct reply_to o;
 	bool whole;
 	uint32_t n;
 
@@ -566,11 +568,11 @@ static void message_take(struct coord *c, struct socket *link, const struct sock
 		return;
 	whole = message_walk(c, m);
 	n = whole && c->walked_count ? c->walked_count : 1;
-	if (m->delimiter && !clients_gather(c->clients, o, m, n, &o)) {
+	if (m->delimiter && !clients_group(c->clients, o, m, n, &o)) {
 		message_drop(c, "too many are being answered");
 		return;
 	}
-	c->hand = (struct hand){.owner = o, .busy = busy, .admin = admin};
+	c->hand = (struct hand){.reply_to = o, .busy = busy, .admin = admin};
 	message_begin(c, whole);
 }
 
@@ -585,7 +587,7 @@ unsigned dispatch_messages(struct coord *c, struct socket *link, unsigned most)
 	while (link && n < most && requests < ROUND_REQUESTS && bytes < ROUND_BYTES &&
 	       socket_receive(link, bytes_max, &m) == 0) {
 		n++;
-		guard_saw(c->guard, m->source_fd);
+		conn_limit_saw(c->conn_limit, m->source_fd);
 		c->walked_count = 0;
 		message_take(c, link, m);
 		requests += c->walked_count;

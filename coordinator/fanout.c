@@ -28,7 +28,7 @@ struct part {
 
 struct fanout {
 	uint64_t generation; /* 0: free */
-	struct owner owner;
+	struct reply_to reply_to;
 	uint64_t msgid;
 	uint64_t limit;
 	uint32_t left; /* replies awaited */
@@ -73,16 +73,16 @@ void fanouts_free(struct fanouts **fp)
 }
 
 /* Has its client as many as it may? */
-static bool many(const struct coord *c, struct owner o)
+static bool many(const struct coord *c, struct reply_to o)
 {
 	const struct fanouts *s = c->fanouts;
-	struct owner client = clients_of(c->clients, o);
+	struct reply_to client = clients_of(c->clients, o);
 	uint32_t n = 0;
 
-	if (s->count < CLIENT_MAX || owner_kind(o) == OWNER_BATCH)
+	if (s->count < CLIENT_MAX || reply_to_kind(o) == REPLY_TO_SESSION)
 		return false;
 	for (uint32_t i = 0; i < FANOUTS_MAX; i++) {
-		struct owner x = clients_of(c->clients, s->fanout[i].owner);
+		struct reply_to x = clients_of(c->clients, s->fanout[i].reply_to);
 
 		n += s->fanout[i].generation && x.id == client.id &&
 		     x.generation == client.generation;
@@ -90,7 +90,7 @@ static bool many(const struct coord *c, struct owner o)
 	return n >= CLIENT_MAX;
 }
 
-static struct fanout *fanout_new(struct coord *c, struct owner o, uint32_t *ret_index)
+static struct fanout *fanout_new(struct coord *c, struct reply_to o, uint32_t *ret_index)
 {
 	struct fanouts *s = c->fanouts;
 
@@ -102,7 +102,7 @@ static struct fanout *fanout_new(struct coord *c, struct owner o, uint32_t *ret_
 
 		if (f->generation || f->left)
 			continue;
-		f->part = calloc(c->super.count + c->peers.count + 1, sizeof(*f->part));
+		f->part = calloc(c->supervisor.count + c->peers.count + 1, sizeof(*f->part));
 		if (!f->part)
 			return NULL;
 		s->hint = i + 1;
@@ -119,7 +119,7 @@ static struct fanout *fanout_new(struct coord *c, struct owner o, uint32_t *ret_
 static void fanout_fail(struct coord *c, struct fanout *f, enum wire_error e, const char *text)
 {
 	if (!f->failed)
-		dispatch_error(c, f->owner, f->msgid, true, e, text);
+		dispatch_error(c, f->reply_to, f->msgid, true, e, text);
 	f->failed = true;
 	parts_free(c->fanouts, f);
 }
@@ -138,7 +138,7 @@ static void shares_make(const struct coord *c, const struct options *o, struct s
 {
 	memset(s, 0, sizeof(*s));
 	for (unsigned b = 0; b < 256; b++) {
-		const struct route *r = routes_find(&c->routes, (uint8_t)b);
+		const struct route *r = route_table_find(&c->routes, (uint8_t)b);
 		char text[8];
 
 		if (!r || ((o->given & OPT_SET) && !set_has(o->set.p, (uint8_t)b)) ||
@@ -181,7 +181,7 @@ static void worker_refuses(struct coord *c, struct fanout *f, const struct worke
 {
 	char text[400];
 
-	if (w->state == SUPER_FAILED)
+	if (w->state == WORKER_FAILED)
 		(void)snprintf(text, sizeof(text),
 			       "worker %u has failed, so not every bucket can be listed: %s", w->id,
 			       w->reason);
@@ -190,13 +190,14 @@ static void worker_refuses(struct coord *c, struct fanout *f, const struct worke
 			       "worker %u is stopped, so not every bucket can be listed: pail "
 			       "worker start %u",
 			       w->id, w->id);
-	fanout_fail(c, f, w->state == SUPER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
+	fanout_fail(c, f, w->state == WORKER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
 }
 
-static void workers_ask(struct coord *c, struct fanout *f, struct owner self, const struct item *q)
+static void workers_ask(struct coord *c, struct fanout *f, struct reply_to self,
+			const struct item *q)
 {
-	for (uint32_t i = 0; i < c->super.count && !f->failed; i++) {
-		int r = dispatch_one(c, &c->super.worker[i], self, q);
+	for (uint32_t i = 0; i < c->supervisor.count && !f->failed; i++) {
+		int r = dispatch_one(c, &c->supervisor.worker[i], self, q);
 
 		if (r == 0)
 			f->left++;
@@ -204,17 +205,17 @@ static void workers_ask(struct coord *c, struct fanout *f, struct owner self, co
 			fanout_fail(c, f, WIRE_E_BUSY,
 				    "this node's queue is full: try again later");
 		else
-			worker_refuses(c, f, &c->super.worker[i]);
+			worker_refuses(c, f, &c->supervisor.worker[i]);
 	}
 }
 
-void fanout_buckets(struct coord *c, struct owner o, const struct item *it)
+void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
 {
 	static struct shares shares;
 	struct fanout *f;
 	struct request q;
 	struct options options;
-	struct owner self;
+	struct reply_to self;
 	uint32_t index;
 	const char *why;
 	char text[128];
@@ -229,12 +230,12 @@ void fanout_buckets(struct coord *c, struct owner o, const struct item *it)
 			       "this node's queue is full: try again later");
 		return;
 	}
-	f->owner = o;
+	f->reply_to = o;
 	f->msgid = it->msgid;
 	f->limit = options.limit;
 	f->failed = false;
 	f->left = 1; /* ours, until everybody has been asked */
-	self = (struct owner){owner_id(OWNER_FANOUT, index), 0, f->generation};
+	self = (struct reply_to){reply_to_id(REPLY_TO_FANOUT, index), 0, f->generation};
 	shares_make(c, &options, &shares);
 	if (shares.self_count)
 		workers_ask(c, f, self, question(c, it, &options, shares.self, data));
@@ -243,7 +244,7 @@ void fanout_buckets(struct coord *c, struct owner o, const struct item *it)
 			const struct item *x = question(c, it, &options, shares.peer[i], data);
 
 			f->left++;
-			forward_items(c, c->peers.of_conf[i], self, (uint32_t)(x - c->item));
+			peer_client_items(c, c->peers.of_conf[i], self, (uint32_t)(x - c->item));
 		}
 	free(data);
 	if (!--f->left)
@@ -344,7 +345,7 @@ static void merge(struct fanout *f, struct buf *out)
 
 static void fanout_finish(struct coord *c, struct fanout *f)
 {
-	const char *over = answer_over(c, f->owner);
+	const char *over = answer_over(c, f->reply_to);
 	struct buf out;
 
 	buf_init(&out);
@@ -355,7 +356,7 @@ static void fanout_finish(struct coord *c, struct fanout *f)
 		if (out.failed)
 			fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
 		else
-			answer(c, f->owner, out.data, out.len);
+			answer(c, f->reply_to, out.data, out.len);
 	}
 	buf_fini(&out);
 	parts_free(c->fanouts, f);
@@ -404,10 +405,10 @@ static bool part_keep(struct fanouts *s, struct fanout *f, const char *reply, si
 	return true;
 }
 
-void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n)
+void fanout_reply(struct coord *c, struct reply_to o, const char *reply, size_t n)
 {
 	struct fanouts *s = c->fanouts;
-	struct fanout *f = &s->fanout[owner_index(o)];
+	struct fanout *f = &s->fanout[reply_to_index(o)];
 	struct reply r;
 	bool whole;
 
@@ -418,7 +419,7 @@ void fanout_reply(struct coord *c, struct owner o, const char *reply, size_t n)
 	if (!f->failed && whole && r.code.p) {
 		f->failed = true; /* the first error is the answer: it names the msgid already */
 		parts_free(s, f);
-		answer(c, f->owner, reply, n);
+		answer(c, f->reply_to, reply, n);
 	}
 	if (!f->failed && (!whole || !list_sane(&r)))
 		fanout_fail(c, f, WIRE_E_INTERNAL, "a node sent a list of another shape");

@@ -141,8 +141,8 @@ static void peer_flush(struct coord *c, struct peer *p)
 			p->out_last = NULL;
 		p->queued -= o->n;
 		if (o->n > p->frame_max) { /* queued before it had told its limit */
-			forward_refuse(c, p, o->first_id, o->last_id, WIRE_E_TOO_LARGE,
-				       "larger than the node it belongs to takes");
+			peer_client_refuse(c, p, o->first_id, o->last_id, WIRE_E_TOO_LARGE,
+					   "larger than the node it belongs to takes");
 			free(o->data);
 		} else if (socket_send(p->link, none, false, o->data, o->n, frame_done, NULL) ==
 			   0) {
@@ -184,7 +184,7 @@ static void queue_refuse(struct coord *c, struct peer *p)
 	(void)snprintf(text, sizeof(text), "node \"%s\" is not connected: %s", p->name,
 		       *p->reason ? p->reason : "its link is being made");
 	queue_drop(p);
-	forward_refuse(c, p, 0, UINT64_MAX, WIRE_E_NODE_DOWN, text);
+	peer_client_refuse(c, p, 0, UINT64_MAX, WIRE_E_NODE_DOWN, text);
 }
 
 /* The link is no more; `reason` says why. */
@@ -198,7 +198,7 @@ static void peer_break(struct coord *c, struct peer *p, const char *reason)
 	socket_close(&p->link);
 	state_set(c, p, PEER_DOWN);
 	p->pinged_ms = 0;
-	lost = forward_broken(c, p);
+	lost = peer_client_broken(c, p);
 	if (was_up) {
 		p->broke++;
 		p->delay_ms = 0;
@@ -292,7 +292,7 @@ static void goaway(struct coord *c, struct peer *p, const struct peer_message *h
 	if (c->now_ms >= p->hold_ms) {
 		/* Only what was sent is awaited. */
 		queue_drop(p);
-		forward_refuse(c, p, p->sent_id + 1, UINT64_MAX, WIRE_E_NODE_DOWN, p->reason);
+		peer_client_refuse(c, p, p->sent_id + 1, UINT64_MAX, WIRE_E_NODE_DOWN, p->reason);
 	}
 }
 
@@ -307,7 +307,7 @@ static bool frame_take(struct coord *c, struct peer *p, struct span f)
 		struct peer_message h;
 
 		if (peer_message_read(at, f.p + f.n, &h) < 0 ||
-		    (h.kind == PEER_MESSAGE_REPLIES && !forward_replies(c, p, &h))) {
+		    (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(c, p, &h))) {
 			log_error("peer %s at %s sent what is no message between nodes", p->name,
 				  p->endpoint);
 			peer_break(c, p, "it sent what is no message between nodes");
@@ -441,7 +441,7 @@ uint64_t peers_tick(struct coord *c)
 
 		events_take(c, p);
 		watch(c, p);
-		if (p->state == PEER_LEAVING && !forward_waits(c, p, p->sent_id))
+		if (p->state == PEER_LEAVING && !peer_client_waits(c, p, p->sent_id))
 			peer_break(c, p, p->reason);
 		if (p->state == PEER_DOWN && c->now_ms >= p->next_ms && !p->retired && !c->stopping)
 			peer_connect(c, p);
@@ -545,7 +545,7 @@ int peers_configure(struct coord *c, const struct conf *conf)
 
 int peers_open(struct coord *c)
 {
-	int r = forwards_new(&c->peers.forwards);
+	int r = peer_client_new(&c->peers.forwards);
 
 	return r < 0 ? r : peers_configure(c, c->conf);
 }
@@ -555,5 +555,5 @@ void peers_close(struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		peer_free(c->peers.peer[i]);
 	c->peers.count = 0;
-	forwards_free(&c->peers.forwards);
+	peer_client_free(&c->peers.forwards);
 }

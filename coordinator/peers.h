@@ -70,7 +70,7 @@ struct peer {
 	char reason[256];    /* why it is not up */
 	bool open;           /* CONNECTING: connected, a hello is to be sent */
 	bool told;           /* that it is not up has been logged */
-	struct buf building; /* the frame that gathers this round's batches */
+	struct buf building; /* the frame that reply_groups this round's batches */
 	uint64_t building_first; /* batches in it */
 	uint64_t building_last;
 	struct outgoing *out_first;
@@ -95,7 +95,7 @@ struct peers {
 	struct peer *peer[PEERS_MAX];
 	uint32_t count;
 	struct peer *of_conf[512]; /* by index in the configuration's [peers]; NULL: it only asks */
-	struct forwards *forwards;
+	struct peer_requests *forwards;
 	uint64_t epoch;
 	uint64_t jitter;
 };
@@ -129,24 +129,24 @@ const char *peer_state_name(enum peer_state s);
 
 /* ---- forward.c: the requests on them ---- */
 
-int forwards_new(struct forwards **ret);
-void forwards_free(struct forwards **f);
+int peer_client_new(struct peer_requests **ret);
+void peer_client_free(struct peer_requests **f);
 /*
  * Send `count` items from `first` on to a peer, for `o`, together with the nodes that they have
  * been at (c->hand).  Those that cannot be sent are answered.
  */
-void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t first);
+void peer_client_items(struct coord *c, struct peer *p, struct reply_to o, uint32_t first);
 /* Replies of a peer.  False: they make no sense, the link cannot be trusted. */
-bool forward_replies(struct coord *c, struct peer *p, const struct peer_message *h);
+bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_message *h);
 /* Answer what has not been handed over, from batch `from` to `to`, with an error. */
-void forward_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to, enum wire_error e,
-		    const char *text);
+void peer_client_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
+			enum wire_error e, const char *text);
 /* The link has broken: answer what had been handed to it.  Returns how many requests. */
-uint32_t forward_broken(struct coord *c, struct peer *p);
+uint32_t peer_client_broken(struct coord *c, struct peer *p);
 /* Answer what is overdue.  Returns when to look again. */
-uint64_t forward_overdue(struct coord *c);
+uint64_t peer_client_overdue(struct coord *c);
 /* The highest id given out, and whether a batch up to it has not been answered throughout. */
-uint64_t forward_last_id(const struct coord *c);
-bool forward_waits(const struct coord *c, const struct peer *p, uint64_t id);
+uint64_t peer_client_last_id(const struct coord *c);
+bool peer_client_waits(const struct coord *c, const struct peer *p, uint64_t id);
 
 #endif

@@ -8,8 +8,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/guard.h"
-#include "coordinator/inbound.h"
+#include "coordinator/conn_limit.h"
+#include "coordinator/peer_server.h"
 #include "coordinator/notify.h"
 #include "coordinator/settings.h"
 
@@ -23,9 +23,9 @@ struct way {
 	bool none;
 };
 
-static struct way way_of(const struct routes *r, const struct conf *conf, unsigned byte)
+static struct way way_of(const struct route_table *r, const struct conf *conf, unsigned byte)
 {
-	const struct route *e = routes_find(r, (uint8_t)byte);
+	const struct route *e = route_table_find(r, (uint8_t)byte);
 	struct way w = {TARGET_SELF, "", "", !e};
 
 	if (e && e->target.kind == TARGET_PEER) {
@@ -38,7 +38,7 @@ static struct way way_of(const struct routes *r, const struct conf *conf, unsign
 
 /* The bytes whose way differs.  Returns how many. */
 static unsigned ways_differ(const struct coord *c, const struct conf *conf,
-			    const struct routes *routes, char *set)
+			    const struct route_table *routes, char *set)
 {
 	unsigned n = 0;
 
@@ -79,28 +79,28 @@ static void settings_apply(struct coord *c)
 {
 	const struct conf *f = c->conf;
 	const struct clients_config cc = coord_clients_config(f);
-	const struct guard_limits gl = coord_guard_limits(f);
+	const struct conn_limit_limits gl = coord_guard_limits(f);
 
 	clients_configure(c->clients, &cc);
-	guard_configure(c->guard, &gl);
-	c->super.start_ms = conf_number(f, CONF_supervisor_start_ms);
-	c->super.hang_ms = conf_number(f, CONF_supervisor_hang_ms);
-	c->super.stop_ms = conf_number(f, CONF_supervisor_stop_ms);
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker *w = &c->super.worker[i];
+	conn_limit_configure(c->conn_limit, &gl);
+	c->supervisor.start_ms = conf_number(f, CONF_supervisor_start_ms);
+	c->supervisor.hang_ms = conf_number(f, CONF_supervisor_hang_ms);
+	c->supervisor.stop_ms = conf_number(f, CONF_supervisor_stop_ms);
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker *w = &c->supervisor.worker[i];
 		const uint64_t one = 1;
 
 		w->segment->header->settings.log_level = /* for its next worker */
 			(uint32_t)conf_number(f, CONF_node_log);
 		/* It may be asleep for longer than it now may be. */
-		w->segment->header->settings.hang_ms = (uint32_t)c->super.hang_ms;
+		w->segment->header->settings.hang_ms = (uint32_t)c->supervisor.hang_ms;
 		status_set(&w->segment->status->heartbeat_ms, clock_ms());
 		(void)!write(w->wake, &one, sizeof(one)); /* full means awake anyhow */
 	}
 	log_level_set((enum log_level)conf_number(f, CONF_node_log));
 }
 
-static enum wire_error refuse(struct conf *conf, struct routes *routes, struct buf *out,
+static enum wire_error refuse(struct conf *conf, struct route_table *routes, struct buf *out,
 			      const char *why)
 {
 	if (why)
@@ -114,26 +114,26 @@ static enum wire_error refuse(struct conf *conf, struct routes *routes, struct b
 		out->len--;
 	buf_text(out, "; nothing has changed");
 	log_warn("reload refused: %.*s", (int)out->len, out->data ? out->data : "");
-	routes_fini(routes);
+	route_table_fini(routes);
 	conf_free(&conf);
 	return WIRE_E_BAD_ARGUMENT;
 }
 
 /* From here on nothing can fail: the new configuration takes the old one's place. */
-static void swap(struct coord *c, struct conf *conf, struct routes *routes,
+static void swap(struct coord *c, struct conf *conf, struct route_table *routes,
 		 struct peer *const *old_peers)
 {
 	char set[CODEC_SET_BYTES];
 	bool differ = ways_differ(c, conf, routes, set) != 0;
-	struct routes old = c->routes;
+	struct route_table old = c->routes;
 
 	c->routes = *routes;
 	if (differ)
-		settle_begin(c, set, &old, old_peers);
-	routes_fini(&old);
+		fence_begin(c, set, &old, old_peers);
+	route_table_fini(&old);
 	conf_free(&c->conf);
 	c->conf = conf;
-	inbound_configure(c);
+	peer_server_configure(c);
 	c->reloads++;
 	c->changed = true;
 	settings_apply(c);
@@ -142,13 +142,13 @@ static void swap(struct coord *c, struct conf *conf, struct routes *routes,
 static enum wire_error reload_all(struct coord *c, struct buf *out)
 {
 	static struct peer *old_peers[512];
-	struct routes routes = {0};
+	struct route_table routes = {0};
 	struct conf *conf = NULL;
 	struct buf restart;
 	int r;
 
 	memcpy(old_peers, c->peers.of_conf, sizeof(old_peers));
-	if (settle_busy(c)) {
+	if (fence_busy(c)) {
 		buf_text(out, "the change before is still settling: requests on the old ways are "
 			      "not all answered; try again later");
 		return WIRE_E_BUSY;
@@ -160,7 +160,7 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 		return refuse(conf, &routes, out, NULL);
 	buf_init(&restart);
 	(void)conf_keep(conf, c->conf, &restart);
-	r = routes_make(conf, &routes);
+	r = route_table_make(conf, &routes);
 	if (r == 0 && !conf->error_count && conf_wants_nodes(conf)) {
 		r = coord_listen_nodes(c, conf);
 		if (r < 0)

@@ -47,7 +47,7 @@ static void text(struct buf *b, const char *name, const char *v)
 	buf_text(b, "\n");
 }
 
-static void gateway_write(const struct child *g, struct buf *b)
+static void gateway_write(const struct helper *g, struct buf *b)
 {
 	number(b, "gateway.pid", (uint64_t)g->pid);
 	integer(b, "gateway.pidfd", g->pidfd);
@@ -71,7 +71,7 @@ static void worker_write(const struct worker *w, struct buf *b)
 	integer(b, "control", w->control);
 	integer(b, "pidfd", w->pidfd);
 	number(b, "pid", (uint64_t)w->pid);
-	text(b, "state", super_state_name(w->state));
+	text(b, "state", supervisor_state_name(w->state));
 	number(b, "wanted", w->wanted);
 	number(b, "restarts", w->restarts);
 	number(b, "up_ms", w->up_ms);
@@ -79,7 +79,7 @@ static void worker_write(const struct worker *w, struct buf *b)
 	number(b, "delay_ms", w->delay_ms);
 	number(b, "deadline_ms", w->deadline_ms);
 	integer(b, "exit_status", w->exit_status);
-	number(b, "suspect", w->suspect);
+	number(b, "poison_candidate", w->poison_candidate);
 	number(b, "started", w->started);
 	text(b, "reason", w->reason);
 }
@@ -90,7 +90,7 @@ static void state_write(const struct coord *c, int client_fd, int node_fd, struc
 	text(b, "data", conf_text(c->conf, CONF_node_data));
 	number(b, "temporary", c->temporary);
 	integer(b, "lock", c->lock_fd);
-	integer(b, "coordinator-wake", c->super.wake);
+	integer(b, "coordinator-wake", c->supervisor.wake);
 	integer(b, "client-listener", client_fd);
 	integer(b, "node-listener", node_fd);
 	number(b, "activated", c->activated);
@@ -111,8 +111,8 @@ static void state_write(const struct coord *c, int client_fd, int node_fd, struc
 	for (unsigned i = 0; i < CONF_KEY_COUNT; i++)
 		if (c->conf->value[i].text[0])
 			buf_fmt(b, "setting %s %s\n", settings[i], c->conf->value[i].text);
-	for (uint32_t i = 0; i < c->super.count; i++)
-		worker_write(&c->super.worker[i], b);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		worker_write(&c->supervisor.worker[i], b);
 	buf_text(b, "end\n");
 }
 
@@ -140,15 +140,15 @@ int resume_write(const struct coord *c, int client_fd, int node_fd, int *ret_fd)
 unsigned resume_fds(const struct coord *c, int client_fd, int node_fd, int memfd,
 		    int fd[RESUME_FDS])
 {
-	const int own[] = {memfd,   c->lock_fd,       c->super.wake,   client_fd,
+	const int own[] = {memfd,   c->lock_fd,       c->supervisor.wake, client_fd,
 			   node_fd, c->gateway.pidfd, c->gateway.ready};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (own[i] > 0)
 			fd[n++] = own[i];
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		const struct worker *w = &c->super.worker[i];
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		const struct worker *w = &c->supervisor.worker[i];
 		const int its[] = {w->segment->fd, w->wake, w->control, w->pidfd};
 
 		for (unsigned k = 0; k < sizeof(its) / sizeof(its[0]); k++)
@@ -218,7 +218,7 @@ static const struct row worker_rows[] = {
 	ROW(struct worker, "delay_ms", KIND_U64, delay_ms),
 	ROW(struct worker, "deadline_ms", KIND_U64, deadline_ms),
 	ROW(struct worker, "exit_status", KIND_INT, exit_status),
-	ROW(struct worker, "suspect", KIND_U64, suspect),
+	ROW(struct worker, "poison_candidate", KIND_U64, poison_candidate),
 	ROW(struct worker, "started", KIND_U64, started),
 	ROW(struct worker, "reason", KIND_TEXT, reason),
 	{NULL, KIND_INT, 0, 0},
@@ -254,11 +254,11 @@ static bool row_read(const struct row *rows, void *base, const char *name, const
 	return false;
 }
 
-static bool state_find(const char *name, enum super_state *ret)
+static bool state_find(const char *name, enum supervisor_state *ret)
 {
-	for (int s = 0; s < SUPER_STATE_COUNT; s++)
-		if (!strcmp(super_state_name((enum super_state)s), name)) {
-			*ret = (enum super_state)s;
+	for (int s = 0; s < WORKER_STATE_COUNT; s++)
+		if (!strcmp(supervisor_state_name((enum supervisor_state)s), name)) {
+			*ret = (enum supervisor_state)s;
 			return true;
 		}
 	return false;

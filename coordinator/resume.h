@@ -11,8 +11,8 @@
 
 #include "common/buf.h"
 #include "common/conf.h"
-#include "coordinator/child.h"
-#include "coordinator/super.h"
+#include "coordinator/helper.h"
+#include "coordinator/supervisor.h"
 #include "include/wire.h"
 #include "ipc/net/socket.h"
 
@@ -42,7 +42,7 @@ struct resume {
 	uint64_t peers_epoch;
 	uint64_t local_errors;
 	uint64_t local_requests[WIRE_METHOD_COUNT];
-	struct child gateway; /* its state; argv is not told */
+	struct helper gateway; /* its state; argv is not told */
 	uint32_t workers;
 	struct worker worker[RESUME_WORKERS]; /* without segment */
 	int segment_fd[RESUME_WORKERS];

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "coordinator/folder.h"
-#include "coordinator/routes.h"
+#include "coordinator/datadir.h"
+#include "coordinator/table.h"
 #include "coordinator/shares.h"
 
 const struct option settings_options[] = {
@@ -82,11 +82,11 @@ static struct flags flags_read(int argc, char **argv, struct conf *c)
  * A folder that is there already can be looked at before it is taken.  Root looks at settings of
  * nodes that will run as another user: whose the folder is, is then seen at the start.
  */
-static void folder_look(struct conf *c, bool shows)
+static void datadir_look(struct conf *c, bool shows)
 {
 	const char *data = conf_text(c, CONF_node_data);
 	char why[512];
-	int r = *data ? folder_check(data, why, sizeof(why)) : 0;
+	int r = *data ? datadir_check(data, why, sizeof(why)) : 0;
 
 	if (r == -EPERM && shows && geteuid() == 0)
 		return;
@@ -96,7 +96,7 @@ static void folder_look(struct conf *c, bool shows)
 
 int settings_read(const struct settings_source *s, struct conf **ret)
 {
-	struct routes routes = {0};
+	struct route_table routes = {0};
 	struct flags flags;
 	int r = conf_new(ret);
 
@@ -110,8 +110,8 @@ int settings_read(const struct settings_source *s, struct conf **ret)
 		conf_set(*ret, "node.data", s->data, "--dev");
 	shares_settle(*ret, flags.dev);
 	conf_check(*ret);
-	folder_look(*ret, flags.shows);
-	r = routes_make(*ret, &routes);
-	routes_fini(&routes);
+	datadir_look(*ret, flags.shows);
+	r = route_table_make(*ret, &routes);
+	route_table_fini(&routes);
 	return r;
 }

@@ -14,9 +14,9 @@
 #include "common/log_size.h"
 #include "common/memory.h"
 #include "coordinator/coord.h"
-#include "coordinator/folder.h"
-#include "coordinator/guard.h"
-#include "coordinator/inbound.h"
+#include "coordinator/datadir.h"
+#include "coordinator/conn_limit.h"
+#include "coordinator/peer_server.h"
 #include "coordinator/notify.h"
 #include "coordinator/resume.h"
 #include "coordinator/shares.h"
@@ -25,7 +25,7 @@
 #define LINGER_MS     1000u      /* for replies that are on their way at the very end */
 #define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
 #define REPLY_SPARE   (2u << 20) /* bytes of a scan's reply beside its first item */
-#define GUARD_SPARE                                                                              \
+#define CONN_LIMIT_SPARE                                                                         \
 	8u /* a part of the largest message that an unfinished one may have more, for its frames \
 	    */
 #define UNREAD_SHARE 8u /* of the memory there is, for replies that nobody reads */
@@ -51,7 +51,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	uint64_t value = conf_number(f, CONF_limits_value);
 	uint64_t queue = conf_number(f, CONF_limits_queue);
 	uint64_t segment = conf_number(f, CONF_storage_segment);
-	uint32_t n = c->super.count;
+	uint32_t n = c->supervisor.count;
 	uint64_t log = conf_number(f, CONF_limits_log) / n;
 	struct log_size size = log_size(value, segment, log);
 	struct settings s = {
@@ -109,7 +109,7 @@ static int worker_resume(struct worker *w, const struct resume *x, uint32_t id)
 
 static int workers_open(struct coord *c, const struct resume *x)
 {
-	struct super *s = &c->super;
+	struct supervisor *s = &c->supervisor;
 
 	if (spawn_find("pail-worker", s->path, sizeof(s->path)) < 0) {
 		log_error("pail-worker is not beside paild, nor in ../libexec/pail");
@@ -120,8 +120,8 @@ static int workers_open(struct coord *c, const struct resume *x)
 	s->start_ms = conf_number(c->conf, CONF_supervisor_start_ms);
 	s->hang_ms = conf_number(c->conf, CONF_supervisor_hang_ms);
 	s->stop_ms = conf_number(c->conf, CONF_supervisor_stop_ms);
-	s->on_death = handover_death;
-	s->on_message = handover_message;
+	s->on_death = handoff_death;
+	s->on_message = handoff_message;
 	s->arg = c;
 	if (!s->worker || s->wake < 0) {
 		log_error("make the workers' table: no memory or descriptors");
@@ -143,7 +143,7 @@ static int listen_on(struct coord *c, const char *endpoint, int listener, const 
 					 .linger_ms = LINGER_MS,
 					 .listener_fd = listener};
 	bool socket_file = !strncmp(endpoint, "ipc://", 6) && endpoint[6] != '@';
-	int r = socket_file ? folder_socket(endpoint + 6) : 0;
+	int r = socket_file ? datadir_socket(endpoint + 6) : 0;
 
 	/* Whatever lies at a socket file's path is unlinked by the library. */
 	if (r == 0)
@@ -169,8 +169,8 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf)
 		return 0;
 	r = listen_on(c, conf_text(conf, CONF_node_peer), c->node_fd, "nodes", "node.peer",
 		      c->node_frame_max, &c->node_link, c->node_endpoint);
-	if (r == 0 && c->guard)
-		guard_watch(c->guard, c->node_endpoint);
+	if (r == 0 && c->conn_limit)
+		conn_limit_watch(c->conn_limit, c->node_endpoint);
 	return r;
 }
 
@@ -231,12 +231,12 @@ struct clients_config coord_clients_config(const struct conf *f)
 					     2 * conf_number(f, CONF_limits_message))};
 }
 
-struct guard_limits coord_guard_limits(const struct conf *f)
+struct conn_limit_limits coord_guard_limits(const struct conf *f)
 {
 	uint64_t message = conf_number(f, CONF_limits_message);
 
-	return (struct guard_limits){
-		.one = message + message / GUARD_SPARE,
+	return (struct conn_limit_limits){
+		.one = message + message / CONN_LIMIT_SPARE,
 		.small = 2 * message,
 		.all = most(coord_clients_config(f).unread_total, 2 * message)};
 }
@@ -245,20 +245,20 @@ static int tables_open(struct coord *c)
 {
 	const struct conf *f = c->conf;
 	const struct clients_config cc = coord_clients_config(f);
-	const struct guard_limits gl = coord_guard_limits(f);
+	const struct conn_limit_limits gl = coord_guard_limits(f);
 	int r = clients_new(&cc, &c->clients);
 
 	if (r == 0)
-		r = guard_new(&gl, &c->guard);
+		r = conn_limit_new(&gl, &c->conn_limit);
 	if (r == 0) {
-		guard_watch(c->guard, c->endpoint);
-		guard_watch(c->guard, c->node_endpoint);
+		conn_limit_watch(c->conn_limit, c->endpoint);
+		conn_limit_watch(c->conn_limit, c->node_endpoint);
 		r = fanouts_new(&c->fanouts);
 	}
 	if (r == 0)
-		r = inbound_new(&c->inbound);
+		r = peer_server_new(&c->peer_server);
 	if (r == 0)
-		r = settle_new(&c->settle);
+		r = fence_new(&c->fence);
 	if (r == 0)
 		r = peers_open(c);
 	if (r < 0)
@@ -304,11 +304,11 @@ static int gateway_open(struct coord *c, const struct resume *x)
 		       (unsigned long long)conf_number(f, CONF_gateway_connections));
 	(void)snprintf(line, sizeof(line), "%llu",
 		       (unsigned long long)conf_number(f, CONF_gateway_line));
-	r = child_init(&c->gateway, "gateway", wanted ? argv : NULL);
+	r = helper_init(&c->gateway, "gateway", wanted ? argv : NULL);
 	if (r == -ENOENT)
 		log_error("pail-gateway is not beside paild, nor in ../libexec/pail");
 	if (r == 0 && x)
-		child_resume(&c->gateway, &x->gateway);
+		helper_resume(&c->gateway, &x->gateway);
 	return r;
 }
 
@@ -344,7 +344,7 @@ static void figures_resume(struct coord *c, const struct resume *x)
 	c->local_errors = x->local_errors;
 	memcpy(c->local_requests, x->local_requests, sizeof(c->local_requests));
 	c->lock_fd = x->lock_fd;
-	c->super.count = x->workers;
+	c->supervisor.count = x->workers;
 }
 
 /* Settings that cannot change in a running node stay, others are the new ones. */
@@ -358,20 +358,20 @@ static void settings_resume(struct conf *conf, const struct resume *x)
 	buf_fini(&kept);
 }
 
-static int folder_open(struct coord *c, const char *data)
+static int datadir_open(struct coord *c, const char *data)
 {
 	char why[512];
-	int r = *data ? folder_take(data, (uint32_t)conf_number(c->conf, CONF_node_workers),
-				    &c->lock_fd, &c->super.count, why, sizeof(why))
+	int r = *data ? datadir_take(data, (uint32_t)conf_number(c->conf, CONF_node_workers),
+				     &c->lock_fd, &c->supervisor.count, why, sizeof(why))
 		      : 0;
 
 	if (r < 0)
 		c->temporary = false; /* not ours to remove */
 	else if (*data && conf_number(c->conf, CONF_node_role) != ROLE_ROUTER &&
-		 folder_is_new(data)) {
-		r = shares_disk(c->conf, c->super.count, why, sizeof(why));
+		 datadir_is_new(data)) {
+		r = shares_disk(c->conf, c->supervisor.count, why, sizeof(why));
 		if (r < 0)
-			folder_untake(data);
+			datadir_untake(data);
 	}
 	if (r == 0)
 		return 0;
@@ -392,10 +392,10 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->source = source;
 	c->lock_fd = -1;
 	c->signal_fd = -1;
-	c->super.wake = -1;
-	handover_init(&c->handover);
+	c->supervisor.wake = -1;
+	handoff_init(&c->handoff);
 	upgrade_init(&c->upgrade);
-	(void)child_init(&c->gateway, "gateway", NULL);
+	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
 	c->now_ms = clock_ms();
 	c->started_ms = c->now_ms;
@@ -406,7 +406,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->node_frame_max = message + peer_message_batch_room(WIRE_REQUESTS_MAX);
 	if (x)
 		settings_resume(conf, x);
-	if (routes_make(conf, &c->routes) < 0 || conf->error_count)
+	if (route_table_make(conf, &c->routes) < 0 || conf->error_count)
 		return EXIT_CONFIG;
 	if (signals_open(c) != 0)
 		return 1;
@@ -415,11 +415,11 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	else
 		notify_listeners(&c->client_fd, &c->node_fd);
 	c->activated |= c->client_fd && !x;
-	r = x ? 0 : folder_open(c, data);
+	r = x ? 0 : datadir_open(c, data);
 	if (r != 0)
 		return r;
 	if (router)
-		c->super.count = 0; /* it stores nothing; the folder is for the admin socket */
+		c->supervisor.count = 0; /* it stores nothing; the folder is for the admin socket */
 	if (workers_open(c, x) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
 	    gateway_open(c, x) < 0)
 		return 1;
@@ -444,15 +444,15 @@ void coord_disconnect(struct coord *c, unsigned linger_ms)
 
 void coord_close(struct coord *c)
 {
-	struct super *s = &c->super;
+	struct supervisor *s = &c->supervisor;
 
-	child_fini(&c->gateway);
+	helper_fini(&c->gateway);
 	coord_disconnect(c, LINGER_MS);
 	clients_free(&c->clients);
-	guard_free(&c->guard);
+	conn_limit_free(&c->conn_limit);
 	fanouts_free(&c->fanouts);
-	inbound_free(&c->inbound);
-	settle_free(&c->settle);
+	peer_server_free(&c->peer_server);
+	fence_free(&c->fence);
 	for (uint32_t i = 0; s->worker && i < s->count; i++) {
 		segment_free(&s->worker[i].segment);
 		if (s->worker[i].wake >= 0)
@@ -461,9 +461,9 @@ void coord_close(struct coord *c)
 	free(s->worker);
 	if (s->wake >= 0)
 		(void)close(s->wake);
-	routes_fini(&c->routes);
+	route_table_fini(&c->routes);
 	if (c->temporary)
-		(void)folder_remove(conf_text(c->conf, CONF_node_data));
+		(void)datadir_remove(conf_text(c->conf, CONF_node_data));
 	files_fini(&c->files);
 	if (c->signal_fd >= 0)
 		(void)close(c->signal_fd);

@@ -8,7 +8,7 @@
 
 #include "common/log_size.h"
 #include "common/memory.h"
-#include "coordinator/folder.h"
+#include "coordinator/datadir.h"
 
 #define MIB           (1ull << 20)
 #define CACHE_SHARE   4u            /* of the memory there is: one in so many */
@@ -153,7 +153,7 @@ static struct log_size log_size_of(const struct conf *c, uint64_t workers)
 void shares_settle(struct conf *c, bool small)
 {
 	const char *data = conf_text(c, CONF_node_data);
-	uint32_t workers = folder_workers(data, (uint32_t)conf_number(c, CONF_node_workers));
+	uint32_t workers = datadir_workers(data, (uint32_t)conf_number(c, CONF_node_workers));
 	char reason[100];
 
 	cache_settle(c, small);

@@ -5,7 +5,7 @@
 
 #include "common/clock.h"
 #include "coordinator/coord.h"
-#include "coordinator/inbound.h"
+#include "coordinator/peer_server.h"
 
 #define CONNECTED_FEW 256u  /* connections that are counted anew each time, but for a moment */
 #define COUNTED_MS    20u   /* that moment: a message may ask 4,096 times */
@@ -115,7 +115,7 @@ static void add_peer(const struct coord *c, const struct peer *p, struct buf *ou
 static void add_asker(const struct coord *c, const char *name, struct buf *out)
 {
 	uint64_t seen_ms;
-	bool linked = inbound_heard(c, name, &seen_ms);
+	bool linked = peer_server_heard(c, name, &seen_ms);
 
 	add(out, write_map(room(out, 16), 9));
 	add_text(out, "name", name);
@@ -144,7 +144,7 @@ static void add_peers(struct coord *c, struct buf *out)
 
 static void add_gateway(const struct coord *c, struct buf *out)
 {
-	const struct child *g = &c->gateway;
+	const struct helper *g = &c->gateway;
 
 	add_map(out, "gateway", 5);
 	add_text(out, "state",
@@ -166,7 +166,7 @@ static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 	add(out, write_map(room(out, 16), 11));
 	add_uint(out, "id", w->id);
 	add_uint(out, "pid", (uint64_t)w->pid);
-	add_text(out, "state", super_state_name(w->state));
+	add_text(out, "state", supervisor_state_name(w->state));
 	add_uint(out, "restarts", w->restarts);
 	add_uint(out, "uptime_ms", w->up_ms ? c->now_ms - w->up_ms : 0);
 	add_uint(out, "requests", status_get(&s->requests));
@@ -185,12 +185,13 @@ static void add_totals(struct coord *c, struct buf *out)
 
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
 		method[m] = c->local_requests[m];
-		for (uint32_t i = 0; i < c->super.count && m != WIRE_BUCKETS; i++)
-			method[m] += status_get(&c->super.worker[i].segment->status->by_method[m]);
+		for (uint32_t i = 0; i < c->supervisor.count && m != WIRE_BUCKETS; i++)
+			method[m] +=
+				status_get(&c->supervisor.worker[i].segment->status->by_method[m]);
 		requests += method[m];
 	}
-	for (uint32_t i = 0; i < c->super.count; i++)
-		errors += status_get(&c->super.worker[i].segment->status->errors);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		errors += status_get(&c->supervisor.worker[i].segment->status->errors);
 	add_map(out, "totals", 3);
 	add_uint(out, "requests", requests);
 	add_uint(out, "errors", errors);
@@ -203,8 +204,8 @@ static void add_storage(struct coord *c, struct buf *out)
 {
 	uint64_t base = 0, map = 0, log = 0, recent = 0, checkpoints = 0, oldest = UINT64_MAX;
 
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct worker_status *s = c->super.worker[i].segment->status;
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct worker_status *s = c->supervisor.worker[i].segment->status;
 		uint64_t at = status_get(&s->checkpoint_wall_ms);
 
 		base += status_get(&s->base_bytes);
@@ -261,9 +262,9 @@ void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 	add_routes(c, out);
 	add_peers(c, out);
 	add_gateway(c, out);
-	add_array(out, "workers", c->super.count);
-	for (uint32_t i = 0; i < c->super.count; i++)
-		add_worker(c, &c->super.worker[i], out);
+	add_array(out, "workers", c->supervisor.count);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		add_worker(c, &c->supervisor.worker[i], out);
 	add_totals(c, out);
 	add_storage(c, out);
 }

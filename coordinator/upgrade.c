@@ -15,7 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/inbound.h"
+#include "coordinator/peer_server.h"
 #include "coordinator/notify.h"
 #include "coordinator/resume.h"
 #include "coordinator/settings.h"
@@ -61,10 +61,10 @@ void upgrade_fds(const struct upgrade *u, int fd[UPGRADE_FDS])
 
 /* ---- refusing ---- */
 
-static void refuse(struct coord *c, struct owner o, uint64_t msgid, enum wire_error e,
+static void refuse(struct coord *c, struct reply_to o, uint64_t msgid, enum wire_error e,
 		   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-static void refuse(struct coord *c, struct owner o, uint64_t msgid, enum wire_error e,
+static void refuse(struct coord *c, struct reply_to o, uint64_t msgid, enum wire_error e,
 		   const char *fmt, ...)
 {
 	char text[1500];
@@ -82,7 +82,7 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 	struct upgrade *u = &c->upgrade;
 
 	log_warn("upgrade refused: %s; nothing has changed", why);
-	refuse(c, u->owner, u->msgid, e, "%s; nothing has changed", why);
+	refuse(c, u->reply_to, u->msgid, e, "%s; nothing has changed", why);
 	close_fd(&u->program_fd);
 	close_fd(&u->state_fd);
 	u->step = UPGRADE_NONE;
@@ -187,7 +187,7 @@ static int check_begin(struct coord *c)
 	return 0;
 }
 
-void upgrade_ask(struct coord *c, struct owner o, const struct request *q)
+void upgrade_ask(struct coord *c, struct reply_to o, const struct request *q)
 {
 	struct upgrade *u = &c->upgrade;
 	char text[80];
@@ -198,8 +198,8 @@ void upgrade_ask(struct coord *c, struct owner o, const struct request *q)
 		       "upgrade: only through the node's admin socket: pail --config FILE upgrade");
 		return;
 	}
-	if (c->stopping || u->step || c->handover.step || !handover_idle(&c->handover) ||
-	    handover_awaited(&c->handover) || !c->announced) {
+	if (c->stopping || u->step || c->handoff.step || !handoff_idle(&c->handoff) ||
+	    handoff_awaited(&c->handoff) || !c->announced) {
 		refuse(c, o, q->msgid, WIRE_E_BUSY, "upgrade: %s: try again later",
 		       c->stopping     ? "the node stops"
 		       : u->step       ? "another one is under way"
@@ -207,7 +207,7 @@ void upgrade_ask(struct coord *c, struct owner o, const struct request *q)
 				       : "a worker is being restarted, started or stopped");
 		return;
 	}
-	u->owner = o;
+	u->reply_to = o;
 	u->msgid = q->msgid;
 	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
 		       (unsigned long long)clock_us());
@@ -232,7 +232,7 @@ static void accepted(struct coord *c, const char *version)
 	p = write_uint(write_text(p, "pid"), (uint64_t)getpid());
 	p = write_text(write_text(p, "version"), version);
 	p = write_uint(write_text(p, "upgrades"), c->upgrades);
-	answer(c, u->owner, reply, (size_t)(p - reply));
+	answer(c, u->reply_to, reply, (size_t)(p - reply));
 }
 
 static void release(struct socket *l, int *ret_fd)
@@ -254,7 +254,7 @@ static void drain_begin(struct coord *c)
 	c->quiet_ms = c->now_ms;
 	release(c->link, &u->client_fd);
 	release(c->node_link, &u->node_fd);
-	inbound_goaway(c, "it is upgraded", HOLD_MS);
+	peer_server_goaway(c, "it is upgraded", HOLD_MS);
 	log_info("upgrade: told %u clients to go away", coord_goaway(c, "upgrading"));
 }
 
@@ -362,14 +362,14 @@ bool upgrade_due(struct coord *c, bool quiet)
 /* Nobody is left to be answered: what is still in the rings is done, its replies are dropped. */
 static void requests_disown(struct coord *c)
 {
-	for (uint32_t i = 0; i < c->super.count; i++) {
-		struct ring *ring = &c->super.worker[i].segment->request;
+	for (uint32_t i = 0; i < c->supervisor.count; i++) {
+		struct ring *ring = &c->supervisor.worker[i].segment->request;
 
 		for (uint64_t at = ring_tail(ring); at < ring->write;) {
 			struct request_record *rec = ring_at(ring, at);
 
-			rec->owner = owner_id(OWNER_CLIENT, 0);
-			rec->owner_generation = UINT64_MAX;
+			rec->reply_to = reply_to_id(REPLY_TO_CLIENT, 0);
+			rec->reply_to_generation = UINT64_MAX;
 			at += rec->size;
 		}
 	}
@@ -420,15 +420,15 @@ static int segment_try(const struct resume *x, uint32_t i)
 int upgrade_rehearse(const struct resume *x, struct conf *conf)
 {
 	char path[1100];
-	struct routes routes = {0};
+	struct route_table routes = {0};
 	struct buf kept;
 	int r;
 
 	buf_init(&kept);
 	(void)conf_keep(conf, x->conf, &kept);
 	buf_fini(&kept);
-	r = routes_make(conf, &routes);
-	routes_fini(&routes);
+	r = route_table_make(conf, &routes);
+	route_table_fini(&routes);
 	if (r < 0 || conf->error_count) {
 		(void)fprintf(stderr, "%.*s", (int)conf->errors.len, conf->errors.data);
 		return EXIT_CONFIG;

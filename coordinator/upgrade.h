@@ -27,7 +27,7 @@ enum upgrade_step { UPGRADE_NONE, UPGRADE_CHECKING, UPGRADE_DRAINING };
 
 struct upgrade {
 	enum upgrade_step step;
-	struct owner owner; /* who asked */
+	struct reply_to reply_to; /* who asked */
 	uint64_t msgid;
 	char program[1100]; /* where this program was started from */
 	int program_fd;     /* the one on disk now, -1 */
@@ -50,7 +50,7 @@ struct upgrade {
 void upgrade_init(struct upgrade *u);
 
 /* `upgrade []`: begin it, or answer at once why not. */
-void upgrade_ask(struct coord *c, struct owner o, const struct request *q);
+void upgrade_ask(struct coord *c, struct reply_to o, const struct request *q);
 
 /* Descriptors to be watched, -1 for none; then, when one is readable, upgrade_look. */
 #define UPGRADE_FDS 2u

@@ -13,7 +13,7 @@ enum control_type {
 	CONTROL_READY = 1, /* worker: serving from now on */
 	CONTROL_STOP,      /* coordinator: finish what is in the ring, checkpoint, say goodbye */
 
-	/* Planned handover: the coordinator and the worker that serves, */
+	/* Planned handoff: the coordinator and the worker that serves, */
 	CONTROL_HOLD,   /* coordinator: begin no checkpoint from now on */
 	CONTROL_HELD,   /* worker: the last one has ended, the log stays as it is but for its end */
 	CONTROL_UNHELD, /* worker: it cannot wait any longer, and checkpoints again */

@@ -84,9 +84,9 @@ LAYOUT_SIZE(request_record, 32);
 LAYOUT_AT(request_record, size, 0);
 LAYOUT_AT(request_record, count, 4);
 LAYOUT_AT(request_record, open, 8);
-LAYOUT_AT(request_record, owner, 12);
+LAYOUT_AT(request_record, reply_to, 12);
 LAYOUT_AT(request_record, recv_ms, 16);
-LAYOUT_AT(request_record, owner_generation, 24);
+LAYOUT_AT(request_record, reply_to_generation, 24);
 LAYOUT_AT(request_record, entry, 32);
 
 LAYOUT_SIZE(reply_block, 24);

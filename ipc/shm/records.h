@@ -35,12 +35,12 @@ struct request_entry {
 _Static_assert(sizeof(struct request_entry) == 16, "layout of shared memory");
 
 struct request_record {
-	uint32_t size;  /* all of it, rounded to RING_ALIGN */
-	uint32_t count; /* entries */
-	uint32_t open;  /* entries not answered yet; the coordinator's count */
-	uint32_t owner; /* who waits for the replies: the coordinator's own numbering */
+	uint32_t size;     /* all of it, rounded to RING_ALIGN */
+	uint32_t count;    /* entries */
+	uint32_t open;     /* entries not answered yet; the coordinator's count */
+	uint32_t reply_to; /* who waits for the replies: the coordinator's own numbering */
 	uint64_t recv_ms;
-	uint64_t owner_generation;
+	uint64_t reply_to_generation;
 	struct request_entry entry[];
 };
 _Static_assert(sizeof(struct request_record) == 32, "layout of shared memory");

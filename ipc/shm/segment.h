@@ -1,7 +1,8 @@
 /*
- * One sealed memfd per worker: header, slot, and three rings.  The coordinator creates it, a worker
- * finds it on a known descriptor.  A dead worker's segment is judged and handed to its successor,
- * or unmapped; it is never repaired, and no other worker has any part in it.
+ * One sealed memfd per worker: header, the worker's status, and three rings.  The coordinator
+ * creates it, a worker finds it on a known descriptor.  A dead worker's segment is judged and
+ * handed to its successor, or unmapped; it is never repaired, and no other worker has any part in
+ * it.
  */
 #ifndef PAIL_SEGMENT_H
 #define PAIL_SEGMENT_H

@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include "common/conf.h"
-#include "coordinator/routes.h"
+#include "coordinator/table.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct conf *c = NULL;
-	struct routes routes = {0};
+	struct route_table routes = {0};
 	struct buf out;
 	char path[64];
 	char text[400];
@@ -26,19 +26,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf_read_file(c, path);
 	(void)close(fd);
 	conf_check(c);
-	if (routes_make(c, &routes) == 0)
+	if (route_table_make(c, &routes) == 0)
 		for (unsigned b = 0; b < 256; b++) {
 			const char name[2] = {(char)b, 0};
 
-			if (!routes_find(&routes, (uint8_t)b))
-				routes_explain(&routes, (struct span){name, 1}, text, sizeof(text));
+			if (!route_table_find(&routes, (uint8_t)b))
+				route_table_explain(&routes, (struct span){name, 1}, text,
+						    sizeof(text));
 		}
 	buf_init(&out);
 	conf_print(c, &out);
 	(void)touch(out.data, out.len);
 	(void)touch(c->errors.data, c->errors.len);
 	buf_fini(&out);
-	routes_fini(&routes);
+	route_table_fini(&routes);
 	conf_free(&c);
 	return 0;
 }

@@ -20,19 +20,19 @@
 
 static char dir[64];
 
-static void folder_remove(void)
+static void datadir_remove(void)
 {
 	(void)rmdir(dir);
 }
 
-static void folder_make(void)
+static void datadir_make(void)
 {
 	if (dir[0])
 		return;
 	(void)snprintf(dir, sizeof(dir), "%s/pail-fuzz-%d",
 		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid());
 	(void)mkdir(dir, 0700);
-	(void)atexit(folder_remove);
+	(void)atexit(datadir_remove);
 }
 
 static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *seq, unsigned flags,
@@ -129,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char why[300];
 	char path[200];
 
-	folder_make();
+	datadir_make();
 	for (uint64_t epoch = 1; epoch <= 3; epoch++)
 		segment_make(&data, &size, epoch, &seq);
 	if (wal_new(&config, &w) == 0) {

@@ -7,8 +7,8 @@
 #include "common/conf.h"
 #include "common/hash.h"
 #include "common/json.h"
-#include "coordinator/folder.h"
-#include "coordinator/routes.h"
+#include "coordinator/datadir.h"
+#include "coordinator/table.h"
 #include "tests/unit/lib/unit.h"
 
 static void crc32c_has_its_known_values(void)
@@ -187,33 +187,33 @@ static void includes_and_their_circles(void)
 	conf_free(&c);
 }
 
-static void routes_match_first_and_explain_misses(void)
+static void route_table_match_first_and_explain_misses(void)
 {
 	struct conf *c =
 		conf_of("[node]\nname = foo\ndata = /x\n[peers]\nbar = tcp://h:1\n[routes]\n"
 			"a-m = foo\nn-z = bar\nm-n = bar\n0x00-0x1f = foo\n");
-	struct routes r;
+	struct route_table r;
 	char text[400];
 
-	EQ(0, routes_make(c, &r));
+	EQ(0, route_table_make(c, &r));
 	EQ(0, c->error_count);
-	EQ(TARGET_SELF, routes_find(&r, 'h')->target.kind);
-	EQ(TARGET_SELF, routes_find(&r, 'm')->target.kind);
-	EQ(TARGET_PEER, routes_find(&r, 'w')->target.kind);
-	EQ(TARGET_SELF, routes_find(&r, 0x1f)->target.kind);
-	TRUE_(!routes_find(&r, 0x20));
-	routes_explain(&r, (struct span){"\x00\xff", 2}, text, sizeof(text));
+	EQ(TARGET_SELF, route_table_find(&r, 'h')->target.kind);
+	EQ(TARGET_SELF, route_table_find(&r, 'm')->target.kind);
+	EQ(TARGET_PEER, route_table_find(&r, 'w')->target.kind);
+	EQ(TARGET_SELF, route_table_find(&r, 0x1f)->target.kind);
+	TRUE_(!route_table_find(&r, 0x20));
+	route_table_explain(&r, (struct span){"\x00\xff", 2}, text, sizeof(text));
 	EQ(0, strcmp("could not find entry for \"\\x00\\xff\" in table [a-m = foo, n-z = bar, "
 		     "m-n = bar, 0x00-0x1f = foo]",
 		     text));
-	routes_fini(&r);
+	route_table_fini(&r);
 	conf_free(&c);
 	c = conf_of("[node]\ndata = /x\n[routes]\nz-a = pail\naa = pail\na = nobody\n");
-	EQ(0, routes_make(c, &r));
+	EQ(0, route_table_make(c, &r));
 	EQ(3, c->error_count);
 	TRUE_(has(c, "test.conf:4: \"z-a\" is no range"));
 	TRUE_(has(c, "test.conf:6: route to \"nobody\", which is neither this node"));
-	routes_fini(&r);
+	route_table_fini(&r);
 	conf_free(&c);
 }
 
@@ -243,16 +243,16 @@ static void what_a_running_node_cannot_change_stays(void)
 static void roles_and_peers_are_checked(void)
 {
 	struct conf *c = conf_of("[node]\nname = foo\nrole = router\n[routes]\na-z = foo\n");
-	struct routes r;
+	struct route_table r;
 
-	EQ(0, routes_make(c, &r));
+	EQ(0, route_table_make(c, &r));
 	TRUE_(has(c, "whose role is router: it stores nothing"));
-	routes_fini(&r);
+	route_table_fini(&r);
 	conf_free(&c);
 	c = conf_of("[node]\nrole = router\n");
-	EQ(0, routes_make(c, &r));
+	EQ(0, route_table_make(c, &r));
 	TRUE_(has(c, "there are no [routes] to go by"));
-	routes_fini(&r);
+	route_table_fini(&r);
 	conf_free(&c);
 	c = conf_of("[node]\nname = foo\ndata = /x\n[peers]\nfoo = tcp://h:1\nbar = udp://h:1\n");
 	TRUE_(has(c, "peer \"foo\" is this node itself"));
@@ -269,23 +269,23 @@ static void a_data_folder_has_one_node_and_one_shape(void)
 	int b;
 
 	(void)snprintf(dir, sizeof(dir), "%s/deep/data", unit_folder());
-	EQ(0, folder_take(dir, 3, &a, &n, why, sizeof(why)));
+	EQ(0, datadir_take(dir, 3, &a, &n, why, sizeof(why)));
 	EQ(3, n);
-	EQ(-EWOULDBLOCK, folder_take(dir, 3, &b, &n, why, sizeof(why)));
+	EQ(-EWOULDBLOCK, datadir_take(dir, 3, &b, &n, why, sizeof(why)));
 	TRUE_(strstr(why, "in use by another node, pid "));
 	(void)close(a);
-	EQ(-EINVAL, folder_take(dir, 2, &a, &n, why, sizeof(why)));
+	EQ(-EINVAL, datadir_take(dir, 2, &a, &n, why, sizeof(why)));
 	TRUE_(strstr(why, "was made for 3 workers, node.workers says 2"));
-	EQ(0, folder_take(dir, 0, &a, &n, why, sizeof(why)));
+	EQ(0, datadir_take(dir, 0, &a, &n, why, sizeof(why)));
 	EQ(3, n);
 	(void)close(a);
 	(void)file("deep/data/format", "pail 9\nworkers 3\n");
-	EQ(-EBADMSG, folder_take(dir, 0, &a, &n, why, sizeof(why)));
+	EQ(-EBADMSG, datadir_take(dir, 0, &a, &n, why, sizeof(why)));
 }
 
 UNIT_MAIN(T(crc32c_has_its_known_values), T(placement_never_changes), T(json_escapes_what_it_must),
 	  T(sizes_are_parsed), T(a_file_is_read), T(every_mistake_is_named_with_its_line),
 	  T(settings_are_checked_against_each_other), T(the_environment_wins_and_flags_win_over_it),
-	  T(includes_and_their_circles), T(routes_match_first_and_explain_misses),
+	  T(includes_and_their_circles), T(route_table_match_first_and_explain_misses),
 	  T(what_a_running_node_cannot_change_stays), T(roles_and_peers_are_checked),
 	  T(a_data_folder_has_one_node_and_one_shape))

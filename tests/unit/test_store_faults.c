@@ -274,7 +274,7 @@ static void what_is_settled_soon_is_busy_and_not_full(void)
 
 /* ---- what must not go on for ever, or behind one's back ---- */
 
-static void folder_empty(void)
+static void datadir_empty(void)
 {
 	char command[300];
 
@@ -343,7 +343,7 @@ static void a_log_of_many_files_ends_in_busy_and_goes_on(void)
 	EQ(0, reopen());
 	is("b", "key00002", "again");
 	finish();
-	folder_empty();
+	datadir_empty();
 }
 
 static uint64_t log_bytes(void)
@@ -428,7 +428,7 @@ static void a_purge_that_finds_no_room_waits_for_it(void)
 }
 
 /* Names, sizes and times of the folder's files, summed. */
-static uint64_t folder_sum(void)
+static uint64_t datadir_sum(void)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
@@ -461,9 +461,9 @@ static void leaver(unsigned us)
 	(void)create("b");
 	(void)usleep(us);
 	store_leave(current);
-	sum = folder_sum();
+	sum = datadir_sum();
 	(void)usleep(60000);
-	_exit(sum == folder_sum() ? 0 : 3);
+	_exit(sum == datadir_sum() ? 0 : 3);
 }
 
 static void who_has_left_does_nothing_more(void)

@@ -1,5 +1,5 @@
 /* Starting and watching the gateway. */
-#include "coordinator/child.h"
+#include "coordinator/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #define SERVED_MS      1000u /* up for so long, and its end is no failure to start */
 #define EXIT_HOPELESS  2
 
-int child_init(struct child *x, const char *name, const char *const *argv)
+int helper_init(struct helper *x, const char *name, const char *const *argv)
 {
 	char path[1100];
 	uint32_t i = 0;
@@ -32,7 +32,7 @@ int child_init(struct child *x, const char *name, const char *const *argv)
 	if (spawn_find(argv[0], path, sizeof(path)) < 0)
 		return -ENOENT;
 	x->argv[0] = strdup(path);
-	for (i = 1; argv[i] && i + 1 < CHILD_ARGS_MAX; i++)
+	for (i = 1; argv[i] && i + 1 < HELPER_ARGS_MAX; i++)
 		x->argv[i] = strdup(argv[i]);
 	while (i-- > 0)
 		if (!x->argv[i])
@@ -47,7 +47,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-void child_fini(struct child *x)
+void helper_fini(struct helper *x)
 {
 	if (x->pid) {
 		(void)kill(x->pid, SIGKILL);
@@ -55,23 +55,23 @@ void child_fini(struct child *x)
 	}
 	close_fd(&x->pidfd);
 	close_fd(&x->ready);
-	for (uint32_t i = 0; i < CHILD_ARGS_MAX; i++)
+	for (uint32_t i = 0; i < HELPER_ARGS_MAX; i++)
 		free(x->argv[i]);
 	memset(x, 0, sizeof(*x));
 	x->pidfd = -1;
 	x->ready = -1;
 }
 
-void child_resume(struct child *x, const struct child *from)
+void helper_resume(struct helper *x, const struct helper *from)
 {
-	struct child all = *from;
+	struct helper all = *from;
 
 	memcpy(all.argv, x->argv, sizeof(all.argv));
 	all.name = x->name;
 	*x = all;
 }
 
-static void again_later(struct child *x, uint64_t now_ms)
+static void again_later(struct helper *x, uint64_t now_ms)
 {
 	x->next_ms = now_ms + x->delay_ms;
 	x->delay_ms = x->delay_ms ? 2 * x->delay_ms : DELAY_FIRST_MS;
@@ -79,7 +79,7 @@ static void again_later(struct child *x, uint64_t now_ms)
 		x->delay_ms = DELAY_MOST_MS;
 }
 
-static void start(struct child *x, uint64_t now_ms)
+static void start(struct helper *x, uint64_t now_ms)
 {
 	struct spawned s;
 	int pipe_fd[2];
@@ -102,7 +102,7 @@ static void start(struct child *x, uint64_t now_ms)
 	x->started_ms = now_ms;
 }
 
-uint64_t child_tick(struct child *x, uint64_t now_ms)
+uint64_t helper_tick(struct helper *x, uint64_t now_ms)
 {
 	if (!x->argv[0] || x->pid || x->failed || x->stopping)
 		return UINT64_MAX;
@@ -111,7 +111,7 @@ uint64_t child_tick(struct child *x, uint64_t now_ms)
 	return x->pid ? UINT64_MAX : x->next_ms;
 }
 
-static void line_read(struct child *x)
+static void line_read(struct helper *x)
 {
 	ssize_t n = read(x->ready, x->endpoint, sizeof(x->endpoint) - 1);
 
@@ -126,7 +126,7 @@ static void line_read(struct child *x)
 	log_info("%s is up, pid %d, listens on %s", x->name, (int)x->pid, x->endpoint);
 }
 
-void child_look(struct child *x, uint64_t now_ms)
+void helper_look(struct helper *x, uint64_t now_ms)
 {
 	siginfo_t info = {0};
 
@@ -158,7 +158,7 @@ void child_look(struct child *x, uint64_t now_ms)
 	again_later(x, now_ms);
 }
 
-void child_stop(struct child *x)
+void helper_stop(struct helper *x)
 {
 	x->stopping = true;
 	if (x->pid)

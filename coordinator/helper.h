@@ -3,17 +3,17 @@
  * like any other and holds nothing, so all there is to do is to start it, notice its end, and start
  * it again after a delay.  It writes one line to descriptor 3 when it serves: where it listens.
  */
-#ifndef PAIL_CHILD_H
-#define PAIL_CHILD_H
+#ifndef PAIL_HELPER_H
+#define PAIL_HELPER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CHILD_ARGS_MAX 16u
+#define HELPER_ARGS_MAX 16u
 
-struct child {
-	char *argv[CHILD_ARGS_MAX]; /* NULL: there is no such child */
+struct helper {
+	char *argv[HELPER_ARGS_MAX]; /* NULL: there is no such child */
 	const char *name;
 	pid_t pid; /* 0: not running */
 	int pidfd; /* -1 */
@@ -30,15 +30,15 @@ struct child {
 };
 
 /* `argv` ends in NULL and is copied. -ENOENT: the program argv[0] is not to be found. */
-int child_init(struct child *x, const char *name, const char *const *argv);
-void child_fini(struct child *x);
+int helper_init(struct helper *x, const char *name, const char *const *argv);
+void helper_fini(struct helper *x);
 /* It runs, or does not, as `from` says, which another program of this process knew. */
-void child_resume(struct child *x, const struct child *from);
+void helper_resume(struct helper *x, const struct helper *from);
 /* Start it if that is due.  Returns when to look again. */
-uint64_t child_tick(struct child *x, uint64_t now_ms);
+uint64_t helper_tick(struct helper *x, uint64_t now_ms);
 /* Its pidfd or its line can be read. */
-void child_look(struct child *x, uint64_t now_ms);
+void helper_look(struct helper *x, uint64_t now_ms);
 /* Tell it to finish; it is not started again. */
-void child_stop(struct child *x);
+void helper_stop(struct helper *x);
 
 #endif

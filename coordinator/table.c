@@ -1,5 +1,5 @@
 /* Parsing and looking up routes. */
-#include "coordinator/routes.h"
+#include "coordinator/table.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -109,7 +109,7 @@ static void route_make(struct conf *c, const struct conf_pair *p, const struct r
 	route_error(c, p, text);
 }
 
-int routes_make(struct conf *c, struct routes *ret)
+int route_table_make(struct conf *c, struct route_table *ret)
 {
 	ret->count = c->routes.count ? c->routes.count : 1;
 	ret->route = calloc(ret->count, sizeof(*ret->route));
@@ -136,14 +136,14 @@ int routes_make(struct conf *c, struct routes *ret)
 	return 0;
 }
 
-void routes_fini(struct routes *r)
+void route_table_fini(struct route_table *r)
 {
 	free(r->route);
 	r->route = NULL;
 	r->count = 0;
 }
 
-void routes_explain(const struct routes *r, struct span bucket, char *out, size_t size)
+void route_table_explain(const struct route_table *r, struct span bucket, char *out, size_t size)
 {
 	struct buf b;
 	char name[1024];

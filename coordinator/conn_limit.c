@@ -1,5 +1,5 @@
 /* Cutting off connections that receive without end. */
-#include "coordinator/guard.h"
+#include "coordinator/conn_limit.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -41,8 +41,8 @@ struct watched {
 	bool saw;            /* a message since the last look */
 };
 
-struct guard {
-	struct guard_limits limits;
+struct conn_limit {
+	struct conn_limit_limits limits;
 	uint16_t port[PORTS_MAX];
 	unsigned ports;
 	struct watched *fd;
@@ -59,7 +59,7 @@ struct guard {
 	uint64_t high_ms; /* when there was last more than a quarter of that */
 };
 
-int guard_new(const struct guard_limits *limits, struct guard **ret)
+int conn_limit_new(const struct conn_limit_limits *limits, struct conn_limit **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
@@ -68,7 +68,7 @@ int guard_new(const struct guard_limits *limits, struct guard **ret)
 	return 0;
 }
 
-void guard_free(struct guard **g)
+void conn_limit_free(struct conn_limit **g)
 {
 	if (*g)
 		free((*g)->fd);
@@ -76,7 +76,7 @@ void guard_free(struct guard **g)
 	*g = NULL;
 }
 
-void guard_watch(struct guard *g, const char *endpoint)
+void conn_limit_watch(struct conn_limit *g, const char *endpoint)
 {
 	const char *colon = strrchr(endpoint, ':');
 
@@ -84,7 +84,7 @@ void guard_watch(struct guard *g, const char *endpoint)
 		g->port[g->ports++] = (uint16_t)atoi(colon + 1);
 }
 
-void guard_saw(struct guard *g, int fd)
+void conn_limit_saw(struct conn_limit *g, int fd)
 {
 	if (fd >= 0 && fd < g->room)
 		g->fd[fd].saw = true;
@@ -92,12 +92,12 @@ void guard_saw(struct guard *g, int fd)
 		g->missed = true;
 }
 
-void guard_drained(struct guard *g, uint64_t now_ms)
+void conn_limit_drained(struct conn_limit *g, uint64_t now_ms)
 {
 	g->drained_ms = now_ms;
 }
 
-static void unfinished_set(struct guard *g, struct watched *w, uint64_t n)
+static void unfinished_set(struct conn_limit *g, struct watched *w, uint64_t n)
 {
 	g->unfinished += n - w->unfinished;
 	w->unfinished = n;
@@ -105,13 +105,13 @@ static void unfinished_set(struct guard *g, struct watched *w, uint64_t n)
 		w->over_ms = 0;
 }
 
-void guard_configure(struct guard *g, const struct guard_limits *limits)
+void conn_limit_configure(struct conn_limit *g, const struct conn_limit_limits *limits)
 {
 	g->limits = *limits;
 }
 
 /* How far the numbers of open descriptors go. */
-static void count(struct guard *g)
+static void count(struct conn_limit *g)
 {
 	DIR *d = opendir("/proc/self/fd");
 	struct dirent *e;
@@ -146,7 +146,7 @@ static void count(struct guard *g)
 }
 
 /* Was it accepted at one of the ports? */
-static bool accepted(const struct guard *g, int fd)
+static bool accepted(const struct conn_limit *g, int fd)
 {
 	struct sockaddr_storage a;
 	socklen_t n = sizeof(a);
@@ -167,12 +167,12 @@ static bool accepted(const struct guard *g, int fd)
 /* ---- unfinished messages ---- */
 
 /* Has everything been seen that was whole at that time?  Under steady load it may never be sure. */
-static bool drained(const struct guard *g, uint64_t since_ms, uint64_t now_ms)
+static bool drained(const struct conn_limit *g, uint64_t since_ms, uint64_t now_ms)
 {
 	return g->drained_ms > since_ms || now_ms - since_ms >= PATIENCE_MS;
 }
 
-static void cut(struct guard *g, int fd, const char *why)
+static void cut(struct conn_limit *g, int fd, const char *why)
 {
 	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	struct watched *w = &g->fd[fd];
@@ -196,7 +196,7 @@ static uint64_t unfinished(const struct watched *w, int fd, uint64_t received)
 	return n > (uint64_t)queued ? n - (uint64_t)queued : 0;
 }
 
-static void look(struct guard *g, int fd, uint64_t now_ms)
+static void look(struct conn_limit *g, int fd, uint64_t now_ms)
 {
 	struct watched *w = &g->fd[fd];
 	struct tcp_info info = {0};
@@ -252,7 +252,7 @@ static uint64_t memory_own(void)
 }
 
 /* What all together may have unfinished. */
-static uint64_t bound(const struct guard *g, uint64_t waiting)
+static uint64_t bound(const struct conn_limit *g, uint64_t waiting)
 {
 	uint64_t own = memory_own();
 
@@ -260,7 +260,7 @@ static uint64_t bound(const struct guard *g, uint64_t waiting)
 								       : g->limits.all;
 }
 
-static int largest(const struct guard *g)
+static int largest(const struct conn_limit *g)
 {
 	int at = 0;
 
@@ -270,7 +270,7 @@ static int largest(const struct guard *g)
 	return at;
 }
 
-static void look_at_all(struct guard *g, uint64_t waiting, uint64_t now_ms)
+static void look_at_all(struct conn_limit *g, uint64_t waiting, uint64_t now_ms)
 {
 	uint64_t most;
 
@@ -294,7 +294,7 @@ static void look_at_all(struct guard *g, uint64_t waiting, uint64_t now_ms)
  * The allocator keeps what is freed: after a time of much it is given back once, so that a single
  * flood is not paid for ever.
  */
-static bool trim(struct guard *g, uint64_t waiting, uint64_t now_ms)
+static bool trim(struct conn_limit *g, uint64_t waiting, uint64_t now_ms)
 {
 	bool much;
 
@@ -316,7 +316,7 @@ static bool trim(struct guard *g, uint64_t waiting, uint64_t now_ms)
 /* ---- the tick ---- */
 
 /* Is there any that must be looked at again soon? */
-static bool connections(const struct guard *g)
+static bool connections(const struct conn_limit *g)
 {
 	for (int i = 0; i < g->count; i++)
 		if (g->fd[i].since_ms)
@@ -324,7 +324,7 @@ static bool connections(const struct guard *g)
 	return false;
 }
 
-bool guard_tick(struct guard *g, uint64_t waiting, uint64_t now_ms)
+bool conn_limit_tick(struct conn_limit *g, uint64_t waiting, uint64_t now_ms)
 {
 	bool again = trim(g, waiting, now_ms);
 

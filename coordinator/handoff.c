@@ -1,5 +1,5 @@
 /* Handing a worker's place to its successor, and what else operators do to workers. */
-#include "coordinator/handover.h"
+#include "coordinator/handoff.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -26,24 +26,24 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-void handover_init(struct handover *h)
+void handoff_init(struct handoff *h)
 {
 	memset(h, 0, sizeof(*h));
 	h->pidfd = -1;
 	h->control = -1;
-	h->corpse = -1;
+	h->zombie = -1;
 }
 
-bool handover_idle(const struct handover *h)
+bool handoff_idle(const struct handoff *h)
 {
-	return h->pidfd < 0 && h->corpse < 0;
+	return h->pidfd < 0 && h->zombie < 0;
 }
 
-void handover_fds(const struct handover *h, int fd[HANDOVER_FDS])
+void handoff_fds(const struct handoff *h, int fd[HANDOFF_FDS])
 {
 	fd[0] = h->pidfd;
 	fd[1] = h->control;
-	fd[2] = h->corpse;
+	fd[2] = h->zombie;
 }
 
 /* ---- answers ---- */
@@ -63,7 +63,7 @@ static void ask_error(struct coord *c, struct worker_ask *a, enum wire_error e, 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	dispatch_error(c, a->owner, a->msgid, true, e, text);
+	dispatch_error(c, a->reply_to, a->msgid, true, e, text);
 }
 
 /* `{id, pid, state, took_ms, pause_us}` */
@@ -79,15 +79,15 @@ static void ask_done(struct coord *c, struct worker_ask *a, const struct worker 
 	p = write_map(write_reply_head(reply, a->msgid), 5);
 	p = write_uint(write_text(p, "id"), w->id);
 	p = write_uint(write_text(p, "pid"), (uint64_t)w->pid);
-	p = write_text(write_text(p, "state"), super_state_name(w->state));
+	p = write_text(write_text(p, "state"), supervisor_state_name(w->state));
 	p = write_uint(write_text(p, "took_ms"), took_ms);
 	p = write_uint(write_text(p, "pause_us"), pause_us);
-	answer(c, a->owner, reply, (size_t)(p - reply));
+	answer(c, a->reply_to, reply, (size_t)(p - reply));
 }
 
 /* ---- giving up ---- */
 
-static void successor_kill(struct handover *h)
+static void successor_kill(struct handoff *h)
 {
 	if (h->pid)
 		(void)kill(h->pid, SIGKILL); /* the pidfd tells when it is gone */
@@ -98,10 +98,10 @@ static void successor_kill(struct handover *h)
  */
 static void give_up(struct coord *c, enum wire_error e, const char *why)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	struct worker *w = h->worker;
-	bool serves = h->step <= HANDOVER_FOLLOWING && w->pid == h->old_pid &&
-		      w->state == SUPER_UP && w->control >= 0;
+	bool serves = h->step <= HANDOFF_FOLLOWING && w->pid == h->old_pid &&
+		      w->state == WORKER_UP && w->control >= 0;
 
 	if (serves)
 		(void)control_send(w->control, CONTROL_RESUME);
@@ -110,7 +110,7 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 		 serves ? "; the old one goes on" : "");
 	ask_error(c, &h->ask, e, "worker %u was not restarted: %s%s", w->id, why,
 		  serves ? "; the old one goes on" : "");
-	h->step = HANDOVER_NONE;
+	h->step = HANDOFF_NONE;
 	c->changed = true;
 }
 
@@ -118,7 +118,7 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 
 static void follow_begin(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	struct spawned child;
 	char why[1300];
 	int r;
@@ -126,24 +126,25 @@ static void follow_begin(struct coord *c)
 	h->reason[0] = '\0';
 	memset(h->worker->segment->status->successor_exit_reason, 0,
 	       sizeof(h->worker->segment->status->successor_exit_reason));
-	r = super_spawn(&c->super, h->worker, "--follow", &child, &h->control);
+	r = supervisor_spawn(&c->supervisor, h->worker, "--follow", &child, &h->control);
 	if (r < 0) {
-		(void)snprintf(why, sizeof(why), "start \"%s\": %s", c->super.path, strerror(-r));
+		(void)snprintf(why, sizeof(why), "start \"%s\": %s", c->supervisor.path,
+			       strerror(-r));
 		give_up(c, WIRE_E_INTERNAL, why);
 		return;
 	}
 	h->pid = child.pid;
 	h->pidfd = child.pidfd;
-	h->step = HANDOVER_FOLLOWING;
+	h->step = HANDOFF_FOLLOWING;
 	h->deadline_ms = c->now_ms + FOLLOW_MS;
 }
 
 static void leave_begin(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	const uint64_t one = 1;
 
-	h->step = HANDOVER_LEAVING;
+	h->step = HANDOFF_LEAVING;
 	h->deadline_ms = c->now_ms + LEAVE_MS;
 	h->left_us = clock_us();
 	if (control_send(h->worker->control, CONTROL_LEAVE) < 0)
@@ -154,51 +155,51 @@ static void leave_begin(struct coord *c)
 /* The old one has left: its last replies, and then the successor is the worker. */
 static void take_begin(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	struct worker *w = h->worker;
 	struct spawned child = {h->pid, h->pidfd};
 	int control = h->control;
 
-	h->corpse = w->pidfd;
+	h->zombie = w->pidfd;
 	h->pid = 0;
 	h->pidfd = -1;
 	h->control = -1;
 	collect_left(c, w);
-	super_adopt(&c->super, w, &child, control);
-	h->step = HANDOVER_TAKING;
+	supervisor_adopt(&c->supervisor, w, &child, control);
+	h->step = HANDOFF_TAKING;
 	if (control_send(w->control, CONTROL_GO) < 0)
 		log_warn("the successor of worker %u is gone: another one will be started", w->id);
 }
 
-void handover_message(void *arg, struct worker *w, int message)
+void handoff_message(void *arg, struct worker *w, int message)
 {
 	struct coord *c = arg;
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 
 	if (!h->step || w != h->worker)
 		return;
-	if (message == CONTROL_HELD && h->step == HANDOVER_HOLDING)
+	if (message == CONTROL_HELD && h->step == HANDOFF_HOLDING)
 		follow_begin(c);
 	else if (message == CONTROL_UNHELD &&
-		 h->step <= HANDOVER_LEAVING) /* then it does not leave */
+		 h->step <= HANDOFF_LEAVING) /* then it does not leave */
 		give_up(c, WIRE_E_BUSY,
 			"writes outrun the disk and checkpoints cannot wait: try again when there "
 			"are fewer");
-	else if (message == CONTROL_LEFT && h->step == HANDOVER_LEAVING && h->pidfd >= 0 &&
-		 w->state == SUPER_UP)
+	else if (message == CONTROL_LEFT && h->step == HANDOFF_LEAVING && h->pidfd >= 0 &&
+		 w->state == WORKER_UP)
 		take_begin(c);
 }
 
-void handover_death(void *arg, struct worker *w)
+void handoff_death(void *arg, struct worker *w)
 {
 	struct coord *c = arg;
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	char why[400];
 
 	if (h->step && w == h->worker) {
 		(void)snprintf(why, sizeof(why),
 			       "%s died (%.250s) and was replaced as after any death",
-			       h->step == HANDOVER_TAKING ? "the successor" : "it", w->reason);
+			       h->step == HANDOFF_TAKING ? "the successor" : "it", w->reason);
 		give_up(c, WIRE_E_INTERNAL, why);
 	}
 	collect_death(c, w);
@@ -206,7 +207,7 @@ void handover_death(void *arg, struct worker *w)
 
 static void successor_reap(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	const char *words = h->worker->segment->status->successor_exit_reason;
 	siginfo_t info = {0};
 	char why[400];
@@ -216,7 +217,7 @@ static void successor_reap(struct coord *c)
 	close_fd(&h->pidfd);
 	close_fd(&h->control);
 	h->pid = 0;
-	if (h->step != HANDOVER_FOLLOWING && h->step != HANDOVER_LEAVING)
+	if (h->step != HANDOFF_FOLLOWING && h->step != HANDOFF_LEAVING)
 		return; /* killed by us */
 	if (info.si_code == CLD_EXITED)
 		(void)snprintf(why, sizeof(why), "its successor ended with exit status %d%s%.255s",
@@ -228,18 +229,18 @@ static void successor_reap(struct coord *c)
 	give_up(c, WIRE_E_INTERNAL, why);
 }
 
-void handover_look(struct coord *c)
+void handoff_look(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	siginfo_t info = {0};
 	int m;
 
-	if (h->corpse >= 0 && waitid(P_PIDFD, (id_t)h->corpse, &info, WEXITED | WNOHANG) == 0 &&
+	if (h->zombie >= 0 && waitid(P_PIDFD, (id_t)h->zombie, &info, WEXITED | WNOHANG) == 0 &&
 	    info.si_pid)
-		close_fd(&h->corpse);
+		close_fd(&h->zombie);
 	if (h->control >= 0) {
 		m = control_receive(h->control);
-		if (m == CONTROL_CAUGHT_UP && h->step == HANDOVER_FOLLOWING)
+		if (m == CONTROL_CAUGHT_UP && h->step == HANDOFF_FOLLOWING)
 			leave_begin(c);
 		else if (m < 0)
 			close_fd(&h->control); /* it is dying; the pidfd tells the rest */
@@ -250,33 +251,33 @@ void handover_look(struct coord *c)
 
 static void late(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	char why[100];
 
-	if (h->step == HANDOVER_LEAVING) {
+	if (h->step == HANDOFF_LEAVING) {
 		log_warn("worker %u does not leave: killing it", h->worker->id);
 		h->deadline_ms = UINT64_MAX;
-		super_kill(&c->super, h->worker);
+		supervisor_kill(&c->supervisor, h->worker);
 		return;
 	}
 	(void)snprintf(why, sizeof(why), "%s in %u s",
-		       h->step == HANDOVER_HOLDING ? "its last checkpoint did not end"
-						   : "its successor did not catch up",
-		       (h->step == HANDOVER_HOLDING ? HOLD_MS : FOLLOW_MS) / 1000);
+		       h->step == HANDOFF_HOLDING ? "its last checkpoint did not end"
+						  : "its successor did not catch up",
+		       (h->step == HANDOFF_HOLDING ? HOLD_MS : FOLLOW_MS) / 1000);
 	give_up(c, WIRE_E_TIMEOUT, why);
 }
 
-/* The successor serves.  The next handover begins when nothing is left of the old one. */
+/* The successor serves.  The next handoff begins when nothing is left of the old one. */
 static void taken(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 	struct worker *w = h->worker;
 
 	if (!h->pause_us)
 		h->pause_us = clock_us() - h->left_us;
-	if (h->corpse >= 0)
+	if (h->zombie >= 0)
 		return;
-	h->step = HANDOVER_NONE;
+	h->step = HANDOFF_NONE;
 	log_info("worker %u restarted: pid %d after %d, %llu ms in all, %llu us between them",
 		 w->id, (int)w->pid, (int)h->old_pid, (unsigned long long)(c->now_ms - h->begun_ms),
 		 (unsigned long long)h->pause_us);
@@ -286,13 +287,13 @@ static void taken(struct coord *c)
 /* Those who wait for a start or a stop. */
 static void ask_look(struct coord *c, struct worker_ask *a)
 {
-	struct worker *w = &c->super.worker[a->worker];
+	struct worker *w = &c->supervisor.worker[a->worker];
 
-	if (a->stop && w->state == SUPER_DOWN)
+	if (a->stop && w->state == WORKER_DOWN)
 		ask_done(c, a, w, 0, 0);
-	else if (!a->stop && w->state == SUPER_UP)
+	else if (!a->stop && w->state == WORKER_UP)
 		ask_done(c, a, w, c->now_ms - w->started_ms, 0);
-	else if (!a->stop && w->state == SUPER_FAILED)
+	else if (!a->stop && w->state == WORKER_FAILED)
 		ask_error(c, a, WIRE_E_INTERNAL, "worker %u has failed: %s", w->id, w->reason);
 	else if (!a->stop && w->restarts != a->restarts)
 		ask_error(c, a, WIRE_E_INTERNAL,
@@ -301,14 +302,14 @@ static void ask_look(struct coord *c, struct worker_ask *a)
 
 static void asks_look(struct coord *c)
 {
-	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++)
-		if (c->handover.waiting[i].open)
-			ask_look(c, &c->handover.waiting[i]);
+	for (uint32_t i = 0; i < HANDOFF_ASKS_MAX; i++)
+		if (c->handoff.waiting[i].open)
+			ask_look(c, &c->handoff.waiting[i]);
 }
 
-bool handover_awaited(const struct handover *h)
+bool handoff_awaited(const struct handoff *h)
 {
-	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++)
+	for (uint32_t i = 0; i < HANDOFF_ASKS_MAX; i++)
 		if (h->waiting[i].open)
 			return true;
 	return false;
@@ -320,9 +321,9 @@ static bool ask_keep(struct coord *c, const struct worker *w, struct worker_ask 
 	a->worker = w->id;
 	a->stop = stop;
 	a->restarts = w->restarts;
-	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++)
-		if (!c->handover.waiting[i].open) {
-			c->handover.waiting[i] = *a;
+	for (uint32_t i = 0; i < HANDOFF_ASKS_MAX; i++)
+		if (!c->handoff.waiting[i].open) {
+			c->handoff.waiting[i] = *a;
 			return true;
 		}
 	ask_error(c, a, WIRE_E_BUSY, "too many wait for workers already: try again later");
@@ -332,8 +333,8 @@ static bool ask_keep(struct coord *c, const struct worker *w, struct worker_ask 
 /* Nobody can wait for worker `id`, or for any (UINT32_MAX), to come up any more. */
 static void starts_refuse(struct coord *c, uint32_t id, const char *why)
 {
-	for (uint32_t i = 0; i < HANDOVER_ASKS_MAX; i++) {
-		struct worker_ask *a = &c->handover.waiting[i];
+	for (uint32_t i = 0; i < HANDOFF_ASKS_MAX; i++) {
+		struct worker_ask *a = &c->handoff.waiting[i];
 
 		if (a->open && !a->stop && (a->worker == id || id == UINT32_MAX))
 			ask_error(c, a, WIRE_E_BUSY, "worker %u was not started: %s", a->worker,
@@ -341,25 +342,25 @@ static void starts_refuse(struct coord *c, uint32_t id, const char *why)
 	}
 }
 
-uint64_t handover_tick(struct coord *c)
+uint64_t handoff_tick(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 
 	asks_look(c);
-	if (h->step == HANDOVER_TAKING && h->worker->state == SUPER_UP)
+	if (h->step == HANDOFF_TAKING && h->worker->state == WORKER_UP)
 		taken(c);
-	if (!h->step || h->step == HANDOVER_TAKING)
+	if (!h->step || h->step == HANDOFF_TAKING)
 		return UINT64_MAX;
 	if (c->now_ms >= h->deadline_ms)
 		late(c);
 	return h->deadline_ms;
 }
 
-void handover_stop(struct coord *c)
+void handoff_stop(struct coord *c)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 
-	if (h->step == HANDOVER_HOLDING || h->step == HANDOVER_FOLLOWING)
+	if (h->step == HANDOFF_HOLDING || h->step == HANDOFF_FOLLOWING)
 		give_up(c, WIRE_E_BUSY, "the node stops");
 	starts_refuse(c, UINT32_MAX, "the node stops");
 }
@@ -368,19 +369,20 @@ void handover_stop(struct coord *c)
 
 static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 {
-	struct handover *h = &c->handover;
+	struct handoff *h = &c->handoff;
 
-	if (h->step || !handover_idle(h)) {
+	if (h->step || !handoff_idle(h)) {
 		ask_error(c, a, WIRE_E_BUSY, "worker %u is being restarted: one at a time",
 			  h->worker->id);
 		return;
 	}
-	if (w->state != SUPER_UP) {
+	if (w->state != WORKER_UP) {
 		ask_error(c, a, WIRE_E_BUSY,
 			  "worker %u is %s, only one that is up can be restarted%s", w->id,
-			  super_state_name(w->state),
-			  w->state == SUPER_DOWN || w->state == SUPER_FAILED ? ": start it instead"
-									     : ": try again later");
+			  supervisor_state_name(w->state),
+			  w->state == WORKER_DOWN || w->state == WORKER_FAILED
+				  ? ": start it instead"
+				  : ": try again later");
 		return;
 	}
 	h->ask = *a;
@@ -389,7 +391,7 @@ static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *
 	h->begun_ms = c->now_ms;
 	h->pause_us = 0;
 	h->deadline_ms = c->now_ms + HOLD_MS;
-	h->step = HANDOVER_HOLDING;
+	h->step = HANDOFF_HOLDING;
 	c->changed = true;
 	if (control_send(w->control, CONTROL_HOLD) < 0)
 		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
@@ -397,21 +399,21 @@ static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *
 
 static void start_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 {
-	if (w->state == SUPER_STOPPING) {
+	if (w->state == WORKER_STOPPING) {
 		ask_error(c, a, WIRE_E_BUSY, "worker %u is stopping: try again later", w->id);
 		return;
 	}
 	if (!ask_keep(c, w, a, false))
 		return;
 	w->wanted = true;
-	if (w->state == SUPER_DOWN || w->state == SUPER_FAILED)
-		super_event(&c->super, w, EVENT_START);
+	if (w->state == WORKER_DOWN || w->state == WORKER_FAILED)
+		supervisor_event(&c->supervisor, w, EVENT_START);
 	c->changed = true;
 }
 
 static void stop_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 {
-	if (c->handover.step && c->handover.worker == w) {
+	if (c->handoff.step && c->handoff.worker == w) {
 		ask_error(c, a, WIRE_E_BUSY, "worker %u is being restarted: try again later",
 			  w->id);
 		return;
@@ -420,7 +422,7 @@ static void stop_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 		return;
 	w->wanted = false;
 	starts_refuse(c, w->id, "it is being stopped, as was asked for later");
-	super_event(&c->super, w, EVENT_STOP);
+	supervisor_event(&c->supervisor, w, EVENT_STOP);
 	c->changed = true;
 }
 
@@ -432,15 +434,15 @@ static bool worker_id(const struct coord *c, const struct request *q, struct wor
 	if (!p || read_type(p) != TYPE_UINT)
 		return false;
 	id = read_uint(&p);
-	if (id >= c->super.count)
+	if (id >= c->supervisor.count)
 		return false;
-	*ret = &c->super.worker[id];
+	*ret = &c->supervisor.worker[id];
 	return true;
 }
 
-void handover_ask(struct coord *c, struct owner o, const struct request *q)
+void handoff_ask(struct coord *c, struct reply_to o, const struct request *q)
 {
-	struct worker_ask a = {.open = true, .owner = o, .msgid = q->msgid};
+	struct worker_ask a = {.open = true, .reply_to = o, .msgid = q->msgid};
 	struct span action = {"", 0};
 	struct worker *w = NULL;
 
@@ -455,7 +457,7 @@ void handover_ask(struct coord *c, struct owner o, const struct request *q)
 	else if (!worker_id(c, q, &w))
 		ask_error(c, &a, WIRE_E_BAD_ARGUMENT,
 			  "worker: there is no such worker: this node has %u, counted from 0",
-			  c->super.count);
+			  c->supervisor.count);
 	else if (span_equal(action, span_of("restart")))
 		restart_begin(c, w, &a);
 	else if (span_equal(action, span_of("start")))

@@ -1,5 +1,5 @@
 /* Making, locking and removing data folders. */
-#include "coordinator/folder.h"
+#include "coordinator/datadir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -126,7 +126,7 @@ static int contents_check(const char *dir, char *why, size_t why_size)
 	return r;
 }
 
-int folder_check(const char *dir, char *why, size_t why_size)
+int datadir_check(const char *dir, char *why, size_t why_size)
 {
 	char real[PATH_MAX];
 	int r;
@@ -145,7 +145,7 @@ int folder_check(const char *dir, char *why, size_t why_size)
 	return r < 0 ? r : contents_check(real, why, why_size);
 }
 
-static int folder_make(const char *dir, char *why, size_t why_size)
+static int datadir_make(const char *dir, char *why, size_t why_size)
 {
 	int r = parents_make(dir);
 
@@ -160,7 +160,7 @@ static int folder_make(const char *dir, char *why, size_t why_size)
 		(void)snprintf(why, why_size, "make data folder \"%.200s\": %s", dir, strerror(-r));
 		return r;
 	}
-	return folder_check(dir, why, why_size);
+	return datadir_check(dir, why, why_size);
 }
 
 static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
@@ -263,7 +263,7 @@ static uint32_t workers_wanted(uint32_t wanted)
 	return cpus < 1 ? 1 : cpus < (long)WORKERS_MAX ? (uint32_t)cpus : WORKERS_MAX;
 }
 
-uint32_t folder_workers(const char *dir, uint32_t wanted)
+uint32_t datadir_workers(const char *dir, uint32_t wanted)
 {
 	uint32_t have;
 	char why[512];
@@ -271,7 +271,7 @@ uint32_t folder_workers(const char *dir, uint32_t wanted)
 	return format_read(dir, &have, why, sizeof(why)) == 0 ? have : workers_wanted(wanted);
 }
 
-bool folder_is_new(const char *dir)
+bool datadir_is_new(const char *dir)
 {
 	char path[1100];
 
@@ -303,10 +303,10 @@ static int format_settle(const char *dir, uint32_t workers, uint32_t *ret, char 
 	return 0;
 }
 
-int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_workers, char *why,
-		size_t why_size)
+int datadir_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_workers, char *why,
+		 size_t why_size)
 {
-	int r = folder_make(dir, why, why_size);
+	int r = datadir_make(dir, why, why_size);
 
 	if (r < 0)
 		return r;
@@ -321,7 +321,7 @@ int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_wo
 	return r;
 }
 
-void folder_untake(const char *dir)
+void datadir_untake(const char *dir)
 {
 	char path[1100];
 
@@ -329,7 +329,7 @@ void folder_untake(const char *dir)
 	(void)unlink(path);
 }
 
-int folder_socket(const char *path)
+int datadir_socket(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct stat st;
@@ -359,7 +359,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-int folder_remove(const char *dir)
+int datadir_remove(const char *dir)
 {
 	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0 ? -errno : 0;
 }

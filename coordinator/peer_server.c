@@ -1,5 +1,5 @@
 /* Batches of other nodes, and their replies. */
-#include "coordinator/inbound.h"
+#include "coordinator/peer_server.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,20 +10,20 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/guard.h"
+#include "coordinator/conn_limit.h"
 
-#define CALLERS_MAX 1024u  /* nodes that ask this one */
-#define BATCHES_MAX 65536u /* of all of them, without all their replies */
-#define WINDOW_MS   30000u /* clocks are compared anew so often: no two run alike for ever */
+#define SESSIONS_MAX 1024u  /* nodes that ask this one */
+#define BATCHES_MAX  65536u /* of all of them, without all their replies */
+#define WINDOW_MS    30000u /* clocks are compared anew so often: no two run alike for ever */
 #define SILENT_MS \
 	3000u          /* a node that restarted with its clock set back is believed after so long */
 #define WARN_MS 60000u /* between warnings of one kind */
 #define NONE    UINT32_MAX
 
 /* A node that has said hello. */
-struct caller {
+struct session {
 	char name[PEER_MESSAGE_NODE_MAX + 1];
-	struct owner connection; /* generation 0: none */
+	struct reply_to connection; /* generation 0: none */
 	uint64_t started;
 	uint64_t epoch;
 	uint64_t seen_ms;
@@ -33,7 +33,7 @@ struct caller {
 
 struct batch {
 	uint64_t generation; /* 0: free */
-	struct owner connection;
+	struct reply_to connection;
 	uint64_t id;
 	uint32_t left;
 	uint32_t next_free;
@@ -46,18 +46,18 @@ struct warning {
 	char text[200];   /* of the last one */
 };
 
-struct inbound {
+struct peer_server {
 	struct warning stranger;
 	struct warning nonsense;
-	struct caller caller[CALLERS_MAX];
-	uint32_t callers;
+	struct session session[SESSIONS_MAX];
+	uint32_t sessions;
 	struct batch batch[BATCHES_MAX];
 	uint32_t used;
 	uint32_t free_list;
 	uint64_t generation;
 };
 
-int inbound_new(struct inbound **ret)
+int peer_server_new(struct peer_server **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
@@ -66,19 +66,19 @@ int inbound_new(struct inbound **ret)
 	return 0;
 }
 
-void inbound_free(struct inbound **n)
+void peer_server_free(struct peer_server **n)
 {
 	free(*n);
 	*n = NULL;
 }
 
-static void small_answer(struct coord *c, struct owner connection, const char *data,
+static void small_answer(struct coord *c, struct reply_to connection, const char *data,
 			 const char *end)
 {
 	clients_answer(c->clients, connection, data, (size_t)(end - data), 1, false);
 }
 
-static void turn_away(struct coord *c, struct owner connection, const char *why)
+static void turn_away(struct coord *c, struct reply_to connection, const char *why)
 {
 	char data[PEER_MESSAGE_SMALL_MAX];
 
@@ -114,10 +114,10 @@ static void warning_tick(struct coord *c, struct warning *w)
 	w->next_ms = c->now_ms + WARN_MS;
 }
 
-void inbound_tick(struct coord *c)
+void peer_server_tick(struct coord *c)
 {
-	warning_tick(c, &c->inbound->stranger);
-	warning_tick(c, &c->inbound->nonsense);
+	warning_tick(c, &c->peer_server->stranger);
+	warning_tick(c, &c->peer_server->nonsense);
 }
 
 /* ---- callers ---- */
@@ -130,39 +130,39 @@ static bool named(const struct coord *c, struct span name)
 	return false;
 }
 
-static bool same(struct owner a, struct owner b)
+static bool same(struct reply_to a, struct reply_to b)
 {
 	return a.id == b.id && a.generation == b.generation;
 }
 
 /* Whose newest connection this is, or NULL. */
-static struct caller *caller_of(struct coord *c, struct owner connection)
+static struct session *session_of(struct coord *c, struct reply_to connection)
 {
 	uint32_t *tag = clients_tag(c->clients, connection);
-	struct caller *x = tag && *tag ? &c->inbound->caller[*tag - 1] : NULL;
+	struct session *x = tag && *tag ? &c->peer_server->session[*tag - 1] : NULL;
 
 	return x && same(x->connection, connection) ? x : NULL;
 }
 
-static struct caller *caller_named(struct inbound *n, struct span name)
+static struct session *session_named(struct peer_server *n, struct span name)
 {
-	struct caller *oldest = &n->caller[0];
+	struct session *oldest = &n->session[0];
 
-	for (uint32_t i = 0; i < n->callers; i++) {
-		if (span_equal(name, span_of(n->caller[i].name)))
-			return &n->caller[i];
-		if (n->caller[i].seen_ms < oldest->seen_ms)
-			oldest = &n->caller[i];
+	for (uint32_t i = 0; i < n->sessions; i++) {
+		if (span_equal(name, span_of(n->session[i].name)))
+			return &n->session[i];
+		if (n->session[i].seen_ms < oldest->seen_ms)
+			oldest = &n->session[i];
 	}
-	if (n->callers < CALLERS_MAX)
-		oldest = &n->caller[n->callers++];
+	if (n->sessions < SESSIONS_MAX)
+		oldest = &n->session[n->sessions++];
 	memset(oldest, 0, sizeof(*oldest));
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%.*s", (int)name.n, name.p);
 	return oldest;
 }
 
 /* How late something is that was written at `stamp_ms`. */
-static uint64_t lateness(struct caller *x, uint64_t now_ms, uint64_t stamp_ms)
+static uint64_t lateness(struct session *x, uint64_t now_ms, uint64_t stamp_ms)
 {
 	int64_t offset = (int64_t)(now_ms - stamp_ms);
 	int64_t least;
@@ -178,14 +178,14 @@ static uint64_t lateness(struct caller *x, uint64_t now_ms, uint64_t stamp_ms)
 	return (uint64_t)(offset - least);
 }
 
-static void hello(struct coord *c, struct owner connection, const struct peer_message *h)
+static void hello(struct coord *c, struct reply_to connection, const struct peer_message *h)
 {
 	const struct peer_message answer = {
 		.node = span_of(conf_text(c->conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
 		.frame_max = c->node_frame_max,
 	};
-	struct caller *x;
+	struct session *x;
 	bool older;
 	char data[PEER_MESSAGE_SMALL_MAX];
 
@@ -200,13 +200,13 @@ static void hello(struct coord *c, struct owner connection, const struct peer_me
 	if (!named(c, h->node)) {
 		char name[4 * PEER_MESSAGE_NODE_MAX + 1];
 
-		warn(c, &c->inbound->stranger,
+		warn(c, &c->peer_server->stranger,
 		     "turned away node \"%.100s\", which is not in [peers]",
 		     buf_printable(name, sizeof(name), h->node.p, h->node.n));
 		turn_away(c, connection, "this node does not have that one in its [peers]");
 		return;
 	}
-	x = caller_named(c->inbound, h->node);
+	x = session_named(c->peer_server, h->node);
 	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
 	if (x->connection.generation && !same(x->connection, connection)) {
 		if (older && c->now_ms - x->seen_ms < SILENT_MS) {
@@ -221,16 +221,16 @@ static void hello(struct coord *c, struct owner connection, const struct peer_me
 	x->seen_ms = c->now_ms;
 	x->window_ms = c->now_ms;
 	x->offset[0] = x->offset[1] = (int64_t)(c->now_ms - h->stamp_ms);
-	*clients_tag(c->clients, connection) = (uint32_t)(x - c->inbound->caller) + 1;
+	*clients_tag(c->clients, connection) = (uint32_t)(x - c->peer_server->session) + 1;
 	small_answer(c, connection, data, peer_message_welcome(data, &answer));
 	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
 	peers_kick(c, h->node);
 }
 
-void inbound_configure(struct coord *c)
+void peer_server_configure(struct coord *c)
 {
-	for (uint32_t i = 0; i < c->inbound->callers; i++) {
-		struct caller *x = &c->inbound->caller[i];
+	for (uint32_t i = 0; i < c->peer_server->sessions; i++) {
+		struct session *x = &c->peer_server->session[i];
 
 		if (!x->connection.generation || named(c, span_of(x->name)))
 			continue;
@@ -239,13 +239,13 @@ void inbound_configure(struct coord *c)
 	}
 }
 
-bool inbound_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms)
+bool peer_server_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms)
 {
 	const uint64_t dead_ms = conf_number(c->conf, CONF_links_dead_ms);
 
 	*ret_seen_ms = 0;
-	for (uint32_t i = 0; i < c->inbound->callers; i++) {
-		const struct caller *x = &c->inbound->caller[i];
+	for (uint32_t i = 0; i < c->peer_server->sessions; i++) {
+		const struct session *x = &c->peer_server->session[i];
 
 		if (strcmp(x->name, name) != 0)
 			continue;
@@ -255,27 +255,27 @@ bool inbound_heard(const struct coord *c, const char *name, uint64_t *ret_seen_m
 	return false;
 }
 
-void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms)
+void peer_server_goaway(struct coord *c, const char *why, uint64_t hold_ms)
 {
 	char data[PEER_MESSAGE_SMALL_MAX];
 	char *end = peer_message_goaway(data, why, hold_ms);
 
-	for (uint32_t i = 0; i < c->inbound->callers; i++)
-		if (c->inbound->caller[i].connection.generation)
-			small_answer(c, c->inbound->caller[i].connection, data, end);
+	for (uint32_t i = 0; i < c->peer_server->sessions; i++)
+		if (c->peer_server->session[i].connection.generation)
+			small_answer(c, c->peer_server->session[i].connection, data, end);
 }
 
 /* ---- batches ---- */
 
-static struct batch *batch_of(const struct coord *c, struct owner o)
+static struct batch *batch_of(const struct coord *c, struct reply_to o)
 {
-	struct batch *b = &c->inbound->batch[owner_index(o)];
+	struct batch *b = &c->peer_server->batch[reply_to_index(o)];
 
 	return b->generation == o.generation ? b : NULL;
 }
 
 /* Replies as a message to the node; the batch counts them. */
-static void replies_send(struct coord *c, struct owner connection, uint64_t id,
+static void replies_send(struct coord *c, struct reply_to connection, uint64_t id,
 			 const uint16_t *index, uint32_t count, const char *replies, size_t n)
 {
 	char *p = clients_room(c->clients, connection, n + peer_message_replies_room(count));
@@ -290,8 +290,8 @@ static void replies_send(struct coord *c, struct owner connection, uint64_t id,
 	clients_wrote(c->clients, connection, p + n);
 }
 
-void inbound_answer(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
-		    const char *replies, size_t n)
+void peer_server_answer(struct coord *c, struct reply_to o, const uint16_t *index, uint32_t count,
+			const char *replies, size_t n)
 {
 	struct batch *b = batch_of(c, o);
 
@@ -303,11 +303,11 @@ void inbound_answer(struct coord *c, struct owner o, const uint16_t *index, uint
 	if (b->left)
 		return;
 	b->generation = 0;
-	b->next_free = c->inbound->free_list;
-	c->inbound->free_list = (uint32_t)(b - c->inbound->batch);
+	b->next_free = c->peer_server->free_list;
+	c->peer_server->free_list = (uint32_t)(b - c->peer_server->batch);
 }
 
-bool inbound_client(const struct coord *c, struct owner o, struct owner *ret)
+bool peer_server_client(const struct coord *c, struct reply_to o, struct reply_to *ret)
 {
 	const struct batch *b = batch_of(c, o);
 
@@ -316,10 +316,10 @@ bool inbound_client(const struct coord *c, struct owner o, struct owner *ret)
 	return b != NULL;
 }
 
-static bool batch_new(struct coord *c, struct owner connection, const struct peer_message *h,
-		      struct owner *ret)
+static bool batch_new(struct coord *c, struct reply_to connection, const struct peer_message *h,
+		      struct reply_to *ret)
 {
-	struct inbound *n = c->inbound;
+	struct peer_server *n = c->peer_server;
 	uint32_t i = n->free_list;
 	struct batch *b;
 
@@ -334,12 +334,12 @@ static bool batch_new(struct coord *c, struct owner connection, const struct pee
 	b->connection = connection;
 	b->id = h->id;
 	b->left = h->count;
-	*ret = (struct owner){owner_id(OWNER_BATCH, i), 0, b->generation};
+	*ret = (struct reply_to){reply_to_id(REPLY_TO_SESSION, i), 0, b->generation};
 	return true;
 }
 
 /* Too many are open: `busy` to each, without keeping anything. */
-static void batch_refuse(struct coord *c, struct owner connection, const struct peer_message *h)
+static void batch_refuse(struct coord *c, struct reply_to connection, const struct peer_message *h)
 {
 	for (uint32_t i = 0; i < c->walked_count; i++) {
 		uint16_t index = (uint16_t)i;
@@ -373,10 +373,10 @@ static bool batch_walk(struct coord *c, const struct peer_message *h, uint64_t l
 	return p == end;
 }
 
-static bool batch_take(struct coord *c, struct owner connection, const struct peer_message *h)
+static bool batch_take(struct coord *c, struct reply_to connection, const struct peer_message *h)
 {
-	struct caller *x = caller_of(c, connection);
-	struct owner o;
+	struct session *x = session_of(c, connection);
+	struct reply_to o;
 	int unread = clients_unread(c->clients, connection);
 	int crowded = clients_crowded(c->clients, connection);
 
@@ -391,7 +391,7 @@ static bool batch_take(struct coord *c, struct owner connection, const struct pe
 		batch_refuse(c, connection, h);
 		return true;
 	}
-	c->hand = (struct hand){.owner = o,
+	c->hand = (struct hand){.reply_to = o,
 				.busy = unread    ? CLIENTS_OVER
 					: crowded ? CLIENTS_CROWDED
 						  : NULL,
@@ -404,10 +404,10 @@ static bool batch_take(struct coord *c, struct owner connection, const struct pe
 
 /* ---- messages ---- */
 
-static bool peer_message_take(struct coord *c, struct owner connection,
+static bool peer_message_take(struct coord *c, struct reply_to connection,
 			      const struct peer_message *h)
 {
-	struct caller *x;
+	struct session *x;
 	char data[PEER_MESSAGE_SMALL_MAX];
 
 	switch (h->kind) {
@@ -415,7 +415,7 @@ static bool peer_message_take(struct coord *c, struct owner connection,
 		hello(c, connection, h);
 		return true;
 	case PEER_MESSAGE_PING:
-		x = caller_of(c, connection);
+		x = session_of(c, connection);
 		if (x) {
 			x->seen_ms = c->now_ms;
 			(void)lateness(x, c->now_ms, h->stamp_ms);
@@ -431,7 +431,7 @@ static bool peer_message_take(struct coord *c, struct owner connection,
 
 static void message_take(struct coord *c, const struct socket_message *m)
 {
-	struct owner connection;
+	struct reply_to connection;
 
 	if (!clients_intern(c->clients, c->node_link, m, c->now_ms, &connection))
 		return; /* the node finds out by its own deadlines */
@@ -446,7 +446,7 @@ static void message_take(struct coord *c, const struct socket_message *m)
 
 			if (m->cut || peer_message_read(at, end, &h) < 0 ||
 			    !peer_message_take(c, connection, &h)) {
-				warn(c, &c->inbound->nonsense,
+				warn(c, &c->peer_server->nonsense,
 				     "what is no message between nodes came to %s",
 				     c->node_endpoint);
 				turn_away(c, connection, "it got what is no message between nodes");
@@ -457,7 +457,7 @@ static void message_take(struct coord *c, const struct socket_message *m)
 	}
 }
 
-unsigned inbound_receive(struct coord *c, unsigned most)
+unsigned peer_server_receive(struct coord *c, unsigned most)
 {
 	struct socket_message *m;
 	unsigned n = 0;
@@ -465,7 +465,7 @@ unsigned inbound_receive(struct coord *c, unsigned most)
 	while (c->node_link && n < most &&
 	       socket_receive(c->node_link, c->node_frame_max, &m) == 0) {
 		n++;
-		guard_saw(c->guard, m->source_fd);
+		conn_limit_saw(c->conn_limit, m->source_fd);
 		message_take(c, m);
 	}
 	return n;

@@ -1,6 +1,6 @@
 /* The data folder: made, locked, and its shape checked. */
-#ifndef PAIL_FOLDER_H
-#define PAIL_FOLDER_H
+#ifndef PAIL_DATADIR_H
+#define PAIL_DATADIR_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +13,8 @@
  * node runs on it, -EINVAL it was made for another number of workers or is not ours, -EBADMSG it is
  * damaged.
  */
-int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_workers, char *why,
-		size_t why_size);
+int datadir_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_workers, char *why,
+		 size_t why_size);
 
 /*
  * May the folder `dir`, which is there, be a node's?  Only if it is this user's and nobody else may
@@ -22,24 +22,24 @@ int folder_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_wo
  * us: what goes on in it is to be trusted.  0, or negative errno with the reason in `why` (512
  * bytes); -ENOENT: it is not there.
  */
-int folder_check(const char *dir, char *why, size_t why_size);
+int datadir_check(const char *dir, char *why, size_t why_size);
 
-/* For how many workers folder_take would take it, if it can be taken.  `dir` may be missing. */
-uint32_t folder_workers(const char *dir, uint32_t wanted);
+/* For how many workers datadir_take would take it, if it can be taken.  `dir` may be missing. */
+uint32_t datadir_workers(const char *dir, uint32_t wanted);
 
 /* It is not used after all, and no worker has been started: its shape is not fixed yet. */
-void folder_untake(const char *dir);
+void datadir_untake(const char *dir);
 
 /* No worker has ever been started on it. */
-bool folder_is_new(const char *dir);
+bool datadir_is_new(const char *dir);
 
 /*
  * May a socket be made at `path`?  0; -EEXIST: something else is there; -EADDRINUSE: somebody
  * listens on it; -ENAMETOOLONG.
  */
-int folder_socket(const char *path);
+int datadir_socket(const char *path);
 
 /* Remove a folder made for --dev, and everything in it. */
-int folder_remove(const char *dir);
+int datadir_remove(const char *dir);
 
 #endif

@@ -10,8 +10,8 @@
  * each request had left then.  The smallest difference seen between that clock and ours stands for
  * a prompt delivery; what comes later than that has used up so much of its time on the way.
  */
-#ifndef PAIL_INBOUND_H
-#define PAIL_INBOUND_H
+#ifndef PAIL_PEER_SERVER_H
+#define PAIL_PEER_SERVER_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,25 +19,25 @@
 #include "coordinator/clients.h"
 
 struct coord;
-struct inbound;
+struct peer_server;
 
-int inbound_new(struct inbound **ret);
-void inbound_free(struct inbound **n);
+int peer_server_new(struct peer_server **ret);
+void peer_server_free(struct peer_server **n);
 /* Take up to `most` messages in.  Returns how many there were. */
-unsigned inbound_receive(struct coord *c, unsigned most);
+unsigned peer_server_receive(struct coord *c, unsigned most);
 /* Replies to requests of a batch: `count` of them, in the order of their indexes. */
-void inbound_answer(struct coord *c, struct owner o, const uint16_t *index, uint32_t count,
-		    const char *replies, size_t n);
+void peer_server_answer(struct coord *c, struct reply_to o, const uint16_t *index, uint32_t count,
+			const char *replies, size_t n);
 /* The connection that a batch came on, for its unread limit.  False: it is gone. */
-bool inbound_client(const struct coord *c, struct owner o, struct owner *ret);
+bool peer_server_client(const struct coord *c, struct reply_to o, struct reply_to *ret);
 /* [peers] has changed: who is not there any more is turned away. */
-void inbound_configure(struct coord *c);
+void peer_server_configure(struct coord *c);
 /* Whether a node of that name is linked to this one, and when it was heard last (0: never). */
-bool inbound_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms);
+bool peer_server_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms);
 /* Now and then: say what was not said at once. */
-void inbound_tick(struct coord *c);
+void peer_server_tick(struct coord *c);
 /* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not
  * soon. */
-void inbound_goaway(struct coord *c, const char *why, uint64_t hold_ms);
+void peer_server_goaway(struct coord *c, const char *why, uint64_t hold_ms);
 
 #endif

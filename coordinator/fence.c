@@ -12,7 +12,7 @@
 
 struct held {
 	struct held *next;
-	struct owner owner;
+	struct reply_to reply_to;
 	uint64_t due_ms;
 	uint32_t visited_count;
 	char visited[HOPS_MAX][PEER_MESSAGE_NODE_MAX + 1];
@@ -21,7 +21,7 @@ struct held {
 	char data[]; /* the request */
 };
 
-struct settle {
+struct fence {
 	bool active;
 	char set[CODEC_SET_BYTES];
 	/* the old ways: how far each ring was filled, and which batches were on their way */
@@ -36,13 +36,13 @@ struct settle {
 	uint64_t bytes;
 };
 
-int settle_new(struct settle **ret)
+int fence_new(struct fence **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
 	return *ret ? 0 : -ENOMEM;
 }
 
-void settle_free(struct settle **sp)
+void fence_free(struct fence **sp)
 {
 	struct held *next;
 
@@ -54,12 +54,12 @@ void settle_free(struct settle **sp)
 	*sp = NULL;
 }
 
-bool settle_busy(const struct coord *c)
+bool fence_busy(const struct coord *c)
 {
-	return c->settle->active;
+	return c->fence->active;
 }
 
-static void old_way(struct settle *s, const struct route *r, struct peer *const *old_peers)
+static void old_way(struct fence *s, const struct route *r, struct peer *const *old_peers)
 {
 	struct peer *p;
 
@@ -74,50 +74,50 @@ static void old_way(struct settle *s, const struct route *r, struct peer *const 
 	s->peer[s->peers++] = p;
 }
 
-void settle_begin(struct coord *c, const char *set, const struct routes *old,
-		  struct peer *const *old_peers)
+void fence_begin(struct coord *c, const char *set, const struct route_table *old,
+		 struct peer *const *old_peers)
 {
-	struct settle *s = c->settle;
+	struct fence *s = c->fence;
 
 	s->active = true;
 	s->rings = false;
 	s->peers = 0;
 	memcpy(s->set, set, sizeof(s->set));
 	for (unsigned b = 0; b < 256; b++) {
-		const struct route *r = routes_find(old, (uint8_t)b);
+		const struct route *r = route_table_find(old, (uint8_t)b);
 
 		if (r && set_has(set, (uint8_t)b))
 			old_way(s, r, old_peers);
 	}
-	for (uint32_t i = 0; i < c->super.count; i++)
-		s->written[i] = c->super.worker[i].segment->request.write;
-	s->last_id = forward_last_id(c);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		s->written[i] = c->supervisor.worker[i].segment->request.write;
+	s->last_id = peer_client_last_id(c);
 }
 
 /* Are the old ways still in use? */
 static bool waits(const struct coord *c)
 {
-	const struct settle *s = c->settle;
+	const struct fence *s = c->fence;
 
-	for (uint32_t i = 0; s->rings && i < c->super.count; i++)
-		if (ring_tail(&c->super.worker[i].segment->request) < s->written[i])
+	for (uint32_t i = 0; s->rings && i < c->supervisor.count; i++)
+		if (ring_tail(&c->supervisor.worker[i].segment->request) < s->written[i])
 			return true;
 	for (uint32_t i = 0; i < s->peers; i++) {
 		bool there = false; /* one that has retired is gone when all is answered */
 
 		for (uint32_t k = 0; k < c->peers.count; k++)
 			there |= c->peers.peer[k] == s->peer[i];
-		if (there && forward_waits(c, s->peer[i], s->last_id))
+		if (there && peer_client_waits(c, s->peer[i], s->last_id))
 			return true;
 	}
 	return false;
 }
 
-bool settle_holds(struct coord *c, const struct request *q, const struct item *it)
+bool fence_holds(struct coord *c, const struct request *q, const struct item *it)
 {
-	struct settle *s = c->settle;
+	struct fence *s = c->fence;
 	struct held *h;
-	struct owner o = c->hand.owner;
+	struct reply_to o = c->hand.reply_to;
 
 	if (!s->active || !set_has(s->set, (uint8_t)q->bucket.p[0]))
 		return false;
@@ -132,7 +132,7 @@ bool settle_holds(struct coord *c, const struct request *q, const struct item *i
 		return true;
 	}
 	h->next = NULL;
-	h->owner = o;
+	h->reply_to = o;
 	h->due_ms = c->now_ms + it->timeout_ms;
 	h->from_node = c->hand.from_node;
 	h->visited_count = c->hand.visited_count;
@@ -161,12 +161,13 @@ static void let_go(struct coord *c, struct held *h)
 
 	(void)request_walk(h->data, h->data + h->size, &q, &why);
 	if (h->due_ms <= c->now_ms) {
-		dispatch_error(c, h->owner, q.msgid, true, WIRE_E_EXPIRED,
+		dispatch_error(c, h->reply_to, q.msgid, true, WIRE_E_EXPIRED,
 			       "its time was over before it was started");
 		return;
 	}
-	c->hand = (struct hand){
-		.owner = h->owner, .from_node = h->from_node, .visited_count = h->visited_count};
+	c->hand = (struct hand){.reply_to = h->reply_to,
+				.from_node = h->from_node,
+				.visited_count = h->visited_count};
 	for (uint32_t i = 0; i < h->visited_count; i++)
 		c->hand.visited[i] = span_of(h->visited[i]);
 	dispatch_begin(c);
@@ -176,7 +177,7 @@ static void let_go(struct coord *c, struct held *h)
 			    .timeout_ms = (uint32_t)(h->due_ms - c->now_ms),
 			    .next = ITEM_NONE,
 			    .msgid = q.msgid,
-			    .index = (uint16_t)h->owner.index,
+			    .index = (uint16_t)h->reply_to.index,
 			    .method = (uint8_t)q.method};
 	dispatch_item(c, &q, it);
 	dispatch_end(c);
@@ -185,7 +186,7 @@ static void let_go(struct coord *c, struct held *h)
 /* Those whose time is over are answered while the others wait on. */
 static uint64_t overdue(struct coord *c)
 {
-	struct settle *s = c->settle;
+	struct fence *s = c->fence;
 	struct held **link = &s->first;
 	struct held *h;
 	uint64_t next = UINT64_MAX;
@@ -207,9 +208,9 @@ static uint64_t overdue(struct coord *c)
 	return next;
 }
 
-uint64_t settle_step(struct coord *c)
+uint64_t fence_step(struct coord *c)
 {
-	struct settle *s = c->settle;
+	struct fence *s = c->fence;
 	struct held *h;
 
 	if (!s->active)

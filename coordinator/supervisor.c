@@ -1,5 +1,5 @@
 /* The supervisor's table and its actions. */
-#include "coordinator/super.h"
+#include "coordinator/supervisor.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,13 +22,13 @@
 	9u /* that fail in a row, over 12 s: what has to be mended is the operator's \
 	    */
 
-typedef void super_act(struct super *s, struct worker *w);
+typedef void supervisor_act(struct supervisor *s, struct worker *w);
 
-const char *super_state_name(enum super_state s)
+const char *supervisor_state_name(enum supervisor_state s)
 {
-	static const char *const names[SUPER_STATE_COUNT] = {
-#define X(id, name) [SUPER_##id] = #name,
-		SUPER_STATES(X)
+	static const char *const names[WORKER_STATE_COUNT] = {
+#define X(id, name) [WORKER_##id] = #name,
+		WORKER_STATES(X)
 #undef X
 	};
 	return names[s];
@@ -45,15 +45,15 @@ static void close_fd(int *fd)
 
 static void back_off(struct worker *w, uint64_t now)
 {
-	w->state = SUPER_BACKOFF;
+	w->state = WORKER_BACKOFF;
 	w->deadline_ms = now + w->delay_ms;
 	w->delay_ms = w->delay_ms ? 2 * w->delay_ms : DELAY_FIRST_MS;
 	if (w->delay_ms > DELAY_MOST_MS)
 		w->delay_ms = DELAY_MOST_MS;
 }
 
-int super_spawn(const struct super *s, const struct worker *w, const char *how, struct spawned *ret,
-		int *ret_control)
+int supervisor_spawn(const struct supervisor *s, const struct worker *w, const char *how,
+		     struct spawned *ret, int *ret_control)
 {
 	int pair[2];
 	int r = control_pair(pair);
@@ -71,18 +71,19 @@ int super_spawn(const struct super *s, const struct worker *w, const char *how, 
 }
 
 /* A process is on its way to serve the segment. */
-static void starting(struct super *s, struct worker *w, const struct spawned *child, int control)
+static void starting(struct supervisor *s, struct worker *w, const struct spawned *child,
+		     int control)
 {
 	w->control = control;
 	w->pid = child->pid;
 	w->pidfd = child->pidfd;
 	w->started_ms = clock_ms();
 	w->deadline_ms = w->started_ms + s->start_ms;
-	w->state = SUPER_STARTING;
+	w->state = WORKER_STARTING;
 	status_set(&w->segment->status->heartbeat_ms, w->started_ms);
 }
 
-static void start(struct super *s, struct worker *w)
+static void start(struct supervisor *s, struct worker *w)
 {
 	struct spawned child;
 	int control = -1;
@@ -90,7 +91,7 @@ static void start(struct super *s, struct worker *w)
 
 	/* It begins with the first request that is not freed, however far its predecessor came. */
 	status_set(&w->segment->status->reached, ring_tail(&w->segment->request));
-	r = super_spawn(s, w, "--serve", &child, &control);
+	r = supervisor_spawn(s, w, "--serve", &child, &control);
 	if (r < 0) {
 		log_error("start worker %u from \"%s\": %s", w->id, s->path, strerror(-r));
 		back_off(w, clock_ms());
@@ -99,7 +100,8 @@ static void start(struct super *s, struct worker *w)
 	starting(s, w, &child, control);
 }
 
-void super_adopt(struct super *s, struct worker *w, const struct spawned *child, int control)
+void supervisor_adopt(struct supervisor *s, struct worker *w, const struct spawned *child,
+		      int control)
 {
 	struct worker_status *status = w->segment->status;
 
@@ -112,52 +114,52 @@ void super_adopt(struct super *s, struct worker *w, const struct spawned *child,
 	starting(s, w, child, control);
 }
 
-static void serve(struct super *s, struct worker *w)
+static void serve(struct supervisor *s, struct worker *w)
 {
 	(void)s;
-	w->state = SUPER_UP;
+	w->state = WORKER_UP;
 	w->up_ms = clock_ms();
 	w->deadline_ms = 0;
 	log_info("worker %u is up, pid %d, %llu ms after its start", w->id, (int)w->pid,
 		 (unsigned long long)(w->up_ms - w->started_ms));
 }
 
-static void kill_now(struct super *s, struct worker *w)
+static void kill_now(struct supervisor *s, struct worker *w)
 {
 	(void)s;
 	log_warn("worker %u, pid %d, is %s for too long: killing it", w->id, (int)w->pid,
-		 w->state == SUPER_UP         ? "without a heartbeat"
-		 : w->state == SUPER_STARTING ? "starting"
-					      : "stopping");
+		 w->state == WORKER_UP         ? "without a heartbeat"
+		 : w->state == WORKER_STARTING ? "starting"
+					       : "stopping");
 	(void)kill(w->pid, SIGKILL);
-	w->state = w->state == SUPER_STOPPING ? SUPER_STOPPING : SUPER_KILLING;
-	w->deadline_ms = w->state == SUPER_STOPPING ? clock_ms() + s->stop_ms : 0;
+	w->state = w->state == WORKER_STOPPING ? WORKER_STOPPING : WORKER_KILLING;
+	w->deadline_ms = w->state == WORKER_STOPPING ? clock_ms() + s->stop_ms : 0;
 }
 
-static void stop(struct super *s, struct worker *w)
+static void stop(struct supervisor *s, struct worker *w)
 {
-	w->state = SUPER_STOPPING;
+	w->state = WORKER_STOPPING;
 	w->deadline_ms = clock_ms() + s->stop_ms;
 	if (control_send(w->control, CONTROL_STOP) < 0)
 		(void)kill(w->pid, SIGKILL); /* it is dying; its death comes */
 }
 
-static void forget(struct super *s, struct worker *w)
+static void forget(struct supervisor *s, struct worker *w)
 {
 	(void)s;
-	w->state = SUPER_DOWN;
+	w->state = WORKER_DOWN;
 	w->deadline_ms = 0;
 }
 
 /* Dead while wanted: again, after a delay, unless it is no use. */
-static void again(struct super *s, struct worker *w)
+static void again(struct supervisor *s, struct worker *w)
 {
 	uint64_t now = clock_ms();
 
 	(void)s;
 	if (w->exit_status == EXIT_HOPELESS) {
 		log_error("worker %u has failed for good: %s", w->id, w->reason);
-		w->state = SUPER_FAILED;
+		w->state = WORKER_FAILED;
 		w->deadline_ms = 0;
 		return;
 	}
@@ -169,7 +171,7 @@ static void again(struct super *s, struct worker *w)
 	} else if (++w->failed_starts >= STARTS_MOST) {
 		log_error("worker %u has failed for good, it did not start %u times: %s", w->id,
 			  w->failed_starts, w->reason);
-		w->state = SUPER_FAILED;
+		w->state = WORKER_FAILED;
 		w->deadline_ms = 0;
 		w->failed_starts = 0;
 		w->delay_ms = 0;
@@ -178,41 +180,41 @@ static void again(struct super *s, struct worker *w)
 	back_off(w, now);
 }
 
-static void late(struct super *s, struct worker *w)
+static void late(struct supervisor *s, struct worker *w)
 {
 	(void)s;
 	(void)w;
 }
 
-static super_act *const act[SUPER_STATE_COUNT][EVENT_COUNT] = {
+static supervisor_act *const act[WORKER_STATE_COUNT][EVENT_COUNT] = {
   /*                  START  READY  EXIT    TIMEOUT   STOP   */
-	[SUPER_DOWN] = {start, NULL,  NULL,   NULL,     late  },
-	[SUPER_STARTING] = {late,  serve, again,  kill_now, stop  },
-	[SUPER_UP] = {late,  late,  again,  kill_now, stop  },
-	[SUPER_KILLING] = {late,  late,  again,  late,     stop  },
-	[SUPER_STOPPING] = {late,  late,  forget, kill_now, late  },
-	[SUPER_BACKOFF] = {late,  NULL,  NULL,   start,    forget},
-	[SUPER_FAILED] = {start, NULL,  NULL,   NULL,     forget},
+	[WORKER_DOWN] = {start, NULL,  NULL,   NULL,     late  },
+	[WORKER_STARTING] = {late,  serve, again,  kill_now, stop  },
+	[WORKER_UP] = {late,  late,  again,  kill_now, stop  },
+	[WORKER_KILLING] = {late,  late,  again,  late,     stop  },
+	[WORKER_STOPPING] = {late,  late,  forget, kill_now, late  },
+	[WORKER_BACKOFF] = {late,  NULL,  NULL,   start,    forget},
+	[WORKER_FAILED] = {start, NULL,  NULL,   NULL,     forget},
 };
 
-void super_event(struct super *s, struct worker *w, enum super_event e)
+void supervisor_event(struct supervisor *s, struct worker *w, enum supervisor_event e)
 {
-	super_act *f = act[w->state][e];
+	supervisor_act *f = act[w->state][e];
 
 	check(f);
 	f(s, w);
 }
 
-void super_kill(struct super *s, struct worker *w)
+void supervisor_kill(struct supervisor *s, struct worker *w)
 {
-	if (w->state == SUPER_STARTING || w->state == SUPER_UP)
-		super_event(s, w, EVENT_TIMEOUT);
+	if (w->state == WORKER_STARTING || w->state == WORKER_UP)
+		supervisor_event(s, w, EVENT_TIMEOUT);
 }
 
 /* ---- events ---- */
 
 /* What a death was, from the exit status and the dead-man switch. */
-static void obituary(struct worker *w, const siginfo_t *info)
+static void exit_report(struct worker *w, const siginfo_t *info)
 {
 	struct worker_status *status = w->segment->status;
 	bool goodbye = atomic_load(&status->state) == STATUS_GOODBYE;
@@ -232,13 +234,13 @@ static void obituary(struct worker *w, const siginfo_t *info)
 			       info->si_status, strsignal(info->si_status), *words ? ": " : "",
 			       words);
 	}
-	if (goodbye && w->state == SUPER_STOPPING)
+	if (goodbye && w->state == WORKER_STOPPING)
 		log_info("worker %u, pid %d, said goodbye", w->id, (int)w->pid);
 	else
 		log_warn("worker %u, pid %d, died: %s", w->id, (int)w->pid, w->reason);
 }
 
-void super_reap(struct super *s, struct worker *w)
+void supervisor_reap(struct supervisor *s, struct worker *w)
 {
 	siginfo_t info = {0};
 
@@ -246,21 +248,21 @@ void super_reap(struct super *s, struct worker *w)
 		return;
 	if (waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
 		return;
-	obituary(w, &info);
+	exit_report(w, &info);
 	close_fd(&w->pidfd);
 	close_fd(&w->control);
 	atomic_store(&w->segment->status->worker_sleeps, 0);
 	s->on_death(s->arg, w);
 	atomic_store(&w->segment->status->state, STATUS_UNUSED);
 	atomic_fetch_add(&w->segment->status->life, 1);
-	super_event(s, w, EVENT_EXIT);
+	supervisor_event(s, w, EVENT_EXIT);
 	w->up_ms = 0;
 	w->pid = 0;
-	if (w->state == SUPER_BACKOFF && w->deadline_ms <= clock_ms())
-		super_event(s, w, EVENT_TIMEOUT);
+	if (w->state == WORKER_BACKOFF && w->deadline_ms <= clock_ms())
+		supervisor_event(s, w, EVENT_TIMEOUT);
 }
 
-void super_control(struct super *s, struct worker *w)
+void supervisor_control(struct supervisor *s, struct worker *w)
 {
 	int m;
 
@@ -268,31 +270,31 @@ void super_control(struct super *s, struct worker *w)
 		return;
 	m = control_receive(w->control);
 	if (m == CONTROL_READY)
-		super_event(s, w, EVENT_READY);
+		supervisor_event(s, w, EVENT_READY);
 	else if (m > 0)
 		s->on_message(s->arg, w, m);
 	else if (m < 0)
 		close_fd(&w->control); /* it is dying; the pidfd tells the rest */
 }
 
-static bool overdue(const struct super *s, struct worker *w, uint64_t now)
+static bool overdue(const struct supervisor *s, struct worker *w, uint64_t now)
 {
 	uint64_t beat = status_get(&w->segment->status->heartbeat_ms);
 
 	switch (w->state) {
-	case SUPER_UP:
+	case WORKER_UP:
 		return now > beat && now - beat > s->hang_ms;
-	case SUPER_STARTING:
+	case WORKER_STARTING:
 		return now > beat && now - beat > s->start_ms;
-	case SUPER_STOPPING:
-	case SUPER_BACKOFF:
+	case WORKER_STOPPING:
+	case WORKER_BACKOFF:
 		return now >= w->deadline_ms;
 	default:
 		return false;
 	}
 }
 
-uint64_t super_tick(struct super *s, uint64_t now_ms)
+uint64_t supervisor_tick(struct supervisor *s, uint64_t now_ms)
 {
 	uint64_t next = now_ms + 1000;
 
@@ -300,14 +302,14 @@ uint64_t super_tick(struct super *s, uint64_t now_ms)
 		struct worker *w = &s->worker[i];
 
 		if (overdue(s, w, now_ms))
-			super_event(s, w, EVENT_TIMEOUT);
-		if (w->state == SUPER_BACKOFF && w->deadline_ms < next)
+			supervisor_event(s, w, EVENT_TIMEOUT);
+		if (w->state == WORKER_BACKOFF && w->deadline_ms < next)
 			next = w->deadline_ms;
 	}
 	return next;
 }
 
-bool super_all_down(const struct super *s)
+bool supervisor_all_down(const struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->worker[i].pidfd >= 0)

@@ -26,7 +26,7 @@ struct entry {
 
 struct batch {
 	uint64_t id; /* 0: free; the index in its lower bits */
-	struct owner owner;
+	struct reply_to reply_to;
 	struct peer *peer;
 	uint64_t recv_ms;
 	uint32_t count;
@@ -37,7 +37,7 @@ struct batch {
 	uint32_t room;
 };
 
-struct forwards {
+struct peer_requests {
 	struct batch batch[BATCHES_MAX];
 	uint32_t used;
 	uint32_t free_list;
@@ -45,7 +45,7 @@ struct forwards {
 	uint16_t index[WIRE_REQUESTS_MAX]; /* of the replies in hand */
 };
 
-int forwards_new(struct forwards **ret)
+int peer_client_new(struct peer_requests **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
@@ -54,7 +54,7 @@ int forwards_new(struct forwards **ret)
 	return 0;
 }
 
-void forwards_free(struct forwards **fp)
+void peer_client_free(struct peer_requests **fp)
 {
 	if (!*fp)
 		return;
@@ -81,7 +81,7 @@ static bool entries_room(struct batch *b, uint32_t count)
 	return true;
 }
 
-static struct batch *batch_new(struct forwards *f, struct peer *p, uint32_t count)
+static struct batch *batch_new(struct peer_requests *f, struct peer *p, uint32_t count)
 {
 	uint32_t i = f->free_list;
 	struct batch *b;
@@ -113,7 +113,7 @@ static struct batch *batch_new(struct forwards *f, struct peer *p, uint32_t coun
 	return b;
 }
 
-static void batch_free(struct forwards *f, struct batch *b)
+static void batch_free(struct peer_requests *f, struct batch *b)
 {
 	struct peer *p = b->peer;
 	uint32_t i = (uint32_t)(b - f->batch);
@@ -132,16 +132,16 @@ static void batch_free(struct forwards *f, struct batch *b)
 	f->free_list = i;
 }
 
-static struct batch *batch_find(struct forwards *f, const struct peer *p, uint64_t id)
+static struct batch *batch_find(struct peer_requests *f, const struct peer *p, uint64_t id)
 {
 	struct batch *b = &f->batch[id & (BATCHES_MAX - 1)];
 
 	return b->id == id && id && b->peer == p ? b : NULL;
 }
 
-static struct owner entry_owner(const struct batch *b, const struct entry *e)
+static struct reply_to entry_owner(const struct batch *b, const struct entry *e)
 {
-	struct owner o = b->owner;
+	struct reply_to o = b->reply_to;
 
 	o.index = e->index;
 	return o;
@@ -160,7 +160,7 @@ static void entry_error(struct coord *c, struct batch *b, struct entry *e, enum 
 
 /* ---- sending ---- */
 
-static void items_refuse(struct coord *c, struct owner o, uint32_t first, uint32_t count,
+static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uint32_t count,
 			 enum wire_error e, const char *text)
 {
 	for (uint32_t i = first; count--; i = c->item[i].next) {
@@ -192,7 +192,7 @@ static enum wire_error peer_refuses(const struct coord *c, const struct peer *p,
 	return WIRE_OK;
 }
 
-static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t first,
+static bool batch_send(struct coord *c, struct peer *p, struct reply_to o, uint32_t first,
 		       uint32_t count, uint64_t bytes)
 {
 	struct batch *b = batch_new(c->peers.forwards, p, count);
@@ -206,7 +206,7 @@ static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t
 		}
 		return false;
 	}
-	b->owner = o;
+	b->reply_to = o;
 	b->recv_ms = c->now_ms;
 	at = peer_message_batch(at, b->id, c->now_ms, c->hand.visited, c->hand.visited_count,
 				span_of(conf_text(c->conf, CONF_node_name)), count);
@@ -229,7 +229,7 @@ static bool batch_send(struct coord *c, struct peer *p, struct owner o, uint32_t
 	return true;
 }
 
-void forward_items(struct coord *c, struct peer *p, struct owner o, uint32_t first)
+void peer_client_items(struct coord *c, struct peer *p, struct reply_to o, uint32_t first)
 {
 	char text[400];
 
@@ -270,7 +270,7 @@ static void replies_pick(struct coord *c, struct batch *b, const struct peer_mes
 
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct entry *e = &b->entry[peer_message_index_at(h->indexes, i)];
-		const char *over = answer_over(c, b->owner);
+		const char *over = answer_over(c, b->reply_to);
 		const char *next = read_skip(p);
 
 		if (over && (e->method == WIRE_GET || e->method == WIRE_SCAN)) {
@@ -304,9 +304,9 @@ static bool replies_sane(const struct batch *b, const struct peer_message *h)
 
 static uint64_t overdue(struct coord *c, struct peer *p);
 
-bool forward_replies(struct coord *c, struct peer *p, const struct peer_message *h)
+bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_message *h)
 {
-	struct forwards *f = c->peers.forwards;
+	struct peer_requests *f = c->peers.forwards;
 	struct batch *b;
 	uint32_t fresh = 0;
 
@@ -323,14 +323,14 @@ bool forward_replies(struct coord *c, struct peer *p, const struct peer_message 
 		fresh += !e->answered;
 		f->index[i] = e->index;
 	}
-	if (fresh != h->count || answer_over(c, b->owner)) {
+	if (fresh != h->count || answer_over(c, b->reply_to)) {
 		replies_pick(c, b, h);
 	} else {
 		for (uint32_t i = 0; i < h->count; i++)
 			b->entry[peer_message_index_at(h->indexes, i)].answered = true;
 		b->open -= h->count;
 		p->requests -= h->count;
-		answer_many(c, b->owner, f->index, h->count, h->bytes.p, h->bytes.n, false);
+		answer_many(c, b->reply_to, f->index, h->count, h->bytes.p, h->bytes.n, false);
 	}
 	if (!b->open)
 		batch_free(f, b);
@@ -342,7 +342,7 @@ bool forward_replies(struct coord *c, struct peer *p, const struct peer_message 
 static uint32_t refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
 		       enum wire_error error, const char *text)
 {
-	struct forwards *f = c->peers.forwards;
+	struct peer_requests *f = c->peers.forwards;
 	uint32_t next;
 	uint32_t n = 0;
 
@@ -360,13 +360,13 @@ static uint32_t refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t 
 	return n;
 }
 
-void forward_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to, enum wire_error e,
-		    const char *text)
+void peer_client_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
+			enum wire_error e, const char *text)
 {
 	(void)refuse(c, p, from, to, e, text);
 }
 
-uint32_t forward_broken(struct coord *c, struct peer *p)
+uint32_t peer_client_broken(struct coord *c, struct peer *p)
 {
 	char text[400];
 
@@ -379,7 +379,7 @@ uint32_t forward_broken(struct coord *c, struct peer *p)
 
 static uint64_t overdue(struct coord *c, struct peer *p)
 {
-	struct forwards *f = c->peers.forwards;
+	struct peer_requests *f = c->peers.forwards;
 	uint64_t due_min = UINT64_MAX;
 	char text[200];
 	uint32_t next;
@@ -408,7 +408,7 @@ static uint64_t overdue(struct coord *c, struct peer *p)
 	return due_min;
 }
 
-uint64_t forward_overdue(struct coord *c)
+uint64_t peer_client_overdue(struct coord *c)
 {
 	uint64_t next = UINT64_MAX;
 
@@ -423,12 +423,12 @@ uint64_t forward_overdue(struct coord *c)
 	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
 }
 
-uint64_t forward_last_id(const struct coord *c)
+uint64_t peer_client_last_id(const struct coord *c)
 {
 	return c->peers.forwards->last_id;
 }
 
-bool forward_waits(const struct coord *c, const struct peer *p, uint64_t id)
+bool peer_client_waits(const struct coord *c, const struct peer *p, uint64_t id)
 {
 	return p->batch_first != NONE && c->peers.forwards->batch[p->batch_first].id <= id;
 }

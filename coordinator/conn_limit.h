@@ -12,37 +12,37 @@
  *
  * No connection is judged before all messages that were whole by then have been seen.
  */
-#ifndef PAIL_GUARD_H
-#define PAIL_GUARD_H
+#ifndef PAIL_CONN_LIMIT_H
+#define PAIL_CONN_LIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct guard;
+struct conn_limit;
 
 /* Bytes of unfinished messages: */
-struct guard_limits {
+struct conn_limit_limits {
 	uint64_t one;   /* of a connection */
 	uint64_t small; /* of all together, if they swell in memory */
 	uint64_t all;   /* of all together */
 };
 
-int guard_new(const struct guard_limits *limits, struct guard **ret);
-void guard_free(struct guard **g);
+int conn_limit_new(const struct conn_limit_limits *limits, struct conn_limit **ret);
+void conn_limit_free(struct conn_limit **g);
 /* Other limits from now on. */
-void guard_configure(struct guard *g, const struct guard_limits *limits);
+void conn_limit_configure(struct conn_limit *g, const struct conn_limit_limits *limits);
 /* Connections accepted at this endpoint are watched (TCP; others are of this machine's own users).
  */
-void guard_watch(struct guard *g, const char *endpoint);
+void conn_limit_watch(struct conn_limit *g, const char *endpoint);
 /* A message has come from the connection `fd`; -1: nobody knows from which. */
-void guard_saw(struct guard *g, int fd);
+void conn_limit_saw(struct conn_limit *g, int fd);
 /* All messages that were whole at `now_ms` have been seen. */
-void guard_drained(struct guard *g, uint64_t now_ms);
+void conn_limit_drained(struct conn_limit *g, uint64_t now_ms);
 /*
  * Look at some connections; `waiting` bytes of replies are not taken yet.  Returns whether to come
- * again in GUARD_MS, though nothing else happens.
+ * again in CONN_LIMIT_MS, though nothing else happens.
  */
-bool guard_tick(struct guard *g, uint64_t waiting, uint64_t now_ms);
-#define GUARD_MS 100u
+bool conn_limit_tick(struct conn_limit *g, uint64_t waiting, uint64_t now_ms);
+#define CONN_LIMIT_MS 100u
 
 #endif

@@ -2,8 +2,8 @@
  * The routing table: ranges of a bucket name's first byte, first match wins, each with a target.  A
  * node without a table serves everything itself.
  */
-#ifndef PAIL_ROUTES_H
-#define PAIL_ROUTES_H
+#ifndef PAIL_TABLE_H
+#define PAIL_TABLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ struct route {
 	const char *node;
 };
 
-struct routes {
+struct route_table {
 	struct route *route;
 	uint32_t count;
 	uint16_t of_byte[256]; /* which entry a first byte finds; ROUTE_NONE: none */
@@ -38,16 +38,16 @@ struct routes {
  * Make the table of a configuration, which must outlive it.  Mistakes are added to conf->errors,
  * with their places.  0 or -ENOMEM.
  */
-int routes_make(struct conf *conf, struct routes *ret);
-void routes_fini(struct routes *r);
+int route_table_make(struct conf *conf, struct route_table *ret);
+void route_table_fini(struct route_table *r);
 
 /* The entry for a bucket's first byte, or NULL. */
-static inline const struct route *routes_find(const struct routes *r, uint8_t first)
+static inline const struct route *route_table_find(const struct route_table *r, uint8_t first)
 {
 	return r->of_byte[first] == ROUTE_NONE ? NULL : &r->route[r->of_byte[first]];
 }
 
 /* The text of a no_route error. */
-void routes_explain(const struct routes *r, struct span bucket, char *out, size_t size);
+void route_table_explain(const struct route_table *r, struct span bucket, char *out, size_t size);
 
 #endif

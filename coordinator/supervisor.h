@@ -10,8 +10,8 @@
  *	BACKOFF   dead; to be started when its delay is over
  *	FAILED    it said that starting it again is no use, or has not come up many times in a row
  */
-#ifndef PAIL_SUPER_H
-#define PAIL_SUPER_H
+#ifndef PAIL_SUPERVISOR_H
+#define PAIL_SUPERVISOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 
 #include "ipc/shm/segment.h"
 
-#define SUPER_STATES(X)       \
+#define WORKER_STATES(X)      \
 	X(DOWN, down)         \
 	X(STARTING, starting) \
 	X(UP, up)             \
@@ -28,19 +28,26 @@
 	X(BACKOFF, backoff)   \
 	X(FAILED, failed)
 
-enum super_state {
-#define X(id, name) SUPER_##id,
-	SUPER_STATES(X)
+enum supervisor_state {
+#define X(id, name) WORKER_##id,
+	WORKER_STATES(X)
 #undef X
-		SUPER_STATE_COUNT
+		WORKER_STATE_COUNT
 };
 
-enum super_event { EVENT_START, EVENT_READY, EVENT_EXIT, EVENT_TIMEOUT, EVENT_STOP, EVENT_COUNT };
+enum supervisor_event {
+	EVENT_START,
+	EVENT_READY,
+	EVENT_EXIT,
+	EVENT_TIMEOUT,
+	EVENT_STOP,
+	EVENT_COUNT
+};
 
 struct worker {
 	uint32_t id;
 	struct segment *segment;
-	enum super_state state;
+	enum supervisor_state state;
 	pid_t pid;
 	int pidfd;   /* -1: no process */
 	int control; /* our end of its control socket, or -1 */
@@ -56,7 +63,7 @@ struct worker {
 	int exit_status;     /* of the last death, as waitid tells; -signal if it was killed */
 	char reason[256];    /* of the last death */
 	/* the coordinator's own, see dispatch and collect */
-	uint64_t suspect; /* identity plus 1 of the request that the last death was in */
+	uint64_t poison_candidate; /* identity plus 1 of the request that the last death was in */
 	uint64_t started; /* a request before this identity may have been started by one now dead */
 	uint64_t due_ms;  /* no request in its ring is overdue before */
 	uint64_t immediate_read;
@@ -64,7 +71,7 @@ struct worker {
 	bool pushed; /* records were published since it was last woken */
 };
 
-struct super {
+struct supervisor {
 	struct worker *worker;
 	uint32_t count;
 	char path[1100]; /* of pail-worker */
@@ -80,7 +87,7 @@ struct super {
 };
 
 /* Feed one event to one worker. */
-void super_event(struct super *s, struct worker *w, enum super_event e);
+void supervisor_event(struct supervisor *s, struct worker *w, enum supervisor_event e);
 
 struct spawned;
 
@@ -88,28 +95,29 @@ struct spawned;
  * Start a process on w's segment with `how` as its argument.  0, with our end of its control socket
  * in *ret_control; or negative errno.
  */
-int super_spawn(const struct super *s, const struct worker *w, const char *how, struct spawned *ret,
-		int *ret_control);
+int supervisor_spawn(const struct supervisor *s, const struct worker *w, const char *how,
+		     struct spawned *ret, int *ret_control);
 
 /*
  * The worker has left its segment to a successor that was started beside it: from now on that one
  * is the worker, STARTING.  The pidfd of the old one is the caller's to reap.
  */
-void super_adopt(struct super *s, struct worker *w, const struct spawned *child, int control);
+void supervisor_adopt(struct supervisor *s, struct worker *w, const struct spawned *child,
+		      int control);
 
 /* It cannot be trusted any more: kill it, if it lives. */
-void super_kill(struct super *s, struct worker *w);
+void supervisor_kill(struct supervisor *s, struct worker *w);
 
 /* Its pidfd or control socket is readable. */
-void super_reap(struct super *s, struct worker *w);
-void super_control(struct super *s, struct worker *w);
+void supervisor_reap(struct supervisor *s, struct worker *w);
+void supervisor_control(struct supervisor *s, struct worker *w);
 
 /* Deadlines, heartbeats, restarts that are due.  Returns when to look again at the latest. */
-uint64_t super_tick(struct super *s, uint64_t now_ms);
+uint64_t supervisor_tick(struct supervisor *s, uint64_t now_ms);
 
 /* Are all in one of the states that need no more waiting for (DOWN, FAILED)? */
-bool super_all_down(const struct super *s);
+bool supervisor_all_down(const struct supervisor *s);
 
-const char *super_state_name(enum super_state s);
+const char *supervisor_state_name(enum supervisor_state s);
 
 #endif
