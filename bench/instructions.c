@@ -160,7 +160,7 @@ static void log_once(uint32_t i)
 		die("the staging buffer is full");
 	memset(r, 0, size);
 	r->size = (uint32_t)size;
-	r->position = i + 1;
+	r->request_id = i + 1;
 	r->bucket = 1;
 	r->name_len = 5;
 	r->key_len = 10;
@@ -189,7 +189,7 @@ static void put_once(uint32_t i)
 	store_touch(store, &k);
 	if (store_put(store, &k, (struct span){value, sizeof(value)}, 0, &always, &version) < 0)
 		die(store_why(store));
-	sum += version + store_consulted(store);
+	sum += version + store_observed_seq(store);
 }
 
 static void get_once(uint32_t i)
@@ -202,7 +202,7 @@ static void get_once(uint32_t i)
 	store_touch(store, &k);
 	if (store_get(store, &k, &item) < 0)
 		die(store_why(store));
-	sum += item.version + store_consulted(store);
+	sum += item.version + store_observed_seq(store);
 }
 
 static void store_setup(void)

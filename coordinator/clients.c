@@ -17,8 +17,9 @@
 #define PIECES_MAX       8192u
 #define REPLY_GROUPS_MAX 65536u
 #define FRAME_HEAD       16u /* bytes before a frame's: its size */
-#define RESERVED         128u /* bytes for a write's reply that will reply_group; refusals may be longer \
-			       */
+#define RESERVED                                                                        \
+	128u /* bytes for a write's reply that will reply_group; refusals may be longer \
+	      */
 #define EVICT_LOOK 1024u
 #define NONE       UINT32_MAX
 

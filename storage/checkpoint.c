@@ -443,9 +443,9 @@ static int chores(struct checkpoint *c)
 	int r = 0;
 
 	look_at_disk(c);
-	if (wal_needs_stock(c->wal) && clock_ms() >= c->stock_ms && wal_stock(c->wal) < 0)
+	if (wal_pool_low(c->wal) && clock_ms() >= c->stock_ms && wal_pool_fill(c->wal) < 0)
 		c->stock_ms = clock_ms() + IDLE_MS; /* what is wrong shows in wal_disk_full */
-	if (atomic_load(&c->disk_free) < c->tight_bytes && wal_trim(c->wal))
+	if (atomic_load(&c->disk_free) < c->tight_bytes && wal_pool_trim(c->wal))
 		look_at_disk(c);
 	if (purge_is_due(c))
 		r = purge(c);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/hash.h"
-#include "storage/order.h"
+#include "storage/sorted_index.h"
 
 struct directory {
 	struct bucket **by_name;
@@ -66,7 +66,7 @@ int directory_new(struct directory **ret)
 
 static void bucket_free(struct bucket *b)
 {
-	order_free(&b->order);
+	sorted_index_free(&b->order);
 	free(b);
 }
 

@@ -26,7 +26,7 @@ LAYOUT_SIZE(wal_record, 56);
 LAYOUT_AT(wal_record, crc, 0);
 LAYOUT_AT(wal_record, size, 4);
 LAYOUT_AT(wal_record, seq, 8);
-LAYOUT_AT(wal_record, position, 16);
+LAYOUT_AT(wal_record, request_id, 16);
 LAYOUT_AT(wal_record, bucket, 24);
 LAYOUT_AT(wal_record, expiry, 32);
 LAYOUT_AT(wal_record, value_len, 40);

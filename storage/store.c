@@ -47,7 +47,7 @@ static uint64_t budget(const struct store *s)
 
 unsigned store_pressure(const struct store *s)
 {
-	uint64_t share = s->pinned / (budget(s) / 100);
+	uint64_t share = s->dirty / (budget(s) / 100);
 
 	if (wal_over_limit(s->wal) || share > 100)
 		return 100;
@@ -164,9 +164,9 @@ struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, 
 	}
 	r->size = (uint32_t)size;
 #ifdef PAIL_BREAK_POSITION /* for a test of the tests: do not remember whose it is */
-	r->position = 0;
+	r->request_id = 0;
 #else
-	r->position = s->head.position;
+	r->request_id = s->head.request_id;
 #endif
 	r->bucket = bucket;
 	r->expiry = 0;
@@ -257,7 +257,7 @@ static void checkpoint_begin(struct store *s)
 static void settle_memory(struct store *s, uint64_t settled)
 {
 	s->settled = settled;
-	s->pinned = s->fresh;
+	s->dirty = s->fresh;
 	s->log.frozen = 0;
 	s->oldest_ms = clock_ms();
 	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
@@ -266,10 +266,10 @@ static void settle_memory(struct store *s, uint64_t settled)
 		store_work(s, 1);
 		if (!b->order)
 			continue;
-		if (++b->order_idle > ORDER_IDLE_MAX)
-			order_free(&b->order);
+		if (++b->sorted_index_idle > ORDER_IDLE_MAX)
+			sorted_index_free(&b->order);
 		else
-			order_settle(b->order, settled, &s->head.work);
+			sorted_index_settle(b->order, settled, &s->head.work);
 	}
 	expiry_settle(&s->expiry, settled, &s->head.work);
 	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
@@ -288,7 +288,7 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 		 */
 		s->base_full = error == -ENOSPC;
 		s->log.fresh += s->log.frozen;
-		s->fresh = s->pinned;
+		s->fresh = s->dirty;
 		s->log.frozen = 0;
 		s->retry_ms = clock_ms() + RETRY_MS;
 		return 0;
@@ -317,7 +317,7 @@ static int checkpoint_step(struct store *s)
 	uint64_t settled;
 	int error;
 
-	if (wal_needs_stock(s->wal) && !wal_disk_full(s->wal))
+	if (wal_pool_low(s->wal) && !wal_disk_full(s->wal))
 		checkpoint_kick(s->checkpoint);
 	if (checkpoint_due(s))
 		checkpoint_freeze(s);
@@ -400,9 +400,9 @@ int store_settle(struct store *s, uint64_t limit_ms)
 
 /* ---- figures ---- */
 
-void store_hand(struct store *s, uint64_t mark)
+void store_submit(struct store *s, uint64_t mark)
 {
-	wal_hand(s->wal, mark);
+	wal_submit(s->wal, mark);
 }
 
 void store_freed(struct store *s, uint64_t position)
@@ -434,9 +434,9 @@ int64_t store_jump(struct store *s, bool *ret_behind)
 	return ms;
 }
 
-uint64_t store_consulted(const struct store *s)
+uint64_t store_observed_seq(const struct store *s)
 {
-	return s->head.consulted;
+	return s->head.observed_seq;
 }
 
 void store_stats(const struct store *s, struct store_stats *ret)

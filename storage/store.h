@@ -5,8 +5,8 @@
  * One thread, the serving thread, calls everything here.  Operations never wait for the disk (but
  * for the log's staging buffer when it is full): they take effect in memory and get a sequence
  * number, and the owner tells nobody before that number is synced.  Reads too say how new the
- * newest thing is that they looked at: store_consulted.  A reply must wait until store_synced has
- * reached it, or a power cut could take back what somebody was told.
+ * newest thing is that they looked at: store_observed_seq.  A reply must wait until store_synced
+ * has reached it, or a power cut could take back what somebody was told.
  *
  * Errors: -ENXIO no such bucket, -ENOENT no such key, -EEXIST a condition did not hold, -ENOSPC
  * full, -EBUSY writers outrun the disk, -ENOMEM, -EBADMSG damaged data, -EIO the log cannot be
@@ -44,9 +44,9 @@ struct store_config {
 	uint64_t clock_ms;      /* what store_clock once was; 0: not known */
 	const struct pace_source *source; /* of the time, see pace.h; NULL: the system */
 	void *arg;
-	/* Sync thread: everything up to `seq` is on disk; `mark` is what store_hand was given. */
+	/* Sync thread: everything up to `seq` is on disk; `mark` is what store_submit was given. */
 	void (*on_synced)(void *arg, uint64_t mark, uint64_t seq);
-	/* The log's staging buffer is full: hand over (store_hand), show signs of life. */
+	/* The log's staging buffer is full: hand over (store_submit), show signs of life. */
 	void (*on_wait)(void *arg);
 	/* So much work has been done, perhaps in the middle of an operation, see work.h.  May be
 	 * NULL. */
@@ -69,16 +69,16 @@ int store_open(const struct store_config *config, struct store **ret, char *why,
  * Handing over.  The process that serves holds its checkpoints; another opens the store beside it,
  * follows its log, and takes the store over when the first has left.
  *
- * Open beside: reads base and locks nothing; only store_follow, store_take and store_close may
- * follow.  store_follow: take in the log up to `synced`, which the serving process has told to be
- * on disk; 0 or a negative errno, store_why says which.  store_take: the other has left; lock the
- * folder, read the rest, begin a log of our own; from then on as after store_open.  -ESTALE: there
- * has been a checkpoint meanwhile.
+ * store_open_follower: reads base and locks nothing; only store_tail, store_promote and store_close
+ * may follow.  store_tail: take in the log up to `synced`, which the serving process has told to be
+ * on disk; 0 or a negative errno, store_why says which.  store_promote: the other has left; lock
+ * the folder, read the rest, begin a log of our own; from then on as after store_open.  -ESTALE:
+ * there has been a checkpoint meanwhile.
  */
-int store_open_beside(const struct store_config *config, struct store **ret, char *why,
-		      size_t why_size);
-int store_follow(struct store *s, uint64_t synced);
-int store_take(struct store *s, uint64_t synced);
+int store_open_follower(const struct store_config *config, struct store **ret, char *why,
+			size_t why_size);
+int store_tail(struct store *s, uint64_t synced);
+int store_promote(struct store *s, uint64_t synced);
 
 /* Begin no checkpoint from now on, or go on with them.  Held: the last one has ended. */
 void store_hold(struct store *s, bool hold);
@@ -88,7 +88,7 @@ bool store_held(const struct store *s);
  * Sync everything and let go of the folder, so that another may take it, without the time that
  * store_close takes.  The process must end now.
  */
-void store_leave(struct store *s);
+void store_release(struct store *s);
 
 /* Checkpoint everything, so that the next start has nothing to replay.  At most `limit_ms`. */
 int store_settle(struct store *s, uint64_t limit_ms);
@@ -109,7 +109,7 @@ int store_tick(struct store *s, uint64_t wall_ms);
 unsigned store_idle_ms(const struct store *s);
 
 /* Everything appended so far goes to the sync thread; on_synced gets `mark`. */
-void store_hand(struct store *s, uint64_t mark);
+void store_submit(struct store *s, uint64_t mark);
 
 /* All requests whose identity is below `position` have been answered and forgotten. */
 void store_freed(struct store *s, uint64_t position);
@@ -129,9 +129,9 @@ unsigned store_pressure(const struct store *s);
 
 /* ---- one operation ---- */
 
-/* Who asks: identity of the request plus 1, or 0.  Clears store_consulted. */
+/* Who asks: identity of the request plus 1, or 0.  Clears store_observed_seq. */
 static inline void store_begin(struct store *s, uint64_t position);
-uint64_t store_consulted(const struct store *s);
+uint64_t store_observed_seq(const struct store *s);
 
 /* A key on its way: two steps to bring its memory near, then the operation. */
 struct store_key {
@@ -213,8 +213,8 @@ const char *store_why(const struct store *s);
 
 /* The head of struct store, so that store_begin costs nothing. */
 struct store_head {
-	uint64_t position;
-	uint64_t consulted;
+	uint64_t request_id;
+	uint64_t observed_seq;
 	struct work work;
 };
 
@@ -222,8 +222,8 @@ static inline void store_begin(struct store *s, uint64_t position)
 {
 	struct store_head *h = (struct store_head *)s;
 
-	h->position = position;
-	h->consulted = 0;
+	h->request_id = position;
+	h->observed_seq = 0;
 }
 
 /* The owner's own work counts too. */

@@ -7,7 +7,7 @@
 #include "storage/checkpoint.h"
 #include "storage/directory.h"
 #include "storage/expiry.h"
-#include "storage/order.h"
+#include "storage/sorted_index.h"
 #include "storage/pace.h"
 #include "storage/store.h"
 #include "storage/wal.h"
@@ -43,14 +43,14 @@ struct store {
 	uint64_t freed;  /* requests below are answered */
 	uint64_t freeze; /* the last sequence that the running checkpoint takes */
 	uint64_t commits_seen;
-	uint64_t pinned;        /* bytes of cache entries that base does not have yet */
+	uint64_t dirty;         /* bytes of cache entries that base does not have yet */
 	uint64_t fresh;         /* of these, what the running checkpoint does not take either */
 	struct unsettled log;   /* bytes of records */
 	bool checkpoint_wanted; /* rotated; waits for syncs and replies */
 	bool checkpoint_runs;
 	bool room_wanted; /* a put waits for what a checkpoint may make free */
 	bool hold;        /* begin no checkpoint */
-	bool beside;      /* another process serves: only its log is read */
+	bool follower;    /* another process serves: only its log is read */
 	bool base_full;   /* the last checkpoint did not fit */
 	uint64_t retry_ms;
 	uint64_t oldest_ms; /* when the oldest unsettled record was written */
@@ -95,10 +95,10 @@ int store_lookup(struct store *s, const struct store_key *k, struct lookup *ret)
 /* Look the bucket up again if the directory has changed since.  Returns it, or NULL. */
 struct bucket *key_bucket(struct store *s, struct store_key *k);
 
-static inline void consult(struct store *s, uint64_t seq)
+static inline void observe(struct store *s, uint64_t seq)
 {
-	if (seq > s->head.consulted)
-		s->head.consulted = seq;
+	if (seq > s->head.observed_seq)
+		s->head.observed_seq = seq;
 }
 
 /* Something has been seen to be gone since `expiry`: the log must know before it is told. */

@@ -116,11 +116,11 @@ static int replay_record(void *arg, const struct wal_record *r, bool same)
 		if (r->seq <= s->settled)
 			return 0;
 	}
-	if (s->config.before_apply && !s->beside)
+	if (s->config.before_apply && !s->follower)
 		e = s->config.before_apply(s->config.arg, r, same);
 	if (e == 0)
 		e = record_apply(s, r);
-	if (e == 0 && s->config.after_apply && !s->beside)
+	if (e == 0 && s->config.after_apply && !s->follower)
 		e = s->config.after_apply(s->config.arg, r, same);
 	return e;
 }
@@ -285,33 +285,33 @@ int store_open(const struct store_config *config, struct store **ret, char *why,
 
 /* ---- beside the process that serves it ---- */
 
-int store_open_beside(const struct store_config *config, struct store **ret, char *why,
-		      size_t why_size)
+int store_open_follower(const struct store_config *config, struct store **ret, char *why,
+			size_t why_size)
 {
 	int r = store_new(config, ret, why, why_size);
 
 	if (r < 0)
 		return r;
-	(*ret)->beside = true;
+	(*ret)->follower = true;
 	r = open_parts(*ret);
 	if (r == 0)
 		r = recover_base(*ret);
 	return opened(ret, r, why, why_size);
 }
 
-int store_follow(struct store *s, uint64_t synced)
+int store_tail(struct store *s, uint64_t synced)
 {
 	struct base_meta meta;
 	int r;
 
 	pace_tick(&s->pace, s->pace.source->wall_ms());
 	base_meta(s->base, &meta);
-	r = wal_follow(s->wal, meta.settled, synced, meta.epoch_least, replay_record, s, s->why,
-		       sizeof(s->why));
+	r = wal_tail(s->wal, meta.settled, synced, meta.epoch_least, replay_record, s, s->why,
+		     sizeof(s->why));
 	return r < 0 ? log_error_of(s, r) : 0;
 }
 
-int store_take(struct store *s, uint64_t synced)
+int store_promote(struct store *s, uint64_t synced)
 {
 	struct base_meta before;
 	struct base_meta now;
@@ -327,12 +327,12 @@ int store_take(struct store *s, uint64_t synced)
 	if (now.settled != before.settled)
 		return store_fail(s, -ESTALE,
 				  "base in \"%.150s\" has changed while it was followed", s->dir);
-	s->beside = false;
+	s->follower = false;
 	s->config.synced = synced;
 	return recover_log(s);
 }
 
-void store_leave(struct store *s)
+void store_release(struct store *s)
 {
 	checkpoint_stop(&s->checkpoint); /* it makes files here, and uses the log */
 	wal_free(&s->wal);

@@ -34,23 +34,23 @@ struct bucket *key_bucket(struct store *s, struct store_key *k)
 		store_locate(s, k->name, k->key, k);
 	/* That it is not there is known since the directory last changed; that it is, since its
 	 * making. */
-	consult(s, k->bucket ? k->bucket->id : s->directory_seq);
+	observe(s, k->bucket ? k->bucket->id : s->directory_seq);
 	return k->bucket;
 }
 
 int clock_note_now(struct store *s)
 {
 	static const struct span nothing = {"", 0};
-	uint64_t position = s->head.position;
+	uint64_t position = s->head.request_id;
 	struct wal_clock note;
 	struct wal_record *r;
 	int error = 0;
 
 	pace_note(&s->pace, &note);
-	s->head.position = 0; /* nobody asked for it */
+	s->head.request_id = 0; /* nobody asked for it */
 	r = record_new(s, WAL_CLOCK, 0, nothing, nothing,
 		       (struct span){(char *)&note, sizeof(note)}, &error);
-	s->head.position = position;
+	s->head.request_id = position;
 	if (!r) {
 		s->pace.noted_ms = 0; /* it is still to be made */
 		return error;
@@ -76,7 +76,7 @@ int clock_tell(struct store *s, uint64_t expiry)
 	}
 	if (expiry > s->clock_told)
 		r = clock_note_now(s);
-	consult(s, s->clock_seq);
+	observe(s, s->clock_seq);
 	return r;
 }
 
@@ -110,7 +110,7 @@ int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
 	l->version = 0;
 	if (!e)
 		return lookup_base(s, k, l);
-	consult(s, e->version);
+	observe(s, e->version);
 	if (e->tombstone)
 		return 0;
 	l->stored = true;
@@ -175,13 +175,13 @@ int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span ke
 	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, &moved);
 	if (!e)
 		return -ENOMEM;
-	s->pinned += entry_weight(key.n, value.n) - was_pinned;
+	s->dirty += entry_weight(key.n, value.n) - was_pinned;
 	s->fresh += entry_weight(key.n, value.n) - was_fresh;
 	if (expiry && !tombstone)
 		expiry_add(&s->expiry, (struct expiry_node){expiry, hash, version});
 	b->written = version;
-	if (b->order && order_put(b->order, e) < 0)
-		order_free(&b->order); /* the next scan builds it again */
+	if (b->order && sorted_index_put(b->order, e) < 0)
+		sorted_index_free(&b->order); /* the next scan builds it again */
 	free(moved);
 	return 0;
 }
@@ -231,7 +231,7 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	b->count += (uint64_t)rec->delta;
 	s->keys += (uint64_t)rec->delta;
 	*ret_version = record_append(s, rec);
-	consult(s, *ret_version);
+	observe(s, *ret_version);
 	return 0;
 }
 
@@ -266,7 +266,7 @@ int store_delete(struct store *s, struct store_key *k, const struct store_condit
 		return store_fail(s, r, "no memory");
 	b->count--;
 	s->keys--;
-	consult(s, record_append(s, rec));
+	observe(s, record_append(s, rec));
 	return 0;
 }
 
@@ -283,7 +283,7 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	int r;
 
 	*ret_created = false;
-	consult(s, b ? b->id : s->directory_seq);
+	observe(s, b ? b->id : s->directory_seq);
 	if (b)
 		return 0;
 	if (directory_count(s->directory) + s->buckets_elsewhere >= s->config.buckets_max)
@@ -300,7 +300,7 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	s->directory_state++;
 	s->directory_seq = record_append(s, rec);
 	*ret_created = true;
-	consult(s, s->directory_seq);
+	observe(s, s->directory_seq);
 	return 0;
 }
 
@@ -312,7 +312,7 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 	int r = 0;
 
 	*ret_dropped = false;
-	consult(s, b ? b->id : s->directory_seq);
+	observe(s, b ? b->id : s->directory_seq);
 	if (!b)
 		return 0;
 	rec = record_new(s, WAL_DROP, b->id, name, nothing, nothing, &r);
@@ -323,7 +323,7 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 	s->directory_state++;
 	s->directory_seq = record_append(s, rec);
 	*ret_dropped = true;
-	consult(s, s->directory_seq);
+	observe(s, s->directory_seq);
 	return 0;
 }
 
@@ -335,6 +335,6 @@ int store_outcome(struct store *s, struct span name, struct span reply)
 
 	if (!rec)
 		return r;
-	consult(s, record_append(s, rec));
+	observe(s, record_append(s, rec));
 	return 0;
 }

@@ -18,7 +18,7 @@ struct merge {
 	struct store *s;
 	struct bucket *b;
 	const struct store_range *range;
-	struct order_place place;
+	struct sorted_index_place place;
 	struct entry *dirty; /* next of the dirty keys, or NULL */
 	struct base_cursor *cursor;
 	struct base_item settled; /* next of base's, if has_settled */
@@ -26,7 +26,7 @@ struct merge {
 };
 
 struct collect {
-	struct order *order;
+	struct sorted_index *order;
 	uint64_t bucket;
 	bool failed;
 };
@@ -36,22 +36,22 @@ static void collect_entry(void *arg, struct entry *e)
 	struct collect *c = arg;
 
 	if (e->bucket == c->bucket && !c->failed)
-		c->failed = order_add(c->order, e) < 0;
+		c->failed = sorted_index_add(c->order, e) < 0;
 }
 
 /* The bucket's dirty keys in order: made when first wanted, kept while scans come. */
-static int order_want(struct store *s, struct bucket *b)
+static int sorted_index_want(struct store *s, struct bucket *b)
 {
 	struct collect c = {NULL, b->id, false};
 
-	b->order_idle = 0;
+	b->sorted_index_idle = 0;
 	if (b->order || b->written <= s->settled)
 		return 0;
-	if (order_new(&c.order) < 0)
+	if (sorted_index_new(&c.order) < 0)
 		return -ENOMEM;
 	cache_each_dirty(s->cache, s->settled, &s->head.work, collect_entry, &c);
-	if (c.failed || order_sort(c.order, &s->head.work) < 0) {
-		order_free(&c.order);
+	if (c.failed || sorted_index_sort(c.order, &s->head.work) < 0) {
+		sorted_index_free(&c.order);
 		return -ENOMEM;
 	}
 	b->order = c.order;
@@ -68,12 +68,12 @@ static int base_step(struct merge *m, int r)
 
 static int merge_begin(struct merge *m, struct span start)
 {
-	int r = order_want(m->s, m->b);
+	int r = sorted_index_want(m->s, m->b);
 
 	if (r < 0)
 		return store_fail(m->s, r, "no memory");
 	if (m->b->order)
-		m->dirty = order_seek(m->b->order, start, m->range->reverse, &m->place);
+		m->dirty = sorted_index_seek(m->b->order, start, m->range->reverse, &m->place);
 	if (m->b->id > m->s->settled)
 		return 0;
 	r = base_cursor_open(m->s->base, m->b->id, m->range->reverse, &m->cursor);
@@ -105,7 +105,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 		ret->version = m->dirty->version;
 		expiry = m->dirty->expiry;
 		*ret_alive = !m->dirty->tombstone;
-		m->dirty = order_next(m->b->order, m->range->reverse, &m->place);
+		m->dirty = sorted_index_next(m->b->order, m->range->reverse, &m->place);
 	} else {
 		ret->key = m->settled.key;
 		ret->value = m->settled.value;
@@ -200,7 +200,7 @@ int store_scan(struct store *s, struct store_key *k, const struct store_range *r
 
 	if (!m.b)
 		return -ENXIO;
-	consult(s, m.b->written);
+	observe(s, m.b->written);
 	if (range->reverse &&
 	    ((range->has_to && !range->to.n) || (range->has_after && !range->after.n)))
 		return 0; /* nothing is before the empty key */
@@ -229,7 +229,7 @@ void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, st
 {
 	uint64_t i = directory_seek(s->directory, from);
 
-	consult(s, s->directory_seq);
+	observe(s, s->directory_seq);
 	for (; i < directory_count(s->directory); i++) {
 		struct bucket *b = directory_at(s->directory, i);
 
@@ -293,7 +293,7 @@ int store_count(struct store *s, struct store_key *k, uint64_t *ret)
 
 	if (!b)
 		return -ENXIO;
-	consult(s, b->written);
+	observe(s, b->written);
 	expiry_each_due(&s->expiry, s->pace.now_ms, due_node, &d);
 	r = base_due(s->base, &s->sweep_from, s->pace.now_ms, due_row, &d);
 	if (r < 0)
@@ -360,7 +360,7 @@ int store_sweep(struct store *s, unsigned most)
 	struct expiry_node n;
 	int r;
 
-	s->head.position = 0; /* nobody asked for it */
+	s->head.request_id = 0; /* nobody asked for it */
 	if (!s->sweep_more && s->pace.now_ms - s->swept_ms < SWEEP_MS)
 		return 0;
 	s->swept_ms = s->pace.now_ms;

@@ -160,24 +160,24 @@ static int spare_make(struct wal *w, uint64_t n, bool gently)
 	return r;
 }
 
-int wal_stock(struct wal *w)
+int wal_pool_fill(struct wal *w)
 {
 	uint64_t n;
 	int r;
 
-	while (atomic_load(&w->spare_count) < WAL_STOCK_LEAST) {
+	while (atomic_load(&w->recycled_count) < WAL_POOL_MIN) {
 		(void)pthread_mutex_lock(&w->lock);
-		n = w->spare_next++;
+		n = w->recycled_next++;
 		(void)pthread_mutex_unlock(&w->lock);
 		r = spare_make(w, n, true);
-		atomic_store(&w->stock_failed, r < 0 && r != -ECANCELED);
+		atomic_store(&w->pool_failed, r < 0 && r != -ECANCELED);
 		if (r < 0)
 			return r;
 		(void)pthread_mutex_lock(&w->lock);
-		w->spare[atomic_fetch_add(&w->spare_count, 1)] = n;
+		w->spare[atomic_fetch_add(&w->recycled_count, 1)] = n;
 		(void)pthread_mutex_unlock(&w->lock);
 	}
-	atomic_store(&w->stock_failed, false);
+	atomic_store(&w->pool_failed, false);
 	return 0;
 }
 
@@ -194,11 +194,11 @@ static int spare_take(struct wal *w, char *path, size_t size)
 	int r = 0;
 
 	(void)pthread_mutex_lock(&w->lock);
-	if (atomic_load(&w->spare_count)) {
-		n = w->spare[atomic_fetch_sub(&w->spare_count, 1) - 1];
+	if (atomic_load(&w->recycled_count)) {
+		n = w->spare[atomic_fetch_sub(&w->recycled_count, 1) - 1];
 		found = true;
 	} else {
-		n = w->spare_next++;
+		n = w->recycled_next++;
 	}
 	(void)pthread_mutex_unlock(&w->lock);
 	if (!found)
@@ -428,7 +428,7 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	w->clock_ms = clock_ms;
 	w->append = 0;
 	/* The life before may have been killed before it had synced the new names of its spares. */
-	r = atomic_load(&w->spare_count) ? file_sync_dir(w->dir) : 0;
+	r = atomic_load(&w->recycled_count) ? file_sync_dir(w->dir) : 0;
 	if (r == 0)
 		r = segment_open(w, w->tail_first);
 	if (r < 0)
@@ -481,9 +481,9 @@ uint64_t wal_bytes(const struct wal *w)
 uint64_t wal_bytes_beyond_least(const struct wal *w)
 {
 	/* What stays: the settled one, the open one, and the least stock. */
-	uint64_t least = (2 + WAL_STOCK_LEAST) * w->config.segment_bytes;
+	uint64_t least = (2 + WAL_POOL_MIN) * w->config.segment_bytes;
 	uint64_t all = atomic_load(&w->live_bytes) +
-		       atomic_load(&w->spare_count) * w->config.segment_bytes;
+		       atomic_load(&w->recycled_count) * w->config.segment_bytes;
 
 	return all > least ? all - least : 0;
 }
@@ -516,12 +516,12 @@ unsigned wal_files_left(const struct wal *w)
 
 bool wal_disk_full(const struct wal *w)
 {
-	return atomic_load(&w->stock_failed);
+	return atomic_load(&w->pool_failed);
 }
 
-bool wal_needs_stock(const struct wal *w)
+bool wal_pool_low(const struct wal *w)
 {
-	return atomic_load(&w->spare_count) < WAL_STOCK_LEAST;
+	return atomic_load(&w->recycled_count) < WAL_POOL_MIN;
 }
 
 struct wal_record *wal_reserve(struct wal *w, uint64_t size)
@@ -546,12 +546,12 @@ uint64_t wal_append(struct wal *w, struct wal_record *r)
 	r->crc = wal_record_crc(r, w->open_epoch);
 	w->append += r->size;
 	w->open_any = true;
-	if (r->position > w->open_position)
-		w->open_position = r->position;
+	if (r->request_id > w->open_position)
+		w->open_position = r->request_id;
 	return r->seq;
 }
 
-void wal_hand(struct wal *w, uint64_t mark)
+void wal_submit(struct wal *w, uint64_t mark)
 {
 	(void)pthread_mutex_lock(&w->lock);
 	w->handed = w->append;
@@ -610,9 +610,9 @@ static int segment_retire(struct wal *w, const struct wal_segment *s, unsigned s
 	wal_path(w->dir, s->epoch, path, sizeof(path));
 	(void)pthread_mutex_lock(&w->lock);
 	keep = s->size == w->config.segment_bytes &&
-	       atomic_load(&w->spare_count) + spares < WAL_STOCK_MAX;
+	       atomic_load(&w->recycled_count) + spares < WAL_POOL_MAX;
 	if (keep)
-		*ret_spare = w->spare_next++;
+		*ret_spare = w->recycled_next++;
 	(void)pthread_mutex_unlock(&w->lock);
 	if (!keep)
 		return unlink(path) < 0 ? -errno : 0;
@@ -631,15 +631,15 @@ static int spares_add(struct wal *w, const uint64_t *number, unsigned n)
 	(void)fault_at("wal.before_retired");
 	r = file_sync_dir(w->dir);
 	(void)pthread_mutex_lock(&w->lock);
-	for (unsigned i = 0; i < n && r == 0 && atomic_load(&w->spare_count) < WAL_STOCK_MAX; i++)
-		w->spare[atomic_fetch_add(&w->spare_count, 1)] = number[i];
+	for (unsigned i = 0; i < n && r == 0 && atomic_load(&w->recycled_count) < WAL_POOL_MAX; i++)
+		w->spare[atomic_fetch_add(&w->recycled_count, 1)] = number[i];
 	(void)pthread_mutex_unlock(&w->lock);
 	return r;
 }
 
 int wal_settled(struct wal *w, uint64_t epoch_least)
 {
-	uint64_t number[WAL_STOCK_MAX];
+	uint64_t number[WAL_POOL_MAX];
 	unsigned n = 0;
 
 	for (;;) {
@@ -666,7 +666,7 @@ int wal_settled(struct wal *w, uint64_t epoch_least)
 	}
 }
 
-unsigned wal_trim(struct wal *w)
+unsigned wal_pool_trim(struct wal *w)
 {
 	unsigned n = 0;
 
@@ -676,9 +676,9 @@ unsigned wal_trim(struct wal *w)
 		bool more;
 
 		(void)pthread_mutex_lock(&w->lock);
-		more = atomic_load(&w->spare_count) > WAL_STOCK_LEAST;
+		more = atomic_load(&w->recycled_count) > WAL_POOL_MIN;
 		if (more)
-			number = w->spare[atomic_fetch_sub(&w->spare_count, 1) - 1];
+			number = w->spare[atomic_fetch_sub(&w->recycled_count, 1) - 1];
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!more)
 			return n;

@@ -78,9 +78,9 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
  * be on disk.  It must not recycle segments meanwhile.  Called again and again; wal_replay then
  * goes on where the last call ended.  The rest is as with wal_replay.
  */
-int wal_follow(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
-	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
-	       char *why, size_t why_size);
+int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+	     int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+	     char *why, size_t why_size);
 
 /*
  * Begin appending, after wal_replay.  What must be written again goes into a new segment, which is
@@ -105,7 +105,7 @@ struct wal_record *wal_reserve(struct wal *w, uint64_t size);
 uint64_t wal_append(struct wal *w, struct wal_record *r);
 
 /* (serving) Give everything appended to the sync thread; `mark` comes back with it. */
-void wal_hand(struct wal *w, uint64_t mark);
+void wal_submit(struct wal *w, uint64_t mark);
 
 /* (serving) Wait until the staging buffer has drained a little, at most `ms`. */
 void wal_wait(struct wal *w, unsigned ms);
@@ -140,8 +140,8 @@ bool wal_half_full(const struct wal *w);
 /* No further file could be made: what there is must be left to deletes. */
 bool wal_disk_full(const struct wal *w);
 
-/* Whether the background thread should call wal_stock. */
-bool wal_needs_stock(const struct wal *w);
+/* Whether the background thread should call wal_pool_fill. */
+bool wal_pool_low(const struct wal *w);
 
 /*
  * (serving) Copy the live segments that are safe, oldest first, into `ret` (at most `max`). Returns
@@ -160,15 +160,15 @@ unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
 int wal_settled(struct wal *w, uint64_t epoch_least);
 
 /* (background) Keep the stock of zero-filled files.  Returns 0, -ENOSPC, or negative errno. */
-int wal_stock(struct wal *w);
-/* (any thread) A wal_stock that runs, and any later one, ends soon: -ECANCELED. */
+int wal_pool_fill(struct wal *w);
+/* (any thread) A wal_pool_fill that runs, and any later one, ends soon: -ECANCELED. */
 void wal_stock_stop(struct wal *w);
 
 /*
  * (background) The disk is nearly full: remove the files of the stock beyond the few that it must
  * have.  Returns how many.
  */
-unsigned wal_trim(struct wal *w);
+unsigned wal_pool_trim(struct wal *w);
 
 /* The epoch of the oldest live segment. */
 uint64_t wal_oldest_epoch(struct wal *w);

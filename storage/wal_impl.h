@@ -9,10 +9,10 @@
 #include "common/log_size.h"
 #include "storage/wal.h"
 
-#define WAL_STOCK_MAX   64u        /* spare files kept */
-#define WAL_STOCK_LEAST LOG_SPARES /* fewer, and more are made */
+#define WAL_POOL_MAX 64u        /* spare files kept */
+#define WAL_POOL_MIN LOG_SPARES /* fewer, and more are made */
 
-/* How far wal_follow has come. */
+/* How far wal_tail has come. */
 struct wal_cursor {
 	uint64_t epoch; /* of the segment that is being read; 0: none was */
 	uint64_t at;    /* offset and sequence of its next record */
@@ -44,9 +44,9 @@ struct wal {
 	_Atomic uint64_t synced;
 	_Atomic int error;
 	_Atomic uint32_t segment_count; /* live */
-	_Atomic uint32_t spare_count;
+	_Atomic uint32_t recycled_count;
 	_Atomic uint64_t live_bytes;
-	_Atomic bool stock_failed;
+	_Atomic bool pool_failed;
 	_Atomic bool stock_stop;
 
 	pthread_mutex_t lock; /* the fields below */
@@ -58,8 +58,8 @@ struct wal {
 	bool sync_waits;
 	bool stop;
 	struct wal_segment segment[WAL_SEGMENTS_MAX]; /* live, oldest first; the last one is open */
-	uint64_t spare[WAL_STOCK_MAX];                /* numbers of spare files */
-	uint64_t spare_next;
+	uint64_t spare[WAL_POOL_MAX];                 /* numbers of spare files */
+	uint64_t recycled_next;
 	uint64_t clock_ms;
 
 	/* sync thread */

@@ -40,12 +40,12 @@ enum wal_op {
 };
 
 struct wal_record {
-	uint32_t crc;      /* of the segment's epoch and everything behind this field */
-	uint32_t size;     /* of the record, a multiple of 8 */
-	uint64_t seq;      /* one more than that of the record before */
-	uint64_t position; /* identity of the request in its generation, plus 1; 0: nobody's */
-	uint64_t bucket;   /* the sequence that created it */
-	uint64_t expiry;   /* unix ms; 0: never */
+	uint32_t crc;        /* of the segment's epoch and everything behind this field */
+	uint32_t size;       /* of the record, a multiple of 8 */
+	uint64_t seq;        /* one more than that of the record before */
+	uint64_t request_id; /* identity of the request in its generation, plus 1; 0: nobody's */
+	uint64_t bucket;     /* the sequence that created it */
+	uint64_t expiry;     /* unix ms; 0: never */
 	uint32_t value_len;
 	uint32_t unsynced; /* seq less the highest sequence known to be on disk at writing */
 	uint16_t key_len;

@@ -85,18 +85,18 @@ static int header_read(struct replay *rp, uint64_t epoch, struct found *ret)
  */
 static void spare_take_over(struct wal *w, uint64_t number)
 {
-	uint32_t n = atomic_load(&w->spare_count);
+	uint32_t n = atomic_load(&w->recycled_count);
 	char path[1100];
 	struct stat st;
 
 	wal_spare_path(w, number, path, sizeof(path));
-	if (number >= w->spare_next)
-		w->spare_next = number + 1;
-	if (n < WAL_STOCK_MAX && file_check(path) == 0 && stat(path, &st) == 0 &&
+	if (number >= w->recycled_next)
+		w->recycled_next = number + 1;
+	if (n < WAL_POOL_MAX && file_check(path) == 0 && stat(path, &st) == 0 &&
 	    (uint64_t)st.st_size == w->config.segment_bytes &&
 	    (uint64_t)st.st_blocks * 512 >= w->config.segment_bytes) {
 		w->spare[n] = number;
-		atomic_store(&w->spare_count, n + 1);
+		atomic_store(&w->recycled_count, n + 1);
 	} else {
 		(void)unlink(path);
 	}
@@ -185,18 +185,18 @@ static int record_take(struct replay *rp, struct found *f, const struct wal_reco
 			return -ENOMEM;
 		copy = (void *)(w->tail.data + at);
 		if (!same)
-			copy->position = 0; /* a request of a coordinator that is no more */
-		if (copy->position > w->tail_position)
-			w->tail_position = copy->position;
+			copy->request_id = 0; /* a request of a coordinator that is no more */
+		if (copy->request_id > w->tail_position)
+			w->tail_position = copy->request_id;
 	}
 	w->seq = r->seq;
-	if (same && r->position > f->last_position)
-		f->last_position = r->position;
+	if (same && r->request_id > f->last_position)
+		f->last_position = r->request_id;
 	/* What the time was is wanted from settled records too. */
 	return r->seq > rp->base_seq || r->op == WAL_CLOCK ? rp->apply(rp->arg, r, same) : 0;
 }
 
-/* Where wal_follow has come to in a segment that it has begun; 0 and 0 for others: not at all. */
+/* Where wal_tail has come to in a segment that it has begun; 0 and 0 for others: not at all. */
 static void cursor_get(const struct wal *w, struct found *f, uint64_t *at, uint64_t *seq)
 {
 	const struct wal_cursor *k = w->cursor;
@@ -414,9 +414,9 @@ static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t e
 	return r;
 }
 
-int wal_follow(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
-	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
-	       char *why, size_t why_size)
+int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+	     int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+	     char *why, size_t why_size)
 {
 	struct replay rp = {w, base_seq, synced, apply, arg, 0, true, why, why_size};
 	struct found *f = calloc(WAL_SEGMENTS_MAX, sizeof(*f));

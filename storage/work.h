@@ -1,7 +1,7 @@
 /*
  * How a long loop shows that it gets on.  Whoever loops over what clients can make large counts its
  * work in units of about 25 ns, and every WORK_MOST of them `breathe` is called, in which the owner
- * may do what cannot wait (worker/worker.h), but nothing to the store beyond store_hand.
+ * may do what cannot wait (worker/worker.h), but nothing to the store beyond store_submit.
  */
 #ifndef PAIL_WORK_H
 #define PAIL_WORK_H

@@ -164,7 +164,7 @@ static int follow_on(struct worker *w)
 
 	for (;;) {
 		uint64_t seq = atomic_load_explicit(synced, memory_order_acquire);
-		int r = store_follow(w->store, seq);
+		int r = store_tail(w->store, seq);
 		int m;
 
 		if (r < 0)
@@ -191,7 +191,7 @@ static int follow_store(struct worker *w)
 	int r;
 
 	store_configure(w, &c);
-	r = store_open_beside(&c, &w->store, why, sizeof(why));
+	r = store_open_follower(&c, &w->store, why, sizeof(why));
 	if (r < 0) {
 		worker_fail(w, r, why);
 		return r;
@@ -202,7 +202,7 @@ static int follow_store(struct worker *w)
 		r = takeover_new(w, &w->takeover);
 	}
 	if (r == 0)
-		r = store_take(w->store, status_get(&w->status->synced));
+		r = store_promote(w->store, status_get(&w->status->synced));
 	if (r < 0 && r != -EPIPE)
 		worker_fail(w, r, store_why(w->store));
 	return r;

@@ -122,7 +122,7 @@ static int reads_before(struct takeover *t, struct worker *w, uint64_t identity)
 
 int takeover_before(struct takeover *t, struct worker *w, const struct wal_record *r, bool same)
 {
-	return same && r->position ? reads_before(t, w, r->position - 1) : 0;
+	return same && r->request_id ? reads_before(t, w, r->request_id - 1) : 0;
 }
 
 static struct left *left_find(const struct takeover *t, uint64_t identity)
@@ -155,7 +155,7 @@ static uint64_t left_msgid(const struct worker *w, const struct left *l)
 /* What the record of a request says its reply was. */
 int takeover_after(struct takeover *t, const struct wal_record *r, bool same)
 {
-	struct left *l = same && r->position ? left_find(t, r->position - 1) : NULL;
+	struct left *l = same && r->request_id ? left_find(t, r->request_id - 1) : NULL;
 	struct span v = wal_record_value(r);
 
 	if (!l || l->reply)

@@ -80,7 +80,7 @@ void worker_publish(struct worker *w)
 		w->handed_seq = store_seq(w->store);
 		w->handed_mark = g->durable.write;
 		(void)fault_at("worker.before_hand");
-		store_hand(w->store, w->handed_mark);
+		store_submit(w->store, w->handed_mark);
 	}
 }
 
@@ -401,7 +401,7 @@ static void leave(struct worker *w)
 {
 	(void)fault_at("worker.before_leave");
 	worker_publish(w);
-	store_leave(w->store);
+	store_release(w->store);
 	atomic_store(&w->status->state, STATUS_GOODBYE);
 	(void)fault_at("worker.before_left");
 	(void)control_send(FD_CONTROL, CONTROL_LEFT);

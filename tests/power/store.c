@@ -61,7 +61,7 @@ static void on_wait(void *arg)
 {
 	(void)arg;
 	noted();
-	store_hand(store, 0);
+	store_submit(store, 0);
 }
 
 static int open_it(const char *dir, char *why, size_t size)
@@ -175,10 +175,10 @@ static void step(void)
 	if (r < 0 && r != -ENXIO && r != -EBUSY)
 		fail("operate", r);
 	if (what % 7 == 0)
-		store_hand(store, 0);
+		store_submit(store, 0);
 	if (what % 50 == 0)
 		while (store_synced(store) < store_seq(store)) {
-			store_hand(store, 0);
+			store_submit(store, 0);
 			(void)usleep(50);
 		}
 	store_freed(store, UINT64_MAX);

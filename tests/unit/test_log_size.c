@@ -48,7 +48,7 @@ static void puts_go_on(const struct store_config *c)
 			EQ(0, store_open(c, &current, why, sizeof(why)));
 		}
 		while ((r = put("b", key, value)) == -EBUSY && clock_ms() < until) {
-			store_hand(current, 0);
+			store_submit(current, 0);
 			store_freed(current, UINT64_MAX);
 			EQ(0, store_tick(current, clock_wall_ms()));
 			(void)usleep(500);

@@ -6,7 +6,7 @@
 #include "common/fault.h"
 #include "storage/directory.h"
 #include "storage/expiry.h"
-#include "storage/order.h"
+#include "storage/sorted_index.h"
 #include "storage/sort.h"
 #include "tests/unit/lib/unit.h"
 
@@ -112,14 +112,14 @@ static void an_order_is_in_order_both_ways(void)
 	static char key[KEYS][12];
 	char *sorted[KEYS];
 	struct cache *c = NULL;
-	struct order *o = NULL;
-	struct order_place at;
+	struct sorted_index *o = NULL;
+	struct sorted_index_place at;
 	struct entry *e;
 	uint64_t s = unit_seed();
 	unsigned n = 0;
 
 	EQ(0, cache_new(1 << 20, &c));
-	EQ(0, order_new(&o));
+	EQ(0, sorted_index_new(&o));
 	for (unsigned i = 0; i < KEYS; i++) {
 		(void)snprintf(key[i], sizeof(key[i]), "%llx",
 			       (unsigned long long)(unit_random(&s) % 100000));
@@ -127,17 +127,17 @@ static void an_order_is_in_order_both_ways(void)
 			continue;
 		e = put(c, 1, key[i], "v", n + 1);
 		sorted[n++] = key[i];
-		EQ(0, i < KEYS / 2 ? order_add(o, e) : order_put(o, e));
+		EQ(0, i < KEYS / 2 ? sorted_index_add(o, e) : sorted_index_put(o, e));
 		if (i == KEYS / 2 - 1)
-			EQ(0, order_sort(o, &work));
+			EQ(0, sorted_index_sort(o, &work));
 	}
 	qsort(sorted, n, sizeof(sorted[0]), string_compare);
-	e = order_seek(o, span_of(""), false, &at);
-	for (unsigned i = 0; i < n; i++, e = order_next(o, false, &at))
+	e = sorted_index_seek(o, span_of(""), false, &at);
+	for (unsigned i = 0; i < n; i++, e = sorted_index_next(o, false, &at))
 		SAME(entry_key(e).p, entry_key(e).n, sorted[i]);
 	TRUE_(!e);
-	e = order_seek(o, span_of(""), true, &at);
-	for (unsigned i = n; i-- > 0; e = order_next(o, true, &at))
+	e = sorted_index_seek(o, span_of(""), true, &at);
+	for (unsigned i = n; i-- > 0; e = sorted_index_next(o, true, &at))
 		SAME(entry_key(e).p, entry_key(e).n, sorted[i]);
 	TRUE_(!e);
 	for (unsigned round = 0; round < 500; round++) {
@@ -148,23 +148,24 @@ static void an_order_is_in_order_both_ways(void)
 			       (unsigned long long)(unit_random(&s) % 100000));
 		while (i < n && strcmp(sorted[i], want) < 0)
 			i++;
-		e = order_seek(o, span_of(want), false, &at);
+		e = sorted_index_seek(o, span_of(want), false, &at);
 		EQ(i == n, e == NULL);
 		if (e)
 			SAME(entry_key(e).p, entry_key(e).n, sorted[i]);
-		e = order_seek(o, span_of(want), true, &at);
+		e = sorted_index_seek(o, span_of(want), true, &at);
 		if (i < n && !strcmp(sorted[i], want))
 			i++;
 		EQ(i == 0, e == NULL);
 		if (e)
 			SAME(entry_key(e).p, entry_key(e).n, sorted[i - 1]);
 	}
-	order_settle(o, n / 2, &work);
+	sorted_index_settle(o, n / 2, &work);
 	n -= n / 2;
-	for (e = order_seek(o, span_of(""), false, &at); e; e = order_next(o, false, &at))
+	for (e = sorted_index_seek(o, span_of(""), false, &at); e;
+	     e = sorted_index_next(o, false, &at))
 		n--;
 	EQ(0, n);
-	order_free(&o);
+	sorted_index_free(&o);
 	cache_free(&c);
 }
 

@@ -186,7 +186,7 @@ static void scans_do_what_a_model_does(void)
 		else if (what < 20)
 			store_checkpoint(current);
 		if (what % 4 == 0) {
-			store_hand(current, 0);
+			store_submit(current, 0);
 			store_freed(current, UINT64_MAX);
 			EQ(0, store_tick(current, wall));
 		}

@@ -132,7 +132,7 @@ static void it_does_what_a_model_does(void)
 			store_checkpoint(current);
 			for (int i = 0; i < 200; i++) {
 				model_step(&m, &s);
-				store_hand(current, 0);
+				store_submit(current, 0);
 				EQ(0, store_tick(current, wall));
 			}
 		} else if (end == 2) {
@@ -507,17 +507,17 @@ static void a_reply_must_wait_for_what_it_consulted(void)
 	sync_all();
 	EQ(0, put("b", "k", "v"));
 	is("b", "k", "v");
-	EQ(store_seq(current), store_consulted(current));
+	EQ(store_seq(current), store_observed_seq(current));
 	is("b", "other", NULL);
-	TRUE_(store_consulted(current) <= store_synced(current));
+	TRUE_(store_observed_seq(current) <= store_synced(current));
 	EQ(1, del("b", "k"));
 	is("b", "k", NULL);
-	EQ(store_seq(current), store_consulted(current)); /* the tombstone */
+	EQ(store_seq(current), store_observed_seq(current)); /* the tombstone */
 	EQ(0, count("b"));
-	EQ(store_seq(current), store_consulted(current));
+	EQ(store_seq(current), store_observed_seq(current));
 	EQ(0, drop("b"));
 	EQ(-ENXIO, count("b"));
-	EQ(store_seq(current), store_consulted(current)); /* the directory */
+	EQ(store_seq(current), store_observed_seq(current)); /* the directory */
 	finish();
 }
 

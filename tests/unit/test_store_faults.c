@@ -23,7 +23,7 @@ static int put_until_failure(void)
 		(void)snprintf(key, sizeof(key), "key%05d", i);
 		if (put("b", key, "v") < 0)
 			return i;
-		store_hand(current, store_seq(current));
+		store_submit(current, store_seq(current));
 		while (store_synced(current) < store_seq(current)) {
 			(void)usleep(100);
 			if (store_tick(current, wall) < 0)
@@ -232,7 +232,7 @@ static int put_patiently(const char *key, const char *value, int *ret_busy)
 	while ((r = put("b", key, value)) == -EBUSY && clock_ms() < until) {
 		++*ret_busy;
 		TRUE_(strstr(store_why(current), "later"));
-		store_hand(current, 0);
+		store_submit(current, 0);
 		store_freed(current, UINT64_MAX);
 		EQ(0, store_tick(current, wall));
 		(void)usleep(1000);
@@ -460,7 +460,7 @@ static void leaver(unsigned us)
 		_exit(2);
 	(void)create("b");
 	(void)usleep(us);
-	store_leave(current);
+	store_release(current);
 	sum = datadir_sum();
 	(void)usleep(60000);
 	_exit(sum == datadir_sum() ? 0 : 3);

@@ -56,7 +56,7 @@ static struct wal *log_open(struct seen *s, uint64_t known)
 
 	EQ(0, wal_replay(w, 0, known, 0, take, s, &clock, why, sizeof(why)));
 	EQ(0, wal_start(w, 1));
-	EQ(0, wal_stock(w));
+	EQ(0, wal_pool_fill(w));
 	return w;
 }
 
@@ -67,7 +67,7 @@ static void append(struct wal *w, uint64_t *random, uint64_t *sum)
 	struct wal_record *r = wal_reserve(w, size);
 
 	while (!r) {
-		wal_hand(w, 0);
+		wal_submit(w, 0);
 		wal_wait(w, 5);
 		r = wal_reserve(w, size);
 	}
@@ -76,14 +76,14 @@ static void append(struct wal *w, uint64_t *random, uint64_t *sum)
 	r->op = WAL_PUT;
 	r->value_len = n;
 	r->bucket = unit_random(random) % 1000;
-	r->position = 1 + wal_seq(w) * 8;
+	r->request_id = 1 + wal_seq(w) * 8;
 	*sum += r->bucket;
 	(void)wal_append(w, r);
 }
 
 static void sync_all(struct wal *w)
 {
-	wal_hand(w, wal_seq(w));
+	wal_submit(w, wal_seq(w));
 	while (wal_synced(w) < wal_seq(w))
 		wal_wait(w, 5);
 }
@@ -135,8 +135,8 @@ static void a_follower_sees_every_synced_record_once_and_goes_on(void)
 			if (unit_random(&random) % 2)
 				sync_all(w);
 			else
-				wal_hand(w, 0);
-			EQ(0, wal_follow(f, 0, wal_synced(w), 0, take, &its, why, sizeof(why)));
+				wal_submit(w, 0);
+			EQ(0, wal_tail(f, 0, wal_synced(w), 0, take, &its, why, sizeof(why)));
 			EQ(0, its.bad);
 		}
 		append(w, &random, &sum);
@@ -181,7 +181,7 @@ static void a_hole_before_the_synced_sequence_is_an_error(void)
 	sync_all(w);
 	f = log_new();
 	/* It is told of more than there is. */
-	EQ(-EBADMSG, wal_follow(f, 0, wal_synced(w) + 1, 0, take, &its, why, sizeof(why)));
+	EQ(-EBADMSG, wal_tail(f, 0, wal_synced(w) + 1, 0, take, &its, why, sizeof(why)));
 	TRUE_(strstr(why, "damaged record at offset"));
 	wal_free(&f);
 	wal_free(&w);

@@ -54,7 +54,7 @@ static struct store *current;
 __attribute__((unused)) static void on_wait(void *arg)
 {
 	(void)arg;
-	store_hand(current, 0);
+	store_submit(current, 0);
 }
 
 __attribute__((unused)) static struct store_config config(void)
@@ -107,7 +107,7 @@ __attribute__((unused)) static void finish(void)
 /* Everything appended is on disk. */
 __attribute__((unused)) static void sync_all(void)
 {
-	store_hand(current, store_seq(current));
+	store_submit(current, store_seq(current));
 	while (store_synced(current) < store_seq(current))
 		(void)usleep(100);
 }

@@ -2,7 +2,7 @@
  * A sorted array in blocks of bounded size: a block that fills is split, so an insertion moves at
  * most one block's pointers and the array of blocks.
  */
-#include "storage/order.h"
+#include "storage/sorted_index.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,24 +16,24 @@ struct block {
 	struct entry *entry[BLOCK_MAX];
 };
 
-struct order {
+struct sorted_index {
 	struct block **block;
 	uint64_t blocks;
 	uint64_t room;
-	struct entry **loose; /* before order_sort */
+	struct entry **loose; /* before sorted_index_sort */
 	uint64_t loose_count;
 	uint64_t loose_room;
 };
 
-int order_new(struct order **ret)
+int sorted_index_new(struct sorted_index **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
 	return *ret ? 0 : -ENOMEM;
 }
 
-void order_free(struct order **op)
+void sorted_index_free(struct sorted_index **op)
 {
-	struct order *o = *op;
+	struct sorted_index *o = *op;
 
 	if (!o)
 		return;
@@ -45,7 +45,7 @@ void order_free(struct order **op)
 	*op = NULL;
 }
 
-int order_add(struct order *o, struct entry *e)
+int sorted_index_add(struct sorted_index *o, struct entry *e)
 {
 	if (o->loose_count == o->loose_room) {
 		uint64_t room = o->loose_room ? 2 * o->loose_room : 256;
@@ -70,7 +70,7 @@ static int entry_compare(const void *a, const void *b, void *work)
 }
 
 /* A new block at index `at`. */
-static struct block *block_insert(struct order *o, uint64_t at)
+static struct block *block_insert(struct sorted_index *o, uint64_t at)
 {
 	struct block *b = malloc(sizeof(*b));
 
@@ -94,7 +94,7 @@ static struct block *block_insert(struct order *o, uint64_t at)
 	return b;
 }
 
-int order_sort(struct order *o, struct work *work)
+int sorted_index_sort(struct sorted_index *o, struct work *work)
 {
 	if (o->loose_count)
 		qsort_r(o->loose, o->loose_count, sizeof(*o->loose), entry_compare, work);
@@ -116,7 +116,7 @@ int order_sort(struct order *o, struct work *work)
 }
 
 /* The last block whose first key is at or before `key`, or block 0. */
-static uint64_t block_find(const struct order *o, struct span key)
+static uint64_t block_find(const struct sorted_index *o, struct span key)
 {
 	uint64_t low = 0;
 	uint64_t high = o->blocks;
@@ -149,7 +149,7 @@ static uint32_t place_find(const struct block *b, struct span key)
 	return low;
 }
 
-int order_put(struct order *o, struct entry *e)
+int sorted_index_put(struct sorted_index *o, struct entry *e)
 {
 	struct span key = entry_key(e);
 	uint64_t at = block_find(o, key);
@@ -182,7 +182,7 @@ int order_put(struct order *o, struct entry *e)
 	return 0;
 }
 
-void order_settle(struct order *o, uint64_t settled, struct work *work)
+void sorted_index_settle(struct sorted_index *o, uint64_t settled, struct work *work)
 {
 	uint64_t kept = 0;
 
@@ -203,8 +203,8 @@ void order_settle(struct order *o, uint64_t settled, struct work *work)
 	o->blocks = kept;
 }
 
-struct entry *order_seek(const struct order *o, struct span key, bool reverse,
-			 struct order_place *ret)
+struct entry *sorted_index_seek(const struct sorted_index *o, struct span key, bool reverse,
+				struct sorted_index_place *ret)
 {
 	struct block *b;
 
@@ -221,12 +221,13 @@ struct entry *order_seek(const struct order *o, struct span key, bool reverse,
 	if (ret->index < b->count && (!reverse || span_equal(entry_key(b->entry[ret->index]), key)))
 		return b->entry[ret->index];
 	if (reverse)
-		return order_next(o, true, ret);
+		return sorted_index_next(o, true, ret);
 	ret->index = b->count - 1;
-	return order_next(o, false, ret);
+	return sorted_index_next(o, false, ret);
 }
 
-struct entry *order_next(const struct order *o, bool reverse, struct order_place *place)
+struct entry *sorted_index_next(const struct sorted_index *o, bool reverse,
+				struct sorted_index_place *place)
 {
 	if (reverse) {
 		if (place->index > 0) {
