@@ -26,7 +26,14 @@ USES.ipc/shm     := include common
 USES.ipc/net     := include common
 USES.storage     := include common
 USES.worker      := include common ipc/wire ipc/shm storage
-USES.coordinator := include common ipc/wire ipc/shm ipc/net
+USES.coordinator/node    := include common ipc/wire
+USES.coordinator/clients := include common ipc/wire ipc/net coordinator/node
+USES.coordinator/routing := include common ipc/wire coordinator/node
+USES.coordinator/workers := include common ipc/wire ipc/shm coordinator/node
+USES.coordinator/process := include common ipc/shm ipc/net coordinator/node coordinator/workers \
+	coordinator/routing
+USES.coordinator := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
+	coordinator/routing coordinator/workers coordinator/process
 USES.client      := include common ipc/wire ipc/net
 USES.cli         := include common client
 USES.gateway     := include common client
@@ -139,7 +146,7 @@ unit: all $(UNIT)
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire),$(call src,$(f))) coordinator/table.c
+FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire),$(call src,$(f))) coordinator/routing/table.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 

@@ -93,7 +93,7 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 	const char *end = p + b->bytes;
 
 	for (uint32_t i = 0; i < b->count; i++) {
-		const char *over = answer_over(c, record_owner(rec));
+		const char *over = reply_over(&c->sink, record_owner(rec));
 		const char *next;
 
 		if (!read_whole(p, end, &next))
@@ -101,7 +101,7 @@ static void block_pick(struct coord *c, struct request_record *rec, const struct
 		if (over && reads(rec->entry[b->first + i].method))
 			reads_refuse(c, rec, b->first + i, over);
 		else if (entry_answer(rec, b->first + i))
-			answer(c, entry_owner(rec, b->first + i), p, (size_t)(next - p));
+			reply_send(&c->sink, entry_owner(rec, b->first + i), p, (size_t)(next - p));
 		p = next;
 	}
 }
@@ -140,7 +140,7 @@ static void block_take(struct coord *c, struct worker *w, const struct reply_blo
 	for (uint32_t i = 0; i < b->count; i++)
 		open += atomic_load_explicit(&rec->entry[b->first + i].state,
 					     memory_order_relaxed) == ENTRY_OPEN;
-	if (open != b->count || answer_over(c, record_owner(rec))) {
+	if (open != b->count || reply_over(&c->sink, record_owner(rec))) {
 		block_pick(c, rec, b);
 		return;
 	}
@@ -151,7 +151,8 @@ static void block_take(struct coord *c, struct worker *w, const struct reply_blo
 		index[i] = e->index;
 	}
 	rec->open -= b->count;
-	answer_many(c, record_owner(rec), index, b->count, (const char *)(b + 1), b->bytes, true);
+	reply_many(&c->sink, record_owner(rec), index, b->count, (const char *)(b + 1), b->bytes,
+		   true);
 }
 
 /* Blocks of one ring, from *read on.  Returns how many. */
@@ -165,7 +166,7 @@ static unsigned ring_take(struct coord *c, struct worker *w, struct ring *ring, 
 		supervisor_kill(&c->supervisor, w);
 		return 0;
 	}
-	while (*read < head && n < BLOCKS_ROUND && !clients_must_flush(c->clients)) {
+	while (*read < head && n < BLOCKS_ROUND && !reply_full(&c->sink)) {
 		const struct reply_block *b = ring_at(ring, *read);
 
 		if (!block_sane(w, ring, b, head - *read)) {
@@ -185,7 +186,7 @@ static unsigned ring_take(struct coord *c, struct worker *w, struct ring *ring, 
 /* Is the time of a request over, and a live worker's patience with it? */
 static bool due(const struct coord *c, const struct worker *w)
 {
-	return w->due_ms + OVERDUE_GRACE_MS <= c->now_ms;
+	return w->due_ms + OVERDUE_GRACE_MS <= c->node.now_ms;
 }
 
 unsigned collect_replies(struct coord *c)
@@ -228,7 +229,7 @@ static void entry_refuse(struct coord *c, struct request_record *rec, uint32_t i
 	if (!entry_answer(rec, i))
 		return;
 	(void)request_walk(p, p + rec->entry[i].size, &q, &why);
-	dispatch_error(c, entry_owner(rec, i), q.msgid, q.msgid_known, e, text);
+	reply_error(&c->sink, entry_owner(rec, i), q.msgid, q.msgid_known, e, text);
 }
 
 bool collect_hopeless(const struct worker *w)
@@ -319,7 +320,7 @@ static uint64_t overdue(struct coord *c, struct worker *w)
 			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) !=
 			    ENTRY_OPEN)
 				continue;
-			if (end > c->now_ms) {
+			if (end > c->node.now_ms) {
 				next = end < next ? end : next;
 				continue;
 			}

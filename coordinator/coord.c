@@ -10,9 +10,9 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "coordinator/conn_limit.h"
+#include "coordinator/clients/conn_limit.h"
 #include "coordinator/peer_server.h"
-#include "coordinator/notify.h"
+#include "coordinator/process/notify.h"
 
 #define MESSAGES_ROUND 64u  /* taken in before replies get their turn */
 #define LOOK_MS        1u   /* between looks at the descriptors under load */
@@ -37,13 +37,13 @@ static void stop_begin(struct coord *c)
 {
 	int r;
 
-	if (c->stopping) { /* asked twice: at once */
-		c->stop_until_ms = c->now_ms;
+	if (c->node.stopping) { /* asked twice: at once */
+		c->stop_until_ms = c->node.now_ms;
 		return;
 	}
-	c->stopping = true;
-	c->stop_until_ms = c->now_ms + c->supervisor.stop_ms;
-	c->quiet_ms = c->now_ms;
+	c->node.stopping = true;
+	c->stop_until_ms = c->node.now_ms + c->supervisor.stop_ms;
+	c->quiet_ms = c->node.now_ms;
 	notify("STOPPING=1\nSTATUS=stopping: serving what clients still wait for");
 	/* A service manager's sockets stay open: who connects waits there for the next start. */
 	r = !c->link       ? 0
@@ -74,10 +74,10 @@ bool coord_waits(const struct coord *c)
 /* Stopping: when clients are quiet and the rings are empty, or time is up, the workers go. */
 static bool stop_step(struct coord *c)
 {
-	bool late = c->now_ms >= c->stop_until_ms;
+	bool late = c->node.now_ms >= c->stop_until_ms;
 
 	(void)coord_goaway(c, "stopping"); /* to those that spoke up meanwhile */
-	if (!late && (coord_waits(c) || c->gateway.pid || c->now_ms - c->quiet_ms < QUIET_MS))
+	if (!late && (coord_waits(c) || c->gateway.pid || c->node.now_ms - c->quiet_ms < QUIET_MS))
 		return false;
 	for (uint32_t i = c->supervisor.count; i-- > 0;)
 		supervisor_event(&c->supervisor, &c->supervisor.worker[i], EVENT_STOP);
@@ -185,35 +185,35 @@ static void look(struct coord *c, int ms)
 
 	poll_make(c, &p);
 	(void)poll(p.fd, p.n, ms);
-	c->now_ms = clock_ms();
-	c->looked_ms = c->now_ms;
+	c->node.now_ms = clock_ms();
+	c->looked_ms = c->node.now_ms;
 	if (p.fd[0].revents)
 		(void)!read(c->supervisor.wake, &drop, sizeof(drop)); /* only empties it */
 	if (p.fd[1].revents)
 		signals_read(c);
 	if (p.fd[2].revents || p.fd[3].revents) {
-		helper_look(&c->gateway, c->now_ms);
-		c->changed = true;
+		helper_look(&c->gateway, c->node.now_ms);
+		c->node.changed = true;
 	}
 	if (any(&p.fd[p.handoff], HANDOFF_FDS)) {
 		handoff_look(c);
-		c->changed = true;
+		c->node.changed = true;
 	}
 	if (any(&p.fd[p.upgrade], UPGRADE_FDS)) {
 		upgrade_look(c);
-		c->changed = true;
+		c->node.changed = true;
 	}
 	for (uint32_t i = 0; i < c->supervisor.count; i++) {
 		const struct pollfd *f = &p.fd[p.workers + 2 * i];
 
-		c->changed |= f[0].revents || f[1].revents;
+		c->node.changed |= f[0].revents || f[1].revents;
 		if (f[0].revents)
 			supervisor_control(&c->supervisor, &c->supervisor.worker[i]);
 		if (f[1].revents)
 			supervisor_reap(&c->supervisor, &c->supervisor.worker[i]);
 	}
 	for (uint32_t i = 0; i < c->peers.count; i++) {
-		c->changed |= p.fd[p.peers + 2 * i].revents || c->peers.peer[i]->open;
+		c->node.changed |= p.fd[p.peers + 2 * i].revents || c->peers.peer[i]->open;
 		stir(c->peers.peer[i]->link, &p.fd[p.peers + 2 * i + 1]);
 	}
 	stir(c->link, &p.fd[p.links]);
@@ -229,10 +229,10 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* Deadlines of all kinds.  Returns when the next one is. */
 static uint64_t tick(struct coord *c)
 {
-	uint64_t next = supervisor_tick(&c->supervisor, c->now_ms);
+	uint64_t next = supervisor_tick(&c->supervisor, c->node.now_ms);
 	struct buf out;
 
-	c->changed = false;
+	c->node.changed = false;
 	if (c->reload) {
 		c->reload = false;
 		buf_init(&out);
@@ -251,32 +251,32 @@ static uint64_t tick(struct coord *c)
 	next = least(next, peer_client_overdue(c));
 	next = least(next, fence_step(c));
 	if (c->announced)
-		next = least(next, helper_tick(&c->gateway, c->now_ms));
+		next = least(next, helper_tick(&c->gateway, c->node.now_ms));
 	peers_flush(c);
 	clients_flush(c->clients);
-	if (c->now_ms - c->ticked_ms >= TICK_MS) {
-		if (!c->stopping)
+	if (c->node.now_ms - c->ticked_ms >= TICK_MS) {
+		if (!c->node.stopping)
 			files_tick(&c->files,
 				   (struct socket *const[FILES_LINKS]){c->link, c->node_link},
-				   c->now_ms);
-		clients_tick(c->clients, c->now_ms);
+				   c->node.now_ms);
+		clients_tick(c->clients, c->node.now_ms);
 		peer_server_tick(c);
 		c->guarding =
-			conn_limit_tick(c->conn_limit, clients_waiting(c->clients), c->now_ms);
-		c->ticked_ms = c->now_ms;
+			conn_limit_tick(c->conn_limit, clients_waiting(c->clients), c->node.now_ms);
+		c->ticked_ms = c->node.now_ms;
 	}
 	if (c->guarding)
-		next = least(next, c->now_ms + CONN_LIMIT_MS);
+		next = least(next, c->node.now_ms + CONN_LIMIT_MS);
 	if (c->watchdog_ms) {
-		if (c->now_ms >= c->watched_ms + c->watchdog_ms) {
-			c->watched_ms = c->now_ms;
+		if (c->node.now_ms >= c->watched_ms + c->watchdog_ms) {
+			c->watched_ms = c->node.now_ms;
 			notify("WATCHDOG=1");
 		}
 		next = least(next, c->watched_ms + c->watchdog_ms);
 	}
-	if (c->stopping)
-		next = least(next, c->now_ms + 20);
-	return c->changed ? c->now_ms : next;
+	if (c->node.stopping)
+		next = least(next, c->node.now_ms + 20);
+	return c->node.changed ? c->node.now_ms : next;
 }
 
 static bool replies_any(const struct coord *c)
@@ -310,7 +310,7 @@ static void doze(struct coord *c, uint64_t until)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->due_ms < until - OVERDUE_GRACE_MS)
 			until = c->peers.peer[i]->due_ms + OVERDUE_GRACE_MS;
-	ms = until > c->now_ms ? until - c->now_ms : 0;
+	ms = until > c->node.now_ms ? until - c->node.now_ms : 0;
 	if (replies_any(c) || ready(c->link) || ready(c->node_link) || ready(c->admin_link) ||
 	    peers_ready(c))
 		ms = 0;
@@ -336,14 +336,14 @@ static void announce(struct coord *c)
 	char text[700];
 
 	where_write(c, where, sizeof(where));
-	log_info("node %s %s, data in %s, %u workers", conf_text(c->conf, CONF_node_name), where,
-		 conf_text(c->conf, CONF_node_data), c->supervisor.count);
+	log_info("node %s %s, data in %s, %u workers", conf_text(c->node.conf, CONF_node_name),
+		 where, conf_text(c->node.conf, CONF_node_data), c->supervisor.count);
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
 	notify(text);
-	(void)printf("ready: node %s %s\n", conf_text(c->conf, CONF_node_name), where);
+	(void)printf("ready: node %s %s\n", conf_text(c->node.conf, CONF_node_name), where);
 	(void)fflush(stdout);
 	c->announced = true;
-	c->changed = true;
+	c->node.changed = true;
 }
 
 /* Serving again, as the program before did. */
@@ -360,7 +360,7 @@ static void go_on(struct coord *c)
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
 	notify(text);
 	c->announced = true;
-	c->changed = true;
+	c->node.changed = true;
 }
 
 /* Have all workers come up, or failed? */
@@ -389,7 +389,7 @@ static unsigned take_in(struct coord *c, bool slept)
 		       (c->node_link && socket_maybe_readable(c->node_link));
 	if (worth(c->link, slept))
 		n += dispatch_messages(c, c->link, MESSAGES_ROUND);
-	c->quiet_ms = n ? c->now_ms : c->quiet_ms;
+	c->quiet_ms = n ? c->node.now_ms : c->quiet_ms;
 	if (worth(c->node_link, slept))
 		n += peer_server_receive(c, MESSAGES_ROUND);
 	if (worth(c->admin_link, slept))
@@ -414,24 +414,24 @@ int coord_run(struct coord *c)
 		supervisor_event(&c->supervisor, &c->supervisor.worker[i], EVENT_START);
 	if (c->resumed)
 		go_on(c);
-	next = c->now_ms;
+	next = c->node.now_ms;
 	for (;;) {
 		unsigned in = take_in(c, slept);
 		unsigned out;
 
 		wake_workers(c);
 		if (in)
-			c->now_ms = clock_ms(); /* what came may have taken its time */
+			c->node.now_ms = clock_ms(); /* what came may have taken its time */
 		out = collect_replies(c);
 		slept = !in && !out;
 		if (c->guarding)
-			next = least(next, c->now_ms + CONN_LIMIT_MS);
+			next = least(next, c->node.now_ms + CONN_LIMIT_MS);
 		if (slept)
-			doze(c, c->changed ? c->now_ms : next);
-		else if ((c->now_ms = clock_ms()) - c->looked_ms > LOOK_MS)
+			doze(c, c->node.changed ? c->node.now_ms : next);
+		else if ((c->node.now_ms = clock_ms()) - c->looked_ms > LOOK_MS)
 			look(c, 0);
-		if (c->changed || c->now_ms >= next || c->now_ms - c->ticked_ms >= TICK_MS ||
-		    c->stopping)
+		if (c->node.changed || c->node.now_ms >= next ||
+		    c->node.now_ms - c->ticked_ms >= TICK_MS || c->node.stopping)
 			next = tick(c);
 		if (upgrade_due(c, !in)) {
 			upgrade_exec(c);
@@ -439,7 +439,7 @@ int coord_run(struct coord *c)
 		}
 		if (!c->announced && started_all(c))
 			announce(c);
-		if (c->stopping && stop_step(c))
+		if (c->node.stopping && stop_step(c))
 			break;
 	}
 	(void)collect_replies(c);

@@ -12,13 +12,16 @@
 #include <stdint.h>
 
 #include "common/conf.h"
-#include "coordinator/helper.h"
-#include "coordinator/clients.h"
-#include "coordinator/files.h"
+#include "coordinator/process/helper.h"
+#include "coordinator/clients/clients.h"
+#include "coordinator/clients/files.h"
 #include "coordinator/handoff.h"
+#include "coordinator/node/item.h"
+#include "coordinator/node/node.h"
+#include "coordinator/node/reply.h"
 #include "coordinator/peers.h"
-#include "coordinator/table.h"
-#include "coordinator/supervisor.h"
+#include "coordinator/routing/table.h"
+#include "coordinator/workers/supervisor.h"
 #include "coordinator/upgrade.h"
 #include "ipc/wire/codec.h"
 #include "ipc/wire/peer_message.h"
@@ -30,19 +33,6 @@ struct peer_server;
 struct resume;
 struct fence;
 struct settings_source;
-
-/* One request of a message, on its way to a ring or a peer. */
-struct item {
-	const char *data;
-	uint32_t size;
-	uint32_t timeout_ms; /* from now on */
-	uint32_t next;       /* of the same worker or peer, or ITEM_NONE */
-	uint64_t msgid;
-	uint16_t index; /* in its message */
-	uint8_t method;
-};
-
-#define ITEM_NONE UINT32_MAX
 
 /* A request of the message in hand. */
 struct walked {
@@ -63,8 +53,9 @@ struct hand {
 };
 
 struct coord {
-	struct conf *conf;
-	const struct settings_source *source; /* of `conf`, for reading it again */
+	struct node node;
+	struct reply_sink sink;               /* that all replies go to */
+	const struct settings_source *source; /* of node.conf, for reading it again */
 	struct route_table routes;
 	struct supervisor supervisor;
 	struct handoff handoff;
@@ -94,15 +85,9 @@ struct coord {
 	uint64_t closed_us; /* resumed: when that one closed its connections */
 	uint64_t begun_us;  /* resumed: when that was asked for */
 	bool temporary;     /* the data folder is removed at the end */
-	bool stopping;
-	bool changed;   /* a worker's or a peer's state may have: deadlines are to be looked at anew
-			 */
-	bool reload;    /* asked for by a signal */
-	bool guarding;  /* connections are to be looked at soon */
-	bool announced; /* all workers have come up, or failed */
-	uint64_t now_ms;
-	uint64_t started_wall_ms;
-	uint64_t started_ms;
+	bool reload;        /* asked for by a signal */
+	bool guarding;      /* connections are to be looked at soon */
+	bool announced;     /* all workers have come up, or failed */
 	uint64_t ticked_ms;
 	uint64_t looked_ms; /* at the descriptors, under load */
 	uint64_t stop_until_ms;
@@ -114,12 +99,8 @@ struct coord {
 	uint64_t upgrades;                          /* of this process */
 	uint64_t reloads;                           /* that were carried out */
 	uint64_t local_requests[WIRE_METHOD_COUNT]; /* answered here, forwarded, or refused */
-	uint64_t local_errors;
-	uint64_t dropped; /* messages since that was last said */
+	uint64_t dropped;                           /* messages since that was last said */
 	uint64_t dropped_ms;
-	uint64_t request_max;    /* bytes of one request that can be right */
-	uint64_t queue_max;      /* bytes that may wait for a peer, or for a reload to settle */
-	uint64_t node_frame_max; /* bytes of a frame between nodes */
 	struct hand hand;
 	struct walked walked[WIRE_REQUESTS_MAX];
 	uint32_t walked_count;
@@ -158,21 +139,10 @@ uint32_t coord_goaway(struct coord *c, const char *why);
 /* Does anybody wait for a reply? */
 bool coord_waits(const struct coord *c);
 
-/* ---- answer.c ---- */
+/* ---- sink.c ---- */
 
-/* Replies to whomever they belong to.  `n` bytes of one reply: */
-void answer(struct coord *c, struct reply_to o, const char *reply, size_t n);
-/*
- * `count` replies of one reply_to; `index` tells the indexes of their requests where they count
- * (batches).  With `stays` the bytes stay where they are until clients_flush.
- */
-void answer_many(struct coord *c, struct reply_to o, const uint16_t *index, uint32_t count,
-		 const char *replies, size_t n, bool stays);
-/* Why the client behind an owner gets no more, since too much is unread, or NULL. */
-const char *answer_over(struct coord *c, struct reply_to o);
-/* Answer with an error. */
-void dispatch_error(struct coord *c, struct reply_to o, uint64_t msgid, bool msgid_known,
-		    enum wire_error e, const char *text);
+/* Replies to whomever they belong to: c->sink. */
+void sink_init(struct coord *c);
 
 /* ---- dispatch.c ---- */
 
@@ -194,8 +164,6 @@ bool dispatch_loops(const struct coord *c, const char *next, char *text, size_t 
 int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const struct item *it);
 
 /* ---- collect.c ---- */
-
-#define OVERDUE_GRACE_MS 20u /* a live worker finds expired ones itself, and says it better */
 
 /* Take what is in the reply rings and send it.  Returns how many blocks there were. */
 unsigned collect_replies(struct coord *c);

@@ -11,7 +11,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/conn_limit.h"
+#include "coordinator/clients/conn_limit.h"
 
 #define DROPPED_MS     1000u                   /* between warnings */
 #define ROUND_REQUESTS (4 * WIRE_REQUESTS_MAX) /* taken in before replies get their turn */
@@ -65,11 +65,11 @@ static int record_push(struct coord *c, struct worker *w, struct reply_to owner,
 	rec->open = count;
 	rec->reply_to = owner.id;
 	rec->reply_to_generation = owner.generation;
-	rec->recv_ms = c->now_ms;
+	rec->recv_ms = c->node.now_ms;
 	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
 		const struct item *it = &c->item[i];
 		struct request_entry *e = &rec->entry[k];
-		uint64_t due = c->now_ms + it->timeout_ms;
+		uint64_t due = c->node.now_ms + it->timeout_ms;
 
 		e->offset = (uint32_t)at;
 		e->size = it->size;
@@ -96,7 +96,7 @@ static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uin
 {
 	for (uint32_t i = first; count--; i = c->item[i].next) {
 		o.index = c->item[i].index;
-		dispatch_error(c, o, c->item[i].msgid, true, e, text);
+		reply_error(&c->sink, o, c->item[i].msgid, true, e, text);
 	}
 }
 
@@ -145,7 +145,7 @@ int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const
 static void answer_buf(struct coord *c, struct reply_to o, struct buf *b)
 {
 	if (!b->failed)
-		answer(c, o, b->data, b->len);
+		reply_send(&c->sink, o, b->data, b->len);
 	else
 		log_error("answer a request: no memory");
 	buf_fini(b);
@@ -196,9 +196,9 @@ static void answer_reload(struct coord *c, struct reply_to o, const struct reque
 	enum wire_error e;
 
 	if (!c->hand.admin) {
-		dispatch_error(c, o, q->msgid, true, WIRE_E_DENIED,
-			       "reload: only through the node's admin socket: pail --config FILE "
-			       "reload");
+		reply_error(&c->sink, o, q->msgid, true, WIRE_E_DENIED,
+			    "reload: only through the node's admin socket: pail --config FILE "
+			    "reload");
 		return;
 	}
 	buf_init(&text);
@@ -212,8 +212,8 @@ static void answer_reload(struct coord *c, struct reply_to o, const struct reque
 	if (e == WIRE_OK && !text.failed)
 		answer_buf(c, o, &b);
 	else
-		dispatch_error(c, o, q->msgid, true, e == WIRE_OK ? WIRE_E_INTERNAL : e,
-			       text.failed ? "no memory" : text.data);
+		reply_error(&c->sink, o, q->msgid, true, e == WIRE_OK ? WIRE_E_INTERNAL : e,
+			    text.failed ? "no memory" : text.data);
 	buf_fini(&b);
 	buf_fini(&text);
 }
@@ -230,7 +230,7 @@ static void answer_here(struct coord *c, struct reply_to o, const struct request
 	switch (q->method) {
 	case WIRE_PING:
 		end = write_text(write_reply_head(small, q->msgid), "pong");
-		answer(c, o, small, (size_t)(end - small));
+		reply_send(&c->sink, o, small, (size_t)(end - small));
 		return;
 	case WIRE_HELLO:
 		status_hello(c, q->msgid, &b);
@@ -275,7 +275,7 @@ static void loop_explain(const struct coord *c, const char *next, const char *wh
 	buf_fmt(&b, "%s: ", what);
 	for (uint32_t i = 0; i < c->hand.visited_count; i++)
 		buf_fmt(&b, "%.*s -> ", (int)c->hand.visited[i].n, c->hand.visited[i].p);
-	buf_fmt(&b, "%s -> %s", conf_text(c->conf, CONF_node_name), next);
+	buf_fmt(&b, "%s -> %s", conf_text(c->node.conf, CONF_node_name), next);
 	(void)snprintf(out, size, "%.*s", (int)b.len, b.data ? b.data : "");
 	buf_fini(&b);
 }
@@ -333,14 +333,14 @@ void dispatch_item(struct coord *c, const struct request *q, struct item *it)
 	it->next = ITEM_NONE;
 	if (!route) {
 		route_table_explain(&c->routes, q->bucket, text, sizeof(text));
-		dispatch_error(c, reply_to_of(c, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
+		reply_error(&c->sink, reply_to_of(c, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
 	} else if (route->target.kind == TARGET_PEER) {
 		if (!dispatch_loops(c, route->node, text, sizeof(text))) {
 			to_peer(c, c->peers.of_conf[route->target.peer], index);
 			c->items++;
 		} else {
-			dispatch_error(c, reply_to_of(c, it), q->msgid, true, WIRE_E_ROUTE_LOOP,
-				       text);
+			reply_error(&c->sink, reply_to_of(c, it), q->msgid, true, WIRE_E_ROUTE_LOOP,
+				    text);
 		}
 	} else if (q->method == WIRE_ROUTE) {
 		answer_route(c, reply_to_of(c, it), q, route);
@@ -381,7 +381,7 @@ static enum wire_error room_check(struct coord *c, int method, char *text, size_
 	if (writes(method) && !clients_reserve(c->clients, c->hand.reply_to))
 		over = CLIENTS_OVER;
 	else if (!wire_method_has_bucket((enum wire_method)method) && !c->hand.admin)
-		over = answer_over(c, c->hand.reply_to);
+		over = reply_over(&c->sink, c->hand.reply_to);
 	if (!over)
 		return WIRE_OK;
 	(void)snprintf(text, size, "%s", over);
@@ -415,10 +415,10 @@ static enum wire_error item_check(struct coord *c, const struct walked *x, struc
 		(void)snprintf(text, size, "%s", c->hand.busy);
 		return WIRE_E_BUSY;
 	}
-	if (n > c->request_max) {
+	if (n > c->node.request_max) {
 		(void)snprintf(text, size, "%s: request has %zu bytes, a value may have %llu",
 			       wire_method_name((enum wire_method)q->method), n,
-			       (unsigned long long)conf_number(c->conf, CONF_limits_value));
+			       (unsigned long long)conf_number(c->node.conf, CONF_limits_value));
 		return WIRE_E_TOO_LARGE;
 	}
 	if (!x->left_ms) {
@@ -441,7 +441,7 @@ static void item_take(struct coord *c, const struct walked *x, uint16_t index)
 	if (e != WIRE_OK) {
 		if (q->method >= 0)
 			c->local_requests[q->method]++;
-		dispatch_error(c, reply_to_of(c, it), q->msgid, true, e, text);
+		reply_error(&c->sink, reply_to_of(c, it), q->msgid, true, e, text);
 		return;
 	}
 	it->data = x->begin;
@@ -466,8 +466,8 @@ void dispatch_walked(struct coord *c)
 		const struct walked *x = &c->walked[i];
 
 		if (x->bad)
-			dispatch_error(c, c->hand.reply_to, x->request.msgid,
-				       x->request.msgid_known, WIRE_E_BAD_REQUEST, x->bad);
+			reply_error(&c->sink, c->hand.reply_to, x->request.msgid,
+				    x->request.msgid_known, WIRE_E_BAD_REQUEST, x->bad);
 		else
 			item_take(c, x, (uint16_t)i);
 	}
@@ -500,7 +500,7 @@ static bool frame_walk(struct coord *c, struct span f)
 static bool message_walk(struct coord *c, const struct socket_message *m)
 {
 	c->walked_count = 0;
-	if (m->cut || m->bytes > conf_number(c->conf, CONF_limits_message))
+	if (m->cut || m->bytes > conf_number(c->node.conf, CONF_limits_message))
 		return false;
 	for (uint32_t i = 0; i < m->frames; i++)
 		if (!frame_walk(c, m->frame[i]))
@@ -525,11 +525,11 @@ static bool crowd_check(const struct coord *c, struct reply_to client, bool admi
 static void message_drop(struct coord *c, const char *why)
 {
 	c->dropped++;
-	if (c->now_ms - c->dropped_ms < DROPPED_MS)
+	if (c->node.now_ms - c->dropped_ms < DROPPED_MS)
 		return;
 	log_warn("dropped %llu messages: %s", (unsigned long long)c->dropped, why);
 	c->dropped = 0;
-	c->dropped_ms = c->now_ms;
+	c->dropped_ms = c->node.now_ms;
 }
 
 /* Its requests are in c->walked: answer those that are not right, begin the others. */
@@ -543,10 +543,11 @@ static void message_begin(struct coord *c, bool whole)
 			text, sizeof(text),
 			"a message may hold %u requests and %llu bytes; nothing of it was run",
 			WIRE_REQUESTS_MAX,
-			(unsigned long long)conf_number(c->conf, CONF_limits_message));
-		dispatch_error(c, o, 0, false, WIRE_E_TOO_LARGE, text);
+			(unsigned long long)conf_number(c->node.conf, CONF_limits_message));
+		reply_error(&c->sink, o, 0, false, WIRE_E_TOO_LARGE, text);
 	} else if (!c->walked_count) {
-		dispatch_error(c, o, 0, false, WIRE_E_BAD_REQUEST, "a message without a request");
+		reply_error(&c->sink, o, 0, false, WIRE_E_BAD_REQUEST,
+			    "a message without a request");
 	} else {
 		dispatch_walked(c);
 	}
@@ -560,7 +561,7 @@ static void message_take(struct coord *c, struct socket *link, const struct sock
 	bool whole;
 	uint32_t n;
 
-	if (!clients_intern(c->clients, link, m, c->now_ms, &o)) {
+	if (!clients_intern(c->clients, link, m, c->node.now_ms, &o)) {
 		message_drop(c, "as many clients as limits.clients says wait for replies");
 		return;
 	}
@@ -578,7 +579,7 @@ static void message_take(struct coord *c, struct socket *link, const struct sock
 
 unsigned dispatch_messages(struct coord *c, struct socket *link, unsigned most)
 {
-	uint64_t bytes_max = conf_number(c->conf, CONF_limits_message);
+	uint64_t bytes_max = conf_number(c->node.conf, CONF_limits_message);
 	struct socket_message *m;
 	uint64_t bytes = 0;
 	uint32_t requests = 0;

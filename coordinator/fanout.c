@@ -119,7 +119,7 @@ static struct fanout *fanout_new(struct coord *c, struct reply_to o, uint32_t *r
 static void fanout_fail(struct coord *c, struct fanout *f, enum wire_error e, const char *text)
 {
 	if (!f->failed)
-		dispatch_error(c, f->reply_to, f->msgid, true, e, text);
+		reply_error(&c->sink, f->reply_to, f->msgid, true, e, text);
 	f->failed = true;
 	parts_free(c->fanouts, f);
 }
@@ -226,8 +226,8 @@ void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
 	f = data ? fanout_new(c, o, &index) : NULL;
 	if (!f) {
 		free(data);
-		dispatch_error(c, o, it->msgid, true, WIRE_E_BUSY,
-			       "this node's queue is full: try again later");
+		reply_error(&c->sink, o, it->msgid, true, WIRE_E_BUSY,
+			    "this node's queue is full: try again later");
 		return;
 	}
 	f->reply_to = o;
@@ -239,7 +239,7 @@ void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
 	shares_make(c, &options, &shares);
 	if (shares.self_count)
 		workers_ask(c, f, self, question(c, it, &options, shares.self, data));
-	for (uint32_t i = 0; i < c->conf->peers.count && !f->failed; i++)
+	for (uint32_t i = 0; i < c->node.conf->peers.count && !f->failed; i++)
 		if (shares.asked[i]) {
 			const struct item *x = question(c, it, &options, shares.peer[i], data);
 
@@ -345,7 +345,7 @@ static void merge(struct fanout *f, struct buf *out)
 
 static void fanout_finish(struct coord *c, struct fanout *f)
 {
-	const char *over = answer_over(c, f->reply_to);
+	const char *over = reply_over(&c->sink, f->reply_to);
 	struct buf out;
 
 	buf_init(&out);
@@ -356,7 +356,7 @@ static void fanout_finish(struct coord *c, struct fanout *f)
 		if (out.failed)
 			fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
 		else
-			answer(c, f->reply_to, out.data, out.len);
+			reply_send(&c->sink, f->reply_to, out.data, out.len);
 	}
 	buf_fini(&out);
 	parts_free(c->fanouts, f);
@@ -419,7 +419,7 @@ void fanout_reply(struct coord *c, struct reply_to o, const char *reply, size_t 
 	if (!f->failed && whole && r.code.p) {
 		f->failed = true; /* the first error is the answer: it names the msgid already */
 		parts_free(s, f);
-		answer(c, f->reply_to, reply, n);
+		reply_send(&c->sink, f->reply_to, reply, n);
 	}
 	if (!f->failed && (!whole || !list_sane(&r)))
 		fanout_fail(c, f, WIRE_E_INTERNAL, "a node sent a list of another shape");

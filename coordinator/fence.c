@@ -122,18 +122,18 @@ bool fence_holds(struct coord *c, const struct request *q, const struct item *it
 	if (!s->active || !set_has(s->set, (uint8_t)q->bucket.p[0]))
 		return false;
 	o.index = it->index;
-	h = s->count < REQUESTS_MAX && (!s->bytes || s->bytes + it->size <= c->queue_max)
+	h = s->count < REQUESTS_MAX && (!s->bytes || s->bytes + it->size <= c->node.queue_max)
 		    ? malloc(sizeof(*h) + it->size)
 		    : NULL;
 	if (!h) {
-		dispatch_error(c, o, it->msgid, true, WIRE_E_BUSY,
-			       "the routing table has just changed and too much waits for it: try "
-			       "again later");
+		reply_error(&c->sink, o, it->msgid, true, WIRE_E_BUSY,
+			    "the routing table has just changed and too much waits for it: try "
+			    "again later");
 		return true;
 	}
 	h->next = NULL;
 	h->reply_to = o;
-	h->due_ms = c->now_ms + it->timeout_ms;
+	h->due_ms = c->node.now_ms + it->timeout_ms;
 	h->from_node = c->hand.from_node;
 	h->visited_count = c->hand.visited_count;
 	for (uint32_t i = 0; i < h->visited_count; i++) {
@@ -160,9 +160,9 @@ static void let_go(struct coord *c, struct held *h)
 	const char *why;
 
 	(void)request_walk(h->data, h->data + h->size, &q, &why);
-	if (h->due_ms <= c->now_ms) {
-		dispatch_error(c, h->reply_to, q.msgid, true, WIRE_E_EXPIRED,
-			       "its time was over before it was started");
+	if (h->due_ms <= c->node.now_ms) {
+		reply_error(&c->sink, h->reply_to, q.msgid, true, WIRE_E_EXPIRED,
+			    "its time was over before it was started");
 		return;
 	}
 	c->hand = (struct hand){.reply_to = h->reply_to,
@@ -174,7 +174,7 @@ static void let_go(struct coord *c, struct held *h)
 	it = &c->item[0];
 	*it = (struct item){.data = h->data,
 			    .size = h->size,
-			    .timeout_ms = (uint32_t)(h->due_ms - c->now_ms),
+			    .timeout_ms = (uint32_t)(h->due_ms - c->node.now_ms),
 			    .next = ITEM_NONE,
 			    .msgid = q.msgid,
 			    .index = (uint16_t)h->reply_to.index,
@@ -193,7 +193,7 @@ static uint64_t overdue(struct coord *c)
 
 	s->last = NULL;
 	while ((h = *link)) {
-		if (h->due_ms > c->now_ms) {
+		if (h->due_ms > c->node.now_ms) {
 			next = h->due_ms < next ? h->due_ms : next;
 			s->last = h;
 			link = &h->next;
@@ -218,7 +218,7 @@ uint64_t fence_step(struct coord *c)
 	if (waits(c)) {
 		uint64_t next = overdue(c);
 
-		return next < c->now_ms + 20 ? next : c->now_ms + 20;
+		return next < c->node.now_ms + 20 ? next : c->node.now_ms + 20;
 	}
 	s->active = false;
 	while ((h = s->first)) {

@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/spawn.h"
+#include "coordinator/workers/spawn.h"
 #include "ipc/shm/control.h"
 
 #define HOLD_MS   20000u /* for the old one's last checkpoint */
@@ -63,7 +63,7 @@ static void ask_error(struct coord *c, struct worker_ask *a, enum wire_error e, 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	dispatch_error(c, a->reply_to, a->msgid, true, e, text);
+	reply_error(&c->sink, a->reply_to, a->msgid, true, e, text);
 }
 
 /* `{id, pid, state, took_ms, pause_us}` */
@@ -82,7 +82,7 @@ static void ask_done(struct coord *c, struct worker_ask *a, const struct worker 
 	p = write_text(write_text(p, "state"), supervisor_state_name(w->state));
 	p = write_uint(write_text(p, "took_ms"), took_ms);
 	p = write_uint(write_text(p, "pause_us"), pause_us);
-	answer(c, a->reply_to, reply, (size_t)(p - reply));
+	reply_send(&c->sink, a->reply_to, reply, (size_t)(p - reply));
 }
 
 /* ---- giving up ---- */
@@ -111,7 +111,7 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 	ask_error(c, &h->ask, e, "worker %u was not restarted: %s%s", w->id, why,
 		  serves ? "; the old one goes on" : "");
 	h->step = HANDOFF_NONE;
-	c->changed = true;
+	c->node.changed = true;
 }
 
 /* ---- the steps ---- */
@@ -136,7 +136,7 @@ static void follow_begin(struct coord *c)
 	h->pid = child.pid;
 	h->pidfd = child.pidfd;
 	h->step = HANDOFF_FOLLOWING;
-	h->deadline_ms = c->now_ms + FOLLOW_MS;
+	h->deadline_ms = c->node.now_ms + FOLLOW_MS;
 }
 
 static void leave_begin(struct coord *c)
@@ -145,7 +145,7 @@ static void leave_begin(struct coord *c)
 	const uint64_t one = 1;
 
 	h->step = HANDOFF_LEAVING;
-	h->deadline_ms = c->now_ms + LEAVE_MS;
+	h->deadline_ms = c->node.now_ms + LEAVE_MS;
 	h->left_us = clock_us();
 	if (control_send(h->worker->control, CONTROL_LEAVE) < 0)
 		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
@@ -279,9 +279,10 @@ static void taken(struct coord *c)
 		return;
 	h->step = HANDOFF_NONE;
 	log_info("worker %u restarted: pid %d after %d, %llu ms in all, %llu us between them",
-		 w->id, (int)w->pid, (int)h->old_pid, (unsigned long long)(c->now_ms - h->begun_ms),
+		 w->id, (int)w->pid, (int)h->old_pid,
+		 (unsigned long long)(c->node.now_ms - h->begun_ms),
 		 (unsigned long long)h->pause_us);
-	ask_done(c, &h->ask, w, c->now_ms - h->begun_ms, h->pause_us);
+	ask_done(c, &h->ask, w, c->node.now_ms - h->begun_ms, h->pause_us);
 }
 
 /* Those who wait for a start or a stop. */
@@ -292,7 +293,7 @@ static void ask_look(struct coord *c, struct worker_ask *a)
 	if (a->stop && w->state == WORKER_DOWN)
 		ask_done(c, a, w, 0, 0);
 	else if (!a->stop && w->state == WORKER_UP)
-		ask_done(c, a, w, c->now_ms - w->started_ms, 0);
+		ask_done(c, a, w, c->node.now_ms - w->started_ms, 0);
 	else if (!a->stop && w->state == WORKER_FAILED)
 		ask_error(c, a, WIRE_E_INTERNAL, "worker %u has failed: %s", w->id, w->reason);
 	else if (!a->stop && w->restarts != a->restarts)
@@ -351,7 +352,7 @@ uint64_t handoff_tick(struct coord *c)
 		taken(c);
 	if (!h->step || h->step == HANDOFF_TAKING)
 		return UINT64_MAX;
-	if (c->now_ms >= h->deadline_ms)
+	if (c->node.now_ms >= h->deadline_ms)
 		late(c);
 	return h->deadline_ms;
 }
@@ -388,11 +389,11 @@ static void restart_begin(struct coord *c, struct worker *w, struct worker_ask *
 	h->ask = *a;
 	h->worker = w;
 	h->old_pid = w->pid;
-	h->begun_ms = c->now_ms;
+	h->begun_ms = c->node.now_ms;
 	h->pause_us = 0;
-	h->deadline_ms = c->now_ms + HOLD_MS;
+	h->deadline_ms = c->node.now_ms + HOLD_MS;
 	h->step = HANDOFF_HOLDING;
-	c->changed = true;
+	c->node.changed = true;
 	if (control_send(w->control, CONTROL_HOLD) < 0)
 		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
 }
@@ -408,7 +409,7 @@ static void start_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 	w->wanted = true;
 	if (w->state == WORKER_DOWN || w->state == WORKER_FAILED)
 		supervisor_event(&c->supervisor, w, EVENT_START);
-	c->changed = true;
+	c->node.changed = true;
 }
 
 static void stop_begin(struct coord *c, struct worker *w, struct worker_ask *a)
@@ -423,7 +424,7 @@ static void stop_begin(struct coord *c, struct worker *w, struct worker_ask *a)
 	w->wanted = false;
 	starts_refuse(c, w->id, "it is being stopped, as was asked for later");
 	supervisor_event(&c->supervisor, w, EVENT_STOP);
-	c->changed = true;
+	c->node.changed = true;
 }
 
 static bool worker_id(const struct coord *c, const struct request *q, struct worker **ret)
@@ -451,9 +452,9 @@ void handoff_ask(struct coord *c, struct reply_to o, const struct request *q)
 		ask_error(c, &a, WIRE_E_DENIED,
 			  "worker: only through the node's admin socket: pail --config FILE worker "
 			  "...");
-	else if (c->stopping || c->upgrade.step)
+	else if (c->node.stopping || c->upgrade.step)
 		ask_error(c, &a, WIRE_E_BUSY, "the node %s: try again later",
-			  c->stopping ? "stops" : "is being upgraded");
+			  c->node.stopping ? "stops" : "is being upgraded");
 	else if (!worker_id(c, q, &w))
 		ask_error(c, &a, WIRE_E_BAD_ARGUMENT,
 			  "worker: there is no such worker: this node has %u, counted from 0",

@@ -22,8 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "coordinator/clients.h"
-#include "coordinator/supervisor.h"
+#include "coordinator/clients/clients.h"
+#include "coordinator/workers/supervisor.h"
 
 struct coord;
 struct request;

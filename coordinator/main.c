@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/resume.h"
-#include "coordinator/settings.h"
+#include "coordinator/process/settings.h"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78

@@ -155,7 +155,7 @@ static void entry_error(struct coord *c, struct batch *b, struct entry *e, enum 
 	e->answered = true;
 	b->open--;
 	b->peer->requests--;
-	dispatch_error(c, entry_owner(b, e), e->msgid, true, error, text);
+	reply_error(&c->sink, entry_owner(b, e), e->msgid, true, error, text);
 }
 
 /* ---- sending ---- */
@@ -165,7 +165,7 @@ static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uin
 {
 	for (uint32_t i = first; count--; i = c->item[i].next) {
 		o.index = c->item[i].index;
-		dispatch_error(c, o, c->item[i].msgid, true, e, text);
+		reply_error(&c->sink, o, c->item[i].msgid, true, e, text);
 	}
 }
 
@@ -183,7 +183,8 @@ static enum wire_error peer_refuses(const struct coord *c, const struct peer *p,
 			       (unsigned long long)p->frame_max);
 		return WIRE_E_TOO_LARGE;
 	}
-	if (p->requests + count > REQUESTS_MAX || (p->queued && p->queued + bytes > c->queue_max)) {
+	if (p->requests + count > REQUESTS_MAX ||
+	    (p->queued && p->queued + bytes > c->node.queue_max)) {
 		(void)snprintf(text, size,
 			       "too much is on its way to node \"%s\" already: try again later",
 			       p->name);
@@ -207,12 +208,12 @@ static bool batch_send(struct coord *c, struct peer *p, struct reply_to o, uint3
 		return false;
 	}
 	b->reply_to = o;
-	b->recv_ms = c->now_ms;
-	at = peer_message_batch(at, b->id, c->now_ms, c->hand.visited, c->hand.visited_count,
-				span_of(conf_text(c->conf, CONF_node_name)), count);
+	b->recv_ms = c->node.now_ms;
+	at = peer_message_batch(at, b->id, c->node.now_ms, c->hand.visited, c->hand.visited_count,
+				span_of(conf_text(c->node.conf, CONF_node_name)), count);
 	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
 		const struct item *it = &c->item[i];
-		uint64_t due = c->now_ms + it->timeout_ms;
+		uint64_t due = c->node.now_ms + it->timeout_ms;
 
 		b->entry[k] =
 			(struct entry){it->msgid, it->timeout_ms, it->index, it->method, false};
@@ -270,7 +271,7 @@ static void replies_pick(struct coord *c, struct batch *b, const struct peer_mes
 
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct entry *e = &b->entry[peer_message_index_at(h->indexes, i)];
-		const char *over = answer_over(c, b->reply_to);
+		const char *over = reply_over(&c->sink, b->reply_to);
 		const char *next = read_skip(p);
 
 		if (over && (e->method == WIRE_GET || e->method == WIRE_SCAN)) {
@@ -279,7 +280,7 @@ static void replies_pick(struct coord *c, struct batch *b, const struct peer_mes
 			e->answered = true;
 			b->open--;
 			b->peer->requests--;
-			answer(c, entry_owner(b, e), p, (size_t)(next - p));
+			reply_send(&c->sink, entry_owner(b, e), p, (size_t)(next - p));
 		}
 		p = next;
 	}
@@ -310,7 +311,7 @@ bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_mess
 	struct batch *b;
 	uint32_t fresh = 0;
 
-	if (p->due_ms + OVERDUE_GRACE_MS <= c->now_ms) /* what was not known in time is not */
+	if (p->due_ms + OVERDUE_GRACE_MS <= c->node.now_ms) /* what was not known in time is not */
 		p->due_ms = overdue(c, p);
 	b = batch_find(f, p, h->id);
 	if (!b)
@@ -323,14 +324,15 @@ bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_mess
 		fresh += !e->answered;
 		f->index[i] = e->index;
 	}
-	if (fresh != h->count || answer_over(c, b->reply_to)) {
+	if (fresh != h->count || reply_over(&c->sink, b->reply_to)) {
 		replies_pick(c, b, h);
 	} else {
 		for (uint32_t i = 0; i < h->count; i++)
 			b->entry[peer_message_index_at(h->indexes, i)].answered = true;
 		b->open -= h->count;
 		p->requests -= h->count;
-		answer_many(c, b->reply_to, f->index, h->count, h->bytes.p, h->bytes.n, false);
+		reply_many(&c->sink, b->reply_to, f->index, h->count, h->bytes.p, h->bytes.n,
+			   false);
 	}
 	if (!b->open)
 		batch_free(f, b);
@@ -397,7 +399,7 @@ static uint64_t overdue(struct coord *c, struct peer *p)
 
 			if (e->answered)
 				continue;
-			if (due <= c->now_ms)
+			if (due <= c->node.now_ms)
 				entry_error(c, b, e, WIRE_E_TIMEOUT, text);
 			else if (due < due_min)
 				due_min = due;
@@ -415,7 +417,7 @@ uint64_t peer_client_overdue(struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++) {
 		struct peer *p = c->peers.peer[i];
 
-		if (p->due_ms + OVERDUE_GRACE_MS <= c->now_ms)
+		if (p->due_ms + OVERDUE_GRACE_MS <= c->node.now_ms)
 			p->due_ms = overdue(c, p);
 		if (p->due_ms < next)
 			next = p->due_ms;

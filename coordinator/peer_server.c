@@ -10,7 +10,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/conn_limit.h"
+#include "coordinator/clients/conn_limit.h"
 
 #define SESSIONS_MAX 1024u  /* nodes that ask this one */
 #define BATCHES_MAX  65536u /* of all of them, without all their replies */
@@ -95,23 +95,23 @@ static void warn(struct coord *c, struct warning *w, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(w->text, sizeof(w->text), fmt, ap);
 	va_end(ap);
-	if (c->now_ms < w->next_ms) {
+	if (c->node.now_ms < w->next_ms) {
 		w->held++;
 		return;
 	}
 	log_warn("%s", w->text);
-	w->next_ms = c->now_ms + WARN_MS;
+	w->next_ms = c->node.now_ms + WARN_MS;
 }
 
 /* What was not told in the last minute is counted. */
 static void warning_tick(struct coord *c, struct warning *w)
 {
-	if (!w->held || c->now_ms < w->next_ms)
+	if (!w->held || c->node.now_ms < w->next_ms)
 		return;
 	log_warn("%llu times more in the last minute, and last: %s", (unsigned long long)w->held,
 		 w->text);
 	w->held = 0;
-	w->next_ms = c->now_ms + WARN_MS;
+	w->next_ms = c->node.now_ms + WARN_MS;
 }
 
 void peer_server_tick(struct coord *c)
@@ -124,8 +124,8 @@ void peer_server_tick(struct coord *c)
 
 static bool named(const struct coord *c, struct span name)
 {
-	for (uint32_t i = 0; i < c->conf->peers.count; i++)
-		if (span_equal(name, span_of(c->conf->peers.pair[i].key)))
+	for (uint32_t i = 0; i < c->node.conf->peers.count; i++)
+		if (span_equal(name, span_of(c->node.conf->peers.pair[i].key)))
 			return true;
 	return false;
 }
@@ -181,16 +181,17 @@ static uint64_t lateness(struct session *x, uint64_t now_ms, uint64_t stamp_ms)
 static void hello(struct coord *c, struct reply_to connection, const struct peer_message *h)
 {
 	const struct peer_message answer = {
-		.node = span_of(conf_text(c->conf, CONF_node_name)),
+		.node = span_of(conf_text(c->node.conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
-		.frame_max = c->node_frame_max,
+		.frame_max = c->node.frame_max,
 	};
 	struct session *x;
 	bool older;
 	char data[PEER_MESSAGE_SMALL_MAX];
 
-	if (h->protocol != PEER_MESSAGE_PROTOCOL || c->stopping) {
-		turn_away(c, connection, c->stopping ? "it stops" : "it speaks another version");
+	if (h->protocol != PEER_MESSAGE_PROTOCOL || c->node.stopping) {
+		turn_away(c, connection,
+			  c->node.stopping ? "it stops" : "it speaks another version");
 		return;
 	}
 	if (span_equal(h->node, answer.node)) {
@@ -209,7 +210,7 @@ static void hello(struct coord *c, struct reply_to connection, const struct peer
 	x = session_named(c->peer_server, h->node);
 	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
 	if (x->connection.generation && !same(x->connection, connection)) {
-		if (older && c->now_ms - x->seen_ms < SILENT_MS) {
+		if (older && c->node.now_ms - x->seen_ms < SILENT_MS) {
 			turn_away(c, connection, "a newer link of that name is there");
 			return;
 		}
@@ -218,9 +219,9 @@ static void hello(struct coord *c, struct reply_to connection, const struct peer
 	x->connection = connection;
 	x->started = h->started;
 	x->epoch = h->epoch;
-	x->seen_ms = c->now_ms;
-	x->window_ms = c->now_ms;
-	x->offset[0] = x->offset[1] = (int64_t)(c->now_ms - h->stamp_ms);
+	x->seen_ms = c->node.now_ms;
+	x->window_ms = c->node.now_ms;
+	x->offset[0] = x->offset[1] = (int64_t)(c->node.now_ms - h->stamp_ms);
 	*clients_tag(c->clients, connection) = (uint32_t)(x - c->peer_server->session) + 1;
 	small_answer(c, connection, data, peer_message_welcome(data, &answer));
 	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
@@ -241,7 +242,7 @@ void peer_server_configure(struct coord *c)
 
 bool peer_server_heard(const struct coord *c, const char *name, uint64_t *ret_seen_ms)
 {
-	const uint64_t dead_ms = conf_number(c->conf, CONF_links_dead_ms);
+	const uint64_t dead_ms = conf_number(c->node.conf, CONF_links_dead_ms);
 
 	*ret_seen_ms = 0;
 	for (uint32_t i = 0; i < c->peer_server->sessions; i++) {
@@ -250,7 +251,7 @@ bool peer_server_heard(const struct coord *c, const char *name, uint64_t *ret_se
 		if (strcmp(x->name, name) != 0)
 			continue;
 		*ret_seen_ms = x->seen_ms;
-		return x->connection.generation && c->now_ms - x->seen_ms < dead_ms;
+		return x->connection.generation && c->node.now_ms - x->seen_ms < dead_ms;
 	}
 	return false;
 }
@@ -384,8 +385,8 @@ static bool batch_take(struct coord *c, struct reply_to connection, const struct
 		turn_away(c, connection, "say hello first, and once for each connection");
 		return true;
 	}
-	x->seen_ms = c->now_ms;
-	if (!batch_walk(c, h, lateness(x, c->now_ms, h->stamp_ms)))
+	x->seen_ms = c->node.now_ms;
+	if (!batch_walk(c, h, lateness(x, c->node.now_ms, h->stamp_ms)))
 		return false;
 	if (!batch_new(c, connection, h, &o)) {
 		batch_refuse(c, connection, h);
@@ -417,8 +418,8 @@ static bool peer_message_take(struct coord *c, struct reply_to connection,
 	case PEER_MESSAGE_PING:
 		x = session_of(c, connection);
 		if (x) {
-			x->seen_ms = c->now_ms;
-			(void)lateness(x, c->now_ms, h->stamp_ms);
+			x->seen_ms = c->node.now_ms;
+			(void)lateness(x, c->node.now_ms, h->stamp_ms);
 			small_answer(c, connection, data, peer_message_pong(data));
 		}
 		return true;
@@ -433,7 +434,7 @@ static void message_take(struct coord *c, const struct socket_message *m)
 {
 	struct reply_to connection;
 
-	if (!clients_intern(c->clients, c->node_link, m, c->now_ms, &connection))
+	if (!clients_intern(c->clients, c->node_link, m, c->node.now_ms, &connection))
 		return; /* the node finds out by its own deadlines */
 	if (clients_unread(c->clients, connection) == 2)
 		return;
@@ -463,7 +464,7 @@ unsigned peer_server_receive(struct coord *c, unsigned most)
 	unsigned n = 0;
 
 	while (c->node_link && n < most &&
-	       socket_receive(c->node_link, c->node_frame_max, &m) == 0) {
+	       socket_receive(c->node_link, c->node.frame_max, &m) == 0) {
 		n++;
 		conn_limit_saw(c->conn_limit, m->source_fd);
 		message_take(c, m);

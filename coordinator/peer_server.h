@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "coordinator/clients.h"
+#include "coordinator/clients/clients.h"
 
 struct coord;
 struct peer_server;

@@ -31,8 +31,8 @@ const char *peer_state_name(enum peer_state s)
 static void state_set(struct coord *c, struct peer *p, enum peer_state s)
 {
 	p->state = s;
-	p->since_ms = c->now_ms;
-	c->changed = true;
+	p->since_ms = c->node.now_ms;
+	c->node.changed = true;
 }
 
 /* ---- frames ---- */
@@ -171,7 +171,7 @@ static void retry_later(struct coord *c, struct peer *p)
 	/* Nodes that lost a peer at the same time should not come back at the same time. */
 	c->peers.jitter = hash64(c->peers.jitter, &p->epoch, sizeof(p->epoch));
 	spread = c->peers.jitter % (p->delay_ms / 2 + 1);
-	p->next_ms = c->now_ms + p->delay_ms - p->delay_ms / 4 + spread;
+	p->next_ms = c->node.now_ms + p->delay_ms - p->delay_ms / 4 + spread;
 }
 
 /* Refuse what waits for a link that will not be there in time. */
@@ -209,7 +209,7 @@ static void peer_break(struct coord *c, struct peer *p, const char *reason)
 		log_warn("peer %s at %s is down: %s%s", p->name, p->endpoint, reason,
 			 lost ? "; requests that were there got timeout" : "");
 	p->told = true;
-	if (c->now_ms >= p->hold_ms)
+	if (c->node.now_ms >= p->hold_ms)
 		queue_refuse(c, p);
 }
 
@@ -228,16 +228,16 @@ static void peer_connect(struct coord *c, struct peer *p)
 	}
 	state_set(c, p, PEER_CONNECTING);
 	p->open = false;
-	p->next_ms = c->now_ms + conf_number(c->conf, CONF_links_connect_ms);
+	p->next_ms = c->node.now_ms + conf_number(c->node.conf, CONF_links_connect_ms);
 }
 
 static void hello_send(struct coord *c, struct peer *p)
 {
 	const struct peer_message h = {
-		.stamp_ms = c->now_ms,
-		.node = span_of(conf_text(c->conf, CONF_node_name)),
+		.stamp_ms = c->node.now_ms,
+		.node = span_of(conf_text(c->node.conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
-		.started = c->started_wall_ms,
+		.started = c->node.started_wall_ms,
 		.epoch = p->epoch,
 	};
 	char data[PEER_MESSAGE_SMALL_MAX];
@@ -268,7 +268,7 @@ static void welcome(struct coord *c, struct peer *p, const struct peer_message *
 	p->delay_ms = 0;
 	p->told = false;
 	p->reason[0] = '\0';
-	p->ping_ms = c->now_ms;
+	p->ping_ms = c->node.now_ms;
 	log_info("peer %s at %s is up", p->name, p->endpoint);
 	state_set(c, p, PEER_UP);
 	peer_flush(c, p);
@@ -281,7 +281,8 @@ static void goaway(struct coord *c, struct peer *p, const struct peer_message *h
 	(void)snprintf(why, sizeof(why), "%.*s", (int)h->text.n, h->text.p);
 	/* Only one that has said who it is may have requests wait for it. */
 	if (h->hold_ms && p->state != PEER_CONNECTING)
-		p->hold_ms = c->now_ms + (h->hold_ms < HOLD_MOST_MS ? h->hold_ms : HOLD_MOST_MS);
+		p->hold_ms =
+			c->node.now_ms + (h->hold_ms < HOLD_MOST_MS ? h->hold_ms : HOLD_MOST_MS);
 	if (p->state != PEER_UP) {
 		peer_break(c, p, why);
 		return;
@@ -289,7 +290,7 @@ static void goaway(struct coord *c, struct peer *p, const struct peer_message *h
 	(void)snprintf(p->reason, sizeof(p->reason), "%.250s", why);
 	log_info("peer %s at %s goes away: %s", p->name, p->endpoint, p->reason);
 	state_set(c, p, PEER_LEAVING);
-	if (c->now_ms >= p->hold_ms) {
+	if (c->node.now_ms >= p->hold_ms) {
 		/* Only what was sent is awaited. */
 		queue_drop(p);
 		peer_client_refuse(c, p, p->sent_id + 1, UINT64_MAX, WIRE_E_NODE_DOWN, p->reason);
@@ -331,7 +332,7 @@ unsigned peer_receive(struct coord *c, struct peer *p)
 
 	while (n < FRAMES_ROUND && p->link && socket_receive(p->link, UINT64_MAX, &m) == 0) {
 		n++;
-		p->seen_ms = c->now_ms;
+		p->seen_ms = c->node.now_ms;
 		p->pinged_ms = 0;
 		for (uint32_t i = 0; i < m->frames; i++)
 			if (!frame_take(c, p, m->frame[i]))
@@ -381,30 +382,30 @@ static void events_take(struct coord *c, struct peer *p)
 
 static void watch(struct coord *c, struct peer *p)
 {
-	uint64_t dead_ms = conf_number(c->conf, CONF_links_dead_ms);
+	uint64_t dead_ms = conf_number(c->node.conf, CONF_links_dead_ms);
 	char data[PEER_MESSAGE_SMALL_MAX];
 	char why[100];
 
-	if (p->state == PEER_CONNECTING && c->now_ms >= p->next_ms) {
+	if (p->state == PEER_CONNECTING && c->node.now_ms >= p->next_ms) {
 		peer_break(c, p, "nobody answered in time");
 		return;
 	}
 	if (p->state != PEER_UP && p->state != PEER_LEAVING)
 		return;
-	if (p->pinged_ms && c->now_ms - p->pinged_ms >= dead_ms) {
+	if (p->pinged_ms && c->node.now_ms - p->pinged_ms >= dead_ms) {
 		(void)snprintf(why, sizeof(why), "nothing has come from it for %llu ms",
-			       (unsigned long long)(c->now_ms - p->pinged_ms));
+			       (unsigned long long)(c->node.now_ms - p->pinged_ms));
 		peer_break(c, p, why);
 		return;
 	}
-	if (c->now_ms - p->ping_ms < conf_number(c->conf, CONF_links_ping_ms))
+	if (c->node.now_ms - p->ping_ms < conf_number(c->node.conf, CONF_links_ping_ms))
 		return;
-	p->ping_ms = c->now_ms;
+	p->ping_ms = c->node.now_ms;
 	if (!p->pinged_ms)
-		p->pinged_ms = c->now_ms;
+		p->pinged_ms = c->node.now_ms;
 	(void)small_send(
 		p, data,
-		peer_message_ping(data, c->now_ms)); /* full: what waits there is a ping too */
+		peer_message_ping(data, c->node.now_ms)); /* full: what waits there is a ping too */
 }
 
 static void peer_free(struct peer *p)
@@ -420,12 +421,12 @@ static uint64_t peer_next(const struct coord *c, const struct peer *p)
 {
 	uint64_t next = UINT64_MAX;
 
-	if (p->state == PEER_DOWN && (c->stopping || p->retired))
+	if (p->state == PEER_DOWN && (c->node.stopping || p->retired))
 		next = UINT64_MAX; /* it is not tried again */
 	else if (p->state == PEER_DOWN || p->state == PEER_CONNECTING)
 		next = p->next_ms;
 	else
-		next = p->ping_ms + conf_number(c->conf, CONF_links_ping_ms);
+		next = p->ping_ms + conf_number(c->node.conf, CONF_links_ping_ms);
 	if (p->state != PEER_UP && p->queued && p->hold_ms < next)
 		next = p->hold_ms;
 	return next;
@@ -443,9 +444,10 @@ uint64_t peers_tick(struct coord *c)
 		watch(c, p);
 		if (p->state == PEER_LEAVING && !peer_client_waits(c, p, p->sent_id))
 			peer_break(c, p, p->reason);
-		if (p->state == PEER_DOWN && c->now_ms >= p->next_ms && !p->retired && !c->stopping)
+		if (p->state == PEER_DOWN && c->node.now_ms >= p->next_ms && !p->retired &&
+		    !c->node.stopping)
 			peer_connect(c, p);
-		if (p->state != PEER_UP && p->queued && c->now_ms >= p->hold_ms)
+		if (p->state != PEER_UP && p->queued && c->node.now_ms >= p->hold_ms)
 			queue_refuse(c, p);
 		if (p->retired && !p->batches) {
 			log_info("peer %s at %s is no more", p->name, p->endpoint);
@@ -465,15 +467,15 @@ void peers_kick(struct coord *c, struct span name)
 		struct peer *p = c->peers.peer[i];
 
 		if (p->state == PEER_DOWN && span_equal(name, span_of(p->name))) {
-			p->next_ms = c->now_ms;
-			c->changed = true;
+			p->next_ms = c->node.now_ms;
+			c->node.changed = true;
 		}
 	}
 }
 
 bool peer_takes(const struct coord *c, const struct peer *p)
 {
-	return p->state == PEER_UP || c->now_ms < p->hold_ms;
+	return p->state == PEER_UP || c->node.now_ms < p->hold_ms;
 }
 
 /* ---- the table ---- */
@@ -492,9 +494,9 @@ static struct peer *peer_new(struct coord *c, const struct conf_pair *pair)
 	p->batch_last = UINT32_MAX;
 	p->due_ms = UINT64_MAX;
 	p->frame_max = UINT64_MAX;
-	p->since_ms = c->now_ms;
-	p->next_ms = c->now_ms;
-	p->hold_ms = c->now_ms + conf_number(c->conf, CONF_links_hold_ms);
+	p->since_ms = c->node.now_ms;
+	p->next_ms = c->node.now_ms;
+	p->hold_ms = c->node.now_ms + conf_number(c->node.conf, CONF_links_hold_ms);
 	return p;
 }
 
@@ -547,7 +549,7 @@ int peers_open(struct coord *c)
 {
 	int r = peer_client_new(&c->peers.forwards);
 
-	return r < 0 ? r : peers_configure(c, c->conf);
+	return r < 0 ? r : peers_configure(c, c->node.conf);
 }
 
 void peers_close(struct coord *c)

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "coordinator/clients.h"
+#include "coordinator/clients/clients.h"
 #include "include/wire.h"
 #include "ipc/wire/peer_message.h"
 #include "ipc/net/socket.h"

@@ -8,10 +8,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/conn_limit.h"
+#include "coordinator/clients/conn_limit.h"
 #include "coordinator/peer_server.h"
-#include "coordinator/notify.h"
-#include "coordinator/settings.h"
+#include "coordinator/process/notify.h"
+#include "coordinator/process/settings.h"
 
 #define TEXT_MAX 1400u /* of errors; more does not fit a reply */
 
@@ -44,7 +44,7 @@ static unsigned ways_differ(const struct coord *c, const struct conf *conf,
 
 	memset(set, 0, CODEC_SET_BYTES);
 	for (unsigned b = 0; b < 256; b++) {
-		struct way old = way_of(&c->routes, c->conf, b);
+		struct way old = way_of(&c->routes, c->node.conf, b);
 		struct way new = way_of(routes, conf, b);
 
 		if (old.none == new.none && old.kind == new.kind && !strcmp(old.name, new.name) &&
@@ -77,7 +77,7 @@ static void pairs_add(struct buf *out, const char *what, const struct conf_pairs
 
 static void settings_apply(struct coord *c)
 {
-	const struct conf *f = c->conf;
+	const struct conf *f = c->node.conf;
 	const struct clients_config cc = coord_clients_config(f);
 	const struct conn_limit_limits gl = coord_guard_limits(f);
 
@@ -131,11 +131,11 @@ static void swap(struct coord *c, struct conf *conf, struct route_table *routes,
 	if (differ)
 		fence_begin(c, set, &old, old_peers);
 	route_table_fini(&old);
-	conf_free(&c->conf);
-	c->conf = conf;
+	conf_free(&c->node.conf);
+	c->node.conf = conf;
 	peer_server_configure(c);
 	c->reloads++;
-	c->changed = true;
+	c->node.changed = true;
 	settings_apply(c);
 }
 
@@ -159,7 +159,7 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	if (conf->error_count)
 		return refuse(conf, &routes, out, NULL);
 	buf_init(&restart);
-	(void)conf_keep(conf, c->conf, &restart);
+	(void)conf_keep(conf, c->node.conf, &restart);
 	r = route_table_make(conf, &routes);
 	if (r == 0 && !conf->error_count && conf_wants_nodes(conf)) {
 		r = coord_listen_nodes(c, conf);
@@ -173,10 +173,10 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 		buf_fini(&restart);
 		return refuse(conf, &routes, out, r < 0 ? strerror(-r) : NULL);
 	}
-	(void)conf_differences(conf, c->conf, out);
-	if (pairs_differ(&conf->peers, &c->conf->peers))
+	(void)conf_differences(conf, c->node.conf, out);
+	if (pairs_differ(&conf->peers, &c->node.conf->peers))
 		pairs_add(out, "peers", &conf->peers);
-	if (pairs_differ(&conf->routes, &c->conf->routes))
+	if (pairs_differ(&conf->routes, &c->node.conf->routes))
 		pairs_add(out, "routes", &conf->routes);
 	if (restart.len)
 		buf_fmt(out, "a restart is needed for:\n%.*s", (int)restart.len, restart.data);

@@ -87,7 +87,7 @@ static void worker_write(const struct worker *w, struct buf *b)
 static void state_write(const struct coord *c, int client_fd, int node_fd, struct buf *b)
 {
 	number(b, "pail-state", RESUME_VERSION);
-	text(b, "data", conf_text(c->conf, CONF_node_data));
+	text(b, "data", conf_text(c->node.conf, CONF_node_data));
 	number(b, "temporary", c->temporary);
 	integer(b, "lock", c->lock_fd);
 	integer(b, "coordinator-wake", c->supervisor.wake);
@@ -96,21 +96,21 @@ static void state_write(const struct coord *c, int client_fd, int node_fd, struc
 	number(b, "activated", c->activated);
 	text(b, "endpoint", c->endpoint);
 	text(b, "node-endpoint", c->node_endpoint);
-	number(b, "node-started-ms", c->started_ms);
-	number(b, "node-started-wall-ms", c->started_wall_ms);
+	number(b, "node-started-ms", c->node.started_ms);
+	number(b, "node-started-wall-ms", c->node.started_wall_ms);
 	number(b, "begun-us", c->upgrade.begun_us);
 	number(b, "closed-us", c->upgrade.closed_us);
 	number(b, "reloads", c->reloads);
 	number(b, "upgrades", c->upgrades + 1);
 	number(b, "peers-epoch", c->peers.epoch);
-	number(b, "errors", c->local_errors);
+	number(b, "errors", c->sink.errors);
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
 		buf_fmt(b, "requests %s %llu\n", wire_method_name((enum wire_method)m),
 			(unsigned long long)c->local_requests[m]);
 	gateway_write(&c->gateway, b);
 	for (unsigned i = 0; i < CONF_KEY_COUNT; i++)
-		if (c->conf->value[i].text[0])
-			buf_fmt(b, "setting %s %s\n", settings[i], c->conf->value[i].text);
+		if (c->node.conf->value[i].text[0])
+			buf_fmt(b, "setting %s %s\n", settings[i], c->node.conf->value[i].text);
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		worker_write(&c->supervisor.worker[i], b);
 	buf_text(b, "end\n");

@@ -11,8 +11,8 @@
 
 #include "common/buf.h"
 #include "common/conf.h"
-#include "coordinator/helper.h"
-#include "coordinator/supervisor.h"
+#include "coordinator/process/helper.h"
+#include "coordinator/workers/supervisor.h"
 #include "include/wire.h"
 #include "ipc/net/socket.h"
 

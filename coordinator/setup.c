@@ -14,13 +14,13 @@
 #include "common/log_size.h"
 #include "common/memory.h"
 #include "coordinator/coord.h"
-#include "coordinator/datadir.h"
-#include "coordinator/conn_limit.h"
+#include "coordinator/process/datadir.h"
+#include "coordinator/clients/conn_limit.h"
 #include "coordinator/peer_server.h"
-#include "coordinator/notify.h"
+#include "coordinator/process/notify.h"
 #include "coordinator/resume.h"
-#include "coordinator/shares.h"
-#include "coordinator/spawn.h"
+#include "coordinator/process/shares.h"
+#include "coordinator/workers/spawn.h"
 
 #define LINGER_MS     1000u      /* for replies that are on their way at the very end */
 #define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
@@ -47,7 +47,7 @@ static uint64_t most(uint64_t a, uint64_t b)
 
 static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 {
-	const struct conf *f = c->conf;
+	const struct conf *f = c->node.conf;
 	uint64_t value = conf_number(f, CONF_limits_value);
 	uint64_t queue = conf_number(f, CONF_limits_queue);
 	uint64_t segment = conf_number(f, CONF_storage_segment);
@@ -82,7 +82,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = w->wake < 0
 		    ? -errno
-		    : segment_create(&s, power_of_two(most(queue, 2 * c->request_max)),
+		    : segment_create(&s, power_of_two(most(queue, 2 * c->node.request_max)),
 				     power_of_two(most(queue, value + REPLY_SPARE)), &w->segment);
 	if (r < 0)
 		log_error("make the shared memory of worker %u: %s", id, strerror(-r));
@@ -117,9 +117,9 @@ static int workers_open(struct coord *c, const struct resume *x)
 	}
 	s->worker = calloc(s->count ? s->count : 1, sizeof(*s->worker));
 	s->wake = x ? x->wake : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->start_ms = conf_number(c->conf, CONF_supervisor_start_ms);
-	s->hang_ms = conf_number(c->conf, CONF_supervisor_hang_ms);
-	s->stop_ms = conf_number(c->conf, CONF_supervisor_stop_ms);
+	s->start_ms = conf_number(c->node.conf, CONF_supervisor_start_ms);
+	s->hang_ms = conf_number(c->node.conf, CONF_supervisor_hang_ms);
+	s->stop_ms = conf_number(c->node.conf, CONF_supervisor_stop_ms);
 	s->on_death = handoff_death;
 	s->on_message = handoff_message;
 	s->arg = c;
@@ -168,7 +168,7 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf)
 	if (c->node_link)
 		return 0;
 	r = listen_on(c, conf_text(conf, CONF_node_peer), c->node_fd, "nodes", "node.peer",
-		      c->node_frame_max, &c->node_link, c->node_endpoint);
+		      c->node.frame_max, &c->node_link, c->node_endpoint);
 	if (r == 0 && c->conn_limit)
 		conn_limit_watch(c->conn_limit, c->node_endpoint);
 	return r;
@@ -180,7 +180,7 @@ static int admin_open(struct coord *c)
 	mode_t mask;
 	int r;
 
-	conf_admin(c->conf, endpoint, sizeof(endpoint));
+	conf_admin(c->node.conf, endpoint, sizeof(endpoint));
 	if (!*endpoint)
 		return 0;   /* a router without a folder: there is no place for it */
 	mask = umask(0117); /* nobody may be quick enough to find it open */
@@ -199,12 +199,12 @@ static int admin_open(struct coord *c)
 /* Where clients connect; resumed with a wildcard port, the port that was chosen then. */
 static const char *client_endpoint(const struct coord *c)
 {
-	return c->resumed ? c->endpoint : conf_text(c->conf, CONF_node_client);
+	return c->resumed ? c->endpoint : conf_text(c->node.conf, CONF_node_client);
 }
 
 static int sockets_open(struct coord *c)
 {
-	const struct conf *f = c->conf;
+	const struct conf *f = c->node.conf;
 	int r = socket_context_new(&c->zmq);
 
 	if (r < 0)
@@ -243,7 +243,7 @@ struct conn_limit_limits coord_guard_limits(const struct conf *f)
 
 static int tables_open(struct coord *c)
 {
-	const struct conf *f = c->conf;
+	const struct conf *f = c->node.conf;
 	const struct clients_config cc = coord_clients_config(f);
 	const struct conn_limit_limits gl = coord_guard_limits(f);
 	int r = clients_new(&cc, &c->clients);
@@ -280,7 +280,7 @@ static void connectable(const char *endpoint, char *out, size_t size)
 
 static int gateway_open(struct coord *c, const struct resume *x)
 {
-	const struct conf *f = c->conf;
+	const struct conf *f = c->node.conf;
 	char node[SOCKET_ENDPOINT_MAX];
 	char connections[32];
 	char line[32];
@@ -335,13 +335,13 @@ static void figures_resume(struct coord *c, const struct resume *x)
 	c->node_fd = x->node_fd;
 	(void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", x->endpoint);
 	(void)snprintf(c->node_endpoint, sizeof(c->node_endpoint), "%s", x->node_endpoint);
-	c->started_ms = x->started_ms;
-	c->started_wall_ms = x->started_wall_ms;
+	c->node.started_ms = x->started_ms;
+	c->node.started_wall_ms = x->started_wall_ms;
 	c->begun_us = x->begun_us;
 	c->closed_us = x->closed_us;
 	c->reloads = x->reloads;
 	c->upgrades = x->upgrades;
-	c->local_errors = x->local_errors;
+	c->sink.errors = x->local_errors;
 	memcpy(c->local_requests, x->local_requests, sizeof(c->local_requests));
 	c->lock_fd = x->lock_fd;
 	c->supervisor.count = x->workers;
@@ -361,15 +361,15 @@ static void settings_resume(struct conf *conf, const struct resume *x)
 static int datadir_open(struct coord *c, const char *data)
 {
 	char why[512];
-	int r = *data ? datadir_take(data, (uint32_t)conf_number(c->conf, CONF_node_workers),
+	int r = *data ? datadir_take(data, (uint32_t)conf_number(c->node.conf, CONF_node_workers),
 				     &c->lock_fd, &c->supervisor.count, why, sizeof(why))
 		      : 0;
 
 	if (r < 0)
 		c->temporary = false; /* not ours to remove */
-	else if (*data && conf_number(c->conf, CONF_node_role) != ROLE_ROUTER &&
+	else if (*data && conf_number(c->node.conf, CONF_node_role) != ROLE_ROUTER &&
 		 datadir_is_new(data)) {
-		r = shares_disk(c->conf, c->supervisor.count, why, sizeof(why));
+		r = shares_disk(c->node.conf, c->supervisor.count, why, sizeof(why));
 		if (r < 0)
 			datadir_untake(data);
 	}
@@ -388,7 +388,8 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	int r;
 
 	memset(c, 0, sizeof(*c));
-	c->conf = conf;
+	sink_init(c);
+	c->node.conf = conf;
 	c->source = source;
 	c->lock_fd = -1;
 	c->signal_fd = -1;
@@ -397,13 +398,13 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	upgrade_init(&c->upgrade);
 	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
-	c->now_ms = clock_ms();
-	c->started_ms = c->now_ms;
-	c->started_wall_ms = clock_wall_ms();
+	c->node.now_ms = clock_ms();
+	c->node.started_ms = c->node.now_ms;
+	c->node.started_wall_ms = clock_wall_ms();
 	c->watchdog_ms = notify_watchdog_ms();
-	c->request_max = shares_request_max(conf);
-	c->queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->request_max);
-	c->node_frame_max = message + peer_message_batch_room(WIRE_REQUESTS_MAX);
+	c->node.request_max = shares_request_max(conf);
+	c->node.queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->node.request_max);
+	c->node.frame_max = message + peer_message_batch_room(WIRE_REQUESTS_MAX);
 	if (x)
 		settings_resume(conf, x);
 	if (route_table_make(conf, &c->routes) < 0 || conf->error_count)
@@ -463,11 +464,11 @@ void coord_close(struct coord *c)
 		(void)close(s->wake);
 	route_table_fini(&c->routes);
 	if (c->temporary)
-		(void)datadir_remove(conf_text(c->conf, CONF_node_data));
+		(void)datadir_remove(conf_text(c->node.conf, CONF_node_data));
 	files_fini(&c->files);
 	if (c->signal_fd >= 0)
 		(void)close(c->signal_fd);
 	if (c->lock_fd >= 0)
 		(void)close(c->lock_fd);
-	conf_free(&c->conf);
+	conf_free(&c->node.conf);
 }

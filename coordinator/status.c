@@ -62,13 +62,13 @@ void status_hello(struct coord *c, uint64_t msgid, struct buf *out)
 	add_text(out, "server", "pail");
 	add_text(out, "version", WIRE_VERSION);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
-	add_text(out, "node", conf_text(c->conf, CONF_node_name));
-	add_text(out, "role", conf_text(c->conf, CONF_node_role));
+	add_text(out, "node", conf_text(c->node.conf, CONF_node_name));
+	add_text(out, "role", conf_text(c->node.conf, CONF_node_role));
 	add_map(out, "limits", 5);
 	add_uint(out, "bucket", WIRE_BUCKET_MAX);
 	add_uint(out, "key", WIRE_KEY_MAX);
-	add_uint(out, "value", conf_number(c->conf, CONF_limits_value));
-	add_uint(out, "message", conf_number(c->conf, CONF_limits_message));
+	add_uint(out, "value", conf_number(c->node.conf, CONF_limits_value));
+	add_uint(out, "message", conf_number(c->node.conf, CONF_limits_message));
 	add_uint(out, "requests", WIRE_REQUESTS_MAX);
 	add_array(out, "features", n);
 	for (uint32_t i = 0; i < n; i++)
@@ -101,7 +101,7 @@ static void add_peer(const struct coord *c, const struct peer *p, struct buf *ou
 		 : p->state == PEER_CONNECTING || p->state == PEER_DOWN ? "down"
 									: "leaving");
 	if (p->seen_ms)
-		add_uint(out, "last_seen_ms", c->now_ms - p->seen_ms);
+		add_uint(out, "last_seen_ms", c->node.now_ms - p->seen_ms);
 	else
 		add_nil(out, "last_seen_ms");
 	add_uint(out, "in_flight", p->requests);
@@ -122,7 +122,7 @@ static void add_asker(const struct coord *c, const char *name, struct buf *out)
 	add_text(out, "endpoint", "-");
 	add_text(out, "state", linked ? "up" : seen_ms ? "down" : "unknown");
 	if (seen_ms)
-		add_uint(out, "last_seen_ms", c->now_ms - seen_ms);
+		add_uint(out, "last_seen_ms", c->node.now_ms - seen_ms);
 	else
 		add_nil(out, "last_seen_ms");
 	add_uint(out, "in_flight", 0);
@@ -134,12 +134,12 @@ static void add_asker(const struct coord *c, const char *name, struct buf *out)
 
 static void add_peers(struct coord *c, struct buf *out)
 {
-	add_array(out, "peers", c->conf->peers.count);
-	for (uint32_t i = 0; i < c->conf->peers.count; i++)
+	add_array(out, "peers", c->node.conf->peers.count);
+	for (uint32_t i = 0; i < c->node.conf->peers.count; i++)
 		if (c->peers.of_conf[i])
 			add_peer(c, c->peers.of_conf[i], out);
 		else
-			add_asker(c, c->conf->peers.pair[i].key, out);
+			add_asker(c, c->node.conf->peers.pair[i].key, out);
 }
 
 static void add_gateway(const struct coord *c, struct buf *out)
@@ -168,7 +168,7 @@ static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 	add_uint(out, "pid", (uint64_t)w->pid);
 	add_text(out, "state", supervisor_state_name(w->state));
 	add_uint(out, "restarts", w->restarts);
-	add_uint(out, "uptime_ms", w->up_ms ? c->now_ms - w->up_ms : 0);
+	add_uint(out, "uptime_ms", w->up_ms ? c->node.now_ms - w->up_ms : 0);
 	add_uint(out, "requests", status_get(&s->requests));
 	add_uint(out, "buckets", status_get(&s->buckets));
 	add_uint(out, "keys", status_get(&s->keys));
@@ -181,7 +181,7 @@ static void add_totals(struct coord *c, struct buf *out)
 {
 	uint64_t method[WIRE_METHOD_COUNT];
 	uint64_t requests = 0;
-	uint64_t errors = c->local_errors;
+	uint64_t errors = c->sink.errors;
 
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
 		method[m] = c->local_requests[m];
@@ -233,9 +233,9 @@ static uint32_t connected(struct coord *c)
 {
 	uint32_t fresh_ms = c->connected < CONNECTED_FEW ? COUNTED_MS : CONNECTED_MS;
 
-	if (!c->connected_ms || c->now_ms - c->connected_ms >= fresh_ms) {
+	if (!c->connected_ms || c->node.now_ms - c->connected_ms >= fresh_ms) {
 		c->connected = c->link ? socket_connections(c->link) : 0;
-		c->connected_ms = c->now_ms;
+		c->connected_ms = c->node.now_ms;
 	}
 	return c->connected;
 }
@@ -243,12 +243,12 @@ static uint32_t connected(struct coord *c)
 void status_status(struct coord *c, uint64_t msgid, struct buf *out)
 {
 	add(out, write_map(write_reply_head(room(out, 64), msgid), 18));
-	add_text(out, "node", conf_text(c->conf, CONF_node_name));
-	add_text(out, "role", conf_text(c->conf, CONF_node_role));
+	add_text(out, "node", conf_text(c->node.conf, CONF_node_name));
+	add_text(out, "role", conf_text(c->node.conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
 	add_uint(out, "pid", (uint64_t)getpid());
-	add_uint(out, "started", c->started_wall_ms);
-	add_uint(out, "uptime_ms", clock_ms() - c->started_ms);
+	add_uint(out, "started", c->node.started_wall_ms);
+	add_uint(out, "uptime_ms", clock_ms() - c->node.started_ms);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
 	add_uint(out, "clients", connected(c));
 	add_uint(out, "unread", clients_waiting(c->clients));

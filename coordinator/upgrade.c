@@ -16,10 +16,10 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/peer_server.h"
-#include "coordinator/notify.h"
+#include "coordinator/process/notify.h"
 #include "coordinator/resume.h"
-#include "coordinator/settings.h"
-#include "coordinator/spawn.h"
+#include "coordinator/process/settings.h"
+#include "coordinator/workers/spawn.h"
 
 #define CHECK_MS 10000u /* for the new program to look at everything */
 #define DRAIN_MS 2000u  /* for clients to take their leave */
@@ -73,7 +73,7 @@ static void refuse(struct coord *c, struct reply_to o, uint64_t msgid, enum wire
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	dispatch_error(c, o, msgid, true, e, text);
+	reply_error(&c->sink, o, msgid, true, e, text);
 }
 
 /* The check has failed: everything is as it was. */
@@ -182,8 +182,8 @@ static int check_begin(struct coord *c)
 	if (r < 0)
 		return r;
 	u->step = UPGRADE_CHECKING;
-	u->until_ms = c->now_ms + CHECK_MS;
-	c->changed = true;
+	u->until_ms = c->node.now_ms + CHECK_MS;
+	c->node.changed = true;
 	return 0;
 }
 
@@ -198,13 +198,13 @@ void upgrade_ask(struct coord *c, struct reply_to o, const struct request *q)
 		       "upgrade: only through the node's admin socket: pail --config FILE upgrade");
 		return;
 	}
-	if (c->stopping || u->step || c->handoff.step || !handoff_idle(&c->handoff) ||
+	if (c->node.stopping || u->step || c->handoff.step || !handoff_idle(&c->handoff) ||
 	    handoff_awaited(&c->handoff) || !c->announced) {
 		refuse(c, o, q->msgid, WIRE_E_BUSY, "upgrade: %s: try again later",
-		       c->stopping     ? "the node stops"
-		       : u->step       ? "another one is under way"
-		       : !c->announced ? "the node starts"
-				       : "a worker is being restarted, started or stopped");
+		       c->node.stopping ? "the node stops"
+		       : u->step        ? "another one is under way"
+		       : !c->announced  ? "the node starts"
+					: "a worker is being restarted, started or stopped");
 		return;
 	}
 	u->reply_to = o;
@@ -232,7 +232,7 @@ static void accepted(struct coord *c, const char *version)
 	p = write_uint(write_text(p, "pid"), (uint64_t)getpid());
 	p = write_text(write_text(p, "version"), version);
 	p = write_uint(write_text(p, "upgrades"), c->upgrades);
-	answer(c, u->reply_to, reply, (size_t)(p - reply));
+	reply_send(&c->sink, u->reply_to, reply, (size_t)(p - reply));
 }
 
 static void release(struct socket *l, int *ret_fd)
@@ -248,10 +248,10 @@ static void drain_begin(struct coord *c)
 	struct upgrade *u = &c->upgrade;
 
 	u->step = UPGRADE_DRAINING;
-	u->until_ms = c->now_ms + DRAIN_MS;
+	u->until_ms = c->node.now_ms + DRAIN_MS;
 	u->counted_ms = 0;
 	u->alone = false;
-	c->quiet_ms = c->now_ms;
+	c->quiet_ms = c->node.now_ms;
 	release(c->link, &u->client_fd);
 	release(c->node_link, &u->node_fd);
 	peer_server_goaway(c, "it is upgraded", HOLD_MS);
@@ -271,7 +271,7 @@ static void check_end(struct coord *c)
 	close_fd(&u->output);
 	u->text[u->text_len] = '\0';
 	ready = strstr(u->text, READY);
-	if (c->stopping) {
+	if (c->node.stopping) {
 		give_up(c, WIRE_E_BUSY, "the node stops");
 		return;
 	}
@@ -319,13 +319,13 @@ uint64_t upgrade_tick(struct coord *c)
 
 	if (u->step == UPGRADE_CHECKING && u->pidfd >= 0)
 		check_end(c);
-	if (u->step == UPGRADE_CHECKING && c->now_ms >= u->until_ms) {
+	if (u->step == UPGRADE_CHECKING && c->node.now_ms >= u->until_ms) {
 		(void)kill(u->pid, SIGKILL);
 		u->until_ms = UINT64_MAX; /* its end is the answer */
 	}
 	if (u->step == UPGRADE_DRAINING) {
 		(void)coord_goaway(c, "upgrading"); /* to those that spoke up meanwhile */
-		return c->now_ms + 1;
+		return c->node.now_ms + 1;
 	}
 	return u->step ? u->until_ms : UINT64_MAX;
 }
@@ -335,8 +335,8 @@ static bool alone(struct coord *c)
 {
 	struct upgrade *u = &c->upgrade;
 
-	if (c->now_ms - u->counted_ms >= COUNT_MS) {
-		u->counted_ms = c->now_ms;
+	if (c->node.now_ms - u->counted_ms >= COUNT_MS) {
+		u->counted_ms = c->node.now_ms;
 		u->alone = (!c->link || !socket_connections(c->link)) &&
 			   (!c->node_link || !socket_connections(c->node_link));
 	}
@@ -347,14 +347,15 @@ bool upgrade_due(struct coord *c, bool quiet)
 {
 	struct upgrade *u = &c->upgrade;
 
-	if (u->step != UPGRADE_DRAINING || c->stopping) /* who is told to stop does not go on */
+	if (u->step != UPGRADE_DRAINING ||
+	    c->node.stopping) /* who is told to stop does not go on */
 		return false;
-	if (c->now_ms >= u->until_ms)
+	if (c->node.now_ms >= u->until_ms)
 		return true;
 	if (!quiet || coord_waits(c) || clients_sending(c->clients))
 		return false;
-	return c->now_ms - c->quiet_ms >= QUIET_MS || alone(c) ||
-	       c->now_ms >= u->until_ms - DRAIN_MS + TALK_MS;
+	return c->node.now_ms - c->quiet_ms >= QUIET_MS || alone(c) ||
+	       c->node.now_ms >= u->until_ms - DRAIN_MS + TALK_MS;
 }
 
 /* ---- exec ---- */

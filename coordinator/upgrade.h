@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "coordinator/clients.h"
+#include "coordinator/clients/clients.h"
 
 struct conf;
 struct coord;

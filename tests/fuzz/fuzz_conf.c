@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/conf.h"
-#include "coordinator/table.h"
+#include "coordinator/routing/table.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,8 +7,8 @@
 #include "common/conf.h"
 #include "common/hash.h"
 #include "common/json.h"
-#include "coordinator/datadir.h"
-#include "coordinator/table.h"
+#include "coordinator/process/datadir.h"
+#include "coordinator/routing/table.h"
 #include "tests/unit/lib/unit.h"
 
 static void crc32c_has_its_known_values(void)

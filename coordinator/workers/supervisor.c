@@ -1,5 +1,5 @@
 /* The supervisor's table and its actions. */
-#include "coordinator/supervisor.h"
+#include "coordinator/workers/supervisor.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "coordinator/spawn.h"
+#include "coordinator/workers/spawn.h"
 #include "ipc/shm/control.h"
 
 #define DELAY_FIRST_MS 100u

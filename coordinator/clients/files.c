@@ -1,5 +1,5 @@
 /* Descriptors that are left, and a reserve of them. */
-#include "coordinator/files.h"
+#include "coordinator/clients/files.h"
 
 #include <errno.h>
 #include <string.h>

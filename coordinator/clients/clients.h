@@ -14,36 +14,10 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "coordinator/node/reply.h"
 #include "ipc/net/socket.h"
 
 struct clients;
-
-/*
- * Whom a reply belongs to: a client, a gathered message of one, a fan-out of the coordinator, or a
- * batch of another node.
- */
-enum reply_to_kind { REPLY_TO_CLIENT, REPLY_TO_GROUP, REPLY_TO_FANOUT, REPLY_TO_SESSION };
-
-struct reply_to {
-	uint32_t id;    /* kind in the upper two bits, index below */
-	uint32_t index; /* of the request in its message */
-	uint64_t generation;
-};
-
-static inline uint32_t reply_to_id(enum reply_to_kind kind, uint32_t index)
-{
-	return (uint32_t)kind << 30 | index;
-}
-
-static inline enum reply_to_kind reply_to_kind(struct reply_to o)
-{
-	return (enum reply_to_kind)(o.id >> 30);
-}
-
-static inline uint32_t reply_to_index(struct reply_to o)
-{
-	return o.id & 0x3fffffffu;
-}
 
 struct clients_config {
 	uint32_t clients_max;

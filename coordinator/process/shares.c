@@ -1,5 +1,5 @@
 /* What limits default to on this machine, and what they must allow. */
-#include "coordinator/shares.h"
+#include "coordinator/process/shares.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "common/log_size.h"
 #include "common/memory.h"
-#include "coordinator/datadir.h"
+#include "coordinator/process/datadir.h"
 
 #define MIB           (1ull << 20)
 #define CACHE_SHARE   4u            /* of the memory there is: one in so many */

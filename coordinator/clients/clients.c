@@ -1,5 +1,5 @@
 /* Interned clients, gathered replies, credits. */
-#include "coordinator/clients.h"
+#include "coordinator/clients/clients.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/log.h"
-#include "coordinator/credit.h"
+#include "coordinator/clients/credit.h"
 #include "include/wire.h"
 
 #define PIECES_MAX       8192u

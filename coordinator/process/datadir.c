@@ -1,5 +1,5 @@
 /* Making, locking and removing data folders. */
-#include "coordinator/datadir.h"
+#include "coordinator/process/datadir.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Cutting off connections that receive without end. */
-#include "coordinator/conn_limit.h"
+#include "coordinator/clients/conn_limit.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

@@ -2,7 +2,7 @@
  * News to the service manager, sockets from it.  News is only news: if it cannot be sent, the node
  * goes on.
  */
-#include "coordinator/notify.h"
+#include "coordinator/process/notify.h"
 
 #include <fcntl.h>
 #include <stddef.h>

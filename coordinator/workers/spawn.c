@@ -1,5 +1,5 @@
 /* Starting workers and helpers. */
-#include "coordinator/spawn.h"
+#include "coordinator/workers/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,14 +1,14 @@
 /* From files, environment and flags to a configuration. */
-#include "coordinator/settings.h"
+#include "coordinator/process/settings.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "coordinator/datadir.h"
-#include "coordinator/table.h"
-#include "coordinator/shares.h"
+#include "coordinator/process/datadir.h"
+#include "coordinator/routing/table.h"
+#include "coordinator/process/shares.h"
 
 const struct option settings_options[] = {
 	{"config",       required_argument, NULL, OPT_CONFIG   },

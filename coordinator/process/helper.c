@@ -1,5 +1,5 @@
 /* Starting and watching the gateway. */
-#include "coordinator/helper.h"
+#include "coordinator/process/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "coordinator/spawn.h"
+#include "coordinator/workers/spawn.h"
 
 #define DELAY_FIRST_MS 100u
 #define DELAY_MOST_MS  30000u

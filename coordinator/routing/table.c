@@ -1,5 +1,5 @@
 /* Parsing and looking up routes. */
-#include "coordinator/table.h"
+#include "coordinator/routing/table.h"
 
 #include <ctype.h>
 #include <errno.h>

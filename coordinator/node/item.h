@@ -1,0 +1,34 @@
+/* Requests that were found right, on their way to a ring or a peer. */
+#ifndef PAIL_ITEM_H
+#define PAIL_ITEM_H
+
+#include <stdint.h>
+
+#include "common/span.h"
+#include "include/wire.h"
+#include "ipc/wire/peer_message.h"
+
+struct item {
+	const char *data;
+	uint32_t size;
+	uint32_t timeout_ms; /* from now on */
+	uint32_t next;       /* of the same worker or peer, or ITEM_NONE */
+	uint64_t msgid;
+	uint16_t index; /* in its message */
+	uint8_t method;
+};
+
+#define ITEM_NONE UINT32_MAX
+
+/* Those of one message, and the nodes that it has been at, this one not among them. */
+struct items {
+	struct item item[WIRE_REQUESTS_MAX + 1]; /* one for a request of our own making */
+	uint32_t count;
+	uint32_t visited_count;
+	struct span visited[HOPS_MAX];
+};
+
+/* A live worker, or node, finds expired ones itself, and says it better: it is given so long. */
+#define OVERDUE_GRACE_MS 20u
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * What every part of the coordinator may know of its node: the settings in force, the time, the
+ * limits.  Parts have it as a pointer to const, but for `changed`, which any of them may set; each
+ * other field has the one writer that is named with it.
+ */
+#ifndef PAIL_NODE_H
+#define PAIL_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conf;
+
+struct node {
+	/* setup's, then reload's: a reload puts another one in its place */
+	struct conf *conf;
+	/* setup's */
+	uint64_t started_ms;
+	uint64_t started_wall_ms;
+	uint64_t request_max; /* bytes of one request that can be right */
+	uint64_t queue_max;   /* bytes that may wait for a peer, or for a reload to settle */
+	uint64_t frame_max;   /* bytes of a frame between nodes */
+	/* the loop's */
+	uint64_t now_ms; /* when this round began, or a moment later */
+	bool stopping;
+	/* anybody's: a worker's or a peer's state may have changed, deadlines are to be looked at
+	 * anew; the loop takes it back */
+	bool changed;
+};
+
+#endif
