@@ -65,7 +65,7 @@ bool coord_waits(const struct coord *c)
 	if (fence_busy(c))
 		return true;
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		if (collect_waiting(c, &c->supervisor.worker[i]) &&
+		if (queue_waiting(&c->supervisor.worker[i].queue) &&
 		    !collect_hopeless(&c->supervisor.worker[i]))
 			return true;
 	return false;
@@ -88,17 +88,8 @@ static bool stop_step(struct coord *c)
 
 static void wake_workers(struct coord *c)
 {
-	const uint64_t one = 1;
-
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct worker *w = &c->supervisor.worker[i];
-
-		if (!w->pushed)
-			continue;
-		w->pushed = false;
-		if (sleep_must_wake(&w->segment->status->worker_sleeps))
-			(void)!write(w->wake, &one, sizeof(one)); /* full means awake anyhow */
-	}
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		queue_wake(&c->supervisor.worker[i].queue);
 }
 
 static void signals_read(struct coord *c)
@@ -239,12 +230,7 @@ static uint64_t tick(struct coord *c)
 		(void)reload(c, &out); /* it has said what there is to say */
 		buf_fini(&out);
 	}
-	next = least(next, collect_overdue(c));
-	collect_free(c);
-	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		if (collect_hopeless(&c->supervisor.worker[i]) &&
-		    collect_waiting(c, &c->supervisor.worker[i]))
-			collect_failed(c, &c->supervisor.worker[i]);
+	next = least(next, collect_tick(c));
 	next = least(next, handoff_tick(c));
 	next = least(next, upgrade_tick(c));
 	next = least(next, peers_tick(c));
@@ -281,13 +267,9 @@ static uint64_t tick(struct coord *c)
 
 static bool replies_any(const struct coord *c)
 {
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		const struct worker *w = &c->supervisor.worker[i];
-
-		if (ring_head(&w->segment->immediate) != w->immediate_read ||
-		    ring_head(&w->segment->durable) != w->durable_read)
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		if (queue_ready(&c->supervisor.worker[i].queue))
 			return true;
-	}
 	return false;
 }
 
@@ -301,11 +283,11 @@ static void doze(struct coord *c, uint64_t until)
 	uint64_t ms;
 
 	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		uint64_t due = c->supervisor.worker[i].due_ms;
+		uint64_t due = c->supervisor.worker[i].queue.due_ms;
 
 		if (due < until - OVERDUE_GRACE_MS) /* a request that came since the last tick */
 			until = due + OVERDUE_GRACE_MS;
-		sleep_begin(&c->supervisor.worker[i].segment->status->coordinator_sleeps);
+		sleep_begin(&c->supervisor.worker[i].queue.segment->status->coordinator_sleeps);
 	}
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->due_ms < until - OVERDUE_GRACE_MS)
@@ -316,7 +298,7 @@ static void doze(struct coord *c, uint64_t until)
 		ms = 0;
 	look(c, (int)(ms > 1000 ? 1000 : ms));
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		sleep_end(&c->supervisor.worker[i].segment->status->coordinator_sleeps);
+		sleep_end(&c->supervisor.worker[i].queue.segment->status->coordinator_sleeps);
 }
 
 static void where_write(const struct coord *c, char *out, size_t size)

@@ -171,16 +171,13 @@ unsigned collect_replies(struct coord *c);
 void collect_death(struct coord *c, struct worker *w);
 /* A worker has left its place to a successor: take its last replies, free what it answered. */
 void collect_left(struct coord *c, struct worker *w);
-/* Answer requests whose time is over.  Returns when to look again. */
-uint64_t collect_overdue(struct coord *c);
-/* Free request records that workers have passed since; replies do it too, but none may come. */
-void collect_free(struct coord *c);
 /* Nobody will serve the worker's ring, until an operator sees to it. */
 bool collect_hopeless(const struct worker *w);
-/* Answer everything in such a worker's ring. */
-void collect_failed(struct coord *c, struct worker *w);
-/* Requests that wait in rings. */
-uint64_t collect_waiting(const struct coord *c, const struct worker *w);
+/*
+ * Answer requests whose time is over or that nobody will serve; free those that workers have passed
+ * since (replies do it too, but none may come).  Returns when to look again.
+ */
+uint64_t collect_tick(struct coord *c);
 
 /* ---- fanout.c ---- */
 

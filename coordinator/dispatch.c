@@ -24,71 +24,19 @@ static uint32_t worker_of(const struct coord *c, struct span bucket)
 
 /* ---- into a ring ---- */
 
-static uint64_t record_bytes(uint32_t count, uint64_t bytes)
-{
-	return sizeof(struct request_record) + count * sizeof(struct request_entry) + bytes;
-}
-
 /* A bucket is going to be created: tell each worker how many the others have. */
 static void buckets_tell(struct coord *c)
 {
 	uint64_t all = 0;
 
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		all += status_get(&c->supervisor.worker[i].segment->status->buckets);
+		all += status_get(&c->supervisor.worker[i].queue.segment->status->buckets);
 	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct worker_status *s = c->supervisor.worker[i].segment->status;
+		struct worker_status *s = c->supervisor.worker[i].queue.segment->status;
 		uint64_t own = status_get(&s->buckets);
 
 		status_set(&s->buckets_elsewhere, all > own ? all - own : 0);
 	}
-}
-
-/*
- * A record of the `count` items from `first` on, which have `bytes` in all.  Returns 0 or -EAGAIN:
- * there is no room.
- */
-static int record_push(struct coord *c, struct worker *w, struct reply_to owner, uint32_t first,
-		       uint32_t count, uint64_t bytes)
-{
-	struct ring *ring = &w->segment->request;
-	uint64_t size = record_bytes(count, bytes);
-	struct request_record *rec = ring_reserve(ring, size);
-	uint64_t at = sizeof(*rec) + count * sizeof(struct request_entry);
-	uint32_t i = first;
-	bool creates = false;
-
-	if (!rec)
-		return -EAGAIN;
-	rec->size = (uint32_t)ring_round(size);
-	rec->count = count;
-	rec->open = count;
-	rec->reply_to = owner.id;
-	rec->reply_to_generation = owner.generation;
-	rec->recv_ms = c->node.now_ms;
-	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
-		const struct item *it = &c->item[i];
-		struct request_entry *e = &rec->entry[k];
-		uint64_t due = c->node.now_ms + it->timeout_ms;
-
-		e->offset = (uint32_t)at;
-		e->size = it->size;
-		e->method = it->method;
-		e->index = it->index;
-		e->timeout_ms = it->timeout_ms;
-		atomic_store_explicit(&e->state, ENTRY_OPEN, memory_order_relaxed);
-		memcpy((char *)rec + at, it->data, it->size);
-		at += it->size;
-		creates |= it->method == WIRE_CREATE;
-		if (due < w->due_ms)
-			w->due_ms = due;
-	}
-	if (creates)
-		buckets_tell(c);
-	ring_commit(ring, size);
-	ring_publish(ring, ring->write);
-	w->pushed = true;
-	return 0;
 }
 
 static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uint32_t count,
@@ -103,20 +51,24 @@ static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uin
 /* The items of one worker, in records that its ring can hold. */
 static void items_push(struct coord *c, struct worker *w, struct reply_to o, uint32_t first)
 {
-	uint64_t most = w->segment->request.size / 2;
+	uint64_t most = w->queue.segment->request.size / 2;
 	char text[400];
 
 	while (first != ITEM_NONE) {
 		uint64_t bytes = 0;
 		uint32_t count = 0;
 		uint32_t i = first;
+		bool creates = false;
 
 		while (i != ITEM_NONE &&
-		       (!count || record_bytes(count + 1, bytes + c->item[i].size) <= most)) {
+		       (!count || queue_record_bytes(count + 1, bytes + c->item[i].size) <= most)) {
+			creates |= c->item[i].method == WIRE_CREATE;
 			bytes += c->item[i].size;
 			count++;
 			i = c->item[i].next;
 		}
+		if (creates)
+			buckets_tell(c);
 		if (w->state == WORKER_FAILED) {
 			(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id,
 				       w->reason);
@@ -125,7 +77,7 @@ static void items_push(struct coord *c, struct worker *w, struct reply_to o, uin
 			(void)snprintf(text, sizeof(text),
 				       "worker %u is stopped: pail worker start %u", w->id, w->id);
 			items_refuse(c, o, first, count, WIRE_E_BUSY, text);
-		} else if (record_push(c, w, o, first, count, bytes) < 0) {
+		} else if (queue_push(&w->queue, o, c->item, first, count, bytes) < 0) {
 			items_refuse(c, o, first, count, WIRE_E_BUSY,
 				     "this node's queue is full: try again later");
 		}
@@ -137,7 +89,7 @@ int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const
 {
 	if (w->state == WORKER_FAILED || !w->wanted)
 		return -EIO;
-	return record_push(c, w, owner, (uint32_t)(it - c->item), 1, it->size);
+	return queue_push(&w->queue, owner, c->item, (uint32_t)(it - c->item), 1, it->size);
 }
 
 /* ---- what is answered here ---- */

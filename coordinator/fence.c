@@ -90,7 +90,7 @@ void fence_begin(struct coord *c, const char *set, const struct route_table *old
 			old_way(s, r, old_peers);
 	}
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		s->written[i] = c->supervisor.worker[i].segment->request.write;
+		s->written[i] = c->supervisor.worker[i].queue.segment->request.write;
 	s->last_id = peer_client_last_id(c);
 }
 
@@ -100,7 +100,7 @@ static bool waits(const struct coord *c)
 	const struct fence *s = c->fence;
 
 	for (uint32_t i = 0; s->rings && i < c->supervisor.count; i++)
-		if (ring_tail(&c->supervisor.worker[i].segment->request) < s->written[i])
+		if (ring_tail(&c->supervisor.worker[i].queue.segment->request) < s->written[i])
 			return true;
 	for (uint32_t i = 0; i < s->peers; i++) {
 		bool there = false; /* one that has retired is gone when all is answered */

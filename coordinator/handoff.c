@@ -124,8 +124,8 @@ static void follow_begin(struct coord *c)
 	int r;
 
 	h->reason[0] = '\0';
-	memset(h->worker->segment->status->successor_exit_reason, 0,
-	       sizeof(h->worker->segment->status->successor_exit_reason));
+	memset(h->worker->queue.segment->status->successor_exit_reason, 0,
+	       sizeof(h->worker->queue.segment->status->successor_exit_reason));
 	r = supervisor_spawn(&c->supervisor, h->worker, "--follow", &child, &h->control);
 	if (r < 0) {
 		(void)snprintf(why, sizeof(why), "start \"%s\": %s", c->supervisor.path,
@@ -149,7 +149,7 @@ static void leave_begin(struct coord *c)
 	h->left_us = clock_us();
 	if (control_send(h->worker->control, CONTROL_LEAVE) < 0)
 		give_up(c, WIRE_E_INTERNAL, "it died meanwhile");
-	(void)!write(h->worker->wake, &one, sizeof(one)); /* full means awake anyhow */
+	(void)!write(h->worker->queue.wake, &one, sizeof(one)); /* full means awake anyhow */
 }
 
 /* The old one has left: its last replies, and then the successor is the worker. */
@@ -208,7 +208,7 @@ void handoff_death(void *arg, struct worker *w)
 static void successor_reap(struct coord *c)
 {
 	struct handoff *h = &c->handoff;
-	const char *words = h->worker->segment->status->successor_exit_reason;
+	const char *words = h->worker->queue.segment->status->successor_exit_reason;
 	siginfo_t info = {0};
 	char why[400];
 

@@ -90,12 +90,12 @@ static void settings_apply(struct coord *c)
 		struct worker *w = &c->supervisor.worker[i];
 		const uint64_t one = 1;
 
-		w->segment->header->settings.log_level = /* for its next worker */
+		w->queue.segment->header->settings.log_level = /* for its next worker */
 			(uint32_t)conf_number(f, CONF_node_log);
 		/* It may be asleep for longer than it now may be. */
-		w->segment->header->settings.hang_ms = (uint32_t)c->supervisor.hang_ms;
-		status_set(&w->segment->status->heartbeat_ms, clock_ms());
-		(void)!write(w->wake, &one, sizeof(one)); /* full means awake anyhow */
+		w->queue.segment->header->settings.hang_ms = (uint32_t)c->supervisor.hang_ms;
+		status_set(&w->queue.segment->status->heartbeat_ms, clock_ms());
+		(void)!write(w->queue.wake, &one, sizeof(one)); /* full means awake anyhow */
 	}
 	log_level_set((enum log_level)conf_number(f, CONF_node_log));
 }

@@ -66,8 +66,8 @@ static void gateway_write(const struct helper *g, struct buf *b)
 static void worker_write(const struct worker *w, struct buf *b)
 {
 	number(b, "worker", w->id);
-	integer(b, "segment", w->segment->fd);
-	integer(b, "wake", w->wake);
+	integer(b, "segment", w->queue.segment->fd);
+	integer(b, "wake", w->queue.wake);
 	integer(b, "control", w->control);
 	integer(b, "pidfd", w->pidfd);
 	number(b, "pid", (uint64_t)w->pid);
@@ -79,8 +79,8 @@ static void worker_write(const struct worker *w, struct buf *b)
 	number(b, "delay_ms", w->delay_ms);
 	number(b, "deadline_ms", w->deadline_ms);
 	integer(b, "exit_status", w->exit_status);
-	number(b, "poison_candidate", w->poison_candidate);
-	number(b, "started", w->started);
+	number(b, "poison_candidate", w->queue.poison_candidate);
+	number(b, "started", w->queue.started);
 	text(b, "reason", w->reason);
 }
 
@@ -149,7 +149,7 @@ unsigned resume_fds(const struct coord *c, int client_fd, int node_fd, int memfd
 			fd[n++] = own[i];
 	for (uint32_t i = 0; i < c->supervisor.count; i++) {
 		const struct worker *w = &c->supervisor.worker[i];
-		const int its[] = {w->segment->fd, w->wake, w->control, w->pidfd};
+		const int its[] = {w->queue.segment->fd, w->queue.wake, w->control, w->pidfd};
 
 		for (unsigned k = 0; k < sizeof(its) / sizeof(its[0]); k++)
 			if (its[k] > 0)
@@ -207,7 +207,7 @@ static const struct row node_rows[] = {
 };
 
 static const struct row worker_rows[] = {
-	ROW(struct worker, "wake", KIND_INT, wake),
+	ROW(struct worker, "wake", KIND_INT, queue.wake),
 	ROW(struct worker, "control", KIND_INT, control),
 	ROW(struct worker, "pidfd", KIND_INT, pidfd),
 	ROW(struct worker, "pid", KIND_INT, pid),
@@ -218,8 +218,8 @@ static const struct row worker_rows[] = {
 	ROW(struct worker, "delay_ms", KIND_U64, delay_ms),
 	ROW(struct worker, "deadline_ms", KIND_U64, deadline_ms),
 	ROW(struct worker, "exit_status", KIND_INT, exit_status),
-	ROW(struct worker, "poison_candidate", KIND_U64, poison_candidate),
-	ROW(struct worker, "started", KIND_U64, started),
+	ROW(struct worker, "poison_candidate", KIND_U64, queue.poison_candidate),
+	ROW(struct worker, "started", KIND_U64, queue.started),
 	ROW(struct worker, "reason", KIND_TEXT, reason),
 	{NULL, KIND_INT, 0, 0},
 };

@@ -74,36 +74,39 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 
 	(void)snprintf(s.dir, sizeof(s.dir), "%.900s/worker-%u", conf_text(f, CONF_node_data), id);
 	(void)snprintf(s.node, sizeof(s.node), "%.63s", conf_text(f, CONF_node_name));
+	w->queue = (struct queue){.node = &c->node, .sink = &c->sink, .due_ms = UINT64_MAX};
 	w->id = id;
 	w->wanted = true;
 	w->pidfd = -1;
 	w->control = -1;
-	w->due_ms = UINT64_MAX;
-	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = w->wake < 0
+	w->queue.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = w->queue.wake < 0
 		    ? -errno
 		    : segment_create(&s, power_of_two(most(queue, 2 * c->node.request_max)),
-				     power_of_two(most(queue, value + REPLY_SPARE)), &w->segment);
+				     power_of_two(most(queue, value + REPLY_SPARE)),
+				     &w->queue.segment);
 	if (r < 0)
 		log_error("make the shared memory of worker %u: %s", id, strerror(-r));
 	return r;
 }
 
 /* A worker that lives on, or is to be started as the program before would have. */
-static int worker_resume(struct worker *w, const struct resume *x, uint32_t id)
+static int worker_resume(struct coord *c, struct worker *w, const struct resume *x, uint32_t id)
 {
 	int r;
 
 	*w = x->worker[id];
-	r = segment_attach(x->segment_fd[id], &w->segment);
+	w->queue.node = &c->node;
+	w->queue.sink = &c->sink;
+	r = segment_attach(x->segment_fd[id], &w->queue.segment);
 	if (r < 0) {
 		log_error("map the shared memory of worker %u: %s", id, strerror(-r));
 		return r;
 	}
-	w->immediate_read = ring_tail(&w->segment->immediate);
-	w->durable_read = ring_tail(&w->segment->durable);
-	w->pushed = true;
-	sleep_end(&w->segment->status->coordinator_sleeps);
+	w->queue.immediate_read = ring_tail(&w->queue.segment->immediate);
+	w->queue.durable_read = ring_tail(&w->queue.segment->durable);
+	w->queue.pushed = true;
+	sleep_end(&w->queue.segment->status->coordinator_sleeps);
 	return 0;
 }
 
@@ -129,7 +132,8 @@ static int workers_open(struct coord *c, const struct resume *x)
 		return 1;
 	}
 	for (uint32_t i = 0; i < s->count; i++)
-		if ((x ? worker_resume(&s->worker[i], x, i) : worker_open(c, &s->worker[i], i)) < 0)
+		if ((x ? worker_resume(c, &s->worker[i], x, i) : worker_open(c, &s->worker[i], i)) <
+		    0)
 			return 1;
 	return 0;
 }
@@ -455,9 +459,9 @@ void coord_close(struct coord *c)
 	peer_server_free(&c->peer_server);
 	fence_free(&c->fence);
 	for (uint32_t i = 0; s->worker && i < s->count; i++) {
-		segment_free(&s->worker[i].segment);
-		if (s->worker[i].wake >= 0)
-			(void)close(s->worker[i].wake);
+		segment_free(&s->worker[i].queue.segment);
+		if (s->worker[i].queue.wake >= 0)
+			(void)close(s->worker[i].queue.wake);
 	}
 	free(s->worker);
 	if (s->wake >= 0)

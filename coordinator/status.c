@@ -161,7 +161,7 @@ static void add_gateway(const struct coord *c, struct buf *out)
 
 static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 {
-	struct worker_status *s = w->segment->status;
+	struct worker_status *s = w->queue.segment->status;
 
 	add(out, write_map(room(out, 16), 11));
 	add_uint(out, "id", w->id);
@@ -172,7 +172,7 @@ static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 	add_uint(out, "requests", status_get(&s->requests));
 	add_uint(out, "buckets", status_get(&s->buckets));
 	add_uint(out, "keys", status_get(&s->keys));
-	add_uint(out, "queue", collect_waiting(c, w));
+	add_uint(out, "queue", queue_waiting(&w->queue));
 	add_uint(out, "cache_bytes", status_get(&s->cache_bytes));
 	add_text(out, "last_death", w->reason);
 }
@@ -186,12 +186,12 @@ static void add_totals(struct coord *c, struct buf *out)
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
 		method[m] = c->local_requests[m];
 		for (uint32_t i = 0; i < c->supervisor.count && m != WIRE_BUCKETS; i++)
-			method[m] +=
-				status_get(&c->supervisor.worker[i].segment->status->by_method[m]);
+			method[m] += status_get(
+				&c->supervisor.worker[i].queue.segment->status->by_method[m]);
 		requests += method[m];
 	}
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		errors += status_get(&c->supervisor.worker[i].segment->status->errors);
+		errors += status_get(&c->supervisor.worker[i].queue.segment->status->errors);
 	add_map(out, "totals", 3);
 	add_uint(out, "requests", requests);
 	add_uint(out, "errors", errors);
@@ -205,7 +205,7 @@ static void add_storage(struct coord *c, struct buf *out)
 	uint64_t base = 0, map = 0, log = 0, recent = 0, checkpoints = 0, oldest = UINT64_MAX;
 
 	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct worker_status *s = c->supervisor.worker[i].segment->status;
+		struct worker_status *s = c->supervisor.worker[i].queue.segment->status;
 		uint64_t at = status_get(&s->checkpoint_wall_ms);
 
 		base += status_get(&s->base_bytes);

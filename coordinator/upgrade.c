@@ -360,22 +360,6 @@ bool upgrade_due(struct coord *c, bool quiet)
 
 /* ---- exec ---- */
 
-/* Nobody is left to be answered: what is still in the rings is done, its replies are dropped. */
-static void requests_disown(struct coord *c)
-{
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct ring *ring = &c->supervisor.worker[i].segment->request;
-
-		for (uint64_t at = ring_tail(ring); at < ring->write;) {
-			struct request_record *rec = ring_at(ring, at);
-
-			rec->reply_to = reply_to_id(REPLY_TO_CLIENT, 0);
-			rec->reply_to_generation = UINT64_MAX;
-			at += rec->size;
-		}
-	}
-}
-
 void upgrade_exec(struct coord *c)
 {
 	struct upgrade *u = &c->upgrade;
@@ -384,7 +368,8 @@ void upgrade_exec(struct coord *c)
 	int memfd = -1;
 	int r;
 
-	requests_disown(c);
+	for (uint32_t i = 0; i < c->supervisor.count; i++)
+		queue_disown(&c->supervisor.worker[i].queue);
 	u->closed_us = clock_us();
 	coord_disconnect(c, LINGER_MS);
 	r = resume_write(c, u->client_fd, u->node_fd, &memfd);

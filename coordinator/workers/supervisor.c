@@ -60,8 +60,9 @@ int supervisor_spawn(const struct supervisor *s, const struct worker *w, const c
 
 	if (r < 0)
 		return r;
-	r = spawn_worker(s->path, how,
-			 (const int[FD_COUNT]){pair[1], w->segment->fd, w->wake, s->wake}, ret);
+	r = spawn_worker(
+		s->path, how,
+		(const int[FD_COUNT]){pair[1], w->queue.segment->fd, w->queue.wake, s->wake}, ret);
 	(void)close(pair[1]);
 	if (r < 0)
 		(void)close(pair[0]);
@@ -80,7 +81,7 @@ static void starting(struct supervisor *s, struct worker *w, const struct spawne
 	w->started_ms = clock_ms();
 	w->deadline_ms = w->started_ms + s->start_ms;
 	w->state = WORKER_STARTING;
-	status_set(&w->segment->status->heartbeat_ms, w->started_ms);
+	status_set(&w->queue.segment->status->heartbeat_ms, w->started_ms);
 }
 
 static void start(struct supervisor *s, struct worker *w)
@@ -90,7 +91,7 @@ static void start(struct supervisor *s, struct worker *w)
 	int r;
 
 	/* It begins with the first request that is not freed, however far its predecessor came. */
-	status_set(&w->segment->status->reached, ring_tail(&w->segment->request));
+	status_set(&w->queue.segment->status->reached, ring_tail(&w->queue.segment->request));
 	r = supervisor_spawn(s, w, "--serve", &child, &control);
 	if (r < 0) {
 		log_error("start worker %u from \"%s\": %s", w->id, s->path, strerror(-r));
@@ -103,13 +104,13 @@ static void start(struct supervisor *s, struct worker *w)
 void supervisor_adopt(struct supervisor *s, struct worker *w, const struct spawned *child,
 		      int control)
 {
-	struct worker_status *status = w->segment->status;
+	struct worker_status *status = w->queue.segment->status;
 
 	close_fd(&w->control);
 	atomic_store(&status->worker_sleeps, 0);
 	atomic_store(&status->state, STATUS_UNUSED);
 	atomic_fetch_add(&status->life, 1);
-	status_set(&status->reached, ring_tail(&w->segment->request));
+	status_set(&status->reached, ring_tail(&w->queue.segment->request));
 	w->up_ms = 0;
 	starting(s, w, child, control);
 }
@@ -216,7 +217,7 @@ void supervisor_kill(struct supervisor *s, struct worker *w)
 /* What a death was, from the exit status and the dead-man switch. */
 static void exit_report(struct worker *w, const siginfo_t *info)
 {
-	struct worker_status *status = w->segment->status;
+	struct worker_status *status = w->queue.segment->status;
 	bool goodbye = atomic_load(&status->state) == STATUS_GOODBYE;
 	const char *words = status->exit_reason;
 
@@ -251,10 +252,10 @@ void supervisor_reap(struct supervisor *s, struct worker *w)
 	exit_report(w, &info);
 	close_fd(&w->pidfd);
 	close_fd(&w->control);
-	atomic_store(&w->segment->status->worker_sleeps, 0);
+	atomic_store(&w->queue.segment->status->worker_sleeps, 0);
 	s->on_death(s->arg, w);
-	atomic_store(&w->segment->status->state, STATUS_UNUSED);
-	atomic_fetch_add(&w->segment->status->life, 1);
+	atomic_store(&w->queue.segment->status->state, STATUS_UNUSED);
+	atomic_fetch_add(&w->queue.segment->status->life, 1);
 	supervisor_event(s, w, EVENT_EXIT);
 	w->up_ms = 0;
 	w->pid = 0;
@@ -279,7 +280,7 @@ void supervisor_control(struct supervisor *s, struct worker *w)
 
 static bool overdue(const struct supervisor *s, struct worker *w, uint64_t now)
 {
-	uint64_t beat = status_get(&w->segment->status->heartbeat_ms);
+	uint64_t beat = status_get(&w->queue.segment->status->heartbeat_ms);
 
 	switch (w->state) {
 	case WORKER_UP:

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "coordinator/queue/queue.h"
 #include "ipc/shm/segment.h"
 
 #define WORKER_STATES(X)      \
@@ -46,12 +47,11 @@ enum supervisor_event {
 
 struct worker {
 	uint32_t id;
-	struct segment *segment;
+	struct queue queue; /* which outlives its processes */
 	enum supervisor_state state;
 	pid_t pid;
 	int pidfd;   /* -1: no process */
 	int control; /* our end of its control socket, or -1 */
-	int wake;    /* its eventfd */
 	bool wanted; /* false: an operator has stopped it */
 	uint32_t restarts;
 	uint32_t failed_starts; /* in a row */
@@ -62,13 +62,6 @@ struct worker {
 		deadline_ms; /* BACKOFF: when to start; STARTING, STOPPING: when to kill; 0: none */
 	int exit_status;     /* of the last death, as waitid tells; -signal if it was killed */
 	char reason[256];    /* of the last death */
-	/* the coordinator's own, see dispatch and collect */
-	uint64_t poison_candidate; /* identity plus 1 of the request that the last death was in */
-	uint64_t started; /* a request before this identity may have been started by one now dead */
-	uint64_t due_ms;  /* no request in its ring is overdue before */
-	uint64_t immediate_read;
-	uint64_t durable_read;
-	bool pushed; /* records were published since it was last woken */
 };
 
 struct supervisor {

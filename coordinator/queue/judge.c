@@ -1,0 +1,104 @@
+/* Answers that a worker does not give: after deaths, and when time is over. */
+#include "common/log.h"
+#include "coordinator/queue/queue.h"
+#include "coordinator/queue/queue_impl.h"
+#include "ipc/wire/codec.h"
+
+void entry_refuse(struct queue *q, struct request_record *rec, uint32_t i, enum wire_error e,
+		  const char *text)
+{
+	const char *p = (const char *)rec + rec->entry[i].offset;
+	struct request r;
+	const char *why;
+
+	if (!entry_answer(rec, i))
+		return;
+	(void)request_walk(p, p + rec->entry[i].size, &r, &why);
+	reply_error(q->sink, entry_owner(rec, i), r.msgid, r.msgid_known, e, text);
+}
+
+void queue_fail(struct queue *q, const char *why)
+{
+	struct ring *ring = &q->segment->request;
+
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		for (uint32_t i = 0; i < rec->count; i++)
+			entry_refuse(q, rec, i, WIRE_E_INTERNAL, why);
+		at += rec->size;
+	}
+	queue_free(q, false);
+}
+
+void queue_judge(struct queue *q)
+{
+	struct ring *ring = &q->segment->request;
+	uint64_t executing = status_get(&q->segment->status->executing);
+
+	status_set(&q->segment->status->executing, 0);
+	if (executing > q->started)
+		q->started = executing;
+	if (status_get(&q->segment->status->reached) > q->started)
+		q->started = status_get(&q->segment->status->reached);
+	if (!executing || executing != q->poison_candidate) {
+		q->poison_candidate = executing;
+		return;
+	}
+	q->poison_candidate = 0;
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		if (executing - 1 >= at && executing - 1 < at + rec->count) {
+			log_error("two workers died in one request (%s): it is answered internal",
+				  wire_method_name(rec->entry[executing - 1 - at].method));
+			entry_refuse(q, rec, (uint32_t)(executing - 1 - at), WIRE_E_INTERNAL,
+				     "two workers died in this request");
+			return;
+		}
+		at += rec->size;
+	}
+}
+
+/* Requests of one worker whose time is over.  Returns when the next one's is. */
+static uint64_t overdue(struct queue *q, bool alive)
+{
+	struct ring *ring = &q->segment->request;
+	uint64_t next = UINT64_MAX;
+
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		for (uint32_t i = 0; i < rec->count && rec->open; i++) {
+			uint64_t end = rec->recv_ms + rec->entry[i].timeout_ms;
+
+			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) !=
+			    ENTRY_OPEN)
+				continue;
+			if (end > q->node->now_ms) {
+				next = end < next ? end : next;
+				continue;
+			}
+			/* Not started for certain only if nobody is there who could start it now.
+			 */
+			if (!alive && at + i >= q->started)
+				entry_refuse(q, rec, i, WIRE_E_EXPIRED,
+					     "its time was over before it was started");
+			else
+				entry_refuse(
+					q, rec, i, WIRE_E_TIMEOUT,
+					"no outcome in time: it may or may not have taken effect");
+		}
+		at += rec->size;
+	}
+	queue_free(q, alive);
+	return next;
+}
+
+uint64_t queue_expire(struct queue *q, bool alive)
+{
+	/* A live worker's patience with its requests has to be over too. */
+	if (q->due_ms + OVERDUE_GRACE_MS <= q->node->now_ms)
+		q->due_ms = overdue(q, alive);
+	return q->due_ms;
+}

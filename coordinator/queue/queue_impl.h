@@ -1,0 +1,33 @@
+/* Records and entries of the request ring, for those who answer them. */
+#ifndef PAIL_QUEUE_IMPL_H
+#define PAIL_QUEUE_IMPL_H
+
+#include "coordinator/queue/queue.h"
+#include "ipc/shm/records.h"
+
+static inline struct reply_to record_owner(const struct request_record *rec)
+{
+	return (struct reply_to){rec->reply_to, 0, rec->reply_to_generation};
+}
+
+static inline struct reply_to entry_owner(const struct request_record *rec, uint32_t i)
+{
+	return (struct reply_to){rec->reply_to, rec->entry[i].index, rec->reply_to_generation};
+}
+
+static inline bool entry_answer(struct request_record *rec, uint32_t i)
+{
+	struct request_entry *e = &rec->entry[i];
+
+	if (atomic_load_explicit(&e->state, memory_order_relaxed) != ENTRY_OPEN)
+		return false;
+	atomic_store_explicit(&e->state, ENTRY_ANSWERED, memory_order_relaxed);
+	rec->open--;
+	return true;
+}
+
+/* Answer an entry with an error, unless it has been answered. */
+void entry_refuse(struct queue *q, struct request_record *rec, uint32_t i, enum wire_error e,
+		  const char *text);
+
+#endif

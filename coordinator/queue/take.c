@@ -1,0 +1,132 @@
+/* Out of the reply rings. */
+#include "coordinator/queue/queue.h"
+#include "coordinator/queue/queue_impl.h"
+#include "ipc/wire/codec.h"
+
+#define BLOCKS_ROUND 2048u /* taken from one ring before the others get their turn */
+
+bool queue_ready(const struct queue *q)
+{
+	return ring_head(&q->segment->immediate) != q->immediate_read ||
+	       ring_head(&q->segment->durable) != q->durable_read;
+}
+
+static bool reads(uint8_t method)
+{
+	return method == WIRE_GET || method == WIRE_SCAN;
+}
+
+/* Reads of a record that have not been answered yet are not worth running any more. */
+static void reads_refuse(struct queue *q, struct request_record *rec, uint32_t first,
+			 const char *why)
+{
+	for (uint32_t i = first; i < rec->count && rec->open; i++)
+		if (reads(rec->entry[i].method))
+			entry_refuse(q, rec, i, WIRE_E_BUSY, why);
+}
+
+/*
+ * Reply by reply: some requests of the block had been answered already, or its client leaves so
+ * much unread that reads, which changed nothing, are refused after all: this one and those that
+ * follow in its message, which the worker then leaves out.
+ */
+static void block_pick(struct queue *q, struct request_record *rec, const struct reply_block *b)
+{
+	const char *p = (const char *)(b + 1);
+	const char *end = p + b->bytes;
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		const char *over = reply_over(q->sink, record_owner(rec));
+		const char *next;
+
+		if (!read_whole(p, end, &next))
+			return;
+		if (over && reads(rec->entry[b->first + i].method))
+			reads_refuse(q, rec, b->first + i, over);
+		else if (entry_answer(rec, b->first + i))
+			reply_send(q->sink, entry_owner(rec, b->first + i), p, (size_t)(next - p));
+		p = next;
+	}
+}
+
+/*
+ * Is its request record freed already?  Then the time of all its requests was over, they have been
+ * answered here, and the worker had passed them, though what it made of them was not published yet
+ * (a sync can take long).
+ */
+static bool block_late(const struct queue *q, const struct reply_block *b)
+{
+	return b->record < ring_tail(&q->segment->request);
+}
+
+/* A block that our own worker wrote can only be wrong if that worker has gone mad. */
+static bool block_sane(const struct queue *q, const struct ring *ring, const struct reply_block *b,
+		       uint64_t room)
+{
+	const struct ring *requests = &q->segment->request;
+	const struct request_record *rec = ring_at(requests, b->record);
+
+	if (b->size > room || b->size > ring->size || (uint64_t)b->bytes + sizeof(*b) > b->size ||
+	    !b->count || b->count > WIRE_REQUESTS_MAX)
+		return false;
+	if (block_late(q, b))
+		return true;
+	return b->record < requests->write && (uint64_t)b->first + b->count <= rec->count;
+}
+
+static void block_take(struct queue *q, const struct reply_block *b)
+{
+	struct request_record *rec = ring_at(&q->segment->request, b->record);
+	uint16_t index[WIRE_REQUESTS_MAX];
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < b->count; i++)
+		open += atomic_load_explicit(&rec->entry[b->first + i].state,
+					     memory_order_relaxed) == ENTRY_OPEN;
+	if (open != b->count || reply_over(q->sink, record_owner(rec))) {
+		block_pick(q, rec, b);
+		return;
+	}
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct request_entry *e = &rec->entry[b->first + i];
+
+		atomic_store_explicit(&e->state, ENTRY_ANSWERED, memory_order_relaxed);
+		index[i] = e->index;
+	}
+	rec->open -= b->count;
+	reply_many(q->sink, record_owner(rec), index, b->count, (const char *)(b + 1), b->bytes,
+		   true);
+}
+
+/* Blocks of one ring, from *read on.  Returns how many. */
+static unsigned ring_take(struct queue *q, struct ring *ring, uint64_t *read, bool *ret_corrupted)
+{
+	uint64_t head = ring_head(ring);
+	unsigned n = 0;
+
+	if (head - *read > ring->size) {
+		*ret_corrupted = true;
+		return 0;
+	}
+	while (*read < head && n < BLOCKS_ROUND && !reply_full(q->sink)) {
+		const struct reply_block *b = ring_at(ring, *read);
+
+		if (!block_sane(q, ring, b, head - *read)) {
+			*ret_corrupted = true;
+			*read = head;
+			break;
+		}
+		if (!block_late(q, b))
+			block_take(q, b);
+		*read += b->size;
+		n++;
+	}
+	return n;
+}
+
+unsigned queue_take(struct queue *q, bool *ret_corrupted)
+{
+	unsigned n = ring_take(q, &q->segment->immediate, &q->immediate_read, ret_corrupted);
+
+	return n + ring_take(q, &q->segment->durable, &q->durable_read, ret_corrupted);
+}
