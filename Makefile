@@ -30,11 +30,13 @@ USES.coordinator/node    := include common ipc/wire
 USES.coordinator/clients := include common ipc/wire ipc/net coordinator/node
 USES.coordinator/routing := include common ipc/wire coordinator/node
 USES.coordinator/queue   := include common ipc/wire ipc/shm coordinator/node
+USES.coordinator/peers   := include common ipc/wire ipc/net coordinator/node coordinator/clients
 USES.coordinator/workers := include common ipc/wire ipc/shm coordinator/node coordinator/queue
 USES.coordinator/process := include common ipc/shm ipc/net coordinator/node coordinator/queue \
 	coordinator/workers coordinator/routing
 USES.coordinator := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
-	coordinator/queue coordinator/routing coordinator/workers coordinator/process
+	coordinator/peers coordinator/queue coordinator/routing coordinator/workers \
+	coordinator/process
 USES.client      := include common ipc/wire ipc/net
 USES.cli         := include common client
 USES.gateway     := include common client

@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
-#include "coordinator/peer_server.h"
+#include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 
 #define MESSAGES_ROUND 64u  /* taken in before replies get their turn */
@@ -53,7 +53,7 @@ static void stop_begin(struct coord *c)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
 	helper_stop(&c->gateway);
 	handoff_stop(c);
-	peer_server_goaway(c, "it stops", 0);
+	peer_server_goaway(c->peer_server, "it stops", 0);
 	log_info("stopping: told %u clients to go away", coord_goaway(c, "stopping"));
 }
 
@@ -233,12 +233,12 @@ static uint64_t tick(struct coord *c)
 	next = least(next, collect_tick(c));
 	next = least(next, handoff_tick(c));
 	next = least(next, upgrade_tick(c));
-	next = least(next, peers_tick(c));
-	next = least(next, peer_client_overdue(c));
+	next = least(next, peers_tick(&c->peers));
+	next = least(next, peer_client_overdue(&c->peers));
 	next = least(next, fence_step(c));
 	if (c->announced)
 		next = least(next, helper_tick(&c->gateway, c->node.now_ms));
-	peers_flush(c);
+	peers_flush(&c->peers);
 	clients_flush(c->clients);
 	if (c->node.now_ms - c->ticked_ms >= TICK_MS) {
 		if (!c->node.stopping)
@@ -246,7 +246,7 @@ static uint64_t tick(struct coord *c)
 				   (struct socket *const[FILES_LINKS]){c->link, c->node_link},
 				   c->node.now_ms);
 		clients_tick(c->clients, c->node.now_ms);
-		peer_server_tick(c);
+		peer_server_tick(c->peer_server);
 		c->guarding =
 			conn_limit_tick(c->conn_limit, clients_waiting(c->clients), c->node.now_ms);
 		c->ticked_ms = c->node.now_ms;
@@ -294,7 +294,7 @@ static void doze(struct coord *c, uint64_t until)
 			until = c->peers.peer[i]->due_ms + OVERDUE_GRACE_MS;
 	ms = until > c->node.now_ms ? until - c->node.now_ms : 0;
 	if (replies_any(c) || ready(c->link) || ready(c->node_link) || ready(c->admin_link) ||
-	    peers_ready(c))
+	    peers_ready(&c->peers))
 		ms = 0;
 	look(c, (int)(ms > 1000 ? 1000 : ms));
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
@@ -373,13 +373,13 @@ static unsigned take_in(struct coord *c, bool slept)
 		n += dispatch_messages(c, c->link, MESSAGES_ROUND);
 	c->quiet_ms = n ? c->node.now_ms : c->quiet_ms;
 	if (worth(c->node_link, slept))
-		n += peer_server_receive(c, MESSAGES_ROUND);
+		n += peer_server_receive(c->peer_server, c->node_link, MESSAGES_ROUND);
 	if (worth(c->admin_link, slept))
 		n += dispatch_messages(c, c->admin_link, MESSAGES_ROUND);
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (worth(c->peers.peer[i]->link, slept))
-			n += peer_receive(c, c->peers.peer[i]);
-	peers_flush(c);
+			n += peer_receive(&c->peers, c->peers.peer[i]);
+	peers_flush(&c->peers);
 	/* Both are empty: what poll had told of then has been taken. */
 	if (!(c->link && socket_maybe_readable(c->link)) &&
 	    !(c->node_link && socket_maybe_readable(c->node_link)))

@@ -19,7 +19,8 @@
 #include "coordinator/node/item.h"
 #include "coordinator/node/node.h"
 #include "coordinator/node/reply.h"
-#include "coordinator/peers.h"
+#include "coordinator/peers/client.h"
+#include "coordinator/peers/peers.h"
 #include "coordinator/routing/table.h"
 #include "coordinator/workers/supervisor.h"
 #include "coordinator/upgrade.h"
@@ -48,8 +49,6 @@ struct hand {
 	const char *busy; /* why its requests are refused, or NULL */
 	bool from_node;   /* forwarded to here */
 	bool admin;       /* through the admin socket */
-	uint32_t visited_count;
-	struct span visited[HOPS_MAX]; /* nodes that it has been at, this one not among them */
 };
 
 struct coord {
@@ -104,8 +103,7 @@ struct coord {
 	struct hand hand;
 	struct walked walked[WIRE_REQUESTS_MAX];
 	uint32_t walked_count;
-	struct item item[WIRE_REQUESTS_MAX + 1]; /* one for a request of our own making */
-	uint32_t items;
+	struct items items;
 	uint32_t first[64]; /* by worker: the first of its items */
 	uint32_t last[64];
 	uint32_t targets; /* peers that have items */
@@ -162,6 +160,10 @@ bool dispatch_loops(const struct coord *c, const char *next, char *text, size_t 
  * failed.
  */
 int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const struct item *it);
+
+/* What the server of other nodes hands over; its hook. */
+bool dispatch_batch(void *arg, struct reply_to o, const struct peer_message *h, uint64_t late_ms,
+		    const char *busy);
 
 /* ---- collect.c ---- */
 

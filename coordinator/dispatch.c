@@ -42,9 +42,9 @@ static void buckets_tell(struct coord *c)
 static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uint32_t count,
 			 enum wire_error e, const char *text)
 {
-	for (uint32_t i = first; count--; i = c->item[i].next) {
-		o.index = c->item[i].index;
-		reply_error(&c->sink, o, c->item[i].msgid, true, e, text);
+	for (uint32_t i = first; count--; i = c->items.item[i].next) {
+		o.index = c->items.item[i].index;
+		reply_error(&c->sink, o, c->items.item[i].msgid, true, e, text);
 	}
 }
 
@@ -61,11 +61,12 @@ static void items_push(struct coord *c, struct worker *w, struct reply_to o, uin
 		bool creates = false;
 
 		while (i != ITEM_NONE &&
-		       (!count || queue_record_bytes(count + 1, bytes + c->item[i].size) <= most)) {
-			creates |= c->item[i].method == WIRE_CREATE;
-			bytes += c->item[i].size;
+		       (!count ||
+			queue_record_bytes(count + 1, bytes + c->items.item[i].size) <= most)) {
+			creates |= c->items.item[i].method == WIRE_CREATE;
+			bytes += c->items.item[i].size;
 			count++;
-			i = c->item[i].next;
+			i = c->items.item[i].next;
 		}
 		if (creates)
 			buckets_tell(c);
@@ -77,7 +78,7 @@ static void items_push(struct coord *c, struct worker *w, struct reply_to o, uin
 			(void)snprintf(text, sizeof(text),
 				       "worker %u is stopped: pail worker start %u", w->id, w->id);
 			items_refuse(c, o, first, count, WIRE_E_BUSY, text);
-		} else if (queue_push(&w->queue, o, c->item, first, count, bytes) < 0) {
+		} else if (queue_push(&w->queue, o, c->items.item, first, count, bytes) < 0) {
 			items_refuse(c, o, first, count, WIRE_E_BUSY,
 				     "this node's queue is full: try again later");
 		}
@@ -89,7 +90,8 @@ int dispatch_one(struct coord *c, struct worker *w, struct reply_to owner, const
 {
 	if (w->state == WORKER_FAILED || !w->wanted)
 		return -EIO;
-	return queue_push(&w->queue, owner, c->item, (uint32_t)(it - c->item), 1, it->size);
+	return queue_push(&w->queue, owner, c->items.item, (uint32_t)(it - c->items.item), 1,
+			  it->size);
 }
 
 /* ---- what is answered here ---- */
@@ -115,7 +117,7 @@ static void answer_route(struct coord *c, struct reply_to o, const struct reques
 		p = write_map(write_reply_head(p, q->msgid), 3);
 		p = write_text(write_text(p, "node"), route->node);
 		p = write_text(write_text(p, "entry"), route->entry);
-		p = write_uint(write_text(p, "hops"), c->hand.visited_count);
+		p = write_uint(write_text(p, "hops"), c->items.visited_count);
 		b.len = (size_t)(p - b.data);
 	}
 	answer_buf(c, o, &b);
@@ -225,8 +227,8 @@ static void loop_explain(const struct coord *c, const char *next, const char *wh
 
 	buf_init(&b);
 	buf_fmt(&b, "%s: ", what);
-	for (uint32_t i = 0; i < c->hand.visited_count; i++)
-		buf_fmt(&b, "%.*s -> ", (int)c->hand.visited[i].n, c->hand.visited[i].p);
+	for (uint32_t i = 0; i < c->items.visited_count; i++)
+		buf_fmt(&b, "%.*s -> ", (int)c->items.visited[i].n, c->items.visited[i].p);
 	buf_fmt(&b, "%s -> %s", conf_text(c->node.conf, CONF_node_name), next);
 	(void)snprintf(out, size, "%.*s", (int)b.len, b.data ? b.data : "");
 	buf_fini(&b);
@@ -234,12 +236,12 @@ static void loop_explain(const struct coord *c, const char *next, const char *wh
 
 bool dispatch_loops(const struct coord *c, const char *next, char *text, size_t size)
 {
-	for (uint32_t i = 0; i < c->hand.visited_count; i++)
-		if (span_equal(c->hand.visited[i], span_of(next))) {
+	for (uint32_t i = 0; i < c->items.visited_count; i++)
+		if (span_equal(c->items.visited[i], span_of(next))) {
 			loop_explain(c, next, "the routing tables send it in a circle", text, size);
 			return true;
 		}
-	if (c->hand.visited_count + 1 > HOPS_MAX) {
+	if (c->items.visited_count + 1 > HOPS_MAX) {
 		loop_explain(c, next, "more than 8 hops", text, size);
 		return true;
 	}
@@ -253,7 +255,7 @@ static void to_worker(struct coord *c, struct span bucket, uint32_t index)
 	if (c->first[w] == ITEM_NONE)
 		c->first[w] = index;
 	else
-		c->item[c->last[w]].next = index;
+		c->items.item[c->last[w]].next = index;
 	c->last[w] = index;
 }
 
@@ -263,14 +265,14 @@ static void to_peer(struct coord *c, struct peer *p, uint32_t index)
 		p->item_first = index;
 		c->target[c->targets++] = p;
 	} else {
-		c->item[p->item_last].next = index;
+		c->items.item[p->item_last].next = index;
 	}
 	p->item_last = index;
 }
 
 void dispatch_begin(struct coord *c)
 {
-	c->items = 0;
+	c->items.count = 0;
 	c->targets = 0;
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		c->first[i] = ITEM_NONE;
@@ -280,7 +282,7 @@ void dispatch_item(struct coord *c, const struct request *q, struct item *it)
 {
 	const struct route *route = route_table_find(&c->routes, (uint8_t)q->bucket.p[0]);
 	char text[WIRE_REPLY_ERROR_MAX];
-	uint32_t index = (uint32_t)(it - c->item);
+	uint32_t index = (uint32_t)(it - c->items.item);
 
 	it->next = ITEM_NONE;
 	if (!route) {
@@ -289,7 +291,7 @@ void dispatch_item(struct coord *c, const struct request *q, struct item *it)
 	} else if (route->target.kind == TARGET_PEER) {
 		if (!dispatch_loops(c, route->node, text, sizeof(text))) {
 			to_peer(c, c->peers.of_conf[route->target.peer], index);
-			c->items++;
+			c->items.count++;
 		} else {
 			reply_error(&c->sink, reply_to_of(c, it), q->msgid, true, WIRE_E_ROUTE_LOOP,
 				    text);
@@ -298,7 +300,7 @@ void dispatch_item(struct coord *c, const struct request *q, struct item *it)
 		answer_route(c, reply_to_of(c, it), q, route);
 	} else {
 		to_worker(c, q->bucket, index);
-		c->items++;
+		c->items.count++;
 		return;
 	}
 	c->local_requests[q->method]++;
@@ -313,7 +315,7 @@ void dispatch_end(struct coord *c)
 		uint32_t first = c->target[i]->item_first;
 
 		c->target[i]->item_first = ITEM_NONE;
-		peer_client_items(c, c->target[i], c->hand.reply_to, first);
+		peer_client_items(&c->peers, c->target[i], &c->items, c->hand.reply_to, first);
 	}
 }
 
@@ -383,7 +385,7 @@ static enum wire_error item_check(struct coord *c, const struct walked *x, struc
 static void item_take(struct coord *c, const struct walked *x, uint16_t index)
 {
 	const struct request *q = &x->request;
-	struct item *it = &c->item[c->items];
+	struct item *it = &c->items.item[c->items.count];
 	struct options options;
 	char text[256];
 	enum wire_error e;
@@ -526,7 +528,44 @@ static void message_take(struct coord *c, struct socket *link, const struct sock
 		return;
 	}
 	c->hand = (struct hand){.reply_to = o, .busy = busy, .admin = admin};
+	c->items.visited_count = 0;
 	message_begin(c, whole);
+}
+
+/* Walk the requests of a batch into c->walked, each with what is left of its time. */
+static bool batch_walk(struct coord *c, const struct peer_message *h, uint64_t late_ms)
+{
+	const char *p = h->bytes.p;
+	const char *end = p + h->bytes.n;
+	const char *times = h->times;
+
+	c->walked_count = 0;
+	for (uint32_t i = 0; i < h->count; i++) {
+		struct walked *x = &c->walked[c->walked_count++];
+		uint64_t left = read_uint(&times);
+
+		x->begin = p;
+		x->bad = NULL;
+		x->left_ms = left > late_ms ? left - late_ms : 0;
+		if (request_walk(p, end, &x->request, &x->bad) < 0)
+			return false;
+		p = x->request.end;
+	}
+	return p == end;
+}
+
+bool dispatch_batch(void *arg, struct reply_to o, const struct peer_message *h, uint64_t late_ms,
+		    const char *busy)
+{
+	struct coord *c = arg;
+
+	if (!batch_walk(c, h, late_ms))
+		return false;
+	c->hand = (struct hand){.reply_to = o, .busy = busy, .from_node = true};
+	c->items.visited_count = h->visited_count;
+	memcpy(c->items.visited, h->visited, h->visited_count * sizeof(h->visited[0]));
+	dispatch_walked(c);
+	return true;
 }
 
 unsigned dispatch_messages(struct coord *c, struct socket *link, unsigned most)

@@ -159,7 +159,7 @@ static void shares_make(const struct coord *c, const struct options *o, struct s
 static struct item *question(struct coord *c, const struct item *it, const struct options *o,
 			     const char *set, char *data)
 {
-	struct item *q = &c->item[WIRE_REQUESTS_MAX];
+	struct item *q = &c->items.item[WIRE_REQUESTS_MAX];
 	bool after = o->given & OPT_AFTER;
 	char *p = write_request_head(data, it->msgid, WIRE_BUCKETS, 1);
 
@@ -244,7 +244,8 @@ void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
 			const struct item *x = question(c, it, &options, shares.peer[i], data);
 
 			f->left++;
-			peer_client_items(c, c->peers.of_conf[i], self, (uint32_t)(x - c->item));
+			peer_client_items(&c->peers, c->peers.of_conf[i], &c->items, self,
+					  (uint32_t)(x - c->items.item));
 		}
 	free(data);
 	if (!--f->left)

@@ -91,7 +91,7 @@ void fence_begin(struct coord *c, const char *set, const struct route_table *old
 	}
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		s->written[i] = c->supervisor.worker[i].queue.segment->request.write;
-	s->last_id = peer_client_last_id(c);
+	s->last_id = peer_client_last_id(&c->peers);
 }
 
 /* Are the old ways still in use? */
@@ -107,7 +107,7 @@ static bool waits(const struct coord *c)
 
 		for (uint32_t k = 0; k < c->peers.count; k++)
 			there |= c->peers.peer[k] == s->peer[i];
-		if (there && peer_client_waits(c, s->peer[i], s->last_id))
+		if (there && peer_client_waits(&c->peers, s->peer[i], s->last_id))
 			return true;
 	}
 	return false;
@@ -135,10 +135,10 @@ bool fence_holds(struct coord *c, const struct request *q, const struct item *it
 	h->reply_to = o;
 	h->due_ms = c->node.now_ms + it->timeout_ms;
 	h->from_node = c->hand.from_node;
-	h->visited_count = c->hand.visited_count;
+	h->visited_count = c->items.visited_count;
 	for (uint32_t i = 0; i < h->visited_count; i++) {
-		memcpy(h->visited[i], c->hand.visited[i].p, c->hand.visited[i].n);
-		h->visited[i][c->hand.visited[i].n] = '\0';
+		memcpy(h->visited[i], c->items.visited[i].p, c->items.visited[i].n);
+		h->visited[i][c->items.visited[i].n] = '\0';
 	}
 	h->size = it->size;
 	memcpy(h->data, it->data, it->size);
@@ -165,13 +165,12 @@ static void let_go(struct coord *c, struct held *h)
 			    "its time was over before it was started");
 		return;
 	}
-	c->hand = (struct hand){.reply_to = h->reply_to,
-				.from_node = h->from_node,
-				.visited_count = h->visited_count};
+	c->hand = (struct hand){.reply_to = h->reply_to, .from_node = h->from_node};
+	c->items.visited_count = h->visited_count;
 	for (uint32_t i = 0; i < h->visited_count; i++)
-		c->hand.visited[i] = span_of(h->visited[i]);
+		c->items.visited[i] = span_of(h->visited[i]);
 	dispatch_begin(c);
-	it = &c->item[0];
+	it = &c->items.item[0];
 	*it = (struct item){.data = h->data,
 			    .size = h->size,
 			    .timeout_ms = (uint32_t)(h->due_ms - c->node.now_ms),

@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/clients/conn_limit.h"
-#include "coordinator/peer_server.h"
+#include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/settings.h"
 
@@ -133,7 +133,7 @@ static void swap(struct coord *c, struct conf *conf, struct route_table *routes,
 	route_table_fini(&old);
 	conf_free(&c->node.conf);
 	c->node.conf = conf;
-	peer_server_configure(c);
+	peer_server_configure(c->peer_server);
 	c->reloads++;
 	c->node.changed = true;
 	settings_apply(c);
@@ -168,7 +168,7 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 				conf_text(conf, CONF_node_peer));
 	}
 	if (r == 0 && !conf->error_count)
-		r = peers_configure(c, conf);
+		r = peers_configure(&c->peers, conf);
 	if (r < 0 || conf->error_count) {
 		buf_fini(&restart);
 		return refuse(conf, &routes, out, r < 0 ? strerror(-r) : NULL);

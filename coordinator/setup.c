@@ -16,7 +16,7 @@
 #include "coordinator/coord.h"
 #include "coordinator/process/datadir.h"
 #include "coordinator/clients/conn_limit.h"
-#include "coordinator/peer_server.h"
+#include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/resume.h"
 #include "coordinator/process/shares.h"
@@ -260,11 +260,13 @@ static int tables_open(struct coord *c)
 		r = fanouts_new(&c->fanouts);
 	}
 	if (r == 0)
-		r = peer_server_new(&c->peer_server);
+		r = peer_server_new(&(struct peer_server_parts){&c->node, c->clients, c->conn_limit,
+								&c->peers, c->node_endpoint},
+				    &(struct peer_events){dispatch_batch, c}, &c->peer_server);
 	if (r == 0)
 		r = fence_new(&c->fence);
 	if (r == 0)
-		r = peers_open(c);
+		r = peers_open(&c->peers, &c->node, &c->sink, c->zmq);
 	if (r < 0)
 		log_error("make the tables of clients and peers: %s", strerror(-r));
 	return r;
@@ -438,7 +440,7 @@ void coord_disconnect(struct coord *c, unsigned linger_ms)
 {
 	struct socket **link[] = {&c->link, &c->node_link, &c->admin_link};
 
-	peers_close(c);
+	peers_close(&c->peers);
 	for (unsigned i = 0; i < sizeof(link) / sizeof(link[0]); i++) {
 		if (*link[i])
 			socket_linger(*link[i], linger_ms);

@@ -1,7 +1,7 @@
 /* From a reply to whoever waits for it. */
 #include "coordinator/coord.h"
 
-#include "coordinator/peer_server.h"
+#include "coordinator/peers/server.h"
 
 static void replies(void *arg, struct reply_to o, const uint16_t *index, uint32_t count,
 		    const char *bytes, size_t n, bool stays)
@@ -17,7 +17,7 @@ static void replies(void *arg, struct reply_to o, const uint16_t *index, uint32_
 		fanout_reply(c, o, bytes, n);
 		return;
 	case REPLY_TO_SESSION:
-		peer_server_answer(c, o, index, count, bytes, n);
+		peer_server_answer(c->peer_server, o, index, count, bytes, n);
 		return;
 	}
 }
@@ -28,7 +28,7 @@ static const char *over(void *arg, struct reply_to o)
 
 	if (reply_to_kind(o) == REPLY_TO_FANOUT)
 		return NULL; /* judged when it is whole */
-	if (reply_to_kind(o) == REPLY_TO_SESSION && !peer_server_client(c, o, &o))
+	if (reply_to_kind(o) == REPLY_TO_SESSION && !peer_server_client(c->peer_server, o, &o))
 		return NULL;
 	return clients_over(c->clients, o);
 }

@@ -5,7 +5,7 @@
 
 #include "common/clock.h"
 #include "coordinator/coord.h"
-#include "coordinator/peer_server.h"
+#include "coordinator/peers/server.h"
 
 #define CONNECTED_FEW 256u  /* connections that are counted anew each time, but for a moment */
 #define COUNTED_MS    20u   /* that moment: a message may ask 4,096 times */
@@ -115,7 +115,7 @@ static void add_peer(const struct coord *c, const struct peer *p, struct buf *ou
 static void add_asker(const struct coord *c, const char *name, struct buf *out)
 {
 	uint64_t seen_ms;
-	bool linked = peer_server_heard(c, name, &seen_ms);
+	bool linked = peer_server_heard(c->peer_server, name, &seen_ms);
 
 	add(out, write_map(room(out, 16), 9));
 	add_text(out, "name", name);

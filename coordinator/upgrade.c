@@ -15,7 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/peer_server.h"
+#include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/resume.h"
 #include "coordinator/process/settings.h"
@@ -254,7 +254,7 @@ static void drain_begin(struct coord *c)
 	c->quiet_ms = c->node.now_ms;
 	release(c->link, &u->client_fd);
 	release(c->node_link, &u->node_fd);
-	peer_server_goaway(c, "it is upgraded", HOLD_MS);
+	peer_server_goaway(c->peer_server, "it is upgraded", HOLD_MS);
 	log_info("upgrade: told %u clients to go away", coord_goaway(c, "upgrading"));
 }
 

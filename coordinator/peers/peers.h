@@ -21,14 +21,14 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "coordinator/clients/clients.h"
+#include "coordinator/node/node.h"
+#include "coordinator/node/reply.h"
 #include "include/wire.h"
 #include "ipc/wire/peer_message.h"
 #include "ipc/net/socket.h"
 
-struct coord;
 struct conf;
-struct item;
+struct peer_requests;
 
 #define PEER_STATES(X)            \
 	X(DOWN, down)             \
@@ -70,14 +70,14 @@ struct peer {
 	char reason[256];    /* why it is not up */
 	bool open;           /* CONNECTING: connected, a hello is to be sent */
 	bool told;           /* that it is not up has been logged */
-	struct buf building; /* the frame that reply_groups this round's batches */
+	struct buf building; /* the frame that gathers this round's batches */
 	uint64_t building_first; /* batches in it */
 	uint64_t building_last;
 	struct outgoing *out_first;
 	struct outgoing *out_last;
 	uint64_t queued;  /* bytes in `building` and the queue */
 	uint64_t sent_id; /* batches up to this one have been handed to ZeroMQ */
-	/* batches without all their replies, oldest first; see forward.c */
+	/* batches without all their replies, oldest first; see client.c */
 	uint32_t batch_first;
 	uint32_t batch_last;
 	uint32_t batches;
@@ -92,61 +92,37 @@ struct peer {
 #define PEERS_MAX 1024u /* those of the table and those that are retiring */
 
 struct peers {
+	struct node *node;
+	struct reply_sink *sink;
+	struct socket_context *zmq;
 	struct peer *peer[PEERS_MAX];
 	uint32_t count;
 	struct peer *of_conf[512]; /* by index in the configuration's [peers]; NULL: it only asks */
-	struct peer_requests *forwards;
+	struct peer_requests *requests; /* on their way; see client.h */
 	uint64_t epoch;
 	uint64_t jitter;
 };
 
-/* ---- peers.c: the links ---- */
-
-int peers_open(struct coord *c);
-void peers_close(struct coord *c);
+/* Links as node->conf says; replies go to `sink`. */
+int peers_open(struct peers *s, struct node *node, struct reply_sink *sink,
+	       struct socket_context *zmq);
+void peers_close(struct peers *s);
 /*
- * The peers of c->conf from now on: those that are there already with the same endpoint stay, the
+ * The peers of `conf` from now on: those that are there already with the same endpoint stay, the
  * others are made, and those not named any more retire.  0, or -ENOMEM / -ENOSPC with nothing
  * changed.
  */
-int peers_configure(struct coord *c, const struct conf *conf);
+int peers_configure(struct peers *s, const struct conf *conf);
 /* Take in what has come from one.  Returns how many frames. */
-unsigned peer_receive(struct coord *c, struct peer *p);
+unsigned peer_receive(struct peers *s, struct peer *p);
 /* Send what waits, as far as ZeroMQ takes it. */
-void peers_flush(struct coord *c);
+void peers_flush(struct peers *s);
 /* Connects, pings, deadlines.  Returns when to look again. */
-uint64_t peers_tick(struct coord *c);
+uint64_t peers_tick(struct peers *s);
 /* Whether anything can be received or sent right now. */
-bool peers_ready(const struct coord *c);
+bool peers_ready(const struct peers *s);
 /* Another node has said hello: if it is a peer whose link is down, this is the time to try. */
-void peers_kick(struct coord *c, struct span name);
-/* Whether requests can be given to a peer now, be it to wait for its link. */
-bool peer_takes(const struct coord *c, const struct peer *p);
-/* Room for `n` bytes of batch `id` in the frame that is being built, or NULL: no memory. */
-char *peer_room(struct peer *p, uint64_t id, size_t n);
-void peer_wrote(struct peer *p, const char *end);
+void peers_kick(struct peers *s, struct span name);
 const char *peer_state_name(enum peer_state s);
-
-/* ---- forward.c: the requests on them ---- */
-
-int peer_client_new(struct peer_requests **ret);
-void peer_client_free(struct peer_requests **f);
-/*
- * Send `count` items from `first` on to a peer, for `o`, together with the nodes that they have
- * been at (c->hand).  Those that cannot be sent are answered.
- */
-void peer_client_items(struct coord *c, struct peer *p, struct reply_to o, uint32_t first);
-/* Replies of a peer.  False: they make no sense, the link cannot be trusted. */
-bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_message *h);
-/* Answer what has not been handed over, from batch `from` to `to`, with an error. */
-void peer_client_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
-			enum wire_error e, const char *text);
-/* The link has broken: answer what had been handed to it.  Returns how many requests. */
-uint32_t peer_client_broken(struct coord *c, struct peer *p);
-/* Answer what is overdue.  Returns when to look again. */
-uint64_t peer_client_overdue(struct coord *c);
-/* The highest id given out, and whether a batch up to it has not been answered throughout. */
-uint64_t peer_client_last_id(const struct coord *c);
-bool peer_client_waits(const struct coord *c, const struct peer *p, uint64_t id);
 
 #endif

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/coord.h"
+#include "common/conf.h"
+#include "coordinator/peers/client.h"
+#include "coordinator/peers/peers_impl.h"
+#include "ipc/wire/codec.h"
 
 #define BATCHES_BITS 16u /* batches in flight: 65,536 */
 #define BATCHES_MAX  (1u << BATCHES_BITS)
@@ -147,7 +150,7 @@ static struct reply_to entry_owner(const struct batch *b, const struct entry *e)
 	return o;
 }
 
-static void entry_error(struct coord *c, struct batch *b, struct entry *e, enum wire_error error,
+static void entry_error(struct peers *s, struct batch *b, struct entry *e, enum wire_error error,
 			const char *text)
 {
 	if (e->answered)
@@ -155,25 +158,25 @@ static void entry_error(struct coord *c, struct batch *b, struct entry *e, enum 
 	e->answered = true;
 	b->open--;
 	b->peer->requests--;
-	reply_error(&c->sink, entry_owner(b, e), e->msgid, true, error, text);
+	reply_error(s->sink, entry_owner(b, e), e->msgid, true, error, text);
 }
 
 /* ---- sending ---- */
 
-static void items_refuse(struct coord *c, struct reply_to o, uint32_t first, uint32_t count,
-			 enum wire_error e, const char *text)
+static void items_refuse(struct peers *s, const struct items *m, struct reply_to o, uint32_t first,
+			 uint32_t count, enum wire_error e, const char *text)
 {
-	for (uint32_t i = first; count--; i = c->item[i].next) {
-		o.index = c->item[i].index;
-		reply_error(&c->sink, o, c->item[i].msgid, true, e, text);
+	for (uint32_t i = first; count--; i = m->item[i].next) {
+		o.index = m->item[i].index;
+		reply_error(s->sink, o, m->item[i].msgid, true, e, text);
 	}
 }
 
 /* Why a request cannot go to a peer, or WIRE_OK. */
-static enum wire_error peer_refuses(const struct coord *c, const struct peer *p, uint32_t count,
+static enum wire_error peer_refuses(const struct peers *s, const struct peer *p, uint32_t count,
 				    uint64_t bytes, char *text, size_t size)
 {
-	if (!peer_takes(c, p)) {
+	if (!peer_takes(s, p)) {
 		(void)snprintf(text, size, "node \"%s\" is not connected: %s", p->name,
 			       *p->reason ? p->reason : "its link is being made");
 		return WIRE_E_NODE_DOWN;
@@ -184,7 +187,7 @@ static enum wire_error peer_refuses(const struct coord *c, const struct peer *p,
 		return WIRE_E_TOO_LARGE;
 	}
 	if (p->requests + count > REQUESTS_MAX ||
-	    (p->queued && p->queued + bytes > c->node.queue_max)) {
+	    (p->queued && p->queued + bytes > s->node->queue_max)) {
 		(void)snprintf(text, size,
 			       "too much is on its way to node \"%s\" already: try again later",
 			       p->name);
@@ -193,27 +196,27 @@ static enum wire_error peer_refuses(const struct coord *c, const struct peer *p,
 	return WIRE_OK;
 }
 
-static bool batch_send(struct coord *c, struct peer *p, struct reply_to o, uint32_t first,
-		       uint32_t count, uint64_t bytes)
+static bool batch_send(struct peers *s, struct peer *p, const struct items *m, struct reply_to o,
+		       uint32_t first, uint32_t count, uint64_t bytes)
 {
-	struct batch *b = batch_new(c->peers.forwards, p, count);
-	char *at = b ? peer_room(p, b->id, bytes + peer_message_batch_room(count)) : NULL;
+	struct batch *b = batch_new(s->requests, p, count);
+	char *at = b ? outbox_room(p, b->id, bytes + peer_message_batch_room(count)) : NULL;
 	uint32_t i = first;
 
 	if (!at) {
 		if (b) {
 			p->forwarded -= count;
-			batch_free(c->peers.forwards, b);
+			batch_free(s->requests, b);
 		}
 		return false;
 	}
 	b->reply_to = o;
-	b->recv_ms = c->node.now_ms;
-	at = peer_message_batch(at, b->id, c->node.now_ms, c->hand.visited, c->hand.visited_count,
-				span_of(conf_text(c->node.conf, CONF_node_name)), count);
-	for (uint32_t k = 0; k < count; k++, i = c->item[i].next) {
-		const struct item *it = &c->item[i];
-		uint64_t due = c->node.now_ms + it->timeout_ms;
+	b->recv_ms = s->node->now_ms;
+	at = peer_message_batch(at, b->id, s->node->now_ms, m->visited, m->visited_count,
+				span_of(conf_text(s->node->conf, CONF_node_name)), count);
+	for (uint32_t k = 0; k < count; k++, i = m->item[i].next) {
+		const struct item *it = &m->item[i];
+		uint64_t due = s->node->now_ms + it->timeout_ms;
 
 		b->entry[k] =
 			(struct entry){it->msgid, it->timeout_ms, it->index, it->method, false};
@@ -222,15 +225,16 @@ static bool batch_send(struct coord *c, struct peer *p, struct reply_to o, uint3
 			p->due_ms = due;
 	}
 	at = peer_message_bytes(at, bytes);
-	for (i = first; count--; i = c->item[i].next) {
-		memcpy(at, c->item[i].data, c->item[i].size);
-		at += c->item[i].size;
+	for (i = first; count--; i = m->item[i].next) {
+		memcpy(at, m->item[i].data, m->item[i].size);
+		at += m->item[i].size;
 	}
-	peer_wrote(p, at);
+	outbox_wrote(p, at);
 	return true;
 }
 
-void peer_client_items(struct coord *c, struct peer *p, struct reply_to o, uint32_t first)
+void peer_client_items(struct peers *s, struct peer *p, const struct items *m, struct reply_to o,
+		       uint32_t first)
 {
 	char text[400];
 
@@ -241,20 +245,20 @@ void peer_client_items(struct coord *c, struct peer *p, struct reply_to o, uint3
 		enum wire_error e;
 
 		while (i != ITEM_NONE &&
-		       (!count || bytes + c->item[i].size + peer_message_batch_room(count + 1) <=
+		       (!count || bytes + m->item[i].size + peer_message_batch_room(count + 1) <=
 					  p->frame_max)) {
-			bytes += c->item[i].size;
+			bytes += m->item[i].size;
 			count++;
-			i = c->item[i].next;
+			i = m->item[i].next;
 		}
-		e = peer_refuses(c, p, count, bytes, text, sizeof(text));
-		if (e == WIRE_OK && !batch_send(c, p, o, first, count, bytes)) {
+		e = peer_refuses(s, p, count, bytes, text, sizeof(text));
+		if (e == WIRE_OK && !batch_send(s, p, m, o, first, count, bytes)) {
 			e = WIRE_E_BUSY;
 			(void)snprintf(text, sizeof(text),
 				       "too much is on its way to other nodes: try again later");
 		}
 		if (e != WIRE_OK)
-			items_refuse(c, o, first, count, e, text);
+			items_refuse(s, m, o, first, count, e, text);
 		first = i;
 	}
 }
@@ -265,22 +269,22 @@ void peer_client_items(struct coord *c, struct peer *p, struct reply_to o, uint3
  * Reply by reply: some had been answered here, or the client leaves so much unread that reads,
  * which changed nothing, are refused after all.
  */
-static void replies_pick(struct coord *c, struct batch *b, const struct peer_message *h)
+static void replies_pick(struct peers *s, struct batch *b, const struct peer_message *h)
 {
 	const char *p = h->bytes.p;
 
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct entry *e = &b->entry[peer_message_index_at(h->indexes, i)];
-		const char *over = reply_over(&c->sink, b->reply_to);
+		const char *over = reply_over(s->sink, b->reply_to);
 		const char *next = read_skip(p);
 
 		if (over && (e->method == WIRE_GET || e->method == WIRE_SCAN)) {
-			entry_error(c, b, e, WIRE_E_BUSY, over);
+			entry_error(s, b, e, WIRE_E_BUSY, over);
 		} else if (!e->answered) {
 			e->answered = true;
 			b->open--;
 			b->peer->requests--;
-			reply_send(&c->sink, entry_owner(b, e), p, (size_t)(next - p));
+			reply_send(s->sink, entry_owner(b, e), p, (size_t)(next - p));
 		}
 		p = next;
 	}
@@ -303,16 +307,16 @@ static bool replies_sane(const struct batch *b, const struct peer_message *h)
 	return p == end;
 }
 
-static uint64_t overdue(struct coord *c, struct peer *p);
+static uint64_t overdue(struct peers *s, struct peer *p);
 
-bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_message *h)
+bool peer_client_replies(struct peers *s, struct peer *p, const struct peer_message *h)
 {
-	struct peer_requests *f = c->peers.forwards;
+	struct peer_requests *f = s->requests;
 	struct batch *b;
 	uint32_t fresh = 0;
 
-	if (p->due_ms + OVERDUE_GRACE_MS <= c->node.now_ms) /* what was not known in time is not */
-		p->due_ms = overdue(c, p);
+	if (p->due_ms + OVERDUE_GRACE_MS <= s->node->now_ms) /* what was not known in time is not */
+		p->due_ms = overdue(s, p);
 	b = batch_find(f, p, h->id);
 	if (!b)
 		return true;                           /* all answered here: they came too late */
@@ -324,15 +328,14 @@ bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_mess
 		fresh += !e->answered;
 		f->index[i] = e->index;
 	}
-	if (fresh != h->count || reply_over(&c->sink, b->reply_to)) {
-		replies_pick(c, b, h);
+	if (fresh != h->count || reply_over(s->sink, b->reply_to)) {
+		replies_pick(s, b, h);
 	} else {
 		for (uint32_t i = 0; i < h->count; i++)
 			b->entry[peer_message_index_at(h->indexes, i)].answered = true;
 		b->open -= h->count;
 		p->requests -= h->count;
-		reply_many(&c->sink, b->reply_to, f->index, h->count, h->bytes.p, h->bytes.n,
-			   false);
+		reply_many(s->sink, b->reply_to, f->index, h->count, h->bytes.p, h->bytes.n, false);
 	}
 	if (!b->open)
 		batch_free(f, b);
@@ -341,10 +344,10 @@ bool peer_client_replies(struct coord *c, struct peer *p, const struct peer_mess
 
 /* ---- answers that no peer gives ---- */
 
-static uint32_t refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
+static uint32_t refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to,
 		       enum wire_error error, const char *text)
 {
-	struct peer_requests *f = c->peers.forwards;
+	struct peer_requests *f = s->requests;
 	uint32_t next;
 	uint32_t n = 0;
 
@@ -356,19 +359,19 @@ static uint32_t refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t 
 			continue;
 		n += b->open;
 		for (uint32_t k = 0; k < b->count; k++)
-			entry_error(c, b, &b->entry[k], error, text);
+			entry_error(s, b, &b->entry[k], error, text);
 		batch_free(f, b);
 	}
 	return n;
 }
 
-void peer_client_refuse(struct coord *c, struct peer *p, uint64_t from, uint64_t to,
+void peer_client_refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to,
 			enum wire_error e, const char *text)
 {
-	(void)refuse(c, p, from, to, e, text);
+	(void)refuse(s, p, from, to, e, text);
 }
 
-uint32_t peer_client_broken(struct coord *c, struct peer *p)
+uint32_t peer_client_broken(struct peers *s, struct peer *p)
 {
 	char text[400];
 
@@ -376,12 +379,12 @@ uint32_t peer_client_broken(struct coord *c, struct peer *p)
 		       "the link to node \"%s\" broke before its reply: it may or may not have "
 		       "taken effect",
 		       p->name);
-	return refuse(c, p, 0, p->sent_id, WIRE_E_TIMEOUT, text);
+	return refuse(s, p, 0, p->sent_id, WIRE_E_TIMEOUT, text);
 }
 
-static uint64_t overdue(struct coord *c, struct peer *p)
+static uint64_t overdue(struct peers *s, struct peer *p)
 {
-	struct peer_requests *f = c->peers.forwards;
+	struct peer_requests *f = s->requests;
 	uint64_t due_min = UINT64_MAX;
 	char text[200];
 	uint32_t next;
@@ -399,8 +402,8 @@ static uint64_t overdue(struct coord *c, struct peer *p)
 
 			if (e->answered)
 				continue;
-			if (due <= c->node.now_ms)
-				entry_error(c, b, e, WIRE_E_TIMEOUT, text);
+			if (due <= s->node->now_ms)
+				entry_error(s, b, e, WIRE_E_TIMEOUT, text);
 			else if (due < due_min)
 				due_min = due;
 		}
@@ -410,27 +413,27 @@ static uint64_t overdue(struct coord *c, struct peer *p)
 	return due_min;
 }
 
-uint64_t peer_client_overdue(struct coord *c)
+uint64_t peer_client_overdue(struct peers *s)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (uint32_t i = 0; i < c->peers.count; i++) {
-		struct peer *p = c->peers.peer[i];
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct peer *p = s->peer[i];
 
-		if (p->due_ms + OVERDUE_GRACE_MS <= c->node.now_ms)
-			p->due_ms = overdue(c, p);
+		if (p->due_ms + OVERDUE_GRACE_MS <= s->node->now_ms)
+			p->due_ms = overdue(s, p);
 		if (p->due_ms < next)
 			next = p->due_ms;
 	}
 	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
 }
 
-uint64_t peer_client_last_id(const struct coord *c)
+uint64_t peer_client_last_id(const struct peers *s)
 {
-	return c->peers.forwards->last_id;
+	return s->requests->last_id;
 }
 
-bool peer_client_waits(const struct coord *c, const struct peer *p, uint64_t id)
+bool peer_client_waits(const struct peers *s, const struct peer *p, uint64_t id)
 {
-	return p->batch_first != NONE && c->peers.forwards->batch[p->batch_first].id <= id;
+	return p->batch_first != NONE && s->requests->batch[p->batch_first].id <= id;
 }

@@ -1,0 +1,450 @@
+/* The links to other nodes: making, watching and feeding them. */
+#include "coordinator/peers/peers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/conf.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "coordinator/node/item.h"
+#include "coordinator/peers/peers_impl.h"
+
+#define SEND_QUEUE     16u /* frames in ZeroMQ's hands: the rest waits here, where it is counted */
+#define RECEIVE_QUEUE  1000u
+#define FRAMES_ROUND   64u
+#define DELAY_FIRST_MS 50u
+#define HOLD_MOST_MS   60000u /* however long a peer says that it will be away */
+#define DELAY_MOST_MS  2000u
+
+const char *peer_state_name(enum peer_state s)
+{
+	static const char *const names[] = {
+#define X(id, name) [PEER_##id] = #name,
+		PEER_STATES(X)
+#undef X
+	};
+	return names[s];
+}
+
+static void state_set(struct peers *s, struct peer *p, enum peer_state state)
+{
+	p->state = state;
+	p->since_ms = s->node->now_ms;
+	s->node->changed = true;
+}
+
+/* ---- coming and going ---- */
+
+static void retry_later(struct peers *s, struct peer *p)
+{
+	uint64_t spread;
+
+	p->delay_ms = p->delay_ms ? 2 * p->delay_ms : DELAY_FIRST_MS;
+	if (p->delay_ms > DELAY_MOST_MS)
+		p->delay_ms = DELAY_MOST_MS;
+	/* Nodes that lost a peer at the same time should not come back at the same time. */
+	s->jitter = hash64(s->jitter, &p->epoch, sizeof(p->epoch));
+	spread = s->jitter % (p->delay_ms / 2 + 1);
+	p->next_ms = s->node->now_ms + p->delay_ms - p->delay_ms / 4 + spread;
+}
+
+/* Refuse what waits for a link that will not be there in time. */
+static void queue_refuse(struct peers *s, struct peer *p)
+{
+	char text[400];
+
+	if (!p->batches && !p->queued)
+		return;
+	(void)snprintf(text, sizeof(text), "node \"%s\" is not connected: %s", p->name,
+		       *p->reason ? p->reason : "its link is being made");
+	outbox_drop(p);
+	peer_client_refuse(s, p, 0, UINT64_MAX, WIRE_E_NODE_DOWN, text);
+}
+
+/* The link is no more; `reason` says why. */
+static void peer_break(struct peers *s, struct peer *p, const char *reason)
+{
+	bool was_up = p->state == PEER_UP || p->state == PEER_LEAVING;
+	uint32_t lost;
+
+	if (reason != p->reason)
+		(void)snprintf(p->reason, sizeof(p->reason), "%s", reason);
+	socket_close(&p->link);
+	state_set(s, p, PEER_DOWN);
+	p->pinged_ms = 0;
+	lost = peer_client_broken(s, p);
+	if (was_up) {
+		p->broke++;
+		p->delay_ms = 0;
+		p->told = false;
+	}
+	retry_later(s, p);
+	if (!p->told && !p->retired)
+		log_warn("peer %s at %s is down: %s%s", p->name, p->endpoint, reason,
+			 lost ? "; requests that were there got timeout" : "");
+	p->told = true;
+	if (s->node->now_ms >= p->hold_ms)
+		queue_refuse(s, p);
+}
+
+static void peer_connect(struct peers *s, struct peer *p)
+{
+	const struct socket_options o = {
+		.receive_queue = RECEIVE_QUEUE, .send_queue = SEND_QUEUE, .once = true};
+	char why[200];
+	int r = socket_connect(s->zmq, p->endpoint, &o, &p->link);
+
+	p->epoch = ++s->epoch;
+	if (r < 0) {
+		(void)snprintf(why, sizeof(why), "connect: %s", socket_why(r));
+		peer_break(s, p, why);
+		return;
+	}
+	state_set(s, p, PEER_CONNECTING);
+	p->open = false;
+	p->next_ms = s->node->now_ms + conf_number(s->node->conf, CONF_links_connect_ms);
+}
+
+static void hello_send(struct peers *s, struct peer *p)
+{
+	const struct peer_message h = {
+		.stamp_ms = s->node->now_ms,
+		.node = span_of(conf_text(s->node->conf, CONF_node_name)),
+		.version = span_of(WIRE_VERSION),
+		.started = s->node->started_wall_ms,
+		.epoch = p->epoch,
+	};
+	char data[PEER_MESSAGE_SMALL_MAX];
+
+	/* The socket may learn a moment later than we do that it is connected: then once more. */
+	p->open = !outbox_small(p, data, peer_message_hello(data, &h));
+}
+
+static void welcome(struct peers *s, struct peer *p, const struct peer_message *h)
+{
+	char why[200];
+
+	if (p->state != PEER_CONNECTING)
+		return;
+	if (h->protocol != PEER_MESSAGE_PROTOCOL) {
+		(void)snprintf(why, sizeof(why), "it speaks version %llu between nodes, this is %u",
+			       (unsigned long long)h->protocol, PEER_MESSAGE_PROTOCOL);
+		peer_break(s, p, why);
+		return;
+	}
+	if (!span_equal(h->node, span_of(p->name))) {
+		(void)snprintf(why, sizeof(why), "the node there is named \"%.*s\"", (int)h->node.n,
+			       h->node.p);
+		peer_break(s, p, why);
+		return;
+	}
+	p->frame_max = h->frame_max;
+	p->delay_ms = 0;
+	p->told = false;
+	p->reason[0] = '\0';
+	p->ping_ms = s->node->now_ms;
+	log_info("peer %s at %s is up", p->name, p->endpoint);
+	state_set(s, p, PEER_UP);
+	outbox_send(s, p);
+}
+
+static void goaway(struct peers *s, struct peer *p, const struct peer_message *h)
+{
+	char why[PEER_MESSAGE_TEXT_MAX + 1];
+
+	(void)snprintf(why, sizeof(why), "%.*s", (int)h->text.n, h->text.p);
+	/* Only one that has said who it is may have requests wait for it. */
+	if (h->hold_ms && p->state != PEER_CONNECTING)
+		p->hold_ms =
+			s->node->now_ms + (h->hold_ms < HOLD_MOST_MS ? h->hold_ms : HOLD_MOST_MS);
+	if (p->state != PEER_UP) {
+		peer_break(s, p, why);
+		return;
+	}
+	(void)snprintf(p->reason, sizeof(p->reason), "%.250s", why);
+	log_info("peer %s at %s goes away: %s", p->name, p->endpoint, p->reason);
+	state_set(s, p, PEER_LEAVING);
+	if (s->node->now_ms >= p->hold_ms) {
+		/* Only what was sent is awaited. */
+		outbox_drop(p);
+		peer_client_refuse(s, p, p->sent_id + 1, UINT64_MAX, WIRE_E_NODE_DOWN, p->reason);
+	}
+}
+
+/* ---- receiving ---- */
+
+/* False: the link is gone, or cannot be trusted any more. */
+static bool frame_take(struct peers *s, struct peer *p, struct span f)
+{
+	const char *at = f.p;
+
+	while (at < f.p + f.n) {
+		struct peer_message h;
+
+		if (peer_message_read(at, f.p + f.n, &h) < 0 ||
+		    (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(s, p, &h))) {
+			log_error("peer %s at %s sent what is no message between nodes", p->name,
+				  p->endpoint);
+			peer_break(s, p, "it sent what is no message between nodes");
+			return false;
+		}
+		at = h.end;
+		if (h.kind == PEER_MESSAGE_WELCOME)
+			welcome(s, p, &h);
+		else if (h.kind == PEER_MESSAGE_GOAWAY)
+			goaway(s, p, &h);
+		if (!p->link)
+			return false;
+	}
+	return true;
+}
+
+void peers_flush(struct peers *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->peer[i]->queued)
+			outbox_send(s, s->peer[i]);
+}
+
+unsigned peer_receive(struct peers *s, struct peer *p)
+{
+	struct socket_message *m;
+	unsigned n = 0;
+
+	while (n < FRAMES_ROUND && p->link && socket_receive(p->link, UINT64_MAX, &m) == 0) {
+		n++;
+		p->seen_ms = s->node->now_ms;
+		p->pinged_ms = 0;
+		for (uint32_t i = 0; i < m->frames; i++)
+			if (!frame_take(s, p, m->frame[i]))
+				return n;
+	}
+	return n;
+}
+
+bool peers_ready(const struct peers *s)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct peer *p = s->peer[i];
+		bool writable = false;
+
+		if (!p->link || (!socket_maybe_readable(p->link) && !p->queued))
+			continue;
+		if (socket_ready(p->link, &writable) ||
+		    (writable && p->queued && p->state == PEER_UP))
+			return true;
+	}
+	return false;
+}
+
+/* ---- now and then ---- */
+
+static void events_take(struct peers *s, struct peer *p)
+{
+	enum socket_event e;
+
+	while (p->link && (e = socket_event(p->link)) != SOCKET_NOTHING) {
+		if (e == SOCKET_OPEN) {
+			p->open = true;
+			continue;
+		}
+		/* What had come before the end still counts. */
+		while (peer_receive(s, p))
+			;
+		if (p->link)
+			peer_break(s, p,
+				   p->state == PEER_CONNECTING ? "nobody listens there"
+				   : p->state == PEER_LEAVING  ? p->reason
+							       : "its connection broke");
+	}
+	if (p->link && p->open)
+		hello_send(s, p);
+}
+
+static void watch(struct peers *s, struct peer *p)
+{
+	uint64_t dead_ms = conf_number(s->node->conf, CONF_links_dead_ms);
+	char data[PEER_MESSAGE_SMALL_MAX];
+	char why[100];
+
+	if (p->state == PEER_CONNECTING && s->node->now_ms >= p->next_ms) {
+		peer_break(s, p, "nobody answered in time");
+		return;
+	}
+	if (p->state != PEER_UP && p->state != PEER_LEAVING)
+		return;
+	if (p->pinged_ms && s->node->now_ms - p->pinged_ms >= dead_ms) {
+		(void)snprintf(why, sizeof(why), "nothing has come from it for %llu ms",
+			       (unsigned long long)(s->node->now_ms - p->pinged_ms));
+		peer_break(s, p, why);
+		return;
+	}
+	if (s->node->now_ms - p->ping_ms < conf_number(s->node->conf, CONF_links_ping_ms))
+		return;
+	p->ping_ms = s->node->now_ms;
+	if (!p->pinged_ms)
+		p->pinged_ms = s->node->now_ms;
+	(void)outbox_small(
+		p, data,
+		peer_message_ping(data,
+				  s->node->now_ms)); /* full: what waits there is a ping too */
+}
+
+static void peer_free(struct peer *p)
+{
+	socket_close(&p->link);
+	outbox_drop(p);
+	buf_fini(&p->building);
+	free(p);
+}
+
+/* When a peer must be looked at again. */
+static uint64_t peer_next(const struct peers *s, const struct peer *p)
+{
+	uint64_t next = UINT64_MAX;
+
+	if (p->state == PEER_DOWN && (s->node->stopping || p->retired))
+		next = UINT64_MAX; /* it is not tried again */
+	else if (p->state == PEER_DOWN || p->state == PEER_CONNECTING)
+		next = p->next_ms;
+	else
+		next = p->ping_ms + conf_number(s->node->conf, CONF_links_ping_ms);
+	if (p->state != PEER_UP && p->queued && p->hold_ms < next)
+		next = p->hold_ms;
+	return next;
+}
+
+uint64_t peers_tick(struct peers *s)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct peer *p = s->peer[i];
+		uint64_t at;
+
+		events_take(s, p);
+		watch(s, p);
+		if (p->state == PEER_LEAVING && !peer_client_waits(s, p, p->sent_id))
+			peer_break(s, p, p->reason);
+		if (p->state == PEER_DOWN && s->node->now_ms >= p->next_ms && !p->retired &&
+		    !s->node->stopping)
+			peer_connect(s, p);
+		if (p->state != PEER_UP && p->queued && s->node->now_ms >= p->hold_ms)
+			queue_refuse(s, p);
+		if (p->retired && !p->batches) {
+			log_info("peer %s at %s is no more", p->name, p->endpoint);
+			peer_free(p);
+			s->peer[i--] = s->peer[--s->count];
+			continue;
+		}
+		at = peer_next(s, p);
+		next = at < next ? at : next;
+	}
+	return next;
+}
+
+void peers_kick(struct peers *s, struct span name)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct peer *p = s->peer[i];
+
+		if (p->state == PEER_DOWN && span_equal(name, span_of(p->name))) {
+			p->next_ms = s->node->now_ms;
+			s->node->changed = true;
+		}
+	}
+}
+
+bool peer_takes(const struct peers *s, const struct peer *p)
+{
+	return p->state == PEER_UP || s->node->now_ms < p->hold_ms;
+}
+
+/* ---- the table ---- */
+
+static struct peer *peer_new(struct peers *s, const struct conf_pair *pair)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	(void)snprintf(p->name, sizeof(p->name), "%.63s", pair->key);
+	(void)snprintf(p->endpoint, sizeof(p->endpoint), "%.255s", pair->value);
+	buf_init(&p->building);
+	p->item_first = ITEM_NONE;
+	p->batch_first = UINT32_MAX;
+	p->batch_last = UINT32_MAX;
+	p->due_ms = UINT64_MAX;
+	p->frame_max = UINT64_MAX;
+	p->since_ms = s->node->now_ms;
+	p->next_ms = s->node->now_ms;
+	p->hold_ms = s->node->now_ms + conf_number(s->node->conf, CONF_links_hold_ms);
+	return p;
+}
+
+static struct peer *peer_find(const struct peers *s, const struct conf_pair *pair)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct peer *p = s->peer[i];
+
+		if (!strcmp(p->name, pair->key) && !strcmp(p->endpoint, pair->value))
+			return p;
+	}
+	return NULL;
+}
+
+int peers_configure(struct peers *s, const struct conf *conf)
+{
+	static struct peer *made[512];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < conf->peers.count; i++) {
+		if (conf_asks_only(&conf->peers.pair[i]) || peer_find(s, &conf->peers.pair[i]))
+			continue;
+		made[n] = s->count + n < PEERS_MAX ? peer_new(s, &conf->peers.pair[i]) : NULL;
+		if (!made[n]) {
+			int r = s->count + n < PEERS_MAX ? -ENOMEM : -ENOSPC;
+
+			while (n)
+				peer_free(made[--n]);
+			return r;
+		}
+		n++;
+	}
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct peer *p = s->peer[i];
+
+		p->retired = true;
+		for (uint32_t k = 0; k < conf->peers.count; k++)
+			if (!strcmp(p->name, conf->peers.pair[k].key) &&
+			    !strcmp(p->endpoint, conf->peers.pair[k].value))
+				p->retired = false;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		s->peer[s->count++] = made[i];
+	for (uint32_t i = 0; i < conf->peers.count; i++)
+		s->of_conf[i] = peer_find(s, &conf->peers.pair[i]);
+	return 0;
+}
+
+int peers_open(struct peers *s, struct node *node, struct reply_sink *sink,
+	       struct socket_context *zmq)
+{
+	int r = peer_client_new(&s->requests);
+
+	s->node = node;
+	s->sink = sink;
+	s->zmq = zmq;
+	return r < 0 ? r : peers_configure(s, node->conf);
+}
+
+void peers_close(struct peers *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		peer_free(s->peer[i]);
+	s->count = 0;
+	peer_client_free(&s->requests);
+}

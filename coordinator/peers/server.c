@@ -1,0 +1,478 @@
+/* Batches of other nodes, and their replies. */
+#include "coordinator/peers/server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/conf.h"
+#include "common/log.h"
+#include "coordinator/clients/clients.h"
+#include "coordinator/clients/conn_limit.h"
+#include "coordinator/peers/peers.h"
+#include "ipc/wire/codec.h"
+
+#define SESSIONS_MAX 1024u  /* nodes that ask this one */
+#define BATCHES_MAX  65536u /* of all of them, without all their replies */
+#define WINDOW_MS    30000u /* clocks are compared anew so often: no two run alike for ever */
+#define SILENT_MS \
+	3000u          /* a node that restarted with its clock set back is believed after so long */
+#define WARN_MS 60000u /* between warnings of one kind */
+#define NONE    UINT32_MAX
+
+/* A node that has said hello. */
+struct session {
+	char name[PEER_MESSAGE_NODE_MAX + 1];
+	struct reply_to connection; /* generation 0: none */
+	uint64_t started;
+	uint64_t epoch;
+	uint64_t seen_ms;
+	int64_t offset[2]; /* least of ours minus its clock, in the window before and in this one */
+	uint64_t window_ms;
+};
+
+struct batch {
+	uint64_t generation; /* 0: free */
+	struct reply_to connection;
+	uint64_t id;
+	uint32_t left;
+	uint32_t next_free;
+};
+
+/* Something that strangers can cause as often as they like: it is told once in a while. */
+struct warning {
+	uint64_t next_ms; /* not before */
+	uint64_t held;    /* how often it was not told since */
+	char text[200];   /* of the last one */
+};
+
+struct peer_server {
+	struct node *node;
+	struct clients *clients;
+	struct conn_limit *conn_limit;
+	struct peers *peers;
+	const char *endpoint;
+	struct peer_events events;
+	struct warning stranger;
+	struct warning nonsense;
+	struct session session[SESSIONS_MAX];
+	uint32_t sessions;
+	struct batch batch[BATCHES_MAX];
+	uint32_t used;
+	uint32_t free_list;
+	uint64_t generation;
+};
+
+int peer_server_new(const struct peer_server_parts *parts, const struct peer_events *events,
+		    struct peer_server **ret)
+{
+	struct peer_server *s = calloc(1, sizeof(*s));
+
+	*ret = s;
+	if (!s)
+		return -ENOMEM;
+	s->node = parts->node;
+	s->clients = parts->clients;
+	s->conn_limit = parts->conn_limit;
+	s->peers = parts->peers;
+	s->endpoint = parts->endpoint;
+	s->events = *events;
+	s->free_list = NONE;
+	return 0;
+}
+
+void peer_server_free(struct peer_server **n)
+{
+	free(*n);
+	*n = NULL;
+}
+
+static void small_answer(struct peer_server *s, struct reply_to connection, const char *data,
+			 const char *end)
+{
+	clients_answer(s->clients, connection, data, (size_t)(end - data), 1, false);
+}
+
+static void turn_away(struct peer_server *s, struct reply_to connection, const char *why)
+{
+	char data[PEER_MESSAGE_SMALL_MAX];
+
+	small_answer(s, connection, data, peer_message_goaway(data, why, 0));
+}
+
+static void warn(struct peer_server *s, struct warning *w, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void warn(struct peer_server *s, struct warning *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(w->text, sizeof(w->text), fmt, ap);
+	va_end(ap);
+	if (s->node->now_ms < w->next_ms) {
+		w->held++;
+		return;
+	}
+	log_warn("%s", w->text);
+	w->next_ms = s->node->now_ms + WARN_MS;
+}
+
+/* What was not told in the last minute is counted. */
+static void warning_tick(struct peer_server *s, struct warning *w)
+{
+	if (!w->held || s->node->now_ms < w->next_ms)
+		return;
+	log_warn("%llu times more in the last minute, and last: %s", (unsigned long long)w->held,
+		 w->text);
+	w->held = 0;
+	w->next_ms = s->node->now_ms + WARN_MS;
+}
+
+void peer_server_tick(struct peer_server *s)
+{
+	warning_tick(s, &s->stranger);
+	warning_tick(s, &s->nonsense);
+}
+
+/* ---- callers ---- */
+
+static bool named(const struct peer_server *s, struct span name)
+{
+	for (uint32_t i = 0; i < s->node->conf->peers.count; i++)
+		if (span_equal(name, span_of(s->node->conf->peers.pair[i].key)))
+			return true;
+	return false;
+}
+
+static bool same(struct reply_to a, struct reply_to b)
+{
+	return a.id == b.id && a.generation == b.generation;
+}
+
+/* Whose newest connection this is, or NULL. */
+static struct session *session_of(struct peer_server *s, struct reply_to connection)
+{
+	uint32_t *tag = clients_tag(s->clients, connection);
+	struct session *x = tag && *tag ? &s->session[*tag - 1] : NULL;
+
+	return x && same(x->connection, connection) ? x : NULL;
+}
+
+static struct session *session_named(struct peer_server *n, struct span name)
+{
+	struct session *oldest = &n->session[0];
+
+	for (uint32_t i = 0; i < n->sessions; i++) {
+		if (span_equal(name, span_of(n->session[i].name)))
+			return &n->session[i];
+		if (n->session[i].seen_ms < oldest->seen_ms)
+			oldest = &n->session[i];
+	}
+	if (n->sessions < SESSIONS_MAX)
+		oldest = &n->session[n->sessions++];
+	memset(oldest, 0, sizeof(*oldest));
+	(void)snprintf(oldest->name, sizeof(oldest->name), "%.*s", (int)name.n, name.p);
+	return oldest;
+}
+
+/* How late something is that was written at `stamp_ms`. */
+static uint64_t lateness(struct session *x, uint64_t now_ms, uint64_t stamp_ms)
+{
+	int64_t offset = (int64_t)(now_ms - stamp_ms);
+	int64_t least;
+
+	if (now_ms - x->window_ms >= WINDOW_MS) {
+		x->offset[0] = x->offset[1];
+		x->offset[1] = offset;
+		x->window_ms = now_ms;
+	}
+	if (offset < x->offset[1])
+		x->offset[1] = offset;
+	least = x->offset[0] < x->offset[1] ? x->offset[0] : x->offset[1];
+	return (uint64_t)(offset - least);
+}
+
+static void hello(struct peer_server *s, struct reply_to connection, const struct peer_message *h)
+{
+	const struct peer_message answer = {
+		.node = span_of(conf_text(s->node->conf, CONF_node_name)),
+		.version = span_of(WIRE_VERSION),
+		.frame_max = s->node->frame_max,
+	};
+	struct session *x;
+	bool older;
+	char data[PEER_MESSAGE_SMALL_MAX];
+
+	if (h->protocol != PEER_MESSAGE_PROTOCOL || s->node->stopping) {
+		turn_away(s, connection,
+			  s->node->stopping ? "it stops" : "it speaks another version");
+		return;
+	}
+	if (span_equal(h->node, answer.node)) {
+		turn_away(s, connection, "two nodes have the same name");
+		return;
+	}
+	if (!named(s, h->node)) {
+		char name[4 * PEER_MESSAGE_NODE_MAX + 1];
+
+		warn(s, &s->stranger, "turned away node \"%.100s\", which is not in [peers]",
+		     buf_printable(name, sizeof(name), h->node.p, h->node.n));
+		turn_away(s, connection, "this node does not have that one in its [peers]");
+		return;
+	}
+	x = session_named(s, h->node);
+	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
+	if (x->connection.generation && !same(x->connection, connection)) {
+		if (older && s->node->now_ms - x->seen_ms < SILENT_MS) {
+			turn_away(s, connection, "a newer link of that name is there");
+			return;
+		}
+		turn_away(s, x->connection, "a newer link of that name has come");
+	}
+	x->connection = connection;
+	x->started = h->started;
+	x->epoch = h->epoch;
+	x->seen_ms = s->node->now_ms;
+	x->window_ms = s->node->now_ms;
+	x->offset[0] = x->offset[1] = (int64_t)(s->node->now_ms - h->stamp_ms);
+	*clients_tag(s->clients, connection) = (uint32_t)(x - s->session) + 1;
+	small_answer(s, connection, data, peer_message_welcome(data, &answer));
+	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
+	peers_kick(s->peers, h->node);
+}
+
+void peer_server_configure(struct peer_server *s)
+{
+	for (uint32_t i = 0; i < s->sessions; i++) {
+		struct session *x = &s->session[i];
+
+		if (!x->connection.generation || named(s, span_of(x->name)))
+			continue;
+		turn_away(s, x->connection, "this node does not have that one in its [peers]");
+		x->connection.generation = 0;
+	}
+}
+
+bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms)
+{
+	const uint64_t dead_ms = conf_number(s->node->conf, CONF_links_dead_ms);
+
+	*ret_seen_ms = 0;
+	for (uint32_t i = 0; i < s->sessions; i++) {
+		const struct session *x = &s->session[i];
+
+		if (strcmp(x->name, name) != 0)
+			continue;
+		*ret_seen_ms = x->seen_ms;
+		return x->connection.generation && s->node->now_ms - x->seen_ms < dead_ms;
+	}
+	return false;
+}
+
+void peer_server_goaway(struct peer_server *s, const char *why, uint64_t hold_ms)
+{
+	char data[PEER_MESSAGE_SMALL_MAX];
+	char *end = peer_message_goaway(data, why, hold_ms);
+
+	for (uint32_t i = 0; i < s->sessions; i++)
+		if (s->session[i].connection.generation)
+			small_answer(s, s->session[i].connection, data, end);
+}
+
+/* ---- batches ---- */
+
+static struct batch *batch_of(struct peer_server *s, struct reply_to o)
+{
+	struct batch *b = &s->batch[reply_to_index(o)];
+
+	return b->generation == o.generation ? b : NULL;
+}
+
+static void batch_free(struct peer_server *s, struct batch *b)
+{
+	b->generation = 0;
+	b->next_free = s->free_list;
+	s->free_list = (uint32_t)(b - s->batch);
+}
+
+/* Replies as a message to the node; the batch counts them. */
+static void replies_send(struct peer_server *s, struct reply_to connection, uint64_t id,
+			 const uint16_t *index, uint32_t count, const char *replies, size_t n)
+{
+	char *p = clients_room(s->clients, connection, n + peer_message_replies_room(count));
+
+	if (!p)
+		return; /* the node is gone */
+	p = peer_message_replies(p, id, count);
+	for (uint32_t i = 0; i < count; i++)
+		p = peer_message_index(p, index[i]);
+	p = peer_message_bytes(p, n);
+	memcpy(p, replies, n);
+	clients_wrote(s->clients, connection, p + n);
+}
+
+void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t *index,
+			uint32_t count, const char *replies, size_t n)
+{
+	struct batch *b = batch_of(s, o);
+
+	if (!b)
+		return;
+	replies_send(s, b->connection, b->id, index, count, replies, n);
+	check(b->left >= count);
+	b->left -= count;
+	if (b->left)
+		return;
+	batch_free(s, b);
+}
+
+bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret)
+{
+	const struct batch *b = batch_of(s, o);
+
+	if (b)
+		*ret = b->connection;
+	return b != NULL;
+}
+
+static bool batch_new(struct peer_server *s, struct reply_to connection,
+		      const struct peer_message *h, struct reply_to *ret)
+{
+	uint32_t i = s->free_list;
+	struct batch *b;
+
+	if (i == NONE && s->used == BATCHES_MAX)
+		return false;
+	if (i == NONE)
+		i = s->used++;
+	else
+		s->free_list = s->batch[i].next_free;
+	b = &s->batch[i];
+	b->generation = ++s->generation;
+	b->connection = connection;
+	b->id = h->id;
+	b->left = h->count;
+	*ret = (struct reply_to){reply_to_id(REPLY_TO_SESSION, i), 0, b->generation};
+	return true;
+}
+
+/* Too many are open: `busy` to each, without keeping anything.  False: it is no batch. */
+static bool batch_refuse(struct peer_server *s, struct reply_to connection,
+			 const struct peer_message *h)
+{
+	const char *p = h->bytes.p;
+	const char *end = p + h->bytes.n;
+
+	for (uint32_t i = 0; i < h->count; i++) {
+		uint16_t index = (uint16_t)i;
+		char reply[WIRE_REPLY_ERROR_MAX];
+		struct request q;
+		const char *bad;
+		char *reply_end;
+
+		if (request_walk(p, end, &q, &bad) < 0)
+			return false;
+		p = q.end;
+		reply_end = write_error(reply, q.msgid, true, WIRE_E_BUSY,
+					"this node's queue is full: try again later");
+		replies_send(s, connection, h->id, &index, 1, reply, (size_t)(reply_end - reply));
+	}
+	return p == end;
+}
+
+static bool batch_take(struct peer_server *s, struct reply_to connection,
+		       const struct peer_message *h)
+{
+	struct session *x = session_of(s, connection);
+	struct reply_to o;
+	int unread = clients_unread(s->clients, connection);
+	int crowded = clients_crowded(s->clients, connection);
+	uint64_t late_ms;
+
+	if (!x) {
+		turn_away(s, connection, "say hello first, and once for each connection");
+		return true;
+	}
+	x->seen_ms = s->node->now_ms;
+	late_ms = lateness(x, s->node->now_ms, h->stamp_ms);
+	if (!batch_new(s, connection, h, &o))
+		return batch_refuse(s, connection, h);
+	if (s->events.batch(s->events.arg, o, h, late_ms,
+			    unread    ? CLIENTS_OVER
+			    : crowded ? CLIENTS_CROWDED
+				      : NULL))
+		return true;
+	batch_free(s, batch_of(s, o));
+	return false;
+}
+
+/* ---- messages ---- */
+
+static bool peer_message_take(struct peer_server *s, struct reply_to connection,
+			      const struct peer_message *h)
+{
+	struct session *x;
+	char data[PEER_MESSAGE_SMALL_MAX];
+
+	switch (h->kind) {
+	case PEER_MESSAGE_HELLO:
+		hello(s, connection, h);
+		return true;
+	case PEER_MESSAGE_PING:
+		x = session_of(s, connection);
+		if (x) {
+			x->seen_ms = s->node->now_ms;
+			(void)lateness(x, s->node->now_ms, h->stamp_ms);
+			small_answer(s, connection, data, peer_message_pong(data));
+		}
+		return true;
+	case PEER_MESSAGE_BATCH:
+		return batch_take(s, connection, h);
+	default:
+		return false;
+	}
+}
+
+static void message_take(struct peer_server *s, struct socket *link, const struct socket_message *m)
+{
+	struct reply_to connection;
+
+	if (!clients_intern(s->clients, link, m, s->node->now_ms, &connection))
+		return; /* the node finds out by its own deadlines */
+	if (clients_unread(s->clients, connection) == 2)
+		return;
+	for (uint32_t i = 0; i < m->frames; i++) {
+		const char *at = m->frame[i].p;
+		const char *end = at + m->frame[i].n;
+
+		while (at < end) {
+			struct peer_message h;
+
+			if (m->cut || peer_message_read(at, end, &h) < 0 ||
+			    !peer_message_take(s, connection, &h)) {
+				warn(s, &s->nonsense, "what is no message between nodes came to %s",
+				     s->endpoint);
+				turn_away(s, connection, "it got what is no message between nodes");
+				return;
+			}
+			at = h.end;
+		}
+	}
+}
+
+unsigned peer_server_receive(struct peer_server *s, struct socket *link, unsigned most)
+{
+	struct socket_message *m;
+	unsigned n = 0;
+
+	while (n < most && socket_receive(link, s->node->frame_max, &m) == 0) {
+		n++;
+		conn_limit_saw(s->conn_limit, m->source_fd);
+		message_take(s, link, m);
+	}
+	return n;
+}

@@ -1,0 +1,70 @@
+/*
+ * What other nodes ask of this one.  Each says hello on a connection of its own; its newest one
+ * counts, what comes on an older one is dropped.  A batch of requests is taken as a message of a
+ * client is, and its replies go back with the indexes of their requests.
+ *
+ * Whoever says hello must be in [peers], be it as one that only asks (NAME = -): the port has no
+ * keys yet, and the name is all that can be asked for.
+ *
+ * Times are the sender's: each batch says when it was written, by the sender's clock, and how long
+ * each request had left then.  The smallest difference seen between that clock and ours stands for
+ * a prompt delivery; what comes later than that has used up so much of its time on the way.
+ */
+#ifndef PAIL_PEER_SERVER_H
+#define PAIL_PEER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/node/reply.h"
+
+struct conn_limit;
+struct node;
+struct peer_message;
+struct peer_server;
+struct peers;
+struct socket;
+
+/* What it reaches, all of which lives longer. */
+struct peer_server_parts {
+	struct node *node;
+	struct clients *clients;
+	struct conn_limit *conn_limit;
+	struct peers *peers;  /* links to those who say hello are tried at once */
+	const char *endpoint; /* where nodes connect, for messages */
+};
+
+/* Whom it hands over what was asked for. */
+struct peer_events {
+	/*
+	 * Begin the requests of a batch, which took `late_ms` on its way; its replies are `o`'s.
+	 * `busy`: why all of them are to be refused, or NULL.  False: it holds something else than
+	 * requests, and nothing has been begun.
+	 */
+	bool (*batch)(void *arg, struct reply_to o, const struct peer_message *h, uint64_t late_ms,
+		      const char *busy);
+	void *arg;
+};
+
+int peer_server_new(const struct peer_server_parts *parts, const struct peer_events *events,
+		    struct peer_server **ret);
+void peer_server_free(struct peer_server **n);
+/* Take up to `most` messages in.  Returns how many there were. */
+unsigned peer_server_receive(struct peer_server *s, struct socket *link, unsigned most);
+/* Replies to requests of a batch: `count` of them, in the order of their indexes. */
+void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t *index,
+			uint32_t count, const char *replies, size_t n);
+/* The connection that a batch came on, for its unread limit.  False: it is gone. */
+bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret);
+/* [peers] has changed: who is not there any more is turned away. */
+void peer_server_configure(struct peer_server *s);
+/* Whether a node of that name is linked to this one, and when it was heard last (0: never). */
+bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms);
+/* Now and then: say what was not said at once. */
+void peer_server_tick(struct peer_server *s);
+/* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not
+ * soon. */
+void peer_server_goaway(struct peer_server *s, const char *why, uint64_t hold_ms);
+
+#endif
