@@ -45,16 +45,20 @@ unsigned collect_replies(struct coord *c)
 	return n;
 }
 
-void collect_left(struct coord *c, struct worker *w)
+void collect_left(void *arg, struct worker *w)
 {
+	struct coord *c = arg;
+
 	while (collect_replies(c))
 		;
 	queue_free(&w->queue, alive(w));
 	clients_flush(c->clients);
 }
 
-void collect_death(struct coord *c, struct worker *w)
+void collect_death(void *arg, struct worker *w)
 {
+	struct coord *c = arg;
+
 	while (collect_replies(c))
 		;
 	queue_judge(&w->queue);

@@ -52,7 +52,7 @@ static void stop_begin(struct coord *c)
 	if (r < 0)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
 	helper_stop(&c->gateway);
-	handoff_stop(c);
+	handoff_stop(&c->handoff);
 	peer_server_goaway(c->peer_server, "it stops", 0);
 	log_info("stopping: told %u clients to go away", coord_goaway(c, "stopping"));
 }
@@ -187,7 +187,7 @@ static void look(struct coord *c, int ms)
 		c->node.changed = true;
 	}
 	if (any(&p.fd[p.handoff], HANDOFF_FDS)) {
-		handoff_look(c);
+		handoff_look(&c->handoff);
 		c->node.changed = true;
 	}
 	if (any(&p.fd[p.upgrade], UPGRADE_FDS)) {
@@ -231,7 +231,7 @@ static uint64_t tick(struct coord *c)
 		buf_fini(&out);
 	}
 	next = least(next, collect_tick(c));
-	next = least(next, handoff_tick(c));
+	next = least(next, handoff_tick(&c->handoff));
 	next = least(next, upgrade_tick(c));
 	next = least(next, peers_tick(&c->peers));
 	next = least(next, peer_client_overdue(&c->peers));

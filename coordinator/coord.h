@@ -15,7 +15,7 @@
 #include "coordinator/process/helper.h"
 #include "coordinator/clients/clients.h"
 #include "coordinator/clients/files.h"
-#include "coordinator/handoff.h"
+#include "coordinator/workers/handoff.h"
 #include "coordinator/node/item.h"
 #include "coordinator/node/node.h"
 #include "coordinator/node/reply.h"
@@ -169,10 +169,10 @@ bool dispatch_batch(void *arg, struct reply_to o, const struct peer_message *h, 
 
 /* Take what is in the reply rings and send it.  Returns how many blocks there were. */
 unsigned collect_replies(struct coord *c);
-/* A worker has died: take its last replies, judge what it left. */
-void collect_death(struct coord *c, struct worker *w);
+/* A worker has died: take its last replies, judge what it left.  The handoff's hooks. */
+void collect_death(void *arg, struct worker *w);
 /* A worker has left its place to a successor: take its last replies, free what it answered. */
-void collect_left(struct coord *c, struct worker *w);
+void collect_left(void *arg, struct worker *w);
 /* Nobody will serve the worker's ring, until an operator sees to it. */
 bool collect_hopeless(const struct worker *w);
 /*

@@ -172,6 +172,21 @@ static void answer_reload(struct coord *c, struct reply_to o, const struct reque
 	buf_fini(&text);
 }
 
+static void answer_worker(struct coord *c, struct reply_to o, const struct request *q)
+{
+	if (!c->hand.admin)
+		reply_error(
+			&c->sink, o, q->msgid, true, WIRE_E_DENIED,
+			"worker: only through the node's admin socket: pail --config FILE worker "
+			"...");
+	else if (c->node.stopping || c->upgrade.step)
+		reply_error(&c->sink, o, q->msgid, true, WIRE_E_BUSY,
+			    c->node.stopping ? "the node stops: try again later"
+					     : "the node is being upgraded: try again later");
+	else
+		handoff_ask(&c->handoff, o, q);
+}
+
 /* A request that needs no worker, or all of them. */
 static void answer_here(struct coord *c, struct reply_to o, const struct request *q,
 			struct item *it)
@@ -198,7 +213,7 @@ static void answer_here(struct coord *c, struct reply_to o, const struct request
 		answer_reload(c, o, q);
 		return;
 	case WIRE_WORKER:
-		handoff_ask(c, o, q);
+		answer_worker(c, o, q);
 		return;
 	case WIRE_UPGRADE:
 		upgrade_ask(c, o, q);

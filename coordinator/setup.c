@@ -125,7 +125,7 @@ static int workers_open(struct coord *c, const struct resume *x)
 	s->stop_ms = conf_number(c->node.conf, CONF_supervisor_stop_ms);
 	s->on_death = handoff_death;
 	s->on_message = handoff_message;
-	s->arg = c;
+	s->arg = &c->handoff;
 	if (!s->worker || s->wake < 0) {
 		log_error("make the workers' table: no memory or descriptors");
 		s->count = 0;
@@ -400,7 +400,8 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->lock_fd = -1;
 	c->signal_fd = -1;
 	c->supervisor.wake = -1;
-	handoff_init(&c->handoff);
+	handoff_init(&c->handoff, &c->node, &c->sink, &c->supervisor,
+		     &(struct handoff_hooks){collect_left, collect_death, c});
 	upgrade_init(&c->upgrade);
 	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;

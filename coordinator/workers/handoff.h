@@ -22,10 +22,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "coordinator/clients/clients.h"
+#include "coordinator/node/node.h"
+#include "coordinator/node/reply.h"
 #include "coordinator/workers/supervisor.h"
 
-struct coord;
 struct request;
 
 enum handoff_step {
@@ -48,7 +48,20 @@ struct worker_ask {
 
 #define HANDOFF_ASKS_MAX 128u /* that wait; more are answered busy */
 
+/* What is done to the queue of a worker that is no more. */
+struct handoff_hooks {
+	/* It has left its place to a successor: take its last replies. */
+	void (*left)(void *arg, struct worker *w);
+	/* It has died: take its last replies, judge what it left. */
+	void (*died)(void *arg, struct worker *w);
+	void *arg;
+};
+
 struct handoff {
+	struct node *node;
+	struct reply_sink *sink;
+	struct supervisor *supervisor;
+	struct handoff_hooks hooks;
 	enum handoff_step step;
 	struct worker *worker;
 	struct worker_ask ask;
@@ -65,15 +78,16 @@ struct handoff {
 	struct worker_ask waiting[HANDOFF_ASKS_MAX]; /* starts and stops that were asked for */
 };
 
-void handoff_init(struct handoff *h);
+void handoff_init(struct handoff *h, struct node *node, struct reply_sink *sink,
+		  struct supervisor *supervisor, const struct handoff_hooks *hooks);
 
 /*
- * `worker [action, id]`: begin it, and answer `o` when it is done; or answer at once why not.
- * Actions: restart, start, stop.
+ * `worker [action, id]`, of an operator, while the node goes on: begin it, and answer `o` when it
+ * is done; or answer at once why not.  Actions: restart, start, stop.
  */
-void handoff_ask(struct coord *c, struct reply_to o, const struct request *q);
+void handoff_ask(struct handoff *h, struct reply_to o, const struct request *q);
 
-/* What workers say that the supervisor has no ear for; supervisor's hook. */
+/* What workers say that the supervisor has no ear for; supervisor's hook, `arg` the handoff. */
 void handoff_message(void *arg, struct worker *w, int message);
 /* A worker has died; supervisor's hook.  Takes its last replies, judges what it left. */
 void handoff_death(void *arg, struct worker *w);
@@ -81,17 +95,17 @@ void handoff_death(void *arg, struct worker *w);
 /* Descriptors to be watched, -1 for none; then, when one is readable, handoff_look. */
 #define HANDOFF_FDS 3u
 void handoff_fds(const struct handoff *h, int fd[HANDOFF_FDS]);
-void handoff_look(struct coord *c);
+void handoff_look(struct handoff *h);
 
 /* Deadlines, and answers to who waits.  Returns when to look again. */
-uint64_t handoff_tick(struct coord *c);
+uint64_t handoff_tick(struct handoff *h);
 
 /* Does anybody wait for a worker to have started or stopped? */
 bool handoff_awaited(const struct handoff *h);
 
 /* The node stops: no handoff is begun any more, one that has not got far is given up; who waits
  * for a start is told. */
-void handoff_stop(struct coord *c);
+void handoff_stop(struct handoff *h);
 /* No process of a handoff is left, but for the workers themselves. */
 bool handoff_idle(const struct handoff *h);
 
