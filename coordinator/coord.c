@@ -62,7 +62,7 @@ bool coord_waits(const struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->batches)
 			return true;
-	if (fence_busy(c))
+	if (fence_busy(c->fence))
 		return true;
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		if (queue_waiting(&c->supervisor.worker[i].queue) &&
@@ -235,7 +235,7 @@ static uint64_t tick(struct coord *c)
 	next = least(next, upgrade_tick(c));
 	next = least(next, peers_tick(&c->peers));
 	next = least(next, peer_client_overdue(&c->peers));
-	next = least(next, fence_step(c));
+	next = least(next, fence_step(c->fence));
 	if (c->announced)
 		next = least(next, helper_tick(&c->gateway, c->node.now_ms));
 	peers_flush(&c->peers);

@@ -21,6 +21,7 @@
 #include "coordinator/node/reply.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/peers.h"
+#include "coordinator/routing/fence.h"
 #include "coordinator/routing/table.h"
 #include "coordinator/workers/supervisor.h"
 #include "coordinator/upgrade.h"
@@ -32,7 +33,6 @@ struct fanouts;
 struct conn_limit;
 struct peer_server;
 struct resume;
-struct fence;
 struct settings_source;
 
 /* A request of the message in hand. */
@@ -51,6 +51,15 @@ struct hand {
 	bool admin;       /* through the admin socket */
 };
 
+/* The ways before a change: how far each ring was filled, which batches were on their way. */
+struct old_ways {
+	bool rings;
+	uint64_t written[64];
+	struct peer *peer[512];
+	uint32_t peers;
+	uint64_t last_id;
+};
+
 struct coord {
 	struct node node;
 	struct reply_sink sink;               /* that all replies go to */
@@ -62,6 +71,7 @@ struct coord {
 	struct peers peers;
 	struct peer_server *peer_server;
 	struct fence *fence;
+	struct old_ways old_ways;
 	struct helper gateway;
 	struct socket_context *zmq;
 	struct socket *link;       /* clients; NULL with role storage */
@@ -198,24 +208,15 @@ void fanout_reply(struct coord *c, struct reply_to o, const char *reply, size_t 
  */
 enum wire_error reload(struct coord *c, struct buf *out);
 
-/* ---- settle.c ---- */
+/* ---- old_ways.c ---- */
 
-int fence_new(struct fence **ret);
-void fence_free(struct fence **s);
 /*
- * The table has changed for the bytes in `set` (a bit each), whose requests went the ways of `old`
- * so far: those that come wait until the ones on the old ways are answered, so that none overtakes.
+ * The table has changed for the bytes in `set`, whose requests went the ways of `old` so far: note
+ * them, so that the fence can be told when those requests are answered.
  */
-void fence_begin(struct coord *c, const char *set, const struct route_table *old,
-		 struct peer *const *old_peers);
-/* Whether an earlier change is still settling. */
-bool fence_busy(const struct coord *c);
-/* Has a request of this bucket to wait?  Then keep it; if there is no room it is answered. */
-bool fence_holds(struct coord *c, const struct request *q, const struct item *it);
-/* If the old ways are empty, let go what waits; answer what is overdue.  Returns when to look
- * again.
- */
-uint64_t fence_step(struct coord *c);
+void old_ways_note(struct coord *c, const char *set, const struct route_table *old,
+		   struct peer *const *old_peers);
+struct fence_events old_ways_events(struct coord *c);
 
 /* ---- status.c ---- */
 

@@ -397,6 +397,13 @@ static enum wire_error item_check(struct coord *c, const struct walked *x, struc
 	return room_check(c, q->method, text, size);
 }
 
+/* Has it to wait until the routing table's last change has settled? */
+static bool held(struct coord *c, const struct request *q, const struct item *it)
+{
+	return fence_holds(c->fence, &(struct fenced){reply_to_of(c, it), c->hand.from_node, q, it,
+						      c->items.visited, c->items.visited_count});
+}
+
 static void item_take(struct coord *c, const struct walked *x, uint16_t index)
 {
 	const struct request *q = &x->request;
@@ -423,7 +430,7 @@ static void item_take(struct coord *c, const struct walked *x, uint16_t index)
 	if (!q->bucket.p) {
 		c->local_requests[q->method]++;
 		answer_here(c, reply_to_of(c, it), q, it);
-	} else if (!fence_holds(c, q, it)) {
+	} else if (!fence_busy(c->fence) || !held(c, q, it)) {
 		dispatch_item(c, q, it);
 	}
 }

@@ -128,8 +128,10 @@ static void swap(struct coord *c, struct conf *conf, struct route_table *routes,
 	struct route_table old = c->routes;
 
 	c->routes = *routes;
-	if (differ)
-		fence_begin(c, set, &old, old_peers);
+	if (differ) {
+		old_ways_note(c, set, &old, old_peers);
+		fence_begin(c->fence, set);
+	}
 	route_table_fini(&old);
 	conf_free(&c->node.conf);
 	c->node.conf = conf;
@@ -148,7 +150,7 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	int r;
 
 	memcpy(old_peers, c->peers.of_conf, sizeof(old_peers));
-	if (fence_busy(c)) {
+	if (fence_busy(c->fence)) {
 		buf_text(out, "the change before is still settling: requests on the old ways are "
 			      "not all answered; try again later");
 		return WIRE_E_BUSY;

@@ -249,6 +249,7 @@ static int tables_open(struct coord *c)
 {
 	const struct conf *f = c->node.conf;
 	const struct clients_config cc = coord_clients_config(f);
+	const struct fence_events ways = old_ways_events(c);
 	const struct conn_limit_limits gl = coord_guard_limits(f);
 	int r = clients_new(&cc, &c->clients);
 
@@ -264,7 +265,7 @@ static int tables_open(struct coord *c)
 								&c->peers, c->node_endpoint},
 				    &(struct peer_events){dispatch_batch, c}, &c->peer_server);
 	if (r == 0)
-		r = fence_new(&c->fence);
+		r = fence_new(&c->node, &c->sink, &ways, &c->fence);
 	if (r == 0)
 		r = peers_open(&c->peers, &c->node, &c->sink, c->zmq);
 	if (r < 0)
