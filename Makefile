@@ -34,8 +34,10 @@ USES.coordinator/peers   := include common ipc/wire ipc/net coordinator/node coo
 USES.coordinator/workers := include common ipc/wire ipc/shm coordinator/node coordinator/queue
 USES.coordinator/process := include common ipc/shm ipc/net coordinator/node coordinator/queue \
 	coordinator/workers coordinator/routing
+USES.coordinator/front   := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
+	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process
 USES.coordinator := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
-	coordinator/peers coordinator/queue coordinator/routing coordinator/workers \
+	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/front \
 	coordinator/process
 USES.client      := include common ipc/wire ipc/net
 USES.cli         := include common client

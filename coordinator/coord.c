@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/peers/client.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 
@@ -62,13 +63,7 @@ bool coord_waits(const struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->batches)
 			return true;
-	if (fence_busy(c->fence))
-		return true;
-	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		if (queue_waiting(&c->supervisor.worker[i].queue) &&
-		    !collect_hopeless(&c->supervisor.worker[i]))
-			return true;
-	return false;
+	return fence_busy(c->fence) || collect_awaited(&c->front);
 }
 
 /* Stopping: when clients are quiet and the rings are empty, or time is up, the workers go. */
@@ -230,7 +225,7 @@ static uint64_t tick(struct coord *c)
 		(void)reload(c, &out); /* it has said what there is to say */
 		buf_fini(&out);
 	}
-	next = least(next, collect_tick(c));
+	next = least(next, collect_tick(&c->front));
 	next = least(next, handoff_tick(&c->handoff));
 	next = least(next, upgrade_tick(c));
 	next = least(next, peers_tick(&c->peers));
@@ -370,12 +365,12 @@ static unsigned take_in(struct coord *c, bool slept)
 	c->guarding |= (c->link && socket_maybe_readable(c->link)) ||
 		       (c->node_link && socket_maybe_readable(c->node_link));
 	if (worth(c->link, slept))
-		n += dispatch_messages(c, c->link, MESSAGES_ROUND);
+		n += front_messages(&c->front, c->link, false, MESSAGES_ROUND);
 	c->quiet_ms = n ? c->node.now_ms : c->quiet_ms;
 	if (worth(c->node_link, slept))
 		n += peer_server_receive(c->peer_server, c->node_link, MESSAGES_ROUND);
 	if (worth(c->admin_link, slept))
-		n += dispatch_messages(c, c->admin_link, MESSAGES_ROUND);
+		n += front_messages(&c->front, c->admin_link, true, MESSAGES_ROUND);
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (worth(c->peers.peer[i]->link, slept))
 			n += peer_receive(&c->peers, c->peers.peer[i]);
@@ -404,7 +399,7 @@ int coord_run(struct coord *c)
 		wake_workers(c);
 		if (in)
 			c->node.now_ms = clock_ms(); /* what came may have taken its time */
-		out = collect_replies(c);
+		out = collect_replies(&c->front);
 		slept = !in && !out;
 		if (c->guarding)
 			next = least(next, c->node.now_ms + CONN_LIMIT_MS);
@@ -424,7 +419,7 @@ int coord_run(struct coord *c)
 		if (c->node.stopping && stop_step(c))
 			break;
 	}
-	(void)collect_replies(c);
+	(void)collect_replies(&c->front);
 	log_info("stopped");
 	return 0;
 }

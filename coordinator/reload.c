@@ -129,14 +129,14 @@ static void swap(struct coord *c, struct conf *conf, struct route_table *routes,
 
 	c->routes = *routes;
 	if (differ) {
-		old_ways_note(c, set, &old, old_peers);
+		old_ways_note(&c->front, set, &old, old_peers);
 		fence_begin(c->fence, set);
 	}
 	route_table_fini(&old);
 	conf_free(&c->node.conf);
 	c->node.conf = conf;
 	peer_server_configure(c->peer_server);
-	c->reloads++;
+	c->node.reloads++;
 	c->node.changed = true;
 	settings_apply(c);
 }
@@ -189,8 +189,9 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	return WIRE_OK;
 }
 
-enum wire_error reload(struct coord *c, struct buf *out)
+enum wire_error reload(void *arg, struct buf *out)
 {
+	struct coord *c = arg;
 	char text[80];
 	enum wire_error e;
 

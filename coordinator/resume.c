@@ -100,13 +100,13 @@ static void state_write(const struct coord *c, int client_fd, int node_fd, struc
 	number(b, "node-started-wall-ms", c->node.started_wall_ms);
 	number(b, "begun-us", c->upgrade.begun_us);
 	number(b, "closed-us", c->upgrade.closed_us);
-	number(b, "reloads", c->reloads);
-	number(b, "upgrades", c->upgrades + 1);
+	number(b, "reloads", c->node.reloads);
+	number(b, "upgrades", c->node.upgrades + 1);
 	number(b, "peers-epoch", c->peers.epoch);
 	number(b, "errors", c->sink.errors);
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
 		buf_fmt(b, "requests %s %llu\n", wire_method_name((enum wire_method)m),
-			(unsigned long long)c->local_requests[m]);
+			(unsigned long long)c->front.requests[m]);
 	gateway_write(&c->gateway, b);
 	for (unsigned i = 0; i < CONF_KEY_COUNT; i++)
 		if (c->node.conf->value[i].text[0])

@@ -16,6 +16,7 @@
 #include "coordinator/coord.h"
 #include "coordinator/process/datadir.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/front/fanout.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/resume.h"
@@ -249,7 +250,8 @@ static int tables_open(struct coord *c)
 {
 	const struct conf *f = c->node.conf;
 	const struct clients_config cc = coord_clients_config(f);
-	const struct fence_events ways = old_ways_events(c);
+	const struct peer_events peers = front_peer_events(&c->front);
+	const struct fence_events ways = old_ways_events(&c->front);
 	const struct conn_limit_limits gl = coord_guard_limits(f);
 	int r = clients_new(&cc, &c->clients);
 
@@ -258,12 +260,12 @@ static int tables_open(struct coord *c)
 	if (r == 0) {
 		conn_limit_watch(c->conn_limit, c->endpoint);
 		conn_limit_watch(c->conn_limit, c->node_endpoint);
-		r = fanouts_new(&c->fanouts);
+		r = fanouts_new(&c->front.fanouts);
 	}
 	if (r == 0)
 		r = peer_server_new(&(struct peer_server_parts){&c->node, c->clients, c->conn_limit,
 								&c->peers, c->node_endpoint},
-				    &(struct peer_events){dispatch_batch, c}, &c->peer_server);
+				    &peers, &c->peer_server);
 	if (r == 0)
 		r = fence_new(&c->node, &c->sink, &ways, &c->fence);
 	if (r == 0)
@@ -271,6 +273,27 @@ static int tables_open(struct coord *c)
 	if (r < 0)
 		log_error("make the tables of clients and peers: %s", strerror(-r));
 	return r;
+}
+
+/* All parts are there: the front is told of them. */
+static void front_open(struct coord *c)
+{
+	struct front *f = &c->front;
+
+	f->node = &c->node;
+	f->sink = &c->sink;
+	f->routes = &c->routes;
+	f->supervisor = &c->supervisor;
+	f->handoff = &c->handoff;
+	f->peers = &c->peers;
+	f->peer_server = c->peer_server;
+	f->clients = c->clients;
+	f->conn_limit = c->conn_limit;
+	f->fence = c->fence;
+	f->files = &c->files;
+	f->gateway = &c->gateway;
+	f->link = &c->link;
+	f->hooks = (struct front_hooks){reload, upgrade_ask, upgrade_under_way, c};
 }
 
 /* An endpoint that another process here can connect to: a wildcard address is no such thing. */
@@ -346,10 +369,10 @@ static void figures_resume(struct coord *c, const struct resume *x)
 	c->node.started_wall_ms = x->started_wall_ms;
 	c->begun_us = x->begun_us;
 	c->closed_us = x->closed_us;
-	c->reloads = x->reloads;
-	c->upgrades = x->upgrades;
+	c->node.reloads = x->reloads;
+	c->node.upgrades = x->upgrades;
 	c->sink.errors = x->local_errors;
-	memcpy(c->local_requests, x->local_requests, sizeof(c->local_requests));
+	memcpy(c->front.requests, x->local_requests, sizeof(c->front.requests));
 	c->lock_fd = x->lock_fd;
 	c->supervisor.count = x->workers;
 }
@@ -392,17 +415,17 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	const char *data = conf_text(conf, CONF_node_data);
 	uint64_t message = conf_number(conf, CONF_limits_message);
 	bool router = conf_number(conf, CONF_node_role) == ROLE_ROUTER;
+	const struct handoff_hooks hooks = collect_hooks(&c->front);
 	int r;
 
 	memset(c, 0, sizeof(*c));
-	sink_init(c);
+	c->sink = front_sink(&c->front);
 	c->node.conf = conf;
 	c->source = source;
 	c->lock_fd = -1;
 	c->signal_fd = -1;
 	c->supervisor.wake = -1;
-	handoff_init(&c->handoff, &c->node, &c->sink, &c->supervisor,
-		     &(struct handoff_hooks){collect_left, collect_death, c});
+	handoff_init(&c->handoff, &c->node, &c->sink, &c->supervisor, &hooks);
 	upgrade_init(&c->upgrade);
 	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
@@ -432,6 +455,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	if (workers_open(c, x) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
 	    gateway_open(c, x) < 0)
 		return 1;
+	front_open(c);
 	files_init(&c->files);
 	if (x)
 		c->peers.epoch = x->peers_epoch;
@@ -459,7 +483,7 @@ void coord_close(struct coord *c)
 	coord_disconnect(c, LINGER_MS);
 	clients_free(&c->clients);
 	conn_limit_free(&c->conn_limit);
-	fanouts_free(&c->fanouts);
+	fanouts_free(&c->front.fanouts);
 	peer_server_free(&c->peer_server);
 	fence_free(&c->fence);
 	for (uint32_t i = 0; s->worker && i < s->count; i++) {

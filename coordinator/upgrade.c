@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "ipc/wire/codec.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/resume.h"
@@ -187,17 +188,13 @@ static int check_begin(struct coord *c)
 	return 0;
 }
 
-void upgrade_ask(struct coord *c, struct reply_to o, const struct request *q)
+void upgrade_ask(void *arg, struct reply_to o, const struct request *q)
 {
+	struct coord *c = arg;
 	struct upgrade *u = &c->upgrade;
 	char text[80];
 	int r;
 
-	if (!c->hand.admin) {
-		refuse(c, o, q->msgid, WIRE_E_DENIED,
-		       "upgrade: only through the node's admin socket: pail --config FILE upgrade");
-		return;
-	}
 	if (c->node.stopping || u->step || c->handoff.step || !handoff_idle(&c->handoff) ||
 	    handoff_awaited(&c->handoff) || !c->announced) {
 		refuse(c, o, q->msgid, WIRE_E_BUSY, "upgrade: %s: try again later",
@@ -231,7 +228,7 @@ static void accepted(struct coord *c, const char *version)
 
 	p = write_uint(write_text(p, "pid"), (uint64_t)getpid());
 	p = write_text(write_text(p, "version"), version);
-	p = write_uint(write_text(p, "upgrades"), c->upgrades);
+	p = write_uint(write_text(p, "upgrades"), c->node.upgrades);
 	reply_send(&c->sink, u->reply_to, reply, (size_t)(p - reply));
 }
 
@@ -291,6 +288,13 @@ static void check_end(struct coord *c)
 			       info.si_code == CLD_EXITED ? "exit status" : "signal",
 			       info.si_status);
 	give_up(c, WIRE_E_BAD_ARGUMENT, u->text);
+}
+
+bool upgrade_under_way(void *arg)
+{
+	const struct coord *c = arg;
+
+	return c->upgrade.step != UPGRADE_NONE;
 }
 
 void upgrade_look(struct coord *c)

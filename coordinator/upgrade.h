@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "coordinator/clients/clients.h"
+#include "coordinator/node/reply.h"
 
 struct conf;
 struct coord;
@@ -49,8 +49,10 @@ struct upgrade {
 /* Call first of all in main: where this program lies now is where its successor will be. */
 void upgrade_init(struct upgrade *u);
 
-/* `upgrade []`: begin it, or answer at once why not. */
-void upgrade_ask(struct coord *c, struct reply_to o, const struct request *q);
+/* `upgrade []` of an operator: begin it, or answer at once why not.  These are the front's hooks.
+ */
+void upgrade_ask(void *arg, struct reply_to o, const struct request *q);
+bool upgrade_under_way(void *arg);
 
 /* Descriptors to be watched, -1 for none; then, when one is readable, upgrade_look. */
 #define UPGRADE_FDS 2u

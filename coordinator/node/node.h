@@ -20,6 +20,9 @@ struct node {
 	uint64_t request_max; /* bytes of one request that can be right */
 	uint64_t queue_max;   /* bytes that may wait for a peer, or for a reload to settle */
 	uint64_t frame_max;   /* bytes of a frame between nodes */
+	uint64_t upgrades;    /* of this process */
+	/* reload's */
+	uint64_t reloads; /* that were carried out */
 	/* the loop's */
 	uint64_t now_ms; /* when this round began, or a moment later */
 	bool stopping;

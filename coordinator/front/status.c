@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "coordinator/coord.h"
+#include "common/conf.h"
+#include "coordinator/clients/files.h"
+#include "coordinator/front/status.h"
 #include "coordinator/peers/server.h"
+#include "coordinator/process/helper.h"
 
 #define CONNECTED_FEW 256u  /* connections that are counted anew each time, but for a moment */
 #define COUNTED_MS    20u   /* that moment: a message may ask 4,096 times */
@@ -52,7 +55,7 @@ static void add_text(struct buf *b, const char *key, const char *v)
 	add(b, write_text(write_text(room(b, 80 + strlen(v)), key), v));
 }
 
-void status_hello(struct coord *c, uint64_t msgid, struct buf *out)
+void status_hello(struct front *front, uint64_t msgid, struct buf *out)
 {
 	static const char *const features[] = {"ttl", "if_version", "if_absent", "goaway",
 					       "routes"};
@@ -62,26 +65,26 @@ void status_hello(struct coord *c, uint64_t msgid, struct buf *out)
 	add_text(out, "server", "pail");
 	add_text(out, "version", WIRE_VERSION);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
-	add_text(out, "node", conf_text(c->node.conf, CONF_node_name));
-	add_text(out, "role", conf_text(c->node.conf, CONF_node_role));
+	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
+	add_text(out, "role", conf_text(front->node->conf, CONF_node_role));
 	add_map(out, "limits", 5);
 	add_uint(out, "bucket", WIRE_BUCKET_MAX);
 	add_uint(out, "key", WIRE_KEY_MAX);
-	add_uint(out, "value", conf_number(c->node.conf, CONF_limits_value));
-	add_uint(out, "message", conf_number(c->node.conf, CONF_limits_message));
+	add_uint(out, "value", conf_number(front->node->conf, CONF_limits_value));
+	add_uint(out, "message", conf_number(front->node->conf, CONF_limits_message));
 	add_uint(out, "requests", WIRE_REQUESTS_MAX);
 	add_array(out, "features", n);
 	for (uint32_t i = 0; i < n; i++)
 		add(out, write_text(room(out, 80), features[i]));
 }
 
-static void add_routes(struct coord *c, struct buf *out)
+static void add_routes(struct front *front, struct buf *out)
 {
-	add_array(out, "routes", c->routes.count);
-	for (uint32_t i = 0; i < c->routes.count; i++) {
+	add_array(out, "routes", front->routes->count);
+	for (uint32_t i = 0; i < front->routes->count; i++) {
 		add(out, write_map(room(out, 16), 2));
-		add_text(out, "entry", c->routes.route[i].entry);
-		add_text(out, "node", c->routes.route[i].node);
+		add_text(out, "entry", front->routes->route[i].entry);
+		add_text(out, "node", front->routes->route[i].node);
 	}
 }
 
@@ -90,7 +93,7 @@ static void add_nil(struct buf *b, const char *key)
 	add(b, write_nil(write_text(room(b, 80), key)));
 }
 
-static void add_peer(const struct coord *c, const struct peer *p, struct buf *out)
+static void add_peer(const struct front *front, const struct peer *p, struct buf *out)
 {
 	add(out, write_map(room(out, 16), 9));
 	add_text(out, "name", p->name);
@@ -101,7 +104,7 @@ static void add_peer(const struct coord *c, const struct peer *p, struct buf *ou
 		 : p->state == PEER_CONNECTING || p->state == PEER_DOWN ? "down"
 									: "leaving");
 	if (p->seen_ms)
-		add_uint(out, "last_seen_ms", c->node.now_ms - p->seen_ms);
+		add_uint(out, "last_seen_ms", front->node->now_ms - p->seen_ms);
 	else
 		add_nil(out, "last_seen_ms");
 	add_uint(out, "in_flight", p->requests);
@@ -112,17 +115,17 @@ static void add_peer(const struct coord *c, const struct peer *p, struct buf *ou
 }
 
 /* One that only asks: all that is known of it is whether it does. */
-static void add_asker(const struct coord *c, const char *name, struct buf *out)
+static void add_asker(const struct front *front, const char *name, struct buf *out)
 {
 	uint64_t seen_ms;
-	bool linked = peer_server_heard(c->peer_server, name, &seen_ms);
+	bool linked = peer_server_heard(front->peer_server, name, &seen_ms);
 
 	add(out, write_map(room(out, 16), 9));
 	add_text(out, "name", name);
 	add_text(out, "endpoint", "-");
 	add_text(out, "state", linked ? "up" : seen_ms ? "down" : "unknown");
 	if (seen_ms)
-		add_uint(out, "last_seen_ms", c->node.now_ms - seen_ms);
+		add_uint(out, "last_seen_ms", front->node->now_ms - seen_ms);
 	else
 		add_nil(out, "last_seen_ms");
 	add_uint(out, "in_flight", 0);
@@ -132,19 +135,19 @@ static void add_asker(const struct coord *c, const char *name, struct buf *out)
 	add_text(out, "reason", linked ? "" : "it only asks, and has not done so for a while");
 }
 
-static void add_peers(struct coord *c, struct buf *out)
+static void add_peers(struct front *front, struct buf *out)
 {
-	add_array(out, "peers", c->node.conf->peers.count);
-	for (uint32_t i = 0; i < c->node.conf->peers.count; i++)
-		if (c->peers.of_conf[i])
-			add_peer(c, c->peers.of_conf[i], out);
+	add_array(out, "peers", front->node->conf->peers.count);
+	for (uint32_t i = 0; i < front->node->conf->peers.count; i++)
+		if (front->peers->of_conf[i])
+			add_peer(front, front->peers->of_conf[i], out);
 		else
-			add_asker(c, c->node.conf->peers.pair[i].key, out);
+			add_asker(front, front->node->conf->peers.pair[i].key, out);
 }
 
-static void add_gateway(const struct coord *c, struct buf *out)
+static void add_gateway(const struct front *front, struct buf *out)
 {
-	const struct helper *g = &c->gateway;
+	const struct helper *g = front->gateway;
 
 	add_map(out, "gateway", 5);
 	add_text(out, "state",
@@ -159,7 +162,7 @@ static void add_gateway(const struct coord *c, struct buf *out)
 	add_text(out, "last_death", g->reason);
 }
 
-static void add_worker(struct coord *c, struct worker *w, struct buf *out)
+static void add_worker(struct front *front, struct worker *w, struct buf *out)
 {
 	struct worker_status *s = w->queue.segment->status;
 
@@ -168,7 +171,7 @@ static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 	add_uint(out, "pid", (uint64_t)w->pid);
 	add_text(out, "state", supervisor_state_name(w->state));
 	add_uint(out, "restarts", w->restarts);
-	add_uint(out, "uptime_ms", w->up_ms ? c->node.now_ms - w->up_ms : 0);
+	add_uint(out, "uptime_ms", w->up_ms ? front->node->now_ms - w->up_ms : 0);
 	add_uint(out, "requests", status_get(&s->requests));
 	add_uint(out, "buckets", status_get(&s->buckets));
 	add_uint(out, "keys", status_get(&s->keys));
@@ -177,21 +180,21 @@ static void add_worker(struct coord *c, struct worker *w, struct buf *out)
 	add_text(out, "last_death", w->reason);
 }
 
-static void add_totals(struct coord *c, struct buf *out)
+static void add_totals(struct front *front, struct buf *out)
 {
 	uint64_t method[WIRE_METHOD_COUNT];
 	uint64_t requests = 0;
-	uint64_t errors = c->sink.errors;
+	uint64_t errors = front->sink->errors;
 
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
-		method[m] = c->local_requests[m];
-		for (uint32_t i = 0; i < c->supervisor.count && m != WIRE_BUCKETS; i++)
+		method[m] = front->requests[m];
+		for (uint32_t i = 0; i < front->supervisor->count && m != WIRE_BUCKETS; i++)
 			method[m] += status_get(
-				&c->supervisor.worker[i].queue.segment->status->by_method[m]);
+				&front->supervisor->worker[i].queue.segment->status->by_method[m]);
 		requests += method[m];
 	}
-	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		errors += status_get(&c->supervisor.worker[i].queue.segment->status->errors);
+	for (uint32_t i = 0; i < front->supervisor->count; i++)
+		errors += status_get(&front->supervisor->worker[i].queue.segment->status->errors);
 	add_map(out, "totals", 3);
 	add_uint(out, "requests", requests);
 	add_uint(out, "errors", errors);
@@ -200,12 +203,12 @@ static void add_totals(struct coord *c, struct buf *out)
 		add_uint(out, wire_method_name((enum wire_method)m), method[m]);
 }
 
-static void add_storage(struct coord *c, struct buf *out)
+static void add_storage(struct front *front, struct buf *out)
 {
 	uint64_t base = 0, map = 0, log = 0, recent = 0, checkpoints = 0, oldest = UINT64_MAX;
 
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct worker_status *s = c->supervisor.worker[i].queue.segment->status;
+	for (uint32_t i = 0; i < front->supervisor->count; i++) {
+		struct worker_status *s = front->supervisor->worker[i].queue.segment->status;
 		uint64_t at = status_get(&s->checkpoint_wall_ms);
 
 		base += status_get(&s->base_bytes);
@@ -229,42 +232,43 @@ static void add_storage(struct coord *c, struct buf *out)
  * Clients that are connected, whether they have sent anything or not.  Only the kernel knows; to
  * ask it about very many takes a while, so that is done once a second at most.
  */
-static uint32_t connected(struct coord *c)
+static uint32_t connected(struct front *front)
 {
-	uint32_t fresh_ms = c->connected < CONNECTED_FEW ? COUNTED_MS : CONNECTED_MS;
+	const struct socket *link = *front->link;
+	uint32_t fresh_ms = front->connected < CONNECTED_FEW ? COUNTED_MS : CONNECTED_MS;
 
-	if (!c->connected_ms || c->node.now_ms - c->connected_ms >= fresh_ms) {
-		c->connected = c->link ? socket_connections(c->link) : 0;
-		c->connected_ms = c->node.now_ms;
+	if (!front->connected_ms || front->node->now_ms - front->connected_ms >= fresh_ms) {
+		front->connected = link ? socket_connections(link) : 0;
+		front->connected_ms = front->node->now_ms;
 	}
-	return c->connected;
+	return front->connected;
 }
 
-void status_status(struct coord *c, uint64_t msgid, struct buf *out)
+void status_status(struct front *front, uint64_t msgid, struct buf *out)
 {
 	add(out, write_map(write_reply_head(room(out, 64), msgid), 18));
-	add_text(out, "node", conf_text(c->node.conf, CONF_node_name));
-	add_text(out, "role", conf_text(c->node.conf, CONF_node_role));
+	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
+	add_text(out, "role", conf_text(front->node->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
 	add_uint(out, "pid", (uint64_t)getpid());
-	add_uint(out, "started", c->node.started_wall_ms);
-	add_uint(out, "uptime_ms", clock_ms() - c->node.started_ms);
+	add_uint(out, "started", front->node->started_wall_ms);
+	add_uint(out, "uptime_ms", clock_ms() - front->node->started_ms);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
-	add_uint(out, "clients", connected(c));
-	add_uint(out, "unread", clients_waiting(c->clients));
+	add_uint(out, "clients", connected(front));
+	add_uint(out, "unread", clients_waiting(front->clients));
 	add_map(out, "files", 4);
-	add_uint(out, "used", c->files.used);
-	add_uint(out, "limit", c->files.limit);
-	add_bool(out, "accepting", !c->files.paused);
-	add_uint(out, "pauses", c->files.pauses);
-	add_uint(out, "reloads", c->reloads);
-	add_uint(out, "upgrades", c->upgrades);
-	add_routes(c, out);
-	add_peers(c, out);
-	add_gateway(c, out);
-	add_array(out, "workers", c->supervisor.count);
-	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		add_worker(c, &c->supervisor.worker[i], out);
-	add_totals(c, out);
-	add_storage(c, out);
+	add_uint(out, "used", front->files->used);
+	add_uint(out, "limit", front->files->limit);
+	add_bool(out, "accepting", !front->files->paused);
+	add_uint(out, "pauses", front->files->pauses);
+	add_uint(out, "reloads", front->node->reloads);
+	add_uint(out, "upgrades", front->node->upgrades);
+	add_routes(front, out);
+	add_peers(front, out);
+	add_gateway(front, out);
+	add_array(out, "workers", front->supervisor->count);
+	for (uint32_t i = 0; i < front->supervisor->count; i++)
+		add_worker(front, &front->supervisor->worker[i], out);
+	add_totals(front, out);
+	add_storage(front, out);
 }

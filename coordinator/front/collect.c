@@ -5,14 +5,14 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "coordinator/coord.h"
+#include "coordinator/front/front.h"
 
 static bool alive(const struct worker *w)
 {
 	return w->pidfd >= 0;
 }
 
-static unsigned worker_collect(struct coord *c, struct worker *w)
+static unsigned worker_collect(struct front *front, struct worker *w)
 {
 	bool corrupted = false;
 	unsigned n;
@@ -24,20 +24,20 @@ static unsigned worker_collect(struct coord *c, struct worker *w)
 	n = queue_take(&w->queue, &corrupted);
 	if (corrupted) {
 		log_error("worker %u has corrupted its reply ring: killing it", w->id);
-		supervisor_kill(&c->supervisor, w);
+		supervisor_kill(front->supervisor, w);
 	}
 	return n;
 }
 
-unsigned collect_replies(struct coord *c)
+unsigned collect_replies(struct front *front)
 {
-	struct supervisor *s = &c->supervisor;
+	struct supervisor *s = front->supervisor;
 	unsigned n = 0;
 
 	for (uint32_t i = 0; i < s->count; i++)
-		n += worker_collect(c, &s->worker[i]);
+		n += worker_collect(front, &s->worker[i]);
 	/* What is sent was copied out of the rings: now they can be written over. */
-	clients_flush(c->clients);
+	clients_flush(front->clients);
 	if (!n)
 		return 0;
 	for (uint32_t i = 0; i < s->count; i++)
@@ -45,52 +45,68 @@ unsigned collect_replies(struct coord *c)
 	return n;
 }
 
-void collect_left(void *arg, struct worker *w)
+static void left(void *arg, struct worker *w)
 {
-	struct coord *c = arg;
+	struct front *front = arg;
 
-	while (collect_replies(c))
+	while (collect_replies(front))
 		;
 	queue_free(&w->queue, alive(w));
-	clients_flush(c->clients);
+	clients_flush(front->clients);
 }
 
-void collect_death(void *arg, struct worker *w)
+static void died(void *arg, struct worker *w)
 {
-	struct coord *c = arg;
+	struct front *front = arg;
 
-	while (collect_replies(c))
+	while (collect_replies(front))
 		;
 	queue_judge(&w->queue);
 	queue_free(&w->queue, alive(w));
-	clients_flush(c->clients);
+	clients_flush(front->clients);
 }
 
-bool collect_hopeless(const struct worker *w)
+static bool hopeless(const struct worker *w)
 {
 	return w->state == WORKER_FAILED || (w->state == WORKER_DOWN && !w->wanted);
 }
 
-uint64_t collect_tick(struct coord *c)
+uint64_t collect_tick(struct front *front)
 {
 	uint64_t next = UINT64_MAX;
 	char text[400];
 
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct worker *w = &c->supervisor.worker[i];
+	for (uint32_t i = 0; i < front->supervisor->count; i++) {
+		struct worker *w = &front->supervisor->worker[i];
 		uint64_t due = queue_expire(&w->queue, alive(w));
 
 		next = due < next ? due : next;
 	}
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		struct worker *w = &c->supervisor.worker[i];
+	for (uint32_t i = 0; i < front->supervisor->count; i++) {
+		struct worker *w = &front->supervisor->worker[i];
 
 		queue_free(&w->queue, alive(w));
-		if (!collect_hopeless(w) || !queue_waiting(&w->queue))
+		if (!hopeless(w) || !queue_waiting(&w->queue))
 			continue;
 		(void)snprintf(text, sizeof(text), "worker %u %s: %s", w->id,
 			       w->state == WORKER_FAILED ? "has failed" : "was stopped", w->reason);
 		queue_fail(&w->queue, text);
 	}
 	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
+}
+
+bool collect_awaited(const struct front *front)
+{
+	for (uint32_t i = 0; i < front->supervisor->count; i++) {
+		const struct worker *w = &front->supervisor->worker[i];
+
+		if (queue_waiting(&w->queue) && !hopeless(w))
+			return true;
+	}
+	return false;
+}
+
+struct handoff_hooks collect_hooks(struct front *front)
+{
+	return (struct handoff_hooks){left, died, front};
 }

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "coordinator/coord.h"
+#include "common/conf.h"
+#include "coordinator/front/dispatch.h"
+#include "coordinator/front/fanout.h"
+#include "coordinator/peers/client.h"
 
 #define FANOUTS_MAX   1024u
 #define REQUEST_SPARE 256u /* bytes that a request of our making is longer than the client's */
@@ -73,16 +75,16 @@ void fanouts_free(struct fanouts **fp)
 }
 
 /* Has its client as many as it may? */
-static bool many(const struct coord *c, struct reply_to o)
+static bool many(const struct front *front, struct reply_to o)
 {
-	const struct fanouts *s = c->fanouts;
-	struct reply_to client = clients_of(c->clients, o);
+	const struct fanouts *s = front->fanouts;
+	struct reply_to client = clients_of(front->clients, o);
 	uint32_t n = 0;
 
 	if (s->count < CLIENT_MAX || reply_to_kind(o) == REPLY_TO_SESSION)
 		return false;
 	for (uint32_t i = 0; i < FANOUTS_MAX; i++) {
-		struct reply_to x = clients_of(c->clients, s->fanout[i].reply_to);
+		struct reply_to x = clients_of(front->clients, s->fanout[i].reply_to);
 
 		n += s->fanout[i].generation && x.id == client.id &&
 		     x.generation == client.generation;
@@ -90,11 +92,11 @@ static bool many(const struct coord *c, struct reply_to o)
 	return n >= CLIENT_MAX;
 }
 
-static struct fanout *fanout_new(struct coord *c, struct reply_to o, uint32_t *ret_index)
+static struct fanout *fanout_new(struct front *front, struct reply_to o, uint32_t *ret_index)
 {
-	struct fanouts *s = c->fanouts;
+	struct fanouts *s = front->fanouts;
 
-	if (many(c, o))
+	if (many(front, o))
 		return NULL;
 	for (uint32_t k = 0; k < FANOUTS_MAX; k++) {
 		uint32_t i = (s->hint + k) % FANOUTS_MAX;
@@ -102,7 +104,8 @@ static struct fanout *fanout_new(struct coord *c, struct reply_to o, uint32_t *r
 
 		if (f->generation || f->left)
 			continue;
-		f->part = calloc(c->supervisor.count + c->peers.count + 1, sizeof(*f->part));
+		f->part = calloc(front->supervisor->count + front->peers->count + 1,
+				 sizeof(*f->part));
 		if (!f->part)
 			return NULL;
 		s->hint = i + 1;
@@ -116,15 +119,15 @@ static struct fanout *fanout_new(struct coord *c, struct reply_to o, uint32_t *r
 
 /* ---- asking ---- */
 
-static void fanout_fail(struct coord *c, struct fanout *f, enum wire_error e, const char *text)
+static void fanout_fail(struct front *front, struct fanout *f, enum wire_error e, const char *text)
 {
 	if (!f->failed)
-		reply_error(&c->sink, f->reply_to, f->msgid, true, e, text);
+		reply_error(front->sink, f->reply_to, f->msgid, true, e, text);
 	f->failed = true;
-	parts_free(c->fanouts, f);
+	parts_free(front->fanouts, f);
 }
 
-static void fanout_finish(struct coord *c, struct fanout *f);
+static void fanout_finish(struct front *front, struct fanout *f);
 
 /* Which first bytes go to each: `self`, and the peers by their place in the configuration. */
 struct shares {
@@ -134,11 +137,12 @@ struct shares {
 	bool asked[512];
 };
 
-static void shares_make(const struct coord *c, const struct options *o, struct shares *s)
+static void shares_make(const struct front *front, const struct message *m, const struct options *o,
+			struct shares *s)
 {
 	memset(s, 0, sizeof(*s));
 	for (unsigned b = 0; b < 256; b++) {
-		const struct route *r = route_table_find(&c->routes, (uint8_t)b);
+		const struct route *r = route_table_find(front->routes, (uint8_t)b);
 		char text[8];
 
 		if (!r || ((o->given & OPT_SET) && !set_has(o->set.p, (uint8_t)b)) ||
@@ -147,7 +151,7 @@ static void shares_make(const struct coord *c, const struct options *o, struct s
 		if (r->target.kind == TARGET_SELF) {
 			set_add(s->self, (uint8_t)b);
 			s->self_count++;
-		} else if (!o->local && !dispatch_loops(c, r->node, text, sizeof(text))) {
+		} else if (!o->local && !dispatch_loops(front, m, r->node, text, sizeof(text))) {
 			/* what goes in a circle leads to no bucket */
 			set_add(s->peer[r->target.peer], (uint8_t)b);
 			s->asked[r->target.peer] = true;
@@ -156,10 +160,10 @@ static void shares_make(const struct coord *c, const struct options *o, struct s
 }
 
 /* The client's question, for the bytes in `set`, as the item for requests of our own. */
-static struct item *question(struct coord *c, const struct item *it, const struct options *o,
+static struct item *question(struct message *m, const struct item *it, const struct options *o,
 			     const char *set, char *data)
 {
-	struct item *q = &c->items.item[WIRE_REQUESTS_MAX];
+	struct item *q = &m->routed.item[WIRE_REQUESTS_MAX];
 	bool after = o->given & OPT_AFTER;
 	char *p = write_request_head(data, it->msgid, WIRE_BUCKETS, 1);
 
@@ -177,7 +181,7 @@ static struct item *question(struct coord *c, const struct item *it, const struc
 }
 
 /* One that was stopped will be back: nothing has been done, and may be asked for again. */
-static void worker_refuses(struct coord *c, struct fanout *f, const struct worker *w)
+static void worker_refuses(struct front *front, struct fanout *f, const struct worker *w)
 {
 	char text[400];
 
@@ -190,26 +194,27 @@ static void worker_refuses(struct coord *c, struct fanout *f, const struct worke
 			       "worker %u is stopped, so not every bucket can be listed: pail "
 			       "worker start %u",
 			       w->id, w->id);
-	fanout_fail(c, f, w->state == WORKER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
+	fanout_fail(front, f, w->state == WORKER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
 }
 
-static void workers_ask(struct coord *c, struct fanout *f, struct reply_to self,
-			const struct item *q)
+static void workers_ask(struct front *front, struct message *m, struct fanout *f,
+			struct reply_to self, const struct item *q)
 {
-	for (uint32_t i = 0; i < c->supervisor.count && !f->failed; i++) {
-		int r = dispatch_one(c, &c->supervisor.worker[i], self, q);
+	for (uint32_t i = 0; i < front->supervisor->count && !f->failed; i++) {
+		int r = dispatch_one(m, &front->supervisor->worker[i], self, q);
 
 		if (r == 0)
 			f->left++;
 		else if (r == -EAGAIN)
-			fanout_fail(c, f, WIRE_E_BUSY,
+			fanout_fail(front, f, WIRE_E_BUSY,
 				    "this node's queue is full: try again later");
 		else
-			worker_refuses(c, f, &c->supervisor.worker[i]);
+			worker_refuses(front, f, &front->supervisor->worker[i]);
 	}
 }
 
-void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
+void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
+		    const struct item *it)
 {
 	static struct shares shares;
 	struct fanout *f;
@@ -223,10 +228,10 @@ void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
 
 	(void)request_walk(it->data, it->data + it->size, &q, &why);
 	(void)request_check(&q, &options, text, sizeof(text));
-	f = data ? fanout_new(c, o, &index) : NULL;
+	f = data ? fanout_new(front, o, &index) : NULL;
 	if (!f) {
 		free(data);
-		reply_error(&c->sink, o, it->msgid, true, WIRE_E_BUSY,
+		reply_error(front->sink, o, it->msgid, true, WIRE_E_BUSY,
 			    "this node's queue is full: try again later");
 		return;
 	}
@@ -236,20 +241,20 @@ void fanout_buckets(struct coord *c, struct reply_to o, const struct item *it)
 	f->failed = false;
 	f->left = 1; /* ours, until everybody has been asked */
 	self = (struct reply_to){reply_to_id(REPLY_TO_FANOUT, index), 0, f->generation};
-	shares_make(c, &options, &shares);
+	shares_make(front, m, &options, &shares);
 	if (shares.self_count)
-		workers_ask(c, f, self, question(c, it, &options, shares.self, data));
-	for (uint32_t i = 0; i < c->node.conf->peers.count && !f->failed; i++)
+		workers_ask(front, m, f, self, question(m, it, &options, shares.self, data));
+	for (uint32_t i = 0; i < front->node->conf->peers.count && !f->failed; i++)
 		if (shares.asked[i]) {
-			const struct item *x = question(c, it, &options, shares.peer[i], data);
+			const struct item *x = question(m, it, &options, shares.peer[i], data);
 
 			f->left++;
-			peer_client_items(&c->peers, c->peers.of_conf[i], &c->items, self,
-					  (uint32_t)(x - c->items.item));
+			peer_client_items(front->peers, front->peers->of_conf[i], &m->routed, self,
+					  (uint32_t)(x - m->routed.item));
 		}
 	free(data);
 	if (!--f->left)
-		fanout_finish(c, f);
+		fanout_finish(front, f);
 }
 
 /* ---- merging ---- */
@@ -344,27 +349,27 @@ static void merge(struct fanout *f, struct buf *out)
 	out->len = (size_t)(write_bool(write_text(p, "more"), more) - out->data);
 }
 
-static void fanout_finish(struct coord *c, struct fanout *f)
+static void fanout_finish(struct front *front, struct fanout *f)
 {
-	const char *over = reply_over(&c->sink, f->reply_to);
+	const char *over = reply_over(front->sink, f->reply_to);
 	struct buf out;
 
 	buf_init(&out);
 	if (over)
-		fanout_fail(c, f, WIRE_E_BUSY, over);
+		fanout_fail(front, f, WIRE_E_BUSY, over);
 	if (!f->failed) {
 		merge(f, &out);
 		if (out.failed)
-			fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
+			fanout_fail(front, f, WIRE_E_INTERNAL, "no memory");
 		else
-			reply_send(&c->sink, f->reply_to, out.data, out.len);
+			reply_send(front->sink, f->reply_to, out.data, out.len);
 	}
 	buf_fini(&out);
-	parts_free(c->fanouts, f);
+	parts_free(front->fanouts, f);
 	free(f->part);
 	f->part = NULL;
 	f->generation = 0;
-	c->fanouts->count--;
+	front->fanouts->count--;
 }
 
 /* Is this a list as workers and nodes make it? */
@@ -406,9 +411,9 @@ static bool part_keep(struct fanouts *s, struct fanout *f, const char *reply, si
 	return true;
 }
 
-void fanout_reply(struct coord *c, struct reply_to o, const char *reply, size_t n)
+void fanout_reply(struct front *front, struct reply_to o, const char *reply, size_t n)
 {
-	struct fanouts *s = c->fanouts;
+	struct fanouts *s = front->fanouts;
 	struct fanout *f = &s->fanout[reply_to_index(o)];
 	struct reply r;
 	bool whole;
@@ -420,15 +425,15 @@ void fanout_reply(struct coord *c, struct reply_to o, const char *reply, size_t 
 	if (!f->failed && whole && r.code.p) {
 		f->failed = true; /* the first error is the answer: it names the msgid already */
 		parts_free(s, f);
-		reply_send(&c->sink, f->reply_to, reply, n);
+		reply_send(front->sink, f->reply_to, reply, n);
 	}
 	if (!f->failed && (!whole || !list_sane(&r)))
-		fanout_fail(c, f, WIRE_E_INTERNAL, "a node sent a list of another shape");
+		fanout_fail(front, f, WIRE_E_INTERNAL, "a node sent a list of another shape");
 	if (!f->failed && s->kept + n > KEPT_MAX && s->count > 1)
-		fanout_fail(c, f, WIRE_E_BUSY,
+		fanout_fail(front, f, WIRE_E_BUSY,
 			    "lists of too many buckets are being made: try again later");
 	if (!f->failed && !part_keep(s, f, reply, n))
-		fanout_fail(c, f, WIRE_E_INTERNAL, "no memory");
+		fanout_fail(front, f, WIRE_E_INTERNAL, "no memory");
 	if (!f->left)
-		fanout_finish(c, f);
+		fanout_finish(front, f);
 }

@@ -1,0 +1,327 @@
+/*
+ * From a message to the workers' rings, or on to other nodes.  The requests of a message are walked
+ * once, where they lie; those of one worker become one record of its ring, those of one peer one
+ * batch of its link: that copy is the only one.
+ */
+#include "coordinator/front/dispatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/conf.h"
+#include "common/hash.h"
+#include "coordinator/front/methods.h"
+#include "coordinator/peers/client.h"
+
+static uint32_t worker_of(const struct front *front, struct span bucket)
+{
+	return (uint32_t)(hash64(0, bucket.p, bucket.n) % front->supervisor->count);
+}
+
+/* ---- into a ring ---- */
+
+/* A bucket is going to be created: tell each worker how many the others have. */
+static void buckets_tell(struct front *front)
+{
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i < front->supervisor->count; i++)
+		all += status_get(&front->supervisor->worker[i].queue.segment->status->buckets);
+	for (uint32_t i = 0; i < front->supervisor->count; i++) {
+		struct worker_status *s = front->supervisor->worker[i].queue.segment->status;
+		uint64_t own = status_get(&s->buckets);
+
+		status_set(&s->buckets_elsewhere, all > own ? all - own : 0);
+	}
+}
+
+static void items_refuse(struct front *front, struct message *m, struct reply_to o, uint32_t first,
+			 uint32_t count, enum wire_error e, const char *text)
+{
+	for (uint32_t i = first; count--; i = m->routed.item[i].next) {
+		o.index = m->routed.item[i].index;
+		reply_error(front->sink, o, m->routed.item[i].msgid, true, e, text);
+	}
+}
+
+/* The items of one worker, in records that its ring can hold. */
+static void items_push(struct front *front, struct message *m, struct worker *w, struct reply_to o,
+		       uint32_t first)
+{
+	uint64_t most = w->queue.segment->request.size / 2;
+	char text[400];
+
+	while (first != ITEM_NONE) {
+		uint64_t bytes = 0;
+		uint32_t count = 0;
+		uint32_t i = first;
+		bool creates = false;
+
+		while (i != ITEM_NONE &&
+		       (!count ||
+			queue_record_bytes(count + 1, bytes + m->routed.item[i].size) <= most)) {
+			creates |= m->routed.item[i].method == WIRE_CREATE;
+			bytes += m->routed.item[i].size;
+			count++;
+			i = m->routed.item[i].next;
+		}
+		if (creates)
+			buckets_tell(front);
+		if (w->state == WORKER_FAILED) {
+			(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id,
+				       w->reason);
+			items_refuse(front, m, o, first, count, WIRE_E_INTERNAL, text);
+		} else if (!w->wanted) {
+			(void)snprintf(text, sizeof(text),
+				       "worker %u is stopped: pail worker start %u", w->id, w->id);
+			items_refuse(front, m, o, first, count, WIRE_E_BUSY, text);
+		} else if (queue_push(&w->queue, o, m->routed.item, first, count, bytes) < 0) {
+			items_refuse(front, m, o, first, count, WIRE_E_BUSY,
+				     "this node's queue is full: try again later");
+		}
+		first = i;
+	}
+}
+
+int dispatch_one(struct message *m, struct worker *w, struct reply_to owner, const struct item *it)
+{
+	if (w->state == WORKER_FAILED || !w->wanted)
+		return -EIO;
+	return queue_push(&w->queue, owner, m->routed.item, (uint32_t)(it - m->routed.item), 1,
+			  it->size);
+}
+
+/* ---- the ways ---- */
+
+static struct reply_to reply_to_of(const struct message *m, const struct item *it)
+{
+	struct reply_to o = m->reply_to;
+
+	o.index = it->index;
+	return o;
+}
+
+/* Where a request has been, for the text of a route_loop. */
+static void loop_explain(const struct front *front, const struct message *m, const char *next,
+			 const char *what, char *out, size_t size)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_fmt(&b, "%s: ", what);
+	for (uint32_t i = 0; i < m->routed.visited_count; i++)
+		buf_fmt(&b, "%.*s -> ", (int)m->routed.visited[i].n, m->routed.visited[i].p);
+	buf_fmt(&b, "%s -> %s", conf_text(front->node->conf, CONF_node_name), next);
+	(void)snprintf(out, size, "%.*s", (int)b.len, b.data ? b.data : "");
+	buf_fini(&b);
+}
+
+bool dispatch_loops(const struct front *front, const struct message *m, const char *next,
+		    char *text, size_t size)
+{
+	for (uint32_t i = 0; i < m->routed.visited_count; i++)
+		if (span_equal(m->routed.visited[i], span_of(next))) {
+			loop_explain(front, m, next, "the routing tables send it in a circle", text,
+				     size);
+			return true;
+		}
+	if (m->routed.visited_count + 1 > HOPS_MAX) {
+		loop_explain(front, m, next, "more than 8 hops", text, size);
+		return true;
+	}
+	return false;
+}
+
+static void to_worker(struct front *front, struct message *m, struct span bucket, uint32_t index)
+{
+	uint32_t w = worker_of(front, bucket);
+
+	if (m->first[w] == ITEM_NONE)
+		m->first[w] = index;
+	else
+		m->routed.item[m->last[w]].next = index;
+	m->last[w] = index;
+}
+
+static void to_peer(struct message *m, struct peer *p, uint32_t index)
+{
+	if (p->item_first == ITEM_NONE) {
+		p->item_first = index;
+		m->target[m->targets++] = p;
+	} else {
+		m->routed.item[p->item_last].next = index;
+	}
+	p->item_last = index;
+}
+
+void dispatch_begin(struct front *front, struct message *m)
+{
+	m->routed.count = 0;
+	m->targets = 0;
+	for (uint32_t i = 0; i < front->supervisor->count; i++)
+		m->first[i] = ITEM_NONE;
+}
+
+void dispatch_item(struct front *front, struct message *m, const struct request *q, struct item *it)
+{
+	const struct route *route = route_table_find(front->routes, (uint8_t)q->bucket.p[0]);
+	char text[WIRE_REPLY_ERROR_MAX];
+	uint32_t index = (uint32_t)(it - m->routed.item);
+
+	it->next = ITEM_NONE;
+	if (!route) {
+		route_table_explain(front->routes, q->bucket, text, sizeof(text));
+		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
+	} else if (route->target.kind == TARGET_PEER) {
+		if (!dispatch_loops(front, m, route->node, text, sizeof(text))) {
+			to_peer(m, front->peers->of_conf[route->target.peer], index);
+			m->routed.count++;
+		} else {
+			reply_error(front->sink, reply_to_of(m, it), q->msgid, true,
+				    WIRE_E_ROUTE_LOOP, text);
+		}
+	} else if (q->method == WIRE_ROUTE) {
+		method_route(front, m, reply_to_of(m, it), q, route);
+	} else {
+		to_worker(front, m, q->bucket, index);
+		m->routed.count++;
+		return;
+	}
+	front->requests[q->method]++;
+}
+
+void dispatch_end(struct front *front, struct message *m)
+{
+	for (uint32_t i = 0; i < front->supervisor->count; i++)
+		if (m->first[i] != ITEM_NONE)
+			items_push(front, m, &front->supervisor->worker[i], m->reply_to,
+				   m->first[i]);
+	for (uint32_t i = 0; i < m->targets; i++) {
+		uint32_t first = m->target[i]->item_first;
+
+		m->target[i]->item_first = ITEM_NONE;
+		peer_client_items(front->peers, m->target[i], &m->routed, m->reply_to, first);
+	}
+}
+
+/* ---- from a message ---- */
+
+static bool writes(int method)
+{
+	return method == WIRE_PUT || method == WIRE_DELETE || method == WIRE_CREATE ||
+	       method == WIRE_DROP;
+}
+
+/* Is there room for its reply?  Replies to reads of a worker are judged when they come. */
+static enum wire_error room_check(struct front *front, struct message *m, int method, char *text,
+				  size_t size)
+{
+	const char *over = NULL;
+
+	if (writes(method) && !clients_reserve(front->clients, m->reply_to))
+		over = CLIENTS_OVER;
+	else if (!wire_method_has_bucket((enum wire_method)method) && !m->admin)
+		over = reply_over(front->sink, m->reply_to);
+	if (!over)
+		return WIRE_OK;
+	(void)snprintf(text, size, "%s", over);
+	return WIRE_E_BUSY;
+}
+
+/* What is wrong with a request whose bytes are sound, or WIRE_OK. */
+static enum wire_error item_check(struct front *front, struct message *m, const struct parsed *x,
+				  struct options *options, char *text, size_t size)
+{
+	const struct request *q = &x->request;
+	size_t n = (size_t)(q->end - x->begin);
+	enum wire_error e;
+
+	if (q->method < 0) {
+		char shown[129];
+
+		(void)snprintf(
+			text, size, "unknown method \"%s\"",
+			buf_printable(shown, sizeof(shown), q->method_name.p, q->method_name.n));
+		return WIRE_E_UNKNOWN_METHOD;
+	}
+	e = request_check(q, options, text, size);
+	if (e != WIRE_OK)
+		return e;
+	if ((options->given & OPT_SET) && !m->from_node) {
+		(void)snprintf(text, size, "buckets: unknown option \"set\"");
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (m->busy) {
+		(void)snprintf(text, size, "%s", m->busy);
+		return WIRE_E_BUSY;
+	}
+	if (n > front->node->request_max) {
+		(void)snprintf(
+			text, size, "%s: request has %zu bytes, a value may have %llu",
+			wire_method_name((enum wire_method)q->method), n,
+			(unsigned long long)conf_number(front->node->conf, CONF_limits_value));
+		return WIRE_E_TOO_LARGE;
+	}
+	if (!x->left_ms) {
+		(void)snprintf(text, size, "its time was over before it was started");
+		return WIRE_E_EXPIRED;
+	}
+	return room_check(front, m, q->method, text, size);
+}
+
+/* Has it to wait until the routing table's last change has settled? */
+static bool held(struct front *front, struct message *m, const struct request *q,
+		 const struct item *it)
+{
+	return fence_holds(front->fence,
+			   &(struct fenced){reply_to_of(m, it), m->from_node, q, it,
+					    m->routed.visited, m->routed.visited_count});
+}
+
+static void item_take(struct front *front, struct message *m, const struct parsed *x,
+		      uint16_t index)
+{
+	const struct request *q = &x->request;
+	struct item *it = &m->routed.item[m->routed.count];
+	struct options options;
+	char text[256];
+	enum wire_error e;
+
+	it->index = index;
+	e = item_check(front, m, x, &options, text, sizeof(text));
+	if (e != WIRE_OK) {
+		if (q->method >= 0)
+			front->requests[q->method]++;
+		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, e, text);
+		return;
+	}
+	it->data = x->begin;
+	it->size = (uint32_t)(q->end - x->begin);
+	it->msgid = q->msgid;
+	it->method = (uint8_t)q->method;
+	it->timeout_ms =
+		(uint32_t)(x->left_ms < options.timeout_ms ? x->left_ms : options.timeout_ms);
+	it->next = ITEM_NONE;
+	if (!q->bucket.p) {
+		front->requests[q->method]++;
+		method_run(front, m, reply_to_of(m, it), q, it);
+	} else if (!fence_busy(front->fence) || !held(front, m, q, it)) {
+		dispatch_item(front, m, q, it);
+	}
+}
+
+void dispatch_parsed(struct front *front, struct message *m)
+{
+	dispatch_begin(front, m);
+	for (uint32_t i = 0; i < m->parsed_count; i++) {
+		const struct parsed *x = &m->parsed[i];
+
+		if (x->bad)
+			reply_error(front->sink, m->reply_to, x->request.msgid,
+				    x->request.msgid_known, WIRE_E_BAD_REQUEST, x->bad);
+		else
+			item_take(front, m, x, (uint16_t)i);
+	}
+	dispatch_end(front, m);
+}

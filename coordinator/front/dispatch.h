@@ -1,0 +1,27 @@
+/*
+ * The ways of requests: into the queue of a bucket's worker, or on to the peer that the table
+ * names.
+ */
+#ifndef PAIL_DISPATCH_H
+#define PAIL_DISPATCH_H
+
+#include "coordinator/front/front.h"
+
+/* Take in m->parsed. */
+void dispatch_parsed(struct front *front, struct message *m);
+
+/* Give an item of `m` that needs no more checks the way that the table says now. */
+void dispatch_begin(struct front *front, struct message *m);
+void dispatch_item(struct front *front, struct message *m, const struct request *q,
+		   struct item *it);
+void dispatch_end(struct front *front, struct message *m);
+
+/* Would going to `next` lead the message in a circle, or over too many nodes?  `text` says. */
+bool dispatch_loops(const struct front *front, const struct message *m, const char *next,
+		    char *text, size_t size);
+/*
+ * Put one request into a worker's queue.  0, -EAGAIN: it is full, or -EIO: the worker has failed.
+ */
+int dispatch_one(struct message *m, struct worker *w, struct reply_to owner, const struct item *it);
+
+#endif

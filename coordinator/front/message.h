@@ -1,0 +1,39 @@
+/*
+ * A message on its way through the front: who sent it, what he may, its requests as they were found
+ * and as they go on.  One is in hand at a time; it is passed down to who works on it.
+ */
+#ifndef PAIL_MESSAGE_H
+#define PAIL_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coordinator/node/item.h"
+#include "coordinator/node/reply.h"
+#include "ipc/wire/codec.h"
+
+struct peer;
+
+/* A request as it lies in the message. */
+struct parsed {
+	struct request request;
+	const char *begin;
+	const char *bad;  /* what is wrong with its bytes, or NULL */
+	uint64_t left_ms; /* from a node: what is left of its time; else UINT64_MAX */
+};
+
+struct message {
+	struct reply_to reply_to;
+	const char *busy; /* why its requests are refused, or NULL */
+	bool from_node;   /* forwarded to here */
+	bool admin;       /* through the admin socket */
+	struct parsed parsed[WIRE_REQUESTS_MAX];
+	uint32_t parsed_count;
+	struct items routed; /* those that need a worker or a peer, and where it has been */
+	uint32_t first[64];  /* by worker: the first of its items */
+	uint32_t last[64];
+	uint32_t targets; /* peers that have items */
+	struct peer *target[512];
+};
+
+#endif

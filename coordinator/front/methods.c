@@ -1,0 +1,150 @@
+/* What needs no worker, or all of them. */
+#include "coordinator/front/methods.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "coordinator/front/dispatch.h"
+#include "coordinator/front/fanout.h"
+#include "coordinator/front/status.h"
+
+static void answer_buf(struct front *front, struct reply_to o, struct buf *b)
+{
+	if (!b->failed)
+		reply_send(front->sink, o, b->data, b->len);
+	else
+		log_error("answer a request: no memory");
+	buf_fini(b);
+}
+
+void method_route(struct front *front, struct message *m, struct reply_to o,
+		  const struct request *q, const struct route *route)
+{
+	struct buf b;
+	char *p;
+
+	buf_init(&b);
+	p = buf_room(&b, 512);
+	if (p) {
+		p = write_map(write_reply_head(p, q->msgid), 3);
+		p = write_text(write_text(p, "node"), route->node);
+		p = write_text(write_text(p, "entry"), route->entry);
+		p = write_uint(write_text(p, "hops"), m->routed.visited_count);
+		b.len = (size_t)(p - b.data);
+	}
+	answer_buf(front, o, &b);
+}
+
+/* `{changed: [line…]}` of lines. */
+static void changes_write(struct buf *b, uint64_t msgid, struct buf *text)
+{
+	char *p = buf_room(b, CODEC_HEAD_MAX * text->len + 64);
+	uint32_t n = 0;
+
+	if (!p)
+		return;
+	for (size_t i = 0; i < text->len; i++)
+		n += text->data[i] == '\n';
+	p = write_array(write_text(write_map(write_reply_head(p, msgid), 1), "changed"), n);
+	for (char *line = text->data; n--;) {
+		char *end = strchr(line, '\n');
+
+		p = write_str(p, line, (size_t)(end - line));
+		line = end + 1;
+	}
+	b->len = (size_t)(p - b->data);
+}
+
+static void answer_reload(struct front *front, struct message *m, struct reply_to o,
+			  const struct request *q)
+{
+	struct buf text;
+	struct buf b;
+	enum wire_error e;
+
+	if (!m->admin) {
+		reply_error(front->sink, o, q->msgid, true, WIRE_E_DENIED,
+			    "reload: only through the node's admin socket: pail --config FILE "
+			    "reload");
+		return;
+	}
+	buf_init(&text);
+	buf_init(&b);
+	dispatch_end(front, m); /* what came before it in the message goes the old way */
+	dispatch_begin(front, m);
+	e = front->hooks.reload(front->hooks.arg, &text);
+	if (e == WIRE_OK)
+		changes_write(&b, q->msgid, &text);
+	buf_add(&text, "", 1);
+	if (e == WIRE_OK && !text.failed)
+		answer_buf(front, o, &b);
+	else
+		reply_error(front->sink, o, q->msgid, true, e == WIRE_OK ? WIRE_E_INTERNAL : e,
+			    text.failed ? "no memory" : text.data);
+	buf_fini(&b);
+	buf_fini(&text);
+}
+
+static void answer_worker(struct front *front, struct message *m, struct reply_to o,
+			  const struct request *q)
+{
+	if (!m->admin)
+		reply_error(
+			front->sink, o, q->msgid, true, WIRE_E_DENIED,
+			"worker: only through the node's admin socket: pail --config FILE worker "
+			"...");
+	else if (front->node->stopping || front->hooks.upgrading(front->hooks.arg))
+		reply_error(front->sink, o, q->msgid, true, WIRE_E_BUSY,
+			    front->node->stopping ? "the node stops: try again later"
+						  : "the node is being upgraded: try again later");
+	else
+		handoff_ask(front->handoff, o, q);
+}
+
+static void answer_upgrade(struct front *front, struct message *m, struct reply_to o,
+			   const struct request *q)
+{
+	if (!m->admin)
+		reply_error(front->sink, o, q->msgid, true, WIRE_E_DENIED,
+			    "upgrade: only through the node's admin socket: pail --config FILE "
+			    "upgrade");
+	else
+		front->hooks.upgrade(front->hooks.arg, o, q);
+}
+
+void method_run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
+		struct item *it)
+{
+	struct buf b;
+	char small[CODEC_REPLY_MAX];
+	char *end;
+
+	buf_init(&b);
+	switch (q->method) {
+	case WIRE_PING:
+		end = write_text(write_reply_head(small, q->msgid), "pong");
+		reply_send(front->sink, o, small, (size_t)(end - small));
+		return;
+	case WIRE_HELLO:
+		status_hello(front, q->msgid, &b);
+		answer_buf(front, o, &b);
+		return;
+	case WIRE_STATUS:
+		status_status(front, q->msgid, &b);
+		answer_buf(front, o, &b);
+		return;
+	case WIRE_RELOAD:
+		answer_reload(front, m, o, q);
+		return;
+	case WIRE_WORKER:
+		answer_worker(front, m, o, q);
+		return;
+	case WIRE_UPGRADE:
+		answer_upgrade(front, m, o, q);
+		return;
+	default:
+		fanout_buckets(front, m, o, it);
+		return;
+	}
+}

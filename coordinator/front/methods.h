@@ -1,0 +1,14 @@
+/* Methods that are answered here, or by everybody at once. */
+#ifndef PAIL_METHODS_H
+#define PAIL_METHODS_H
+
+#include "coordinator/front/front.h"
+
+/* Answer `o`, now or later, to a request without a bucket. */
+void method_run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
+		struct item *it);
+/* `route` of a bucket whose way ends here. */
+void method_route(struct front *front, struct message *m, struct reply_to o,
+		  const struct request *q, const struct route *route);
+
+#endif

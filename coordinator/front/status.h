@@ -1,0 +1,10 @@
+/* Whole replies to the methods that tell of the node, appended to `out`. */
+#ifndef PAIL_STATUS_H
+#define PAIL_STATUS_H
+
+#include "coordinator/front/front.h"
+
+void status_hello(struct front *front, uint64_t msgid, struct buf *out);
+void status_status(struct front *front, uint64_t msgid, struct buf *out);
+
+#endif
