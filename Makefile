@@ -32,7 +32,7 @@ USES.coordinator/routing := include common ipc/wire coordinator/node
 USES.coordinator/queue   := include common ipc/wire ipc/shm coordinator/node
 USES.coordinator/peers   := include common ipc/wire ipc/net coordinator/node coordinator/clients
 USES.coordinator/workers := include common ipc/wire ipc/shm coordinator/node coordinator/queue
-USES.coordinator/process := include common ipc/shm ipc/net coordinator/node coordinator/queue \
+USES.coordinator/process := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/queue \
 	coordinator/workers coordinator/routing
 USES.coordinator/front   := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
 	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process

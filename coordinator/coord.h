@@ -13,7 +13,7 @@
 #include "coordinator/clients/files.h"
 #include "coordinator/front/front.h"
 #include "coordinator/process/helper.h"
-#include "coordinator/upgrade.h"
+#include "coordinator/process/upgrade.h"
 
 struct resume;
 struct settings_source;
@@ -80,7 +80,7 @@ struct conn_limit_limits coord_guard_limits(const struct conf *conf);
 /* Bind the socket for other nodes, if that has not been done.  0 or negative errno. */
 int coord_listen_nodes(struct coord *c, const struct conf *conf);
 
-/* ---- coord.c ---- */
+/* ---- loop.c ---- */
 
 /* Serve until told to stop.  Returns the exit status. */
 int coord_run(struct coord *c);
@@ -88,6 +88,12 @@ int coord_run(struct coord *c);
 uint32_t coord_goaway(struct coord *c, const char *why);
 /* Does anybody wait for a reply? */
 bool coord_waits(const struct coord *c);
+
+/* ---- successor.c ---- */
+
+/* What an upgrade, and what the front, needs of all the parts together. */
+struct upgrade_hooks coord_upgrade_hooks(struct coord *c);
+struct front_hooks coord_front_hooks(struct coord *c);
 
 /* ---- reload.c ---- */
 

@@ -10,7 +10,7 @@
 
 #include "common/log.h"
 #include "coordinator/coord.h"
-#include "coordinator/resume.h"
+#include "coordinator/process/resume.h"
 #include "coordinator/process/settings.h"
 
 #define EXIT_USAGE  2

@@ -19,7 +19,8 @@
 #include "coordinator/front/fanout.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
-#include "coordinator/resume.h"
+#include "coordinator/process/resume.h"
+#include "coordinator/process/settings.h"
 #include "coordinator/process/shares.h"
 #include "coordinator/workers/spawn.h"
 
@@ -293,7 +294,7 @@ static void front_open(struct coord *c)
 	f->files = &c->files;
 	f->gateway = &c->gateway;
 	f->link = &c->link;
-	f->hooks = (struct front_hooks){reload, upgrade_ask, upgrade_under_way, c};
+	f->hooks = coord_front_hooks(c);
 }
 
 /* An endpoint that another process here can connect to: a wildcard address is no such thing. */
@@ -416,6 +417,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	uint64_t message = conf_number(conf, CONF_limits_message);
 	bool router = conf_number(conf, CONF_node_role) == ROLE_ROUTER;
 	const struct handoff_hooks hooks = collect_hooks(&c->front);
+	const struct upgrade_hooks upgrade = coord_upgrade_hooks(c);
 	int r;
 
 	memset(c, 0, sizeof(*c));
@@ -426,7 +428,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->signal_fd = -1;
 	c->supervisor.wake = -1;
 	handoff_init(&c->handoff, &c->node, &c->sink, &c->supervisor, &hooks);
-	upgrade_init(&c->upgrade);
+	upgrade_init(&c->upgrade, &c->node, &c->sink, &c->supervisor, source->argv, &upgrade);
 	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
 	c->node.now_ms = clock_ms();

@@ -1,5 +1,5 @@
 /* From the coordinator's state to lines, and back. */
-#include "coordinator/resume.h"
+#include "coordinator/process/resume.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "coordinator/coord.h"
+#include "ipc/wire/codec.h"
 
 #define STATE_MAX (1u << 20)
 
@@ -84,39 +84,39 @@ static void worker_write(const struct worker *w, struct buf *b)
 	text(b, "reason", w->reason);
 }
 
-static void state_write(const struct coord *c, int client_fd, int node_fd, struct buf *b)
+static void state_write(const struct resume *x, struct buf *b)
 {
 	number(b, "pail-state", RESUME_VERSION);
-	text(b, "data", conf_text(c->node.conf, CONF_node_data));
-	number(b, "temporary", c->temporary);
-	integer(b, "lock", c->lock_fd);
-	integer(b, "coordinator-wake", c->supervisor.wake);
-	integer(b, "client-listener", client_fd);
-	integer(b, "node-listener", node_fd);
-	number(b, "activated", c->activated);
-	text(b, "endpoint", c->endpoint);
-	text(b, "node-endpoint", c->node_endpoint);
-	number(b, "node-started-ms", c->node.started_ms);
-	number(b, "node-started-wall-ms", c->node.started_wall_ms);
-	number(b, "begun-us", c->upgrade.begun_us);
-	number(b, "closed-us", c->upgrade.closed_us);
-	number(b, "reloads", c->node.reloads);
-	number(b, "upgrades", c->node.upgrades + 1);
-	number(b, "peers-epoch", c->peers.epoch);
-	number(b, "errors", c->sink.errors);
+	text(b, "data", x->data);
+	number(b, "temporary", x->temporary);
+	integer(b, "lock", x->lock_fd);
+	integer(b, "coordinator-wake", x->wake);
+	integer(b, "client-listener", x->client_fd);
+	integer(b, "node-listener", x->node_fd);
+	number(b, "activated", x->activated);
+	text(b, "endpoint", x->endpoint);
+	text(b, "node-endpoint", x->node_endpoint);
+	number(b, "node-started-ms", x->started_ms);
+	number(b, "node-started-wall-ms", x->started_wall_ms);
+	number(b, "begun-us", x->begun_us);
+	number(b, "closed-us", x->closed_us);
+	number(b, "reloads", x->reloads);
+	number(b, "upgrades", x->upgrades);
+	number(b, "peers-epoch", x->peers_epoch);
+	number(b, "errors", x->local_errors);
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
 		buf_fmt(b, "requests %s %llu\n", wire_method_name((enum wire_method)m),
-			(unsigned long long)c->front.requests[m]);
-	gateway_write(&c->gateway, b);
+			(unsigned long long)x->local_requests[m]);
+	gateway_write(&x->gateway, b);
 	for (unsigned i = 0; i < CONF_KEY_COUNT; i++)
-		if (c->node.conf->value[i].text[0])
-			buf_fmt(b, "setting %s %s\n", settings[i], c->node.conf->value[i].text);
-	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		worker_write(&c->supervisor.worker[i], b);
+		if (x->conf->value[i].text[0])
+			buf_fmt(b, "setting %s %s\n", settings[i], x->conf->value[i].text);
+	for (uint32_t i = 0; i < x->workers; i++)
+		worker_write(&x->worker[i], b);
 	buf_text(b, "end\n");
 }
 
-int resume_write(const struct coord *c, int client_fd, int node_fd, int *ret_fd)
+int resume_write(const struct resume *x, int *ret_fd)
 {
 	struct buf b;
 	int fd = memfd_create("pail-state", MFD_CLOEXEC);
@@ -124,7 +124,7 @@ int resume_write(const struct coord *c, int client_fd, int node_fd, int *ret_fd)
 
 	buf_init(&b);
 	if (r == 0)
-		state_write(c, client_fd, node_fd, &b);
+		state_write(x, &b);
 	if (r == 0 && b.failed)
 		r = -ENOMEM;
 	if (r == 0 && pwrite(fd, b.data, b.len, 0) != (ssize_t)b.len)
@@ -137,18 +137,17 @@ int resume_write(const struct coord *c, int client_fd, int node_fd, int *ret_fd)
 	return r;
 }
 
-unsigned resume_fds(const struct coord *c, int client_fd, int node_fd, int memfd,
-		    int fd[RESUME_FDS])
+unsigned resume_fds(const struct resume *x, int memfd, int fd[RESUME_FDS])
 {
-	const int own[] = {memfd,   c->lock_fd,       c->supervisor.wake, client_fd,
-			   node_fd, c->gateway.pidfd, c->gateway.ready};
+	const int own[] = {memfd,      x->lock_fd,       x->wake,         x->client_fd,
+			   x->node_fd, x->gateway.pidfd, x->gateway.ready};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (own[i] > 0)
 			fd[n++] = own[i];
-	for (uint32_t i = 0; i < c->supervisor.count; i++) {
-		const struct worker *w = &c->supervisor.worker[i];
+	for (uint32_t i = 0; i < x->workers; i++) {
+		const struct worker *w = &x->worker[i];
 		const int its[] = {w->queue.segment->fd, w->queue.wake, w->control, w->pidfd};
 
 		for (unsigned k = 0; k < sizeof(its) / sizeof(its[0]); k++)

@@ -19,13 +19,41 @@
 #include "coordinator/node/reply.h"
 
 struct conf;
-struct coord;
+struct node;
 struct request;
 struct resume;
+struct supervisor;
 
 enum upgrade_step { UPGRADE_NONE, UPGRADE_CHECKING, UPGRADE_DRAINING };
 
+/* What an upgrade needs of all the parts. */
+struct upgrade_hooks {
+	/* Write down in `x` what the next program must know; what is the upgrade's own is not. */
+	void (*state)(void *arg, struct resume *x);
+	/* Why it cannot be begun now, or NULL. */
+	const char *(*hinders)(void *arg);
+	/*
+	 * Begin to drain: tell clients and nodes to go away, and take the listening sockets, which
+	 * accept no more; 0 where there is none.
+	 */
+	void (*drain)(void *arg, int *ret_client_fd, int *ret_node_fd);
+	/* Tell those to go away that spoke up since. */
+	void (*remind)(void *arg);
+	/* Is anybody connected? */
+	bool (*connected)(void *arg);
+	/* Does anybody wait for a reply, or for one that has been sent? */
+	bool (*waits)(void *arg);
+	/* Close every ZeroMQ socket, waiting at most `linger_ms` for what has not been sent. */
+	void (*disconnect)(void *arg, unsigned linger_ms);
+	void *arg;
+};
+
 struct upgrade {
+	struct node *node;
+	struct reply_sink *sink;
+	struct supervisor *supervisor;
+	char *const *argv; /* of this program, and of the next */
+	struct upgrade_hooks hooks;
 	enum upgrade_step step;
 	struct reply_to reply_to; /* who asked */
 	uint64_t msgid;
@@ -46,30 +74,30 @@ struct upgrade {
 	int node_fd;
 };
 
-/* Call first of all in main: where this program lies now is where its successor will be. */
-void upgrade_init(struct upgrade *u);
+/* Call first of all: where this program lies now is where its successor will be. */
+void upgrade_init(struct upgrade *u, struct node *node, struct reply_sink *sink,
+		  struct supervisor *supervisor, char *const *argv,
+		  const struct upgrade_hooks *hooks);
 
-/* `upgrade []` of an operator: begin it, or answer at once why not.  These are the front's hooks.
- */
-void upgrade_ask(void *arg, struct reply_to o, const struct request *q);
-bool upgrade_under_way(void *arg);
+/* `upgrade []` of an operator: begin it, or answer at once why not. */
+void upgrade_ask(struct upgrade *u, struct reply_to o, const struct request *q);
 
 /* Descriptors to be watched, -1 for none; then, when one is readable, upgrade_look. */
 #define UPGRADE_FDS 2u
 void upgrade_fds(const struct upgrade *u, int fd[UPGRADE_FDS]);
-void upgrade_look(struct coord *c);
+void upgrade_look(struct upgrade *u);
 
 /* Deadlines.  Returns when to look again. */
-uint64_t upgrade_tick(struct coord *c);
+uint64_t upgrade_tick(struct upgrade *u);
 
 /*
  * Draining, and everything is drained, or its time is over: upgrade_exec is due.  `quiet`: nothing
- * has come in just now.
+ * has come in just now; `quiet_ms`: since when.
  */
-bool upgrade_due(struct coord *c, bool quiet);
+bool upgrade_due(struct upgrade *u, bool quiet, uint64_t quiet_ms);
 
 /* The last step.  Returns only if it fails, which nobody can mend. */
-void upgrade_exec(struct coord *c);
+void upgrade_exec(struct upgrade *u);
 
 /*
  * In the new program, run aside: would it be able to go on from `x` with this configuration?  Says

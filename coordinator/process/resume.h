@@ -44,19 +44,19 @@ struct resume {
 	uint64_t local_requests[WIRE_METHOD_COUNT];
 	struct helper gateway; /* its state; argv is not told */
 	uint32_t workers;
-	struct worker worker[RESUME_WORKERS]; /* without segment */
+	struct worker worker[RESUME_WORKERS]; /* when read, without segment */
 	int segment_fd[RESUME_WORKERS];
-	struct conf *conf; /* settings in force; the reader's to free */
+	struct conf *conf; /* settings in force; when read, the reader's to free */
 };
 
-struct coord;
-
-/* Write it into a new memfd.  *ret_fd is the caller's.  0 or negative errno. */
-int resume_write(const struct coord *c, int client_fd, int node_fd, int *ret_fd);
+/*
+ * Write it into a new memfd; workers with their queues' segments, whose descriptors are what is
+ * told of them.  *ret_fd is the caller's.  0 or negative errno.
+ */
+int resume_write(const struct resume *x, int *ret_fd);
 
 /* All descriptors that the new program needs, with the memfd.  Returns how many. */
-unsigned resume_fds(const struct coord *c, int client_fd, int node_fd, int memfd,
-		    int fd[RESUME_FDS]);
+unsigned resume_fds(const struct resume *x, int memfd, int fd[RESUME_FDS]);
 
 /*
  * Read it.  0, -EPROTO (of another version), -EBADMSG, or negative errno; `why` (256 bytes) says

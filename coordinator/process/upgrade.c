@@ -1,5 +1,5 @@
 /* Checking the new program, draining, exec. */
-#include "coordinator/upgrade.h"
+#include "coordinator/process/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +13,12 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/conf.h"
 #include "common/log.h"
-#include "coordinator/coord.h"
 #include "ipc/wire/codec.h"
-#include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
-#include "coordinator/resume.h"
-#include "coordinator/process/settings.h"
+#include "coordinator/process/resume.h"
+#include "coordinator/routing/table.h"
 #include "coordinator/workers/spawn.h"
 
 #define CHECK_MS 10000u /* for the new program to look at everything */
@@ -29,8 +28,7 @@
 	200u           /* for those who go on as if they had not been told, REQ sockets among them \
 			*/
 #define COUNT_MS    3u /* between counts of connections */
-#define HOLD_MS     5000u /* that other nodes keep requests for us */
-#define LINGER_MS   100u  /* for replies to clients that ignore the goaway */
+#define LINGER_MS   100u /* for replies to clients that ignore the goaway */
 #define READY       "pail-upgrade ready "
 #define EXIT_CONFIG 78
 
@@ -43,10 +41,17 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-void upgrade_init(struct upgrade *u)
+void upgrade_init(struct upgrade *u, struct node *node, struct reply_sink *sink,
+		  struct supervisor *supervisor, char *const *argv,
+		  const struct upgrade_hooks *hooks)
 {
 	ssize_t n = readlink("/proc/self/exe", u->program, sizeof(u->program) - 1);
 
+	u->node = node;
+	u->sink = sink;
+	u->supervisor = supervisor;
+	u->argv = argv;
+	u->hooks = *hooks;
 	u->program[n > 0 ? n : 0] = '\0';
 	u->program_fd = -1;
 	u->state_fd = -1;
@@ -62,10 +67,10 @@ void upgrade_fds(const struct upgrade *u, int fd[UPGRADE_FDS])
 
 /* ---- refusing ---- */
 
-static void refuse(struct coord *c, struct reply_to o, uint64_t msgid, enum wire_error e,
+static void refuse(struct upgrade *u, struct reply_to o, uint64_t msgid, enum wire_error e,
 		   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-static void refuse(struct coord *c, struct reply_to o, uint64_t msgid, enum wire_error e,
+static void refuse(struct upgrade *u, struct reply_to o, uint64_t msgid, enum wire_error e,
 		   const char *fmt, ...)
 {
 	char text[1500];
@@ -74,16 +79,14 @@ static void refuse(struct coord *c, struct reply_to o, uint64_t msgid, enum wire
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	reply_error(&c->sink, o, msgid, true, e, text);
+	reply_error(u->sink, o, msgid, true, e, text);
 }
 
 /* The check has failed: everything is as it was. */
-static void give_up(struct coord *c, enum wire_error e, const char *why)
+static void give_up(struct upgrade *u, enum wire_error e, const char *why)
 {
-	struct upgrade *u = &c->upgrade;
-
 	log_warn("upgrade refused: %s; nothing has changed", why);
-	refuse(c, u->reply_to, u->msgid, e, "%s; nothing has changed", why);
+	refuse(u, u->reply_to, u->msgid, e, "%s; nothing has changed", why);
 	close_fd(&u->program_fd);
 	close_fd(&u->state_fd);
 	u->step = UPGRADE_NONE;
@@ -92,14 +95,34 @@ static void give_up(struct coord *c, enum wire_error e, const char *why)
 
 /* ---- the check ---- */
 
-static void keep_over_exec(const struct coord *c, int memfd)
-{
-	const struct upgrade *u = &c->upgrade;
+/* Descriptors that are to survive exec. */
+struct kept {
 	int fd[RESUME_FDS];
-	unsigned n = resume_fds(c, u->client_fd, u->node_fd, memfd, fd);
+	unsigned count;
+};
 
-	for (unsigned i = 0; i < n; i++)
-		(void)fcntl(fd[i], F_SETFD, 0);
+static void keep_over_exec(const struct kept *k)
+{
+	for (unsigned i = 0; i < k->count; i++)
+		(void)fcntl(k->fd[i], F_SETFD, 0);
+}
+
+/* Write down what the next program must know, and which descriptors.  0 or negative errno. */
+static int state_make(struct upgrade *u, int *ret_fd, struct kept *ret_kept)
+{
+	static struct resume x; /* large */
+	int r;
+
+	memset(&x, 0, sizeof(x));
+	u->hooks.state(u->hooks.arg, &x);
+	x.begun_us = u->begun_us;
+	x.closed_us = u->closed_us;
+	x.client_fd = u->client_fd;
+	x.node_fd = u->node_fd;
+	x.upgrades = u->node->upgrades + 1;
+	r = resume_write(&x, ret_fd);
+	ret_kept->count = r == 0 ? resume_fds(&x, *ret_fd, ret_kept->fd) : 0;
+	return r;
 }
 
 /* The environment with our variable in it.  NULL: no memory; the caller frees it. */
@@ -119,7 +142,8 @@ static char **environment(char *variable)
 }
 
 /* In the child, which must not allocate: `env` was made before. */
-static _Noreturn void check_run(struct coord *c, char *const *argv, char *const *env, int output)
+static _Noreturn void check_run(const struct upgrade *u, char *const *env, const struct kept *kept,
+				int output)
 {
 	static const char no[] = "the program on disk cannot be executed";
 	sigset_t none;
@@ -128,15 +152,14 @@ static _Noreturn void check_run(struct coord *c, char *const *argv, char *const 
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
 		_exit(1);
-	keep_over_exec(c, c->upgrade.state_fd);
-	(void)fexecve(c->upgrade.program_fd, argv, env);
+	keep_over_exec(kept);
+	(void)fexecve(u->program_fd, u->argv, env);
 	(void)!write(STDERR_FILENO, no, sizeof(no) - 1);
 	_exit(1);
 }
 
-static int check_spawn(struct coord *c)
+static int check_spawn(struct upgrade *u, const struct kept *kept)
 {
-	struct upgrade *u = &c->upgrade;
 	char variable[64];
 	int output[2];
 	char **env;
@@ -152,7 +175,7 @@ static int check_spawn(struct coord *c)
 	}
 	u->pid = fork();
 	if (u->pid == 0)
-		check_run(c, c->source->argv, env, output[1]);
+		check_run(u, env, kept, output[1]);
 	(void)close(output[1]);
 	free(env);
 	if (u->pid < 0)
@@ -165,9 +188,9 @@ static int check_spawn(struct coord *c)
 	return r;
 }
 
-static int check_begin(struct coord *c)
+static int check_begin(struct upgrade *u)
 {
-	struct upgrade *u = &c->upgrade;
+	struct kept kept;
 	int r;
 
 	u->text_len = 0;
@@ -177,31 +200,28 @@ static int check_begin(struct coord *c)
 	u->program_fd = open(u->program, O_RDONLY | O_CLOEXEC);
 	if (u->program_fd < 0)
 		return -errno;
-	r = resume_write(c, 0, 0, &u->state_fd);
+	r = state_make(u, &u->state_fd, &kept);
 	if (r == 0)
-		r = check_spawn(c);
+		r = check_spawn(u, &kept);
 	if (r < 0)
 		return r;
 	u->step = UPGRADE_CHECKING;
-	u->until_ms = c->node.now_ms + CHECK_MS;
-	c->node.changed = true;
+	u->until_ms = u->node->now_ms + CHECK_MS;
+	u->node->changed = true;
 	return 0;
 }
 
-void upgrade_ask(void *arg, struct reply_to o, const struct request *q)
+void upgrade_ask(struct upgrade *u, struct reply_to o, const struct request *q)
 {
-	struct coord *c = arg;
-	struct upgrade *u = &c->upgrade;
+	const char *hinders;
 	char text[80];
 	int r;
 
-	if (c->node.stopping || u->step || c->handoff.step || !handoff_idle(&c->handoff) ||
-	    handoff_awaited(&c->handoff) || !c->announced) {
-		refuse(c, o, q->msgid, WIRE_E_BUSY, "upgrade: %s: try again later",
-		       c->node.stopping ? "the node stops"
-		       : u->step        ? "another one is under way"
-		       : !c->announced  ? "the node starts"
-					: "a worker is being restarted, started or stopped");
+	hinders = u->node->stopping ? "the node stops"
+		  : u->step         ? "another one is under way"
+				    : u->hooks.hinders(u->hooks.arg);
+	if (hinders) {
+		refuse(u, o, q->msgid, WIRE_E_BUSY, "upgrade: %s: try again later", hinders);
 		return;
 	}
 	u->reply_to = o;
@@ -209,75 +229,59 @@ void upgrade_ask(void *arg, struct reply_to o, const struct request *q)
 	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
 		       (unsigned long long)clock_us());
 	notify(text);
-	r = check_begin(c);
+	r = check_begin(u);
 	if (r < 0) {
 		char why[1300];
 
 		(void)snprintf(why, sizeof(why), "run \"%s\": %s", u->program, strerror(-r));
-		give_up(c, WIRE_E_BAD_ARGUMENT, why);
+		give_up(u, WIRE_E_BAD_ARGUMENT, why);
 	}
 }
 
 /* ---- draining ---- */
 
-static void accepted(struct coord *c, const char *version)
+static void accepted(struct upgrade *u, const char *version)
 {
-	struct upgrade *u = &c->upgrade;
 	char reply[256];
 	char *p = write_map(write_reply_head(reply, u->msgid), 3);
 
 	p = write_uint(write_text(p, "pid"), (uint64_t)getpid());
 	p = write_text(write_text(p, "version"), version);
-	p = write_uint(write_text(p, "upgrades"), c->node.upgrades);
-	reply_send(&c->sink, u->reply_to, reply, (size_t)(p - reply));
+	p = write_uint(write_text(p, "upgrades"), u->node->upgrades);
+	reply_send(u->sink, u->reply_to, reply, (size_t)(p - reply));
 }
 
-static void release(struct socket *l, int *ret_fd)
+static void drain_begin(struct upgrade *u)
 {
-	int r = l ? socket_detach(l, ret_fd) : 0;
-
-	if (r < 0 && r != -ENOENT)
-		log_warn("keep a listening socket: %s; it will be bound again", strerror(-r));
-}
-
-static void drain_begin(struct coord *c)
-{
-	struct upgrade *u = &c->upgrade;
-
 	u->step = UPGRADE_DRAINING;
-	u->until_ms = c->node.now_ms + DRAIN_MS;
+	u->until_ms = u->node->now_ms + DRAIN_MS;
 	u->counted_ms = 0;
 	u->alone = false;
-	c->quiet_ms = c->node.now_ms;
-	release(c->link, &u->client_fd);
-	release(c->node_link, &u->node_fd);
-	peer_server_goaway(c->peer_server, "it is upgraded", HOLD_MS);
-	log_info("upgrade: told %u clients to go away", coord_goaway(c, "upgrading"));
+	u->hooks.drain(u->hooks.arg, &u->client_fd, &u->node_fd);
 }
 
-static void check_end(struct coord *c)
+static void check_end(struct upgrade *u)
 {
-	struct upgrade *u = &c->upgrade;
 	siginfo_t info = {0};
 	char *ready;
 
 	if (waitid(P_PIDFD, (id_t)u->pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
 		return;
-	upgrade_look(c); /* what it has said last */
+	upgrade_look(u); /* what it has said last */
 	close_fd(&u->pidfd);
 	close_fd(&u->output);
 	u->text[u->text_len] = '\0';
 	ready = strstr(u->text, READY);
-	if (c->node.stopping) {
-		give_up(c, WIRE_E_BUSY, "the node stops");
+	if (u->node->stopping) {
+		give_up(u, WIRE_E_BUSY, "the node stops");
 		return;
 	}
 	if (info.si_code == CLD_EXITED && !info.si_status && ready) {
 		ready += sizeof(READY) - 1;
 		ready[strcspn(ready, "\n")] = '\0';
-		accepted(c, ready);
+		accepted(u, ready);
 		close_fd(&u->state_fd);
-		drain_begin(c);
+		drain_begin(u);
 		return;
 	}
 	while (u->text_len && u->text[u->text_len - 1] == '\n')
@@ -287,19 +291,11 @@ static void check_end(struct coord *c)
 			       "\"%.1000s\" is no paild: it ended with %s %d", u->program,
 			       info.si_code == CLD_EXITED ? "exit status" : "signal",
 			       info.si_status);
-	give_up(c, WIRE_E_BAD_ARGUMENT, u->text);
+	give_up(u, WIRE_E_BAD_ARGUMENT, u->text);
 }
 
-bool upgrade_under_way(void *arg)
+void upgrade_look(struct upgrade *u)
 {
-	const struct coord *c = arg;
-
-	return c->upgrade.step != UPGRADE_NONE;
-}
-
-void upgrade_look(struct coord *c)
-{
-	struct upgrade *u = &c->upgrade;
 	ssize_t n;
 
 	while (u->output >= 0) {
@@ -317,71 +313,64 @@ void upgrade_look(struct coord *c)
 	}
 }
 
-uint64_t upgrade_tick(struct coord *c)
+uint64_t upgrade_tick(struct upgrade *u)
 {
-	struct upgrade *u = &c->upgrade;
-
 	if (u->step == UPGRADE_CHECKING && u->pidfd >= 0)
-		check_end(c);
-	if (u->step == UPGRADE_CHECKING && c->node.now_ms >= u->until_ms) {
+		check_end(u);
+	if (u->step == UPGRADE_CHECKING && u->node->now_ms >= u->until_ms) {
 		(void)kill(u->pid, SIGKILL);
 		u->until_ms = UINT64_MAX; /* its end is the answer */
 	}
 	if (u->step == UPGRADE_DRAINING) {
-		(void)coord_goaway(c, "upgrading"); /* to those that spoke up meanwhile */
-		return c->node.now_ms + 1;
+		u->hooks.remind(u->hooks.arg);
+		return u->node->now_ms + 1;
 	}
 	return u->step ? u->until_ms : UINT64_MAX;
 }
 
 /* Has everybody left who was connected? */
-static bool alone(struct coord *c)
+static bool alone(struct upgrade *u)
 {
-	struct upgrade *u = &c->upgrade;
-
-	if (c->node.now_ms - u->counted_ms >= COUNT_MS) {
-		u->counted_ms = c->node.now_ms;
-		u->alone = (!c->link || !socket_connections(c->link)) &&
-			   (!c->node_link || !socket_connections(c->node_link));
+	if (u->node->now_ms - u->counted_ms >= COUNT_MS) {
+		u->counted_ms = u->node->now_ms;
+		u->alone = !u->hooks.connected(u->hooks.arg);
 	}
 	return u->alone;
 }
 
-bool upgrade_due(struct coord *c, bool quiet)
+bool upgrade_due(struct upgrade *u, bool quiet, uint64_t quiet_ms)
 {
-	struct upgrade *u = &c->upgrade;
-
 	if (u->step != UPGRADE_DRAINING ||
-	    c->node.stopping) /* who is told to stop does not go on */
+	    u->node->stopping) /* who is told to stop does not go on */
 		return false;
-	if (c->node.now_ms >= u->until_ms)
+	if (u->node->now_ms >= u->until_ms)
 		return true;
-	if (!quiet || coord_waits(c) || clients_sending(c->clients))
+	if (!quiet || u->hooks.waits(u->hooks.arg))
 		return false;
-	return c->node.now_ms - c->quiet_ms >= QUIET_MS || alone(c) ||
-	       c->node.now_ms >= u->until_ms - DRAIN_MS + TALK_MS;
+	return u->node->now_ms - quiet_ms >= QUIET_MS || alone(u) ||
+	       u->node->now_ms >= u->until_ms - DRAIN_MS + TALK_MS;
 }
 
 /* ---- exec ---- */
 
-void upgrade_exec(struct coord *c)
+void upgrade_exec(struct upgrade *u)
 {
-	struct upgrade *u = &c->upgrade;
+	struct kept kept;
 	char variable[64];
 	char **env;
 	int memfd = -1;
 	int r;
 
-	for (uint32_t i = 0; i < c->supervisor.count; i++)
-		queue_disown(&c->supervisor.worker[i].queue);
+	for (uint32_t i = 0; i < u->supervisor->count; i++)
+		queue_disown(&u->supervisor->worker[i].queue);
 	u->closed_us = clock_us();
-	coord_disconnect(c, LINGER_MS);
-	r = resume_write(c, u->client_fd, u->node_fd, &memfd);
+	u->hooks.disconnect(u->hooks.arg, LINGER_MS);
+	r = state_make(u, &memfd, &kept);
 	(void)snprintf(variable, sizeof(variable), RESUME_VARIABLE "=serve %d", memfd);
 	env = environment(variable);
 	if (r == 0 && env) {
-		keep_over_exec(c, memfd);
-		(void)fexecve(u->program_fd, c->source->argv, env);
+		keep_over_exec(&kept);
+		(void)fexecve(u->program_fd, u->argv, env);
 		r = -errno;
 	}
 	free(env);

@@ -186,7 +186,7 @@ static void look(struct coord *c, int ms)
 		c->node.changed = true;
 	}
 	if (any(&p.fd[p.upgrade], UPGRADE_FDS)) {
-		upgrade_look(c);
+		upgrade_look(&c->upgrade);
 		c->node.changed = true;
 	}
 	for (uint32_t i = 0; i < c->supervisor.count; i++) {
@@ -227,7 +227,7 @@ static uint64_t tick(struct coord *c)
 	}
 	next = least(next, collect_tick(&c->front));
 	next = least(next, handoff_tick(&c->handoff));
-	next = least(next, upgrade_tick(c));
+	next = least(next, upgrade_tick(&c->upgrade));
 	next = least(next, peers_tick(&c->peers));
 	next = least(next, peer_client_overdue(&c->peers));
 	next = least(next, fence_step(c->fence));
@@ -410,8 +410,8 @@ int coord_run(struct coord *c)
 		if (c->node.changed || c->node.now_ms >= next ||
 		    c->node.now_ms - c->ticked_ms >= TICK_MS || c->node.stopping)
 			next = tick(c);
-		if (upgrade_due(c, !in)) {
-			upgrade_exec(c);
+		if (upgrade_due(&c->upgrade, !in, c->quiet_ms)) {
+			upgrade_exec(&c->upgrade);
 			return 1;
 		}
 		if (!c->announced && started_all(c))
