@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"

@@ -4,8 +4,7 @@
  * requests; replies gather here during a round and leave packed, one frame a client.
  *
  * Memory is bounded by counting what each client has not taken yet, and all of them together: every
- * frame carries a credit that comes back when the network has it.  What reply_groups for a message
- * with a delimiter counts from the moment it comes, though it cannot be taken before it is whole.
+ * frame carries a credit that comes back when the network has it.  What goes back: outgoing.h.
  */
 #ifndef PAIL_CLIENTS_H
 #define PAIL_CLIENTS_H
@@ -41,55 +40,19 @@ bool clients_intern(struct clients *c, struct socket *link, const struct socket_
 /* A number of the caller's that stays with a client; 0 for a new one.  NULL: it is gone. */
 uint32_t *clients_tag(struct clients *c, struct reply_to client);
 
-/* The client that an owner of its kind or a gather belongs to; any other owner as it is. */
-struct reply_to clients_of(const struct clients *c, struct reply_to o);
-
-/* Has it left so much unread that it gets no more?  1: answer busy; 2: do not answer at all. */
-int clients_unread(const struct clients *c, struct reply_to client);
-
-/* The same because of what all clients together leave unread; 2 only for one that has its part. */
-int clients_crowded(const struct clients *c, struct reply_to client);
-
-/*
- * The same for a reply that is about to be answered to `o`.  Returns why its client gets no more,
- * or NULL.
- */
-const char *clients_over(const struct clients *c, struct reply_to o);
+/* What a client has not taken yet, beside what it may leave: */
+enum backlog {
+	BACKLOG_NONE, /* no more */
+	BACKLOG_OVER, /* more: answer busy */
+	BACKLOG_FAR   /* far more: do not answer at all */
+};
 #define CLIENTS_OVER    "this client leaves its replies unread"
 #define CLIENTS_CROWDED "clients leave too many replies unread: try again later"
 
-/* Bytes that wait to be taken, of all clients. */
-uint64_t clients_waiting(const struct clients *c);
-
-/*
- * A message with a delimiter is answered by one message in the same envelope: begin to gather
- * `count` replies to `m`.  False: too many are being gathered.
- */
-bool clients_group(struct clients *c, struct reply_to client, const struct socket_message *m,
-		   uint32_t count, struct reply_to *ret);
-
-/*
- * The reply to a write cannot be refused once it has run, so it has its room in what reply_groups
- * before. False: there is none.  True for replies that do not gather.
- */
-bool clients_reserve(struct clients *c, struct reply_to o);
-
-/*
- * `count` replies of `n` bytes for `o`.  With `stays`, the bytes stay where they are until
- * clients_flush; else they are copied.  Replies to clients that are gone vanish.
- */
-void clients_answer(struct clients *c, struct reply_to o, const char *replies, size_t n,
-		    uint32_t count, bool stays);
-
-/* Room for `n` bytes to a client that may be written into, then clients_wrote. */
-char *clients_room(struct clients *c, struct reply_to client, size_t n);
-void clients_wrote(struct clients *c, struct reply_to client, const char *end);
-
-/* Send everything gathered.  Afterwards bytes that stayed may go. */
-void clients_flush(struct clients *c);
-
-/* Whether more pieces fit before a flush is due. */
-bool clients_must_flush(const struct clients *c);
+/* Has it left so much unread that it gets no more? */
+enum backlog clients_unread(const struct clients *c, struct reply_to client);
+/* The same because of what all clients leave together; FAR only for one that has its part. */
+enum backlog clients_crowded(const struct clients *c, struct reply_to client);
 
 /* Now and then: cut off clients that do not read. */
 void clients_tick(struct clients *c, uint64_t now_ms);

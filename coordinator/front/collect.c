@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/front/front.h"
 
 static bool alive(const struct worker *w)

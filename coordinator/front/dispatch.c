@@ -12,6 +12,7 @@
 #include "common/conf.h"
 #include "common/hash.h"
 #include "coordinator/front/methods.h"
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
 
 static uint32_t worker_of(const struct front *front, struct span bucket)

@@ -7,6 +7,7 @@
 #include "common/conf.h"
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/front/dispatch.h"
 
 #define DROPPED_MS     1000u                   /* between warnings */
@@ -54,11 +55,11 @@ static bool message_walk(struct front *front, struct message *m, const struct so
 static bool crowd_check(const struct front *front, struct reply_to client, bool admin,
 			const char **ret)
 {
-	int unread = clients_unread(front->clients, client);
-	int crowded = admin ? 0 : clients_crowded(front->clients, client);
+	enum backlog unread = clients_unread(front->clients, client);
+	enum backlog crowded = admin ? BACKLOG_NONE : clients_crowded(front->clients, client);
 
 	*ret = unread ? CLIENTS_OVER : crowded ? CLIENTS_CROWDED : NULL;
-	return unread < 2 && crowded < 2;
+	return unread < BACKLOG_FAR && crowded < BACKLOG_FAR;
 }
 
 /* At most once a second: whoever is dropped may come again and again. */

@@ -1,4 +1,5 @@
 /* From a reply to whoever waits for it. */
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/front/front.h"
 
 #include "coordinator/front/fanout.h"

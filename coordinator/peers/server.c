@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "coordinator/clients/clients.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/peers.h"
 #include "ipc/wire/codec.h"
 
@@ -389,8 +390,8 @@ static bool batch_take(struct peer_server *s, struct reply_to connection,
 {
 	struct session *x = session_of(s, connection);
 	struct reply_to o;
-	int unread = clients_unread(s->clients, connection);
-	int crowded = clients_crowded(s->clients, connection);
+	enum backlog unread = clients_unread(s->clients, connection);
+	enum backlog crowded = clients_crowded(s->clients, connection);
 	uint64_t late_ms;
 
 	if (!x) {
@@ -443,7 +444,7 @@ static void message_take(struct peer_server *s, struct socket *link, const struc
 
 	if (!clients_intern(s->clients, link, m, s->node->now_ms, &connection))
 		return; /* the node finds out by its own deadlines */
-	if (clients_unread(s->clients, connection) == 2)
+	if (clients_unread(s->clients, connection) == BACKLOG_FAR)
 		return;
 	for (uint32_t i = 0; i < m->frames; i++) {
 		const char *at = m->frame[i].p;
