@@ -15,7 +15,7 @@
 #include "ipc/shm/ring.h"
 #include "storage/cache.h"
 #include "storage/store.h"
-#include "storage/wal.h"
+#include "storage/log/wal.h"
 
 #define TIMES       INSTRUCTIONS_TIMES
 #define VALUE_BYTES 100u

@@ -21,9 +21,9 @@ struct base;
 struct base_cursor;
 
 struct base_meta {
-	uint64_t settled;     /* every record up to this sequence is in base */
-	uint64_t clock_ms;    /* the store's clock then */
-	uint64_t epoch_least; /* the oldest log segment that is needed; 0: none yet */
+	uint64_t settled;   /* every record up to this sequence is in base */
+	uint64_t clock_ms;  /* the store's clock then */
+	uint64_t epoch_min; /* the oldest log segment that is needed; 0: none yet */
 };
 
 struct base_item {

@@ -7,14 +7,12 @@
 #include "storage/checkpoint.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,7 +20,6 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/fault.h"
-#include "common/file.h"
 #include "storage/sort.h"
 
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
@@ -79,10 +76,7 @@ struct checkpoint {
 	uint64_t stock_ms; /* not before */
 
 	/* a run's own */
-	struct {
-		void *map;
-		uint64_t size;
-	} file[WAL_SEGMENTS_MAX];
+	struct wal_reader file[WAL_SEGMENTS_MAX];
 	struct sort_item *items;
 	struct sort_item *scratch;
 	uint64_t count;
@@ -168,48 +162,25 @@ static int damaged(struct checkpoint *c, const struct wal_segment *s, uint64_t a
 	return -EBADMSG;
 }
 
-static int segment_map(struct checkpoint *c, unsigned i)
-{
-	const struct wal_segment *s = &c->segment[i];
-	char path[1100];
-	struct stat st;
-	void *p;
-	int fd;
-
-	wal_path(c->dir, s->epoch, path, sizeof(path));
-	fd = file_open(path, O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < s->size) {
-		(void)close(fd); /* bytes behind its end cannot be mapped */
-		return damaged(c, s, (uint64_t)st.st_size, s->last_seq);
-	}
-	p = mmap(NULL, s->size, PROT_READ, MAP_SHARED, fd, 0);
-	(void)close(fd);
-	if (p == MAP_FAILED)
-		return -errno;
-	c->file[i].map = p;
-	c->file[i].size = s->size;
-	(void)madvise(p, s->size, MADV_POPULATE_READ); /* only faster */
-	return 0;
-}
-
-/* Map a segment and take its records behind `after`. */
+/* Map a segment and take its records behind `after`; they stay mapped until run_done. */
 static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
 {
 	const struct wal_segment *s = &c->segment[i];
-	uint64_t at = WAL_HEADER_BYTES;
-	uint64_t seq = s->first_seq;
-	int r = segment_map(c, i);
+	struct wal_reader *rd = &c->file[i];
+	int r = wal_reader_open(rd, c->dir, s->epoch, s->size, s->first_seq);
 
-	for (; r == 0 && seq <= s->last_seq; seq++) {
-		const struct wal_record *rec = (const void *)((const char *)c->file[i].map + at);
+	if (r == -EBADMSG)
+		return damaged(c, s, rd->at, s->last_seq);
+	if (r == 0)
+		(void)madvise((void *)(uintptr_t)rd->map, rd->size,
+			      MADV_POPULATE_READ); /* only faster */
+	while (r == 0 && rd->seq <= s->last_seq) {
+		const struct wal_record *rec = wal_reader_next(rd);
 
 		/* Base would give rotten bytes a checksum of their own. */
-		if (!wal_record_valid(rec, s->size - at, s->epoch) || rec->seq != seq)
-			return damaged(c, s, at, seq);
-		at += rec->size;
-		if (seq <= after || rec->op == WAL_OUTCOME || rec->op == WAL_CLOCK)
+		if (!rec)
+			return damaged(c, s, rd->at, rd->seq);
+		if (rec->seq <= after || rec->op == WAL_OUTCOME || rec->op == WAL_CLOCK)
 			continue;
 		r = change_add(&c->changes, rec);
 		if (r == 0 && rec->op != WAL_CREATE && rec->op != WAL_DROP)
@@ -221,8 +192,7 @@ static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
 static void run_done(struct checkpoint *c)
 {
 	for (unsigned i = 0; i < c->segments; i++)
-		if (c->file[i].map)
-			(void)munmap(c->file[i].map, c->file[i].size);
+		wal_reader_close(&c->file[i]);
 	memset(c->file, 0, sizeof(c->file));
 	free(c->items);
 	free(c->scratch);
@@ -376,7 +346,7 @@ static int run(struct checkpoint *c)
 		items_unique(c);
 		meta.settled = c->segment[c->segments - 1].last_seq;
 		/* The next segment may not have reached the disk yet; this one has, and stays. */
-		meta.epoch_least = c->segment[c->segments - 1].epoch;
+		meta.epoch_min = c->segment[c->segments - 1].epoch;
 		if (c->clock_ms > meta.clock_ms)
 			meta.clock_ms = c->clock_ms;
 		r = merge(c, &meta);
@@ -387,7 +357,7 @@ static int run(struct checkpoint *c)
 	if (r < 0)
 		return r;
 	(void)fault_at("checkpoint.before_recycle");
-	return wal_settled(c->wal, meta.epoch_least);
+	return wal_settled(c->wal, meta.epoch_min);
 }
 
 /* ---- chores ---- */
@@ -527,7 +497,7 @@ void checkpoint_stop(struct checkpoint **cp)
 	if (!c)
 		return;
 	atomic_store(&c->stop, true);
-	wal_stock_stop(c->wal);
+	wal_pool_stop(c->wal);
 	if (c->runs) {
 		(void)pthread_mutex_lock(&c->lock);
 		(void)pthread_cond_signal(&c->more);

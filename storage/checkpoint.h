@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "storage/base.h"
-#include "storage/wal.h"
+#include "storage/log/wal.h"
 
 struct checkpoint;
 

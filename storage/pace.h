@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
-#include "storage/wal_record.h"
+#include "storage/log/entry.h"
 
 /* Where the time comes from: the system, or a test. */
 struct pace_source {

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "storage/wal_record.h"
+#include "storage/log/entry.h"
 
 struct sort_item {
 	uint64_t word; /* scratch */

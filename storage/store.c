@@ -102,7 +102,7 @@ static uint64_t room_left(const struct store *s)
 static uint64_t room_settled(const struct store *s)
 {
 	uint64_t disk = checkpoint_disk_free(s->checkpoint);
-	uint64_t back = s->log.frozen + s->log.fresh ? wal_bytes_beyond_least(s->wal) : 0;
+	uint64_t back = s->log.frozen + s->log.fresh ? wal_bytes_beyond_min(s->wal) : 0;
 
 	return room_beyond(s, 0, disk > UINT64_MAX - back ? UINT64_MAX : disk + back);
 }

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "common/span.h"
-#include "storage/wal_record.h"
+#include "storage/log/entry.h"
 #include "storage/work.h"
 
 struct store;

@@ -10,7 +10,7 @@
 #include "storage/sorted_index.h"
 #include "storage/pace.h"
 #include "storage/store.h"
-#include "storage/wal.h"
+#include "storage/log/wal.h"
 
 /* Amounts since the last checkpoint: what it is taking now, and what came after. */
 struct unsettled {

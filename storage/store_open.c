@@ -186,7 +186,7 @@ static int recover_log(struct store *s)
 	/* Time has passed, if this store has been beside another one until now. */
 	pace_tick(&s->pace, s->pace.source->wall_ms());
 	base_meta(s->base, &meta);
-	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_least, replay_record, s,
+	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_min, replay_record, s,
 		       &clock, s->why, sizeof(s->why));
 	if (r < 0)
 		return log_error_of(s, r);
@@ -195,7 +195,7 @@ static int recover_log(struct store *s)
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->pace.now_ms);
 	if (r == 0) /* what the life before, or a power cut, has left of settled segments */
-		r = wal_settled(s->wal, meta.epoch_least);
+		r = wal_settled(s->wal, meta.epoch_min);
 	if (r == 0)
 		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
 				     &s->checkpoint);
@@ -306,7 +306,7 @@ int store_tail(struct store *s, uint64_t synced)
 
 	pace_tick(&s->pace, s->pace.source->wall_ms());
 	base_meta(s->base, &meta);
-	r = wal_tail(s->wal, meta.settled, synced, meta.epoch_least, replay_record, s, s->why,
+	r = wal_tail(s->wal, meta.settled, synced, meta.epoch_min, replay_record, s, s->why,
 		     sizeof(s->why));
 	return r < 0 ? log_error_of(s, r) : 0;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "storage/log/entry.h"
 #include "worker/worker.h"
 
 struct takeover;

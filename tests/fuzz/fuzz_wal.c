@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "storage/wal.h"
+#include "storage/log/wal.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FILE_BYTES 65536u

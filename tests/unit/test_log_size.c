@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "common/log_size.h"
-#include "storage/wal_record.h"
+#include "storage/log/wal.h"
 #include "tests/unit/lib/store_fixture.h"
 
 static void files_hold_what_they_must_whatever_is_wanted(void)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "storage/log/segment.h"
 #include "tests/unit/lib/store_fixture.h"
 
 /* ---- the model ---- */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "storage/wal.h"
+#include "storage/log/wal.h"
 #include "tests/unit/lib/unit.h"
 
 #define GENERATION 77u

@@ -1,32 +1,15 @@
 /*
- * The log's bytes on disk.  A segment file is a header block and then records back to back; what
- * follows the last record is zeros or the remains of an earlier life of the file, which the epoch
- * in every checksum tells apart.  A record is self-contained: it names its bucket and the sequence
- * that created the bucket, and holds no pointer into anything else.
+ * What is in a record of the log.  It is self-contained: it names its bucket and the sequence that
+ * created the bucket, and holds no pointer into anything else.  Where records lie is segment.h's.
  */
-#ifndef PAIL_WAL_RECORD_H
-#define PAIL_WAL_RECORD_H
+#ifndef PAIL_LOG_ENTRY_H
+#define PAIL_LOG_ENTRY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/span.h"
-
-#define WAL_MAGIC        0x314c41576c696150u /* "PailWAL1" */
-#define WAL_VERSION      1u
-#define WAL_HEADER_BYTES 4096u
-
-struct wal_header {
-	uint64_t magic;
-	uint32_t version;
-	uint32_t crc;        /* of the header with this field 0 */
-	uint64_t epoch;      /* never used twice in a folder */
-	uint64_t generation; /* of the requests that positions in records mean; 0: none */
-	uint64_t first_seq;  /* everything before it was on disk when this file was begun */
-	uint64_t clock_ms;   /* the store's clock then */
-	uint64_t size;       /* of the file */
-};
 
 enum wal_op {
 	WAL_PUT = 1,
@@ -85,7 +68,6 @@ static inline struct span wal_record_value(const struct wal_record *r)
 }
 
 uint32_t wal_record_crc(const struct wal_record *r, uint64_t epoch);
-uint32_t wal_header_crc(const struct wal_header *h);
 
 /* Whether a whole, sane, correctly summed record lies at `p`, of which `room` bytes may be read. */
 bool wal_record_valid(const void *p, uint64_t room, uint64_t epoch);

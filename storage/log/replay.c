@@ -1,26 +1,21 @@
 /*
- * Reading the log at start.  A segment ends where the next one's first sequence begins; the last
- * one ends at its first bad record, which is a torn tail, unless a later valid record says that it
- * had been on disk: then it is damage, and an error that names the place.
+ * The segments in order, each through a reader.
  *
  * Records whose sync was never confirmed may be in the page cache and not on disk, and after a
  * failed sync the kernel may call lost pages clean; so they are kept here and written again into a
  * new file before anybody is told anything.  Only the last segment can hold such records: a segment
  * is synced before the next one is begun.
  */
+#include "storage/log/replay.h"
+
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/file.h"
-#include "storage/wal_impl.h"
+#include "storage/log/log_impl.h"
 
 struct replay {
 	struct wal *w;
@@ -48,61 +43,7 @@ static int found_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int header_read(struct replay *rp, uint64_t epoch, struct found *ret)
-{
-	char path[1100];
-	struct stat st;
-	ssize_t n;
-	int fd;
-
-	wal_path(rp->w->dir, epoch, path, sizeof(path));
-	fd = file_open(path, O_RDONLY, 0);
-	if (fd < 0) {
-		(void)snprintf(rp->why, rp->why_size, "open \"%.150s\": %s", path, file_reason(fd));
-		return fd;
-	}
-	n = pread(fd, &ret->header, sizeof(ret->header), 0);
-	if (n < 0 || fstat(fd, &st) < 0) {
-		int r = -errno;
-
-		(void)close(fd);
-		return r;
-	}
-	(void)close(fd);
-	ret->file_size = (uint64_t)st.st_size;
-	if ((size_t)n < sizeof(ret->header) || ret->header.magic != WAL_MAGIC ||
-	    ret->header.version != WAL_VERSION || ret->header.epoch != epoch ||
-	    ret->header.crc != wal_header_crc(&ret->header) || ret->file_size < WAL_HEADER_BYTES) {
-		(void)snprintf(rp->why, rp->why_size, "%.150s: damaged header at offset 0", path);
-		return -EBADMSG;
-	}
-	return 0;
-}
-
-/*
- * A spare file from before: its content does not matter (epochs tell records apart), but it must be
- * whole, or syncs would have to allocate.
- */
-static void spare_take_over(struct wal *w, uint64_t number)
-{
-	uint32_t n = atomic_load(&w->recycled_count);
-	char path[1100];
-	struct stat st;
-
-	wal_spare_path(w, number, path, sizeof(path));
-	if (number >= w->recycled_next)
-		w->recycled_next = number + 1;
-	if (n < WAL_POOL_MAX && file_check(path) == 0 && stat(path, &st) == 0 &&
-	    (uint64_t)st.st_size == w->config.segment_bytes &&
-	    (uint64_t)st.st_blocks * 512 >= w->config.segment_bytes) {
-		w->spare[n] = number;
-		atomic_store(&w->recycled_count, n + 1);
-	} else {
-		(void)unlink(path);
-	}
-}
-
-/* All segments in order of epoch, and the spare files into the stock. */
+/* All segments in order of epoch, and the recycled files into the pool. */
 static int folder_read(struct replay *rp, struct found *f, unsigned *ret_n)
 {
 	struct wal *w = rp->w;
@@ -120,7 +61,7 @@ static int folder_read(struct replay *rp, struct found *f, unsigned *ret_n)
 		if (sscanf(e->d_name, "spare-%16" SCNx64 "%n", &number, &used) == 1 && used == 22 &&
 		    !e->d_name[22]) {
 			if (!rp->follow)
-				spare_take_over(w, number);
+				wal_pool_adopt(w, number);
 			continue;
 		}
 		if (sscanf(e->d_name, "wal-%16" SCNx64 "%n", &number, &used) != 1 || used != 20 ||
@@ -132,26 +73,15 @@ static int folder_read(struct replay *rp, struct found *f, unsigned *ret_n)
 			r = -EBADMSG;
 			break;
 		}
-		r = header_read(rp, number, &f[n++]);
+		r = wal_header_read(w->dir, number, &f[n].header, &f[n].file_size, rp->why,
+				    rp->why_size);
+		n++;
 	}
 	(void)closedir(d);
 	if (r == 0 && n)
 		qsort(f, n, sizeof(*f), found_compare);
 	*ret_n = n;
 	return r;
-}
-
-/* Does a valid record behind `at` say that sequence `seq` had been on disk? */
-static bool was_synced(const char *map, uint64_t at, uint64_t size, uint64_t epoch, uint64_t seq)
-{
-	for (at += 8; at + sizeof(struct wal_record) <= size; at += 8) {
-		const struct wal_record *r = (const void *)(map + at);
-
-		if (r->seq > seq && r->seq - seq < UINT32_MAX && r->seq - r->unsynced >= seq &&
-		    wal_record_valid(r, size - at, epoch))
-			return true;
-	}
-	return false;
 }
 
 static int damaged(struct replay *rp, const struct found *f, uint64_t at, uint64_t seq)
@@ -175,19 +105,19 @@ static int record_take(struct replay *rp, struct found *f, const struct wal_reco
 	if (r->op == WAL_CLOCK && r->expiry > rp->clock_ms)
 		rp->clock_ms = r->expiry;
 	if (!safe && r->seq > rp->base_seq) {
-		size_t at = w->tail.len;
+		size_t at = w->rewrite.len;
 		struct wal_record *copy;
 
-		if (!w->tail.len)
-			w->tail_first = r->seq;
-		buf_add(&w->tail, r, r->size);
-		if (w->tail.failed)
+		if (!w->rewrite.len)
+			w->rewrite_first = r->seq;
+		buf_add(&w->rewrite, r, r->size);
+		if (w->rewrite.failed)
 			return -ENOMEM;
-		copy = (void *)(w->tail.data + at);
+		copy = (void *)(w->rewrite.data + at);
 		if (!same)
 			copy->request_id = 0; /* a request of a coordinator that is no more */
-		if (copy->request_id > w->tail_position)
-			w->tail_position = copy->request_id;
+		if (copy->request_id > w->rewrite_position)
+			w->rewrite_position = copy->request_id;
 	}
 	w->seq = r->seq;
 	if (same && r->request_id > f->last_position)
@@ -225,57 +155,43 @@ static void cursor_set(struct wal *w, const struct found *f, uint64_t at, uint64
 /* Run through one segment up to the sequence `limit`, where the next one begins. */
 static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool last)
 {
-	uint64_t seq = f->header.first_seq;
-	uint64_t at = WAL_HEADER_BYTES;
-	uint64_t size = f->file_size;
-	char path[1100];
-	const char *map;
-	int fd;
-	int r = 0;
+	struct wal_reader rd = {0};
+	int r = wal_reader_open(&rd, rp->w->dir, f->header.epoch, f->file_size,
+				f->header.first_seq);
 
-	cursor_get(rp->w, f, &at, &seq);
-	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
-	fd = file_open(path, O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-	(void)close(fd);
-	if (map == MAP_FAILED)
-		return -errno;
-	while (r == 0 && seq < limit) {
-		const struct wal_record *rec = (const void *)(map + at);
+	if (r < 0)
+		return r;
+	cursor_get(rp->w, f, &rd.at, &rd.seq);
+	while (r == 0 && rd.seq < limit) {
+		const struct wal_record *rec = wal_reader_next(&rd);
 
-		if (!wal_record_valid(rec, size - at, f->header.epoch) || rec->seq != seq) {
-			if (!last || was_synced(map, at, size, f->header.epoch, seq))
-				r = damaged(rp, f, at, seq);
+		if (!rec) {
+			if (!last || wal_reader_was_synced(&rd))
+				r = damaged(rp, f, rd.at, rd.seq);
 			break;
 		}
 		r = record_take(rp, f, rec, last);
-		at += rec->size;
-		seq++;
 	}
-	(void)munmap((void *)(uintptr_t)map, size);
+	wal_reader_close(&rd);
 	if (r == 0 && rp->follow)
-		cursor_set(rp->w, f, at, seq);
+		cursor_set(rp->w, f, rd.at, rd.seq);
 	return r;
 }
 
 /* Remember a segment, of which the records up to `last_seq` count, until they are settled. */
 static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq)
 {
-	uint32_t n = atomic_load(&w->segment_count);
-	struct wal_segment *s = &w->segment[n];
+	const struct wal_segment s = {
+		.epoch = f->header.epoch,
+		.first_seq = f->header.first_seq,
+		.last_seq = last_seq,
+		.last_position = f->last_position,
+		.size = f->file_size,
+		.closed = true,
+		.safe = true,
+	};
 
-	memset(s, 0, sizeof(*s));
-	s->epoch = f->header.epoch;
-	s->first_seq = f->header.first_seq;
-	s->last_seq = last_seq;
-	s->last_position = f->last_position;
-	s->size = f->file_size;
-	s->closed = true;
-	s->safe = true;
-	atomic_store(&w->segment_count, n + 1);
-	atomic_fetch_add(&w->live_bytes, s->size);
+	wal_segment_keep(w, &s);
 }
 
 /*
@@ -283,12 +199,12 @@ static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq
  * which tells what the time was; as long as base names none, the one that it ends in.
  */
 static unsigned first_needed(const struct found *f, unsigned n, uint64_t base_seq,
-			     uint64_t epoch_least)
+			     uint64_t epoch_min)
 {
 	unsigned i = 0;
 
-	while (i + 1 < n && (epoch_least ? f[i].header.epoch < epoch_least
-					 : f[i + 1].header.first_seq <= base_seq + 1))
+	while (i + 1 < n && (epoch_min ? f[i].header.epoch < epoch_min
+				       : f[i + 1].header.first_seq <= base_seq + 1))
 		i++;
 	return i;
 }
@@ -302,36 +218,36 @@ static bool is_there(const struct found *f, unsigned n, uint64_t epoch)
 }
 
 /* Does the log begin where base ends? */
-static int begin_check(struct replay *rp, const struct found *f, unsigned n, uint64_t epoch_least)
+static int begin_check(struct replay *rp, const struct found *f, unsigned n, uint64_t epoch_min)
 {
 	struct wal *w = rp->w;
 
 	if (n && (f[0].header.first_seq > rp->base_seq + 1 ||
-		  (epoch_least && !is_there(f, n, epoch_least)))) {
+		  (epoch_min && !is_there(f, n, epoch_min)))) {
 		(void)snprintf(rp->why, rp->why_size,
 			       "%.120s: log segment %" PRIu64
 			       " is missing: the log begins at %" PRIu64 ", base ends at %" PRIu64,
-			       w->dir, epoch_least, f[0].header.first_seq, rp->base_seq);
+			       w->dir, epoch_min, f[0].header.first_seq, rp->base_seq);
 		return -EBADMSG;
 	}
-	if (!n && epoch_least) {
+	if (!n && epoch_min) {
 		(void)snprintf(rp->why, rp->why_size, "%.150s: log segment %" PRIu64 " is missing",
-			       w->dir, epoch_least);
+			       w->dir, epoch_min);
 		return -EBADMSG;
 	}
 	return 0;
 }
 
-static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
+static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_min)
 {
 	struct wal *w = rp->w;
-	unsigned first = first_needed(f, n, rp->base_seq, epoch_least);
-	int r = begin_check(rp, f, n, epoch_least);
+	unsigned first = first_needed(f, n, rp->base_seq, epoch_min);
+	int r = begin_check(rp, f, n, epoch_min);
 
 	if (!w->cursor)
 		w->seq = rp->base_seq;
 	w->epoch_next = 1;
-	w->tail_first = 0;
+	w->rewrite_first = 0;
 	for (unsigned i = 0; i < n && r == 0; i++) {
 		bool last = i + 1 == n;
 		uint64_t limit = last ? UINT64_MAX : f[i + 1].header.first_seq;
@@ -348,28 +264,28 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 		return r;
 	if (w->seq < rp->base_seq)
 		w->seq = rp->base_seq;
-	if (!w->tail.len)
-		w->tail_first = w->seq + 1;
+	if (!w->rewrite.len)
+		w->rewrite_first = w->seq + 1;
 	for (unsigned i = 0; i < n; i++)
 		segment_keep(w, &f[i],
-			     (i + 1 == n ? w->tail_first : f[i + 1].header.first_seq) - 1);
+			     (i + 1 == n ? w->rewrite_first : f[i + 1].header.first_seq) - 1);
 	return 0;
 }
 
 /* The tail goes into a segment of the next epoch: sum its records for that. */
-static void tail_sum(struct wal *w)
+static void rewrite_sum(struct wal *w)
 {
 	size_t at = 0;
 
-	while (at < w->tail.len) {
-		struct wal_record *r = (void *)(w->tail.data + at);
+	while (at < w->rewrite.len) {
+		struct wal_record *r = (void *)(w->rewrite.data + at);
 
 		r->crc = wal_record_crc(r, w->epoch_next);
 		at += r->size;
 	}
 }
 
-int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_min,
 	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
 	       uint64_t *ret_clock_ms, char *why, size_t why_size)
 {
@@ -384,21 +300,21 @@ int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch
 		return -ENOMEM;
 	r = folder_read(&rp, f, &n);
 	if (r == 0)
-		r = run_all(&rp, f, n, epoch_least);
-	tail_sum(w);
+		r = run_all(&rp, f, n, epoch_min);
+	rewrite_sum(w);
 	free(f);
 	*ret_clock_ms = rp.clock_ms;
 	return r;
 }
 
 /* Read on in the segments that have not been read to their end. */
-static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_least)
+static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_min)
 {
 	struct wal *w = rp->w;
 	bool more = true;
 	int r = 0;
 
-	for (unsigned i = first_needed(f, n, rp->base_seq, epoch_least); i < n && more && r == 0;
+	for (unsigned i = first_needed(f, n, rp->base_seq, epoch_min); i < n && more && r == 0;
 	     i++) {
 		uint64_t limit = i + 1 == n ? UINT64_MAX : f[i + 1].header.first_seq;
 
@@ -414,7 +330,7 @@ static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t e
 	return r;
 }
 
-int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_least,
+int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_min,
 	     int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
 	     char *why, size_t why_size)
 {
@@ -434,9 +350,9 @@ int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_l
 	}
 	r = folder_read(&rp, f, &n);
 	if (r == 0 && first)
-		r = begin_check(&rp, f, n, epoch_least);
+		r = begin_check(&rp, f, n, epoch_min);
 	if (r == 0)
-		r = follow_all(&rp, f, n, epoch_least);
+		r = follow_all(&rp, f, n, epoch_min);
 	if (rp.clock_ms > w->cursor->clock_ms)
 		w->cursor->clock_ms = rp.clock_ms;
 	free(f);

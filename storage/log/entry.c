@@ -1,5 +1,5 @@
 /* Checksums and checks of log records. */
-#include "storage/wal_record.h"
+#include "storage/log/entry.h"
 
 #include "common/hash.h"
 
@@ -8,14 +8,6 @@ uint32_t wal_record_crc(const struct wal_record *r, uint64_t epoch)
 	uint32_t crc = crc32c(0, &epoch, sizeof(epoch));
 
 	return crc32c(crc, &r->size, r->size - offsetof(struct wal_record, size));
-}
-
-uint32_t wal_header_crc(const struct wal_header *h)
-{
-	struct wal_header copy = *h;
-
-	copy.crc = 0;
-	return crc32c(0, &copy, sizeof(copy));
 }
 
 bool wal_record_valid(const void *p, uint64_t room, uint64_t epoch)

@@ -1,0 +1,132 @@
+/* What the live segments take, and which of them may be recycled. */
+#include "storage/log/retain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/fault.h"
+#include "storage/log/log_impl.h"
+
+uint64_t wal_bytes(const struct wal *w)
+{
+	return atomic_load(&w->live_bytes);
+}
+
+uint64_t wal_bytes_beyond_min(const struct wal *w)
+{
+	/* What stays: the settled one, the open one, and the smallest pool. */
+	uint64_t min = (2 + WAL_POOL_MIN) * w->config.segment_bytes;
+	uint64_t all = atomic_load(&w->live_bytes) +
+		       atomic_load(&w->recycled_count) * w->config.segment_bytes;
+
+	return all > min ? all - min : 0;
+}
+
+bool wal_over_limit(const struct wal *w)
+{
+	/*
+	 * One segment below the limit stays for deletes, which make room again.  The settled one
+	 * may be of an incarnation with larger files, and stays until the next checkpoint, which is
+	 * begun only if something is written: with that one and the open one there is always room.
+	 */
+	return (atomic_load(&w->segment_count) > 2 &&
+		atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes >
+			w->config.limit_bytes) ||
+	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS;
+}
+
+bool wal_half_full(const struct wal *w)
+{
+	return atomic_load(&w->live_bytes) > w->config.limit_bytes / 2 ||
+	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS / 2;
+}
+
+unsigned wal_files_left(const struct wal *w)
+{
+	uint32_t n = atomic_load(&w->segment_count);
+
+	return n < WAL_SEGMENTS_OURS ? WAL_SEGMENTS_OURS - n : 0;
+}
+
+void wal_segment_keep(struct wal *w, const struct wal_segment *s)
+{
+	uint32_t n = atomic_load(&w->segment_count);
+
+	check(n < WAL_SEGMENTS_MAX && s->closed && s->safe);
+	check(!n || w->segment[n - 1].epoch < s->epoch);
+	w->segment[n] = *s;
+	atomic_store(&w->segment_count, n + 1);
+	atomic_fetch_add(&w->live_bytes, s->size);
+}
+
+unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max)
+{
+	unsigned n = 0;
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (n < max && n < atomic_load(&w->segment_count) && w->segment[n].safe) {
+		ret[n] = w->segment[n];
+		n++;
+	}
+	(void)pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
+/*
+ * A file whose records are all in base: into the pool if it has the size and there is room (its
+ * number in *ret_number), else gone.  Returns 1, 0, or negative errno.
+ */
+static int segment_recycle(struct wal *w, const struct wal_segment *s, unsigned more,
+			   uint64_t *ret_number)
+{
+	char path[1100];
+	char spare[1100];
+
+	wal_path(w->dir, s->epoch, path, sizeof(path));
+	if (s->size != w->config.segment_bytes || !wal_pool_number(w, more, ret_number))
+		return unlink(path) < 0 ? -errno : 0;
+	wal_spare_path(w, *ret_number, spare, sizeof(spare));
+	return rename(path, spare) < 0 ? -errno : 1;
+}
+
+int wal_settled(struct wal *w, uint64_t epoch_min)
+{
+	uint64_t number[WAL_POOL_MAX];
+	unsigned n = 0;
+
+	for (;;) {
+		struct wal_segment s;
+		bool gone;
+		int r;
+
+		(void)pthread_mutex_lock(&w->lock);
+		s = w->segment[0];
+		gone = atomic_load(&w->segment_count) > 1 && s.epoch < epoch_min;
+		(void)pthread_mutex_unlock(&w->lock);
+		if (!gone)
+			return wal_pool_add(w, number, n);
+		r = segment_recycle(w, &s, n, &number[n]);
+		if (r < 0)
+			return r;
+		n += (unsigned)r;
+		(void)pthread_mutex_lock(&w->lock);
+		memmove(&w->segment[0], &w->segment[1],
+			(atomic_load(&w->segment_count) - 1) * sizeof(s));
+		atomic_fetch_sub(&w->segment_count, 1);
+		atomic_fetch_sub(&w->live_bytes, s.size);
+		(void)pthread_mutex_unlock(&w->lock);
+	}
+}
+
+uint64_t wal_oldest_epoch(struct wal *w)
+{
+	uint64_t epoch;
+
+	(void)pthread_mutex_lock(&w->lock);
+	epoch = w->segment[0].epoch;
+	(void)pthread_mutex_unlock(&w->lock);
+	return epoch;
+}

@@ -1,0 +1,48 @@
+/* What the live segments take, and which of them may be recycled. */
+#ifndef PAIL_LOG_RETAIN_H
+#define PAIL_LOG_RETAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/log/segment.h"
+
+struct wal;
+
+/* (serving) Bytes of live segments. */
+uint64_t wal_bytes(const struct wal *w);
+
+/* (serving) Bytes of files, the pool too, that a nearly full disk gets back when all is settled.
+ */
+uint64_t wal_bytes_beyond_min(const struct wal *w);
+
+/* (serving) So many that puts must wait for a checkpoint: what is left is for deletes. */
+bool wal_over_limit(const struct wal *w);
+
+/* (serving) How many more there may be before a checkpoint, whose beginning needs one, not counted.
+ */
+unsigned wal_files_left(const struct wal *w);
+
+/* (serving) So many that a checkpoint is due, however little is in them. */
+bool wal_half_full(const struct wal *w);
+
+/*
+ * (serving) Copy the live segments that are safe, oldest first, into `ret` (at most `max`). Returns
+ * how many; stops at the first that is not safe.
+ */
+unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
+
+/*
+ * (background; or before its thread is begun) Everything before the segment `epoch_min` is in
+ * base, and base says so: forget those segments, keep their files for reuse.  That segment, the
+ * newest of which all is in base, stays, so that a log which begins too late is told from one that
+ * lost a file.
+ *
+ * A power cut may undo the removal of some and not of others: wal_replay passes over those.
+ */
+int wal_settled(struct wal *w, uint64_t epoch_min);
+
+/* The epoch of the oldest live segment. */
+uint64_t wal_oldest_epoch(struct wal *w);
+
+#endif
