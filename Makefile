@@ -47,7 +47,8 @@ FOLDERS := $(patsubst USES.%,%,$(filter USES.%,$(.VARIABLES)))
 
 ONLY.zmq.h      := ipc/net/socket.c
 ONLY.msgpuck.h  := ipc/wire/codec.c
-ONLY.lmdb.h     := storage/base.c
+ONLY.lmdb.h     := storage/lmdb_impl.h
+ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_read.c storage/lmdb_write.c
 ONLY.histedit.h := cli/shell.c
 ONLY.event2     := gateway/server.c
 HEADERS_ONLY    := $(patsubst ONLY.%,%,$(filter ONLY.%,$(.VARIABLES)))

@@ -8,7 +8,7 @@
 
 #include "common/hash.h"
 #include "include/wire.h"
-#include "storage/base.h"
+#include "storage/engine.h"
 
 #define BASE_FORMAT 1u
 
@@ -29,7 +29,7 @@ struct dir_row {
 struct meta_row {
 	uint32_t format;
 	uint32_t crc;
-	struct base_meta meta;
+	struct engine_meta meta;
 };
 
 struct key_bytes {
@@ -51,7 +51,7 @@ static inline uint64_t get_be64(const uint8_t *p)
 	return be64toh(v);
 }
 
-static inline uint32_t item_crc(uint64_t bucket, const struct base_item *item)
+static inline uint32_t item_crc(uint64_t bucket, const struct engine_item *item)
 {
 	const uint64_t head[3] = {bucket, item->version, item->expiry};
 	uint32_t crc = crc32c(0, head, sizeof(head));

@@ -49,7 +49,7 @@ struct changes {
 
 struct checkpoint {
 	char dir[1024];
-	struct base *base;
+	struct engine *base;
 	struct wal *wal;
 	uint64_t tight_bytes;
 	pthread_t thread;
@@ -232,15 +232,15 @@ static void items_unique(struct checkpoint *c)
 
 static int record_merge(struct checkpoint *c, const struct wal_record *r)
 {
-	struct base_item item;
+	struct engine_item item;
 
 	if (r->op != WAL_PUT)
-		return base_delete(c->base, r->bucket, wal_record_key(r));
+		return engine_delete(c->base, r->bucket, wal_record_key(r));
 	item.key = wal_record_key(r);
 	item.value = wal_record_value(r);
 	item.version = r->seq;
 	item.expiry = r->expiry;
-	return base_put(c->base, r->bucket, &item);
+	return engine_put(c->base, r->bucket, &item);
 }
 
 /*
@@ -258,24 +258,25 @@ static int changes_merge(struct checkpoint *c)
 			if (!x->id || x->dropped != drops)
 				continue;
 			if (drops)
-				r = base_bucket_drop(c->base, x->name, x->id);
+				r = engine_bucket_drop(c->base, x->name, x->id);
 			else
-				r = base_bucket_add(c->base, x->name, x->id, x->delta, x->created);
+				r = engine_bucket_add(c->base, x->name, x->id, x->delta,
+						      x->created);
 		}
 	c->purge |= c->changes.any_drop;
 	return r;
 }
 
-static int commit(struct checkpoint *c, const struct base_meta *meta)
+static int commit(struct checkpoint *c, const struct engine_meta *meta)
 {
-	int r = base_commit(c->base, meta);
+	int r = engine_commit(c->base, meta);
 
 	if (r == 0)
 		atomic_fetch_add(&c->commits, 1);
 	return r;
 }
 
-static int merge(struct checkpoint *c, const struct base_meta *meta)
+static int merge(struct checkpoint *c, const struct engine_meta *meta)
 {
 	uint64_t part = c->count / PARTS < PART_LEAST ? PART_LEAST : c->count / PARTS + 1;
 	uint64_t i = 0;
@@ -285,7 +286,7 @@ static int merge(struct checkpoint *c, const struct base_meta *meta)
 		uint64_t bytes = 0;
 		uint64_t end = i + part;
 
-		r = base_begin(c->base);
+		r = engine_begin(c->base);
 		if (r < 0)
 			return r;
 		for (; r == 0 && i < c->count && i < end && bytes < PART_BYTES_MAX; i++) {
@@ -297,7 +298,7 @@ static int merge(struct checkpoint *c, const struct base_meta *meta)
 		if (r == 0 && i == c->count)
 			r = changes_merge(c);
 		if (r < 0) {
-			base_abort(c->base);
+			engine_abort(c->base);
 			return r;
 		}
 		(void)fault_at("checkpoint.before_commit");
@@ -329,10 +330,10 @@ static bool is_full(struct checkpoint *c, int error)
 
 static int run(struct checkpoint *c)
 {
-	struct base_meta meta;
+	struct engine_meta meta;
 	int r = 0;
 
-	base_meta(c->base, &meta);
+	engine_meta(c->base, &meta);
 	c->why[0] = '\0';
 	for (unsigned i = 0; i < c->segments && r == 0; i++)
 		r = segment_collect(c, i, meta.settled);
@@ -366,14 +367,14 @@ static int run(struct checkpoint *c)
 static int purge_some(struct checkpoint *c, bool *ret_more)
 {
 	int n;
-	int r = base_begin(c->base);
+	int r = engine_begin(c->base);
 
 	if (r < 0)
 		return r;
-	n = base_purge(c->base, c->purge_chunk);
+	n = engine_purge(c->base, c->purge_chunk);
 	*ret_more = n > 0;
 	if (n <= 0) {
-		base_abort(c->base);
+		engine_abort(c->base);
 		return n;
 	}
 	return commit(c, NULL);
@@ -448,9 +449,9 @@ static void *checkpoint_main(void *arg)
 			chore_error = chores(c);
 		(void)pthread_mutex_lock(&c->lock);
 		if (posted || chore_error) {
-			struct base_meta meta;
+			struct engine_meta meta;
 
-			base_meta(c->base, &meta);
+			engine_meta(c->base, &meta);
 			c->posted = false;
 			c->purge &= !chore_error;
 			c->ended = true;
@@ -462,7 +463,7 @@ static void *checkpoint_main(void *arg)
 	return NULL;
 }
 
-int checkpoint_start(const char *dir, struct base *base, struct wal *wal, uint64_t tight_bytes,
+int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint64_t tight_bytes,
 		     struct checkpoint **ret)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c));

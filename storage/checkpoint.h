@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "storage/base.h"
+#include "storage/engine.h"
 #include "storage/log/wal.h"
 
 struct checkpoint;
@@ -17,7 +17,7 @@ struct checkpoint;
  * Starts the thread.  `dir`, `base` and `wal` must outlive it.  With less than `tight_bytes` free
  * on the disk the log keeps no more spare files than it needs.
  */
-int checkpoint_start(const char *dir, struct base *base, struct wal *wal, uint64_t tight_bytes,
+int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint64_t tight_bytes,
 		     struct checkpoint **ret);
 
 /* Stop and join; a checkpoint that runs ends at its next transaction.  Sets *c to NULL. */
@@ -40,7 +40,7 @@ bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settle
 /* After an error was fetched: the place of the damage, or "". */
 const char *checkpoint_why(const struct checkpoint *c);
 
-/* Transactions committed so far: when it has changed, base_renew is worth while. */
+/* Transactions committed so far: when it has changed, engine_renew is worth while. */
 uint64_t checkpoint_commits(const struct checkpoint *c);
 
 /* Bytes free on the data folder's file system, as last seen. */

@@ -20,10 +20,10 @@ LAYOUT_SIZE(dir_row, 16);
 LAYOUT_AT(dir_row, id, 0);
 LAYOUT_AT(dir_row, count, 8);
 
-LAYOUT_SIZE(base_meta, 24);
-LAYOUT_AT(base_meta, settled, 0);
-LAYOUT_AT(base_meta, clock_ms, 8);
-LAYOUT_AT(base_meta, epoch_min, 16);
+LAYOUT_SIZE(engine_meta, 24);
+LAYOUT_AT(engine_meta, settled, 0);
+LAYOUT_AT(engine_meta, clock_ms, 8);
+LAYOUT_AT(engine_meta, epoch_min, 16);
 
 LAYOUT_SIZE(meta_row, 32);
 LAYOUT_AT(meta_row, format, 0);

@@ -57,9 +57,9 @@ unsigned store_pressure(const struct store *s)
 /* What base, and a disk with so much free, have room for if base is still to take `owed`. */
 static uint64_t room_beyond(const struct store *s, uint64_t owed, uint64_t disk)
 {
-	uint64_t used = base_used(s->base) + owed;
-	uint64_t most = base_map_bytes(s->base) / 100 * BASE_SHARE;
-	uint64_t file = base_file_bytes(s->base);
+	uint64_t used = engine_used(s->base) + owed;
+	uint64_t most = engine_map_bytes(s->base) / 100 * BASE_SHARE;
+	uint64_t file = engine_file_bytes(s->base);
 	uint64_t left;
 
 	if (s->base_full || used >= most)
@@ -304,7 +304,7 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 	s->retry_ms = 0;
 	/* First see what was committed, then call entries clean: else an evicted one is read old.
 	 */
-	r = base_renew(s->base);
+	r = engine_renew(s->base);
 	if (r < 0)
 		return store_fail(s, r, "renew the read transaction: %s", strerror(-r));
 	settle_memory(s, settled);
@@ -326,7 +326,7 @@ static int checkpoint_step(struct store *s)
 	commits = checkpoint_commits(s->checkpoint);
 	if (commits != s->commits_seen) {
 		s->commits_seen = commits;
-		if (base_renew(s->base) < 0)
+		if (engine_renew(s->base) < 0)
 			return store_fail(s, -EIO, "renew the read transaction");
 	}
 	if (checkpoint_fetch(s->checkpoint, &error, &settled))
@@ -446,8 +446,8 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	ret->cache_bytes = cache_bytes(s->cache);
 	ret->recent_keys = wal_seq(s->wal) - s->settled;
 	ret->log_bytes = wal_bytes(s->wal);
-	ret->base_bytes = base_used(s->base);
-	ret->map_bytes = base_map_bytes(s->base);
+	ret->base_bytes = engine_used(s->base);
+	ret->map_bytes = engine_map_bytes(s->base);
 	ret->checkpoint_wall_ms = s->checkpoint_wall_ms;
 	ret->checkpoints = s->checkpoints;
 	ret->full = !room_left(s) && !room_settled(s);

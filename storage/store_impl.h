@@ -2,7 +2,7 @@
 #ifndef PAIL_STORE_IMPL_H
 #define PAIL_STORE_IMPL_H
 
-#include "storage/base.h"
+#include "storage/engine.h"
 #include "storage/cache.h"
 #include "storage/checkpoint.h"
 #include "storage/directory.h"
@@ -25,7 +25,7 @@ struct store {
 	int lock_fd;
 	struct wal *wal;
 	struct cache *cache;
-	struct base *base;
+	struct engine *base;
 	struct checkpoint *checkpoint;
 	struct directory *directory;
 	struct expiry expiry;
@@ -57,8 +57,8 @@ struct store {
 	uint64_t checkpoint_wall_ms;
 	uint64_t checkpoints;
 
-	uint64_t room;              /* bytes that puts may still add before it is looked at again */
-	struct base_due sweep_from; /* rows of base's expiry index before this are swept */
+	uint64_t room; /* bytes that puts may still add before it is looked at again */
+	struct engine_due sweep_from; /* rows of base's expiry index before this are swept */
 	char sweep_key[512];
 	uint64_t swept_ms;
 	bool sweep_more; /* the last sweep stopped at its limit */
@@ -83,9 +83,9 @@ int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span ke
 
 /* What is there now, dead or alive. */
 struct lookup {
-	struct entry *entry;   /* in the cache */
-	struct base_item item; /* in base, if not in the cache */
-	bool stored;           /* counted: alive, or expired and not swept */
+	struct entry *entry;     /* in the cache */
+	struct engine_item item; /* in base, if not in the cache */
+	bool stored;             /* counted: alive, or expired and not swept */
 	bool alive;
 	uint64_t version; /* of what is alive; 0: no such key */
 };

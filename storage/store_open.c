@@ -140,7 +140,7 @@ static int open_parts(struct store *s)
 				  (unsigned long long)c->log_bytes,
 				  (unsigned long long)c->value_max,
 				  (unsigned long long)size.limit_least);
-	r = base_open(s->dir, c->map_bytes, &s->base, s->why, sizeof(s->why));
+	r = engine_open(s->dir, c->map_bytes, &s->base, s->why, sizeof(s->why));
 	if (r < 0)
 		return r;
 	r = cache_new(c->cache_bytes, &s->cache);
@@ -156,13 +156,13 @@ static int open_parts(struct store *s)
 /* What base holds: buckets, and where the log must go on from. */
 static int recover_base(struct store *s)
 {
-	struct base_meta meta;
-	int r = base_buckets(s->base, bucket_load, s);
+	struct engine_meta meta;
+	int r = engine_buckets(s->base, bucket_load, s);
 
 	if (r < 0)
 		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
 				  strerror(-r));
-	base_meta(s->base, &meta);
+	engine_meta(s->base, &meta);
 	s->settled = meta.settled;
 	pace_known(&s->pace, meta.clock_ms);
 	return 0;
@@ -179,13 +179,13 @@ static int log_error_of(struct store *s, int r)
 /* The rest of the log, and then a new segment of our own: from here on this store is written. */
 static int recover_log(struct store *s)
 {
-	struct base_meta meta;
+	struct engine_meta meta;
 	uint64_t clock = 0;
 	int r;
 
 	/* Time has passed, if this store has been beside another one until now. */
 	pace_tick(&s->pace, s->pace.source->wall_ms());
-	base_meta(s->base, &meta);
+	engine_meta(s->base, &meta);
 	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_min, replay_record, s,
 		       &clock, s->why, sizeof(s->why));
 	if (r < 0)
@@ -301,11 +301,11 @@ int store_open_follower(const struct store_config *config, struct store **ret, c
 
 int store_tail(struct store *s, uint64_t synced)
 {
-	struct base_meta meta;
+	struct engine_meta meta;
 	int r;
 
 	pace_tick(&s->pace, s->pace.source->wall_ms());
-	base_meta(s->base, &meta);
+	engine_meta(s->base, &meta);
 	r = wal_tail(s->wal, meta.settled, synced, meta.epoch_min, replay_record, s, s->why,
 		     sizeof(s->why));
 	return r < 0 ? log_error_of(s, r) : 0;
@@ -313,14 +313,14 @@ int store_tail(struct store *s, uint64_t synced)
 
 int store_promote(struct store *s, uint64_t synced)
 {
-	struct base_meta before;
-	struct base_meta now;
+	struct engine_meta before;
+	struct engine_meta now;
 	int r = folder_lock(s);
 
 	if (r < 0)
 		return r;
-	base_meta(s->base, &before);
-	r = base_refresh(s->base, &now);
+	engine_meta(s->base, &before);
+	r = engine_refresh(s->base, &now);
 	if (r < 0)
 		return store_fail(s, r, "look at base in \"%.150s\" again: %s", s->dir,
 				  strerror(-r));
@@ -349,7 +349,7 @@ void store_close(struct store **sp)
 		return;
 	checkpoint_stop(&s->checkpoint);
 	wal_free(&s->wal);
-	base_close(&s->base);
+	engine_close(&s->base);
 	directory_free(&s->directory);
 	cache_free(&s->cache);
 	expiry_fini(&s->expiry);

@@ -89,7 +89,7 @@ static int lookup_base(struct store *s, const struct store_key *k, struct lookup
 	if (k->bucket->id > s->settled)
 		return 0;
 	store_work(s, WORK_BASE);
-	r = base_get(s->base, k->bucket->id, k->key, &l->item);
+	r = engine_get(s->base, k->bucket->id, k->key, &l->item);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

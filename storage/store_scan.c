@@ -20,8 +20,8 @@ struct merge {
 	const struct store_range *range;
 	struct sorted_index_place place;
 	struct entry *dirty; /* next of the dirty keys, or NULL */
-	struct base_cursor *cursor;
-	struct base_item settled; /* next of base's, if has_settled */
+	struct engine_cursor *cursor;
+	struct engine_item settled; /* next of base's, if has_settled */
 	bool has_settled;
 };
 
@@ -76,10 +76,10 @@ static int merge_begin(struct merge *m, struct span start)
 		m->dirty = sorted_index_seek(m->b->order, start, m->range->reverse, &m->place);
 	if (m->b->id > m->s->settled)
 		return 0;
-	r = base_cursor_open(m->s->base, m->b->id, m->range->reverse, &m->cursor);
+	r = engine_cursor_open(m->s->base, m->b->id, m->range->reverse, &m->cursor);
 	if (r < 0)
 		return store_fail(m->s, r, "open a cursor: %s", strerror(-r));
-	return base_step(m, base_cursor_seek(m->cursor, start, &m->settled));
+	return base_step(m, engine_cursor_seek(m->cursor, start, &m->settled));
 }
 
 /* The next key in order, dead or alive.  1: *ret is filled; 0: the end; negative errno. */
@@ -115,7 +115,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 	}
 	ret->ttl_ms = expiry > m->s->pace.now_ms ? expiry - m->s->pace.now_ms : 0;
 	if (side >= 0)
-		r = base_step(m, base_cursor_next(m->cursor, &m->settled));
+		r = base_step(m, engine_cursor_next(m->cursor, &m->settled));
 	if (r == 0 && *ret_alive && is_expired(m->s, expiry)) {
 		*ret_alive = false;
 		r = clock_tell(m->s, expiry);
@@ -218,7 +218,7 @@ int store_scan(struct store *s, struct store_key *k, const struct store_range *r
 		if (w == INSIDE && alive && !item(arg, &i))
 			break;
 	}
-	base_cursor_close(&m.cursor);
+	engine_cursor_close(&m.cursor);
 	return r;
 }
 
@@ -263,7 +263,7 @@ static void due_node(void *arg, const struct expiry_node *n)
 }
 
 /* Does a row of base's index still speak of the key's newest write? */
-static bool due_is_current(struct store *s, const struct base_due *row)
+static bool due_is_current(struct store *s, const struct engine_due *row)
 {
 	uint64_t hash = cache_hash(s->cache, row->bucket, row->key);
 	struct entry *e = cache_find(s->cache, hash, row->bucket, row->key);
@@ -273,7 +273,7 @@ static bool due_is_current(struct store *s, const struct base_due *row)
 	return row->version <= s->settled && (!e || e->version == row->version);
 }
 
-static int due_row(void *arg, const struct base_due *row)
+static int due_row(void *arg, const struct engine_due *row)
 {
 	struct due *d = arg;
 
@@ -295,7 +295,7 @@ int store_count(struct store *s, struct store_key *k, uint64_t *ret)
 		return -ENXIO;
 	observe(s, b->written);
 	expiry_each_due(&s->expiry, s->pace.now_ms, due_node, &d);
-	r = base_due(s->base, &s->sweep_from, s->pace.now_ms, due_row, &d);
+	r = engine_due(s->base, &s->sweep_from, s->pace.now_ms, due_row, &d);
 	if (r < 0)
 		return store_fail(s, r, "read base's expiry index: %s", strerror(-r));
 	if (d.count)
@@ -334,7 +334,7 @@ struct sweep {
 	unsigned rows; /* of base's index to be looked at: many may be of writes that are no more */
 };
 
-static int sweep_row(void *arg, const struct base_due *row)
+static int sweep_row(void *arg, const struct engine_due *row)
 {
 	struct sweep *w = arg;
 	struct store *s = w->s;
@@ -379,7 +379,7 @@ int store_sweep(struct store *s, unsigned most)
 		if (r < 0)
 			return r;
 	}
-	r = w.left ? base_due(s->base, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
+	r = w.left ? engine_due(s->base, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
 	s->sweep_more = !w.left || !w.rows;
 	return r < 0 ? r : 0;
 }

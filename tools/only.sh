@@ -1,9 +1,13 @@
 #!/bin/sh
-# Is a library's header (or folder of headers) included in its one file only?
-# Usage: only.sh HEADER FILE 'FOLDERS...'
+# Is a header, a library's or one of ours (or a folder of headers), included in its few files only?
+# Usage: only.sh HEADER 'FILES...' 'FOLDERS...'
 # shellcheck disable=SC2086
-found=$(grep -rlE "#include <$1[/>]" --include='*.[ch]' $3 | sort -u | grep -vx "$2")
-[ -z "$found" ] || {
-	echo "<$1> belongs into $2 only, not into: $found" >&2
-	exit 1
-}
+header=$1
+files=" $2 "
+status=0
+for f in $(grep -rlE "#include [<\"]$header[/>\"]" --include='*.[ch]' $3 | sort -u); do
+	case $files in *" $f "*) continue ;; esac
+	echo "$header belongs into $2 only, not into: $f" >&2
+	status=1
+done
+exit $status
