@@ -23,10 +23,10 @@
 #include "storage/sort.h"
 
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
-#define PART_LEAST     8192u /* keys */
+#define PART_MIN       8192u /* keys */
 #define PART_BYTES_MAX (32u << 20)
 #define PURGE_CHUNK    4096u      /* keys of dropped buckets a transaction */
-#define PURGE_LEAST    16u        /* when base is full */
+#define PURGE_MIN      16u        /* when base is full */
 #define RETRY_MS       1000u      /* to purges of a base that is full */
 #define FULL_BYTES     (1u << 20) /* free on the disk: less than a large write has */
 #define IDLE_MS        200u       /* between looks at the disk */
@@ -65,7 +65,7 @@ struct checkpoint {
 	int error;
 	char why[256]; /* "", or what `error` does not say */
 	uint64_t settled;
-	bool kick;
+	bool wake;
 
 	_Atomic bool stop;
 	_Atomic uint64_t commits;
@@ -73,7 +73,7 @@ struct checkpoint {
 	bool purge; /* there may be dropped buckets with keys left */
 	unsigned purge_chunk;
 	uint64_t purge_ms; /* not before */
-	uint64_t stock_ms; /* not before */
+	uint64_t pool_ms;  /* not before */
 
 	/* a run's own */
 	struct wal_reader file[WAL_SEGMENTS_MAX];
@@ -278,7 +278,7 @@ static int commit(struct checkpoint *c, const struct engine_meta *meta)
 
 static int merge(struct checkpoint *c, const struct engine_meta *meta)
 {
-	uint64_t part = c->count / PARTS < PART_LEAST ? PART_LEAST : c->count / PARTS + 1;
+	uint64_t part = c->count / PARTS < PART_MIN ? PART_MIN : c->count / PARTS + 1;
 	uint64_t i = 0;
 	int r;
 
@@ -361,7 +361,7 @@ static int run(struct checkpoint *c)
 	return wal_settled(c->wal, meta.epoch_min);
 }
 
-/* ---- chores ---- */
+/* ---- maintenance ---- */
 
 /* One transaction.  *ret_more: it found something. */
 static int purge_some(struct checkpoint *c, bool *ret_more)
@@ -392,10 +392,9 @@ static int purge(struct checkpoint *c)
 
 	c->purge = r < 0 || more;
 	if (is_full(c, r)) {
-		if (c->purge_chunk == PURGE_LEAST)
+		if (c->purge_chunk == PURGE_MIN)
 			c->purge_ms = clock_ms() + RETRY_MS;
-		c->purge_chunk =
-			c->purge_chunk / 4 > PURGE_LEAST ? c->purge_chunk / 4 : PURGE_LEAST;
+		c->purge_chunk = c->purge_chunk / 4 > PURGE_MIN ? c->purge_chunk / 4 : PURGE_MIN;
 		return 0;
 	}
 	if (c->purge_chunk < PURGE_CHUNK)
@@ -409,13 +408,13 @@ static bool purge_is_due(const struct checkpoint *c)
 }
 
 /* Returns 0 or what makes the store unusable. */
-static int chores(struct checkpoint *c)
+static int maintain(struct checkpoint *c)
 {
 	int r = 0;
 
 	look_at_disk(c);
-	if (wal_pool_low(c->wal) && clock_ms() >= c->stock_ms && wal_pool_fill(c->wal) < 0)
-		c->stock_ms = clock_ms() + IDLE_MS; /* what is wrong shows in wal_disk_full */
+	if (wal_pool_low(c->wal) && clock_ms() >= c->pool_ms && wal_pool_fill(c->wal) < 0)
+		c->pool_ms = clock_ms() + IDLE_MS; /* what is wrong shows in wal_disk_full */
 	if (atomic_load(&c->disk_free) < c->tight_bytes && wal_pool_trim(c->wal))
 		look_at_disk(c);
 	if (purge_is_due(c))
@@ -426,7 +425,7 @@ static int chores(struct checkpoint *c)
 static void *checkpoint_main(void *arg)
 {
 	struct checkpoint *c = arg;
-	int chore_error = 0;
+	int maintenance_error = 0;
 
 	(void)pthread_mutex_lock(&c->lock);
 	while (!atomic_load(&c->stop)) {
@@ -434,7 +433,7 @@ static void *checkpoint_main(void *arg)
 		bool posted = c->posted;
 		int r;
 
-		if (!posted && !c->kick && !purge_is_due(c)) {
+		if (!posted && !c->wake && !purge_is_due(c)) {
 			(void)clock_gettime(CLOCK_MONOTONIC, &until);
 			until.tv_nsec += (long)IDLE_MS * 1000000;
 			until.tv_sec += until.tv_nsec / 1000000000;
@@ -442,20 +441,20 @@ static void *checkpoint_main(void *arg)
 			(void)pthread_cond_timedwait(&c->more, &c->lock, &until);
 			posted = c->posted;
 		}
-		c->kick = false;
+		c->wake = false;
 		(void)pthread_mutex_unlock(&c->lock);
 		r = posted ? run(c) : 0;
-		if (chore_error == 0)
-			chore_error = chores(c);
+		if (maintenance_error == 0)
+			maintenance_error = maintain(c);
 		(void)pthread_mutex_lock(&c->lock);
-		if (posted || chore_error) {
+		if (posted || maintenance_error) {
 			struct engine_meta meta;
 
 			engine_meta(c->base, &meta);
 			c->posted = false;
-			c->purge &= !chore_error;
+			c->purge &= !maintenance_error;
 			c->ended = true;
-			c->error = chore_error ? chore_error : r;
+			c->error = maintenance_error ? maintenance_error : r;
 			c->settled = meta.settled;
 		}
 	}
@@ -477,7 +476,7 @@ int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint
 	c->tight_bytes = tight_bytes;
 	c->purge = true; /* a drop from before a restart */
 	c->purge_chunk = PURGE_CHUNK;
-	c->kick = true;
+	c->wake = true;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	clock_cond_init(&c->more);
 	atomic_store(&c->disk_free, UINT64_MAX);
@@ -556,10 +555,10 @@ uint64_t checkpoint_disk_free(const struct checkpoint *c)
 	return atomic_load(&c->disk_free);
 }
 
-void checkpoint_kick(struct checkpoint *c)
+void checkpoint_wake(struct checkpoint *c)
 {
 	(void)pthread_mutex_lock(&c->lock);
-	c->kick = true;
+	c->wake = true;
 	(void)pthread_cond_signal(&c->more);
 	(void)pthread_mutex_unlock(&c->lock);
 }

@@ -1,5 +1,5 @@
 /*
- * The background thread of a store: merges closed log segments into base, keeps the stock of log
+ * The background thread of a store: merges closed log segments into base, fills the pool of log
  * files, deletes the keys of dropped buckets, and looks at the disk's free space.
  */
 #ifndef PAIL_CHECKPOINT_H
@@ -46,7 +46,7 @@ uint64_t checkpoint_commits(const struct checkpoint *c);
 /* Bytes free on the data folder's file system, as last seen. */
 uint64_t checkpoint_disk_free(const struct checkpoint *c);
 
-/* Look for chores (stock, dropped buckets) now. */
-void checkpoint_kick(struct checkpoint *c);
+/* Look for maintenance (the pool, dropped buckets) now. */
+void checkpoint_wake(struct checkpoint *c);
 
 #endif

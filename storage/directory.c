@@ -66,7 +66,7 @@ int directory_new(struct directory **ret)
 
 static void bucket_free(struct bucket *b)
 {
-	sorted_index_free(&b->order);
+	sorted_index_free(&b->index);
 	free(b);
 }
 

@@ -19,7 +19,7 @@ struct bucket {
 	uint64_t count;             /* keys stored, expired ones too until they are swept */
 	uint64_t written;           /* the sequence of its last change */
 	uint64_t base_count;        /* keys of it in base; while 0, base need not be asked */
-	struct sorted_index *order; /* its dirty keys in order; NULL: nobody has scanned */
+	struct sorted_index *index; /* its dirty keys in order; NULL: nobody has scanned */
 	uint32_t sorted_index_idle; /* checkpoints since the last scan that used it */
 	uint8_t name_len;
 	char name[];

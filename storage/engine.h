@@ -104,8 +104,8 @@ int engine_bucket_add(struct engine *b, struct span name, uint64_t id, int64_t d
 /* The bucket leaves the directory; its keys are left to engine_purge. */
 int engine_bucket_drop(struct engine *b, struct span name, uint64_t id);
 
-/* Delete up to `most` keys of dropped buckets.  Returns how many (0: nothing is left), or an error.
+/* Delete up to `max` keys of dropped buckets.  Returns how many (0: nothing is left), or an error.
  */
-int engine_purge(struct engine *b, unsigned most);
+int engine_purge(struct engine *b, unsigned max);
 
 #endif

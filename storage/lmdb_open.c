@@ -1,4 +1,5 @@
 /* The engine over LMDB: opening, closing, figures. */
+#include "storage/engine.h"
 
 #include <errno.h>
 #include <stdio.h>

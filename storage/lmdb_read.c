@@ -1,4 +1,5 @@
 /* The engine over LMDB: the serving thread's reads. */
+#include "storage/engine.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* The engine over LMDB: the checkpoint thread's transactions. */
+#include "storage/engine.h"
 
 #include <errno.h>
 
@@ -197,7 +198,7 @@ int engine_bucket_drop(struct engine *b, struct span name, uint64_t id)
 	return engine_errno(mdb_put(b->write, b->dbi[DB_DROPS], &k, &v, 0));
 }
 
-int engine_purge(struct engine *b, unsigned most)
+int engine_purge(struct engine *b, unsigned max)
 {
 	uint8_t idb[8];
 	MDB_val none = {0, NULL};
@@ -220,7 +221,7 @@ int engine_purge(struct engine *b, unsigned most)
 	put_be64(idb, id);
 	k = (MDB_val){8, idb};
 	rc = mdb_cursor_get(b->put, &k, &v, MDB_SET_RANGE);
-	while (rc == 0 && r == 0 && n < most && k.mv_size >= 8 && get_be64(k.mv_data) == id) {
+	while (rc == 0 && r == 0 && n < max && k.mv_size >= 8 && get_be64(k.mv_data) == id) {
 		if (b->ttl_any)
 			r = ttl_drop(b, id, (struct span){(char *)k.mv_data + 8, k.mv_size - 8},
 				     &v);
@@ -238,7 +239,7 @@ int engine_purge(struct engine *b, unsigned most)
 	}
 	if (r < 0 || (rc && rc != MDB_NOTFOUND))
 		return r < 0 ? r : engine_errno(rc);
-	if (n < most) {
+	if (n < max) {
 		k = (MDB_val){8, idb};
 		rc = mdb_del(b->write, b->dbi[DB_DROPS], &k, NULL);
 		if (rc)

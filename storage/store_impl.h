@@ -6,7 +6,7 @@
 #include "storage/cache.h"
 #include "storage/checkpoint.h"
 #include "storage/directory.h"
-#include "storage/expiry.h"
+#include "storage/expiry_heap.h"
 #include "storage/sorted_index.h"
 #include "storage/pace.h"
 #include "storage/store.h"
@@ -15,7 +15,7 @@
 /* Amounts since the last checkpoint: what it is taking now, and what came after. */
 struct unsettled {
 	uint64_t frozen;
-	uint64_t fresh;
+	uint64_t active;
 };
 
 struct store {
@@ -28,7 +28,7 @@ struct store {
 	struct engine *base;
 	struct checkpoint *checkpoint;
 	struct directory *directory;
-	struct expiry expiry;
+	struct expiry_heap expiry;
 	uint64_t directory_state; /* changes with each create and drop */
 	uint64_t directory_seq;   /* the sequence of the last of them */
 	uint64_t buckets_elsewhere;
@@ -44,7 +44,7 @@ struct store {
 	uint64_t freeze; /* the last sequence that the running checkpoint takes */
 	uint64_t commits_seen;
 	uint64_t dirty;         /* bytes of cache entries that base does not have yet */
-	uint64_t fresh;         /* of these, what the running checkpoint does not take either */
+	uint64_t active;        /* of these, what the running checkpoint does not take either */
 	struct unsettled log;   /* bytes of records */
 	bool checkpoint_wanted; /* rotated; waits for syncs and replies */
 	bool checkpoint_runs;
@@ -74,6 +74,9 @@ struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, 
 /* Append it, and account for it. */
 uint64_t record_append(struct store *s, struct wal_record *r);
 
+/* Bytes of the cache that may be dirty before writers must wait. */
+uint64_t store_budget(const struct store *s);
+
 /* May a put add `bytes` of log?  0, -ENOSPC or -EBUSY. */
 int store_admit(struct store *s, uint64_t bytes);
 
@@ -92,13 +95,21 @@ struct lookup {
 
 int store_lookup(struct store *s, const struct store_key *k, struct lookup *ret);
 
-/* Look the bucket up again if the directory has changed since.  Returns it, or NULL. */
-struct bucket *key_bucket(struct store *s, struct store_key *k);
-
 static inline void observe(struct store *s, uint64_t seq)
 {
 	if (seq > s->head.observed_seq)
 		s->head.observed_seq = seq;
+}
+
+/* Look the bucket up again if the directory has changed since.  Returns it, or NULL. */
+static inline struct bucket *key_bucket(struct store *s, struct store_key *k)
+{
+	if (k->directory != s->directory_state)
+		store_locate(s, k->name, k->key, k);
+	/* That it is not there is known since the directory last changed; that it is, since its
+	 * making. */
+	observe(s, k->bucket ? k->bucket->id : s->directory_seq);
+	return k->bucket;
 }
 
 /* Something has been seen to be gone since `expiry`: the log must know before it is told. */
@@ -107,8 +118,8 @@ int clock_tell(struct store *s, uint64_t expiry);
 int clock_note(struct store *s);
 int clock_note_now(struct store *s); /* whether it must be or not */
 
-/* Delete expired keys, at most `most`. */
-int store_sweep(struct store *s, unsigned most);
+/* Delete expired keys, at most `max`. */
+int store_sweep(struct store *s, unsigned max);
 
 static inline bool is_expired(const struct store *s, uint64_t expiry)
 {

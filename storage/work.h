@@ -1,6 +1,6 @@
 /*
  * How a long loop shows that it gets on.  Whoever loops over what clients can make large counts its
- * work in units of about 25 ns, and every WORK_MOST of them `breathe` is called, in which the owner
+ * work in units of about 25 ns, and every WORK_MAX of them `breathe` is called, in which the owner
  * may do what cannot wait (worker/worker.h), but nothing to the store beyond store_submit.
  */
 #ifndef PAIL_WORK_H
@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define WORK_MOST    256u /* units: some microseconds, and a clock read is nothing beside them */
+#define WORK_MAX     256u /* units: some microseconds, and a clock read is nothing beside them */
 #define WORK_REQUEST 8u
 #define WORK_BASE    64u /* a look into base, whose page may have to come from the disk */
 
@@ -21,7 +21,7 @@ struct work {
 static inline void work_done(struct work *w, uint64_t units)
 {
 	w->units += units;
-	if (w->units < WORK_MOST)
+	if (w->units < WORK_MAX)
 		return;
 	w->units = 0;
 	if (w->breathe)

@@ -5,7 +5,7 @@
 
 #include "common/fault.h"
 #include "storage/directory.h"
-#include "storage/expiry.h"
+#include "storage/expiry_heap.h"
 #include "storage/sorted_index.h"
 #include "storage/sort.h"
 #include "tests/unit/lib/unit.h"
@@ -184,18 +184,18 @@ static void see(void *arg, const struct expiry_node *n)
 
 static void expiries_come_out_in_time(void)
 {
-	struct expiry x;
+	struct expiry_heap x;
 	struct expiry_node n;
 	uint64_t s = unit_seed();
 	uint64_t at[1000];
 	uint64_t last = 0;
 	unsigned popped = 0;
 
-	expiry_init(&x);
+	expiry_heap_init(&x);
 	for (unsigned i = 0; i < 1000; i++) {
 		at[i] = unit_random(&s) % 5000;
-		EQ(0, expiry_reserve(&x));
-		expiry_add(&x, (struct expiry_node){at[i], i, i + 1});
+		EQ(0, expiry_heap_reserve(&x));
+		expiry_heap_add(&x, (struct expiry_node){at[i], i, i + 1});
 	}
 	for (uint64_t now = 0; now <= 5000; now += 500) {
 		struct seen seen = {0, 0};
@@ -203,10 +203,10 @@ static void expiries_come_out_in_time(void)
 
 		for (unsigned i = 0; i < 1000; i++)
 			want += at[i] <= now && at[i] >= last;
-		expiry_each_due(&x, now, see, &seen);
+		expiry_heap_each_due(&x, now, see, &seen);
 		EQ(want, seen.count);
 		TRUE_(seen.most <= now);
-		for (uint64_t before = 0; expiry_pop(&x, now, &n); before = n.at_ms) {
+		for (uint64_t before = 0; expiry_heap_pop(&x, now, &n); before = n.at_ms) {
 			TRUE_(n.at_ms >= before);
 			popped++;
 			want--;
@@ -216,14 +216,14 @@ static void expiries_come_out_in_time(void)
 	}
 	EQ(1000, popped);
 	for (unsigned i = 0; i < 100; i++) {
-		EQ(0, expiry_reserve(&x));
-		expiry_add(&x, (struct expiry_node){100 - i, i, i + 1});
+		EQ(0, expiry_heap_reserve(&x));
+		expiry_heap_add(&x, (struct expiry_node){100 - i, i, i + 1});
 	}
-	expiry_settle(&x, 60, &work);
-	for (popped = 0; expiry_pop(&x, 1000, &n); popped++)
+	expiry_heap_settle(&x, 60, &work);
+	for (popped = 0; expiry_heap_pop(&x, 1000, &n); popped++)
 		TRUE_(n.version > 60);
 	EQ(40, popped);
-	expiry_fini(&x);
+	expiry_heap_fini(&x);
 }
 
 static void the_directory_finds_by_name_id_and_order(void)

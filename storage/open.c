@@ -1,4 +1,6 @@
 /* Opening a store, alone or beside the process that still serves it, and closing it. */
+#include "storage/open.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -41,7 +43,7 @@ static int folder_lock(struct store *s)
 		return store_fail(s, s->lock_fd, "open \"%.150s\": %s", path,
 				  file_reason(s->lock_fd));
 	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		const struct timespec nap = {0, 5000000};
+		const struct timespec pause = {0, 5000000};
 
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return store_fail(s, -errno, "lock \"%.150s\": %s", path, strerror(errno));
@@ -49,7 +51,7 @@ static int folder_lock(struct store *s)
 			return store_fail(s, -EWOULDBLOCK,
 					  "lock \"%.150s\": another process has this folder open",
 					  path);
-		(void)nanosleep(&nap, NULL);
+		(void)nanosleep(&pause, NULL);
 	}
 	return 0;
 }
@@ -75,7 +77,7 @@ static int record_apply(struct store *s, const struct wal_record *r)
 	uint64_t hash;
 
 	store_work(s, WORK_REQUEST + work_bytes(r->size));
-	s->log.fresh += r->size;
+	s->log.active += r->size;
 	switch (r->op) {
 	case WAL_CREATE:
 		s->directory_state++;
@@ -194,7 +196,7 @@ static int recover_log(struct store *s)
 	pace_begin(&s->pace);
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->pace.now_ms);
-	if (r == 0) /* what the life before, or a power cut, has left of settled segments */
+	if (r == 0) /* what the incarnation before, or a power cut, has left of settled segments */
 		r = wal_settled(s->wal, meta.epoch_min);
 	if (r == 0)
 		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
@@ -221,7 +223,7 @@ static int store_new(const struct store_config *config, struct store **ret, char
 	s->head.work = (struct work){0, config->on_work, config->arg};
 	s->lock_fd = -1;
 	(void)snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
-	expiry_init(&s->expiry);
+	expiry_heap_init(&s->expiry);
 	*ret = s;
 	return 0;
 }
@@ -352,7 +354,7 @@ void store_close(struct store **sp)
 	engine_close(&s->base);
 	directory_free(&s->directory);
 	cache_free(&s->cache);
-	expiry_fini(&s->expiry);
+	expiry_heap_fini(&s->expiry);
 	if (s->lock_fd >= 0)
 		(void)close(s->lock_fd); /* lets go of the lock */
 	free(s);

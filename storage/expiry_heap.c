@@ -1,22 +1,22 @@
 /* A binary heap in an array. */
-#include "storage/expiry.h"
+#include "storage/expiry_heap.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-void expiry_init(struct expiry *x)
+void expiry_heap_init(struct expiry_heap *x)
 {
 	memset(x, 0, sizeof(*x));
 }
 
-void expiry_fini(struct expiry *x)
+void expiry_heap_fini(struct expiry_heap *x)
 {
 	free(x->node);
-	expiry_init(x);
+	expiry_heap_init(x);
 }
 
-int expiry_reserve(struct expiry *x)
+int expiry_heap_reserve(struct expiry_heap *x)
 {
 	uint64_t room = x->room ? 2 * x->room : 64;
 	struct expiry_node *p;
@@ -31,7 +31,7 @@ int expiry_reserve(struct expiry *x)
 	return 0;
 }
 
-void expiry_add(struct expiry *x, struct expiry_node n)
+void expiry_heap_add(struct expiry_heap *x, struct expiry_node n)
 {
 	uint64_t i = x->count++;
 
@@ -43,7 +43,7 @@ void expiry_add(struct expiry *x, struct expiry_node n)
 }
 
 /* Let the node at `i` sink to its place. */
-static void sink(struct expiry *x, uint64_t i)
+static void sink(struct expiry_heap *x, uint64_t i)
 {
 	struct expiry_node n = x->node[i];
 
@@ -62,7 +62,7 @@ static void sink(struct expiry *x, uint64_t i)
 	x->node[i] = n;
 }
 
-bool expiry_pop(struct expiry *x, uint64_t now_ms, struct expiry_node *ret)
+bool expiry_heap_pop(struct expiry_heap *x, uint64_t now_ms, struct expiry_node *ret)
 {
 	if (!x->count || x->node[0].at_ms > now_ms)
 		return false;
@@ -73,8 +73,8 @@ bool expiry_pop(struct expiry *x, uint64_t now_ms, struct expiry_node *ret)
 	return true;
 }
 
-void expiry_each_due(const struct expiry *x, uint64_t now_ms,
-		     void (*each)(void *arg, const struct expiry_node *n), void *arg)
+void expiry_heap_each_due(const struct expiry_heap *x, uint64_t now_ms,
+			  void (*each)(void *arg, const struct expiry_node *n), void *arg)
 {
 	/* Due nodes are a tree at the root: go down each way until one is not due. */
 	uint64_t i = 0;
@@ -104,7 +104,7 @@ void expiry_each_due(const struct expiry *x, uint64_t now_ms,
 	}
 }
 
-void expiry_settle(struct expiry *x, uint64_t settled, struct work *work)
+void expiry_heap_settle(struct expiry_heap *x, uint64_t settled, struct work *work)
 {
 	uint64_t n = 0;
 

@@ -1,18 +1,14 @@
 /*
- * Scans, counts, lists, and the sweep of expired keys: whatever looks at more than one key.  A scan
- * merges the bucket's dirty keys, in order, with a cursor over base; at one key the dirty one wins.
+ * Scans and lists.  A scan merges the bucket's dirty keys, in order, with a cursor over base; at
+ * one key the dirty one wins.
  */
+#include "storage/scan.h"
+
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "include/wire.h"
 #include "storage/store_impl.h"
-
-#define SWEEP_MS   10u /* between sweeps that find little */
-#define SWEEP_ROWS 4u  /* of base's index for each key that may be deleted */
-
-/* ---- scan ---- */
 
 struct merge {
 	struct store *s;
@@ -26,7 +22,7 @@ struct merge {
 };
 
 struct collect {
-	struct sorted_index *order;
+	struct sorted_index *index;
 	uint64_t bucket;
 	bool failed;
 };
@@ -36,7 +32,7 @@ static void collect_entry(void *arg, struct entry *e)
 	struct collect *c = arg;
 
 	if (e->bucket == c->bucket && !c->failed)
-		c->failed = sorted_index_add(c->order, e) < 0;
+		c->failed = sorted_index_add(c->index, e) < 0;
 }
 
 /* The bucket's dirty keys in order: made when first wanted, kept while scans come. */
@@ -45,16 +41,16 @@ static int sorted_index_want(struct store *s, struct bucket *b)
 	struct collect c = {NULL, b->id, false};
 
 	b->sorted_index_idle = 0;
-	if (b->order || b->written <= s->settled)
+	if (b->index || b->written <= s->settled)
 		return 0;
-	if (sorted_index_new(&c.order) < 0)
+	if (sorted_index_new(&c.index) < 0)
 		return -ENOMEM;
 	cache_each_dirty(s->cache, s->settled, &s->head.work, collect_entry, &c);
-	if (c.failed || sorted_index_sort(c.order, &s->head.work) < 0) {
-		sorted_index_free(&c.order);
+	if (c.failed || sorted_index_sort(c.index, &s->head.work) < 0) {
+		sorted_index_free(&c.index);
 		return -ENOMEM;
 	}
-	b->order = c.order;
+	b->index = c.index;
 	return 0;
 }
 
@@ -72,8 +68,8 @@ static int merge_begin(struct merge *m, struct span start)
 
 	if (r < 0)
 		return store_fail(m->s, r, "no memory");
-	if (m->b->order)
-		m->dirty = sorted_index_seek(m->b->order, start, m->range->reverse, &m->place);
+	if (m->b->index)
+		m->dirty = sorted_index_seek(m->b->index, start, m->range->reverse, &m->place);
 	if (m->b->id > m->s->settled)
 		return 0;
 	r = engine_cursor_open(m->s->base, m->b->id, m->range->reverse, &m->cursor);
@@ -105,7 +101,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 		ret->version = m->dirty->version;
 		expiry = m->dirty->expiry;
 		*ret_alive = !m->dirty->tombstone;
-		m->dirty = sorted_index_next(m->b->order, m->range->reverse, &m->place);
+		m->dirty = sorted_index_next(m->b->index, m->range->reverse, &m->place);
 	} else {
 		ret->key = m->settled.key;
 		ret->value = m->settled.value;
@@ -222,8 +218,6 @@ int store_scan(struct store *s, struct store_key *k, const struct store_range *r
 	return r;
 }
 
-/* ---- lists ---- */
-
 void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, struct span n),
 		   void *arg)
 {
@@ -237,149 +231,4 @@ void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, st
 		if (!name(arg, (struct span){b->name, b->name_len}))
 			return;
 	}
-}
-
-/* ---- expiry ---- */
-
-struct due {
-	struct store *s;
-	uint64_t bucket;
-	uint64_t count;
-	uint64_t latest; /* expiry */
-};
-
-static void due_node(void *arg, const struct expiry_node *n)
-{
-	struct due *d = arg;
-	struct entry *e = cache_find_version(d->s->cache, n->hash, n->version);
-
-	store_work(d->s, 4);
-
-	if (!e || e->tombstone || e->bucket != d->bucket)
-		return;
-	d->count++;
-	if (n->at_ms > d->latest)
-		d->latest = n->at_ms;
-}
-
-/* Does a row of base's index still speak of the key's newest write? */
-static bool due_is_current(struct store *s, const struct engine_due *row)
-{
-	uint64_t hash = cache_hash(s->cache, row->bucket, row->key);
-	struct entry *e = cache_find(s->cache, hash, row->bucket, row->key);
-
-	store_work(s, 8);
-	/* Above the settled sequence it is the heap's: a checkpoint is half done. */
-	return row->version <= s->settled && (!e || e->version == row->version);
-}
-
-static int due_row(void *arg, const struct engine_due *row)
-{
-	struct due *d = arg;
-
-	if (row->bucket == d->bucket && due_is_current(d->s, row)) {
-		d->count++;
-		if (row->expiry > d->latest)
-			d->latest = row->expiry;
-	}
-	return 0;
-}
-
-int store_count(struct store *s, struct store_key *k, uint64_t *ret)
-{
-	struct bucket *b = key_bucket(s, k);
-	struct due d = {s, b ? b->id : 0, 0, 0};
-	int r;
-
-	if (!b)
-		return -ENXIO;
-	observe(s, b->written);
-	expiry_each_due(&s->expiry, s->pace.now_ms, due_node, &d);
-	r = engine_due(s->base, &s->sweep_from, s->pace.now_ms, due_row, &d);
-	if (r < 0)
-		return store_fail(s, r, "read base's expiry index: %s", strerror(-r));
-	if (d.count)
-		r = clock_tell(s, d.latest);
-	*ret = b->count - d.count;
-	return r;
-}
-
-/* Log and apply the deletion of one expired key. */
-static int sweep_key(struct store *s, struct bucket *b, uint64_t hash, struct span key)
-{
-	static const struct span nothing = {"", 0};
-	char copy[WIRE_KEY_MAX];
-	struct wal_record *rec;
-	int r = 0;
-
-	memcpy(copy, key.p, key.n); /* the entry it lies in is about to be replaced */
-	key.p = copy;
-	rec = record_new(s, WAL_SWEEP, b->id, (struct span){b->name, b->name_len}, key, nothing,
-			 &r);
-	if (!rec)
-		return r;
-	rec->delta = -1;
-	r = entry_write(s, b, hash, key, nothing, wal_seq(s->wal) + 1, 0, true);
-	if (r < 0)
-		return store_fail(s, r, "no memory");
-	b->count--;
-	s->keys--;
-	(void)record_append(s, rec);
-	return 0;
-}
-
-struct sweep {
-	struct store *s;
-	unsigned left; /* keys to be deleted */
-	unsigned rows; /* of base's index to be looked at: many may be of writes that are no more */
-};
-
-static int sweep_row(void *arg, const struct engine_due *row)
-{
-	struct sweep *w = arg;
-	struct store *s = w->s;
-	struct bucket *b = directory_find_id(s->directory, row->bucket);
-	int r;
-
-	if (!w->left || !w->rows)
-		return 1;
-	w->rows--;
-	s->sweep_from = *row;
-	memcpy(s->sweep_key, row->key.p, row->key.n);
-	s->sweep_from.key.p = s->sweep_key;
-	if (!b || !due_is_current(s, row))
-		return 0;
-	w->left--;
-	r = sweep_key(s, b, cache_hash(s->cache, b->id, row->key), row->key);
-	return r < 0 ? r : 0;
-}
-
-int store_sweep(struct store *s, unsigned most)
-{
-	struct sweep w = {s, most, SWEEP_ROWS * most};
-	struct expiry_node n;
-	int r;
-
-	s->head.request_id = 0; /* nobody asked for it */
-	if (!s->sweep_more && s->pace.now_ms - s->swept_ms < SWEEP_MS)
-		return 0;
-	s->swept_ms = s->pace.now_ms;
-	if (wal_over_limit(s->wal)) {
-		s->sweep_more = false;
-		return 0; /* they are invisible anyhow; let the checkpoint catch up */
-	}
-	while (w.left && expiry_pop(&s->expiry, s->pace.now_ms, &n)) {
-		struct entry *e = cache_find_version(s->cache, n.hash, n.version);
-		struct bucket *b = e ? directory_find_id(s->directory, e->bucket) : NULL;
-
-		w.left--;
-		if (!b || e->tombstone)
-			continue;
-		r = sweep_key(s, b, n.hash, entry_key(e));
-		if (r < 0)
-			return r;
-	}
-	r = w.left ? engine_due(s->base, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
-	s->sweep_more = !w.left || !w.rows;
-	return r < 0 ? r : 0;
 }

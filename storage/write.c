@@ -1,156 +1,85 @@
-/* The operations on one key, and on the directory. */
+/* Writes: into the log, the cache, and everything that follows it. */
+#include "storage/write.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "include/wire.h"
+#include "common/clock.h"
 #include "storage/store_impl.h"
 
-#define CACHED_VALUE_MAX(s) \
-	((s)->config.cache_bytes / 16) /* larger ones are read from base each time */
+#define FILES_KEPT 64u /* for what must be logged: refusals, the clock, what has expired */
 
-void store_locate(struct store *s, struct span name, struct span key, struct store_key *ret)
+int store_writable(struct store *s)
 {
-	ret->name = name;
-	ret->key = key;
-	ret->bucket = directory_find(s->directory, name);
-	ret->directory = s->directory_state;
-	ret->hash = 0;
-	if (ret->bucket && key.n) {
-		ret->hash = cache_hash(s->cache, ret->bucket->id, key);
-		cache_prefetch_slot(s->cache, ret->hash);
-	}
-}
-
-void store_touch(const struct store *s, const struct store_key *k)
-{
-	if (k->bucket)
-		cache_prefetch_entry(s->cache, k->hash);
-}
-
-struct bucket *key_bucket(struct store *s, struct store_key *k)
-{
-	if (k->directory != s->directory_state)
-		store_locate(s, k->name, k->key, k);
-	/* That it is not there is known since the directory last changed; that it is, since its
-	 * making. */
-	observe(s, k->bucket ? k->bucket->id : s->directory_seq);
-	return k->bucket;
-}
-
-int clock_note_now(struct store *s)
-{
-	static const struct span nothing = {"", 0};
-	uint64_t position = s->head.request_id;
-	struct wal_clock note;
-	struct wal_record *r;
-	int error = 0;
-
-	pace_note(&s->pace, &note);
-	s->head.request_id = 0; /* nobody asked for it */
-	r = record_new(s, WAL_CLOCK, 0, nothing, nothing,
-		       (struct span){(char *)&note, sizeof(note)}, &error);
-	s->head.request_id = position;
-	if (!r) {
-		s->pace.noted_ms = 0; /* it is still to be made */
-		return error;
-	}
-	r->expiry = s->pace.now_ms;
-	s->clock_seq = record_append(s, r);
-	s->clock_told = s->pace.now_ms;
+	if (wal_files_left(s->wal) < FILES_KEPT)
+		return store_fail(s, -EBUSY, "writes outrun the disk: try again later");
 	return 0;
 }
 
-int clock_note(struct store *s)
+struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, struct span name,
+			      struct span key, struct span value, int *ret_error)
 {
-	return pace_must_note(&s->pace) ? clock_note_now(s) : 0;
-}
+	uint64_t size = wal_record_size(name.n, key.n, value.n);
+	bool must = op == WAL_OUTCOME || op == WAL_CLOCK || op == WAL_SWEEP;
+	struct wal_record *r;
+	char *p;
 
-int clock_tell(struct store *s, uint64_t expiry)
-{
-	int r = 0;
-
-	if (!s->checkpoint) { /* the log is still being read */
-		s->tell_clock = true;
-		return 0;
+	store_work(s, work_bytes(size)); /* before there is anything half done */
+	/* Not even into the open file: each checkpoint that is tried would close it. */
+	*ret_error = must && wal_files_left(s->wal) ? 0 : store_writable(s);
+	if (*ret_error < 0)
+		return NULL;
+	r = wal_reserve(s->wal, size);
+	while (!r) {
+		if (!wal_files_left(s->wal)) {
+			*ret_error = store_writable(s);
+			return NULL;
+		}
+		if (wal_error(s->wal) < 0) {
+			*ret_error = store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
+						strerror(-wal_error(s->wal)));
+			return NULL;
+		}
+		s->config.on_wait(s->config.arg);
+		wal_wait(s->wal, 10);
+		r = wal_reserve(s->wal, size);
 	}
-	if (expiry > s->clock_told)
-		r = clock_note_now(s);
-	observe(s, s->clock_seq);
+	r->size = (uint32_t)size;
+#ifdef PAIL_BREAK_POSITION /* for a test of the tests: do not remember whose it is */
+	r->request_id = 0;
+#else
+	r->request_id = s->head.request_id;
+#endif
+	r->bucket = bucket;
+	r->expiry = 0;
+	r->value_len = (uint32_t)value.n;
+	r->key_len = (uint16_t)key.n;
+	r->name_len = (uint8_t)name.n;
+	r->op = (uint8_t)op;
+	r->delta = 0;
+	memset(r->zero, 0, sizeof(r->zero));
+	p = r->data;
+	memcpy(p, name.p, name.n);
+	p += name.n;
+	if (key.n)
+		memcpy(p, key.p, key.n);
+	p += key.n;
+	if (value.n)
+		memcpy(p, value.p, value.n);
+	p += value.n;
+	memset(p, 0, (size_t)((char *)r + size - p));
 	return r;
 }
 
-static int lookup_base(struct store *s, const struct store_key *k, struct lookup *l)
+uint64_t record_append(struct store *s, struct wal_record *r)
 {
-	int r;
+	uint64_t size = r->size;
 
-	/* Nothing of a bucket younger than the settled sequence is in base, but what the cache has.
-	 */
-	if (k->bucket->id > s->settled)
-		return 0;
-	store_work(s, WORK_BASE);
-	r = engine_get(s->base, k->bucket->id, k->key, &l->item);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return store_fail(s, r, "damaged value in base of \"%.150s\"", s->dir);
-	l->stored = true;
-	l->alive = !is_expired(s, l->item.expiry);
-	l->version = l->alive ? l->item.version : 0;
-	return l->alive ? 0 : clock_tell(s, l->item.expiry);
-}
-
-int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
-{
-	struct entry *e = cache_find(s->cache, k->hash, k->bucket->id, k->key);
-
-	l->entry = e;
-	l->stored = false;
-	l->alive = false;
-	l->version = 0;
-	if (!e)
-		return lookup_base(s, k, l);
-	observe(s, e->version);
-	if (e->tombstone)
-		return 0;
-	l->stored = true;
-	if (is_expired(s, e->expiry))
-		return clock_tell(s, e->expiry);
-	l->alive = true;
-	l->version = e->version;
-	return 0;
-}
-
-int store_get(struct store *s, struct store_key *k, struct store_item *ret)
-{
-	struct bucket *b = key_bucket(s, k);
-	struct lookup l;
-	int r;
-
-	if (!b)
-		return -ENXIO;
-	r = store_lookup(s, k, &l);
-	if (r < 0)
-		return r;
-	if (!l.alive)
-		return -ENOENT;
-	ret->key = k->key;
-	ret->version = l.version;
-	if (l.entry) {
-		ret->value = entry_value(l.entry);
-		return 0;
-	}
-	ret->value = l.item.value;
-	if (l.item.value.n <= CACHED_VALUE_MAX(s)) {
-		struct entry *none; /* it was not in the cache, so nothing is replaced */
-
-		/* No memory for it is no fault: it is read from base the next time. */
-		(void)cache_put(s->cache, k->hash, b->id, k->key, l.item.value, l.item.version,
-				l.item.expiry, false, &none);
-		if (cache_bytes(s->cache) > cache_budget(s->cache))
-			cache_evict(s->cache, s->settled);
-	}
-	return 0;
+	if (!s->log.active)
+		s->oldest_ms = clock_ms();
+	s->log.active += size;
+	return wal_append(s->wal, r);
 }
 
 /* Bytes of an entry, about, with what malloc adds. */
@@ -165,23 +94,23 @@ int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span ke
 	uint64_t frozen = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
 	struct entry *old = cache_find(s->cache, hash, b->id, key);
 	uint64_t was = old ? entry_weight(key.n, old->value_len) : 0;
-	uint64_t was_pinned = old && old->version > s->settled ? was : 0;
-	uint64_t was_fresh = old && old->version > frozen ? was : 0;
+	uint64_t was_dirty = old && old->version > s->settled ? was : 0;
+	uint64_t was_active = old && old->version > frozen ? was : 0;
 	struct entry *moved = NULL;
 	struct entry *e;
 
-	if (expiry && !tombstone && expiry_reserve(&s->expiry) < 0)
+	if (expiry && !tombstone && expiry_heap_reserve(&s->expiry) < 0)
 		return -ENOMEM;
 	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, &moved);
 	if (!e)
 		return -ENOMEM;
-	s->dirty += entry_weight(key.n, value.n) - was_pinned;
-	s->fresh += entry_weight(key.n, value.n) - was_fresh;
+	s->dirty += entry_weight(key.n, value.n) - was_dirty;
+	s->active += entry_weight(key.n, value.n) - was_active;
 	if (expiry && !tombstone)
-		expiry_add(&s->expiry, (struct expiry_node){expiry, hash, version});
+		expiry_heap_add(&s->expiry, (struct expiry_node){expiry, hash, version});
 	b->written = version;
-	if (b->order && sorted_index_put(b->order, e) < 0)
-		sorted_index_free(&b->order); /* the next scan builds it again */
+	if (b->index && sorted_index_put(b->index, e) < 0)
+		sorted_index_free(&b->index); /* the next scan builds it again */
 	free(moved);
 	return 0;
 }

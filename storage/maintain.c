@@ -1,0 +1,210 @@
+/* What the serving thread does between operations: checkpoints, sweeps, eviction. */
+#include "storage/maintain.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "storage/store_impl.h"
+
+#define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
+#define INDEX_IDLE_MAX 8u   /* checkpoints that an unused sorted index survives */
+#define RETRY_MS       1000u
+#define HOLD_SETTLE    (8u << 20) /* bytes of log that are replayed in no time */
+
+static bool checkpoint_due(const struct store *s)
+{
+	if (s->checkpoint_runs || s->checkpoint_wanted || s->hold || !s->log.active)
+		return false;
+	if (s->retry_ms && clock_ms() < s->retry_ms)
+		return false;
+	return s->log.active >= s->config.log_bytes / 4 || s->active >= store_budget(s) / 2 ||
+	       s->base_full || s->room_wanted || wal_half_full(s->wal) ||
+	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
+}
+
+/* Close the open segment: what is in the closed ones is what the checkpoint will take. */
+static void checkpoint_freeze(struct store *s)
+{
+	s->room_wanted = false;
+	/*
+	 * The last file whose records have settled stays: let it tell the time.  If the last try
+	 * found no room and nothing has come since, it does already: a file more with each try
+	 * would fill the disk.
+	 */
+	if (wal_seq(s->wal) != s->freeze)
+		(void)clock_note_now(s);
+	wal_rotate(s->wal);
+	s->freeze = wal_seq(s->wal);
+	s->active = 0;
+	s->log.frozen += s->log.active;
+	s->log.active = 0;
+	s->checkpoint_wanted = true;
+}
+
+/*
+ * Begin, once all that was frozen is on disk and every request in it has been answered: a record
+ * that is gone from the log cannot tell a successor that its request has been run.
+ */
+static void checkpoint_begin(struct store *s)
+{
+	struct wal_segment *closed = s->closed;
+	unsigned n = wal_closed(s->wal, closed, WAL_SEGMENTS_MAX);
+	unsigned skip = 0;
+	unsigned take = 0;
+
+	while (skip < n && closed[skip].last_seq <= s->settled)
+		skip++;
+	while (skip + take < n && closed[skip + take].last_seq <= s->freeze &&
+	       closed[skip + take].last_position <= s->freed)
+		take++;
+	if (!take || closed[skip + take - 1].last_seq != s->freeze)
+		return;
+	checkpoint_post(s->checkpoint, closed + skip, take, s->pace.now_ms);
+	s->checkpoint_wanted = false;
+	s->checkpoint_runs = true;
+}
+
+static void settle_memory(struct store *s, uint64_t settled)
+{
+	s->settled = settled;
+	s->dirty = s->active;
+	s->log.frozen = 0;
+	s->oldest_ms = clock_ms();
+	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
+		struct bucket *b = directory_at(s->directory, i);
+
+		store_work(s, 1);
+		if (!b->index)
+			continue;
+		if (++b->sorted_index_idle > INDEX_IDLE_MAX)
+			sorted_index_free(&b->index);
+		else
+			sorted_index_settle(b->index, settled, &s->head.work);
+	}
+	expiry_heap_settle(&s->expiry, settled, &s->head.work);
+	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
+	s->checkpoint_wall_ms = s->pace.now_ms;
+	s->checkpoints++;
+}
+
+static int checkpoint_finish(struct store *s, int error, uint64_t settled)
+{
+	int r;
+
+	s->checkpoint_runs = false;
+	s->room = 0;
+	if (error == -ENOSPC || error == -ENOMEM) {
+		/* Nothing is lost: the log has it.  Try again when something may have been freed.
+		 */
+		s->base_full = error == -ENOSPC;
+		s->log.active += s->log.frozen;
+		s->active = s->dirty;
+		s->log.frozen = 0;
+		s->retry_ms = clock_ms() + RETRY_MS;
+		return 0;
+	}
+	if (error < 0) {
+		const char *place = checkpoint_why(s->checkpoint);
+
+		return store_fail(s, error == -EBADMSG ? error : -EIO,
+				  "checkpoint in \"%.150s\": %s", s->dir,
+				  *place ? place : strerror(-error));
+	}
+	s->base_full = false;
+	s->retry_ms = 0;
+	/* First see what was committed, then call entries clean: else an evicted one is read old.
+	 */
+	r = engine_renew(s->base);
+	if (r < 0)
+		return store_fail(s, r, "renew the read transaction: %s", strerror(-r));
+	settle_memory(s, settled);
+	return 0;
+}
+
+static int checkpoint_step(struct store *s)
+{
+	uint64_t commits;
+	uint64_t settled;
+	int error;
+
+	if (wal_pool_low(s->wal) && !wal_disk_full(s->wal))
+		checkpoint_wake(s->checkpoint);
+	if (checkpoint_due(s))
+		checkpoint_freeze(s);
+	if (s->checkpoint_wanted)
+		checkpoint_begin(s);
+	commits = checkpoint_commits(s->checkpoint);
+	if (commits != s->commits_seen) {
+		s->commits_seen = commits;
+		if (engine_renew(s->base) < 0)
+			return store_fail(s, -EIO, "renew the read transaction");
+	}
+	if (checkpoint_fetch(s->checkpoint, &error, &settled))
+		return checkpoint_finish(s, error, settled);
+	return 0;
+}
+
+int store_tick(struct store *s, uint64_t wall_ms)
+{
+	int r;
+
+	pace_tick(&s->pace, wall_ms);
+	if (wal_error(s->wal) < 0)
+		return store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
+				  strerror(-wal_error(s->wal)));
+	r = checkpoint_step(s);
+	if (r == 0)
+		r = store_sweep(s, SWEEP_TICK);
+	if (cache_bytes(s->cache) > cache_budget(s->cache))
+		cache_evict(s->cache, s->settled);
+	s->room = 0;
+	return r;
+}
+
+void store_checkpoint(struct store *s)
+{
+	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.active)
+		checkpoint_freeze(s);
+}
+
+void store_hold(struct store *s, bool hold)
+{
+	/* What is settled first need not be followed. */
+	if (hold && !s->hold && (s->log.active >= HOLD_SETTLE || wal_half_full(s->wal)))
+		store_checkpoint(s);
+	s->hold = hold;
+}
+
+bool store_held(const struct store *s)
+{
+	return s->hold && !s->checkpoint_wanted && !s->checkpoint_runs;
+}
+
+unsigned store_idle_ms(const struct store *s)
+{
+	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more)
+		return 2;
+	return s->log.active ? 100 : 1000;
+}
+
+int store_settle(struct store *s, uint64_t limit_ms)
+{
+	uint64_t until = clock_ms() + limit_ms;
+	int r = 0;
+
+	s->base_full = false; /* try again, whatever was found before */
+	while (r == 0 && s->settled < wal_seq(s->wal)) {
+		if (!s->checkpoint_runs && !s->checkpoint_wanted)
+			checkpoint_freeze(s);
+		s->config.on_wait(s->config.arg);
+		r = store_tick(s, s->pace.source->wall_ms());
+		if (r == 0 && s->base_full)
+			return store_fail(s, -ENOSPC, "no room to checkpoint");
+		if (clock_ms() >= until)
+			return store_fail(s, -ETIMEDOUT, "checkpoint took too long");
+		if (s->settled < wal_seq(s->wal))
+			wal_wait(s->wal, 2);
+	}
+	return r;
+}

@@ -1,0 +1,101 @@
+/* Reads of one key, and what every operation on one looks up first. */
+#include "storage/read.h"
+
+#include <errno.h>
+
+#include "storage/store_impl.h"
+
+#define CACHED_VALUE_MAX(s) \
+	((s)->config.cache_bytes / 16) /* larger ones are read from base each time */
+
+void store_locate(struct store *s, struct span name, struct span key, struct store_key *ret)
+{
+	ret->name = name;
+	ret->key = key;
+	ret->bucket = directory_find(s->directory, name);
+	ret->directory = s->directory_state;
+	ret->hash = 0;
+	if (ret->bucket && key.n) {
+		ret->hash = cache_hash(s->cache, ret->bucket->id, key);
+		cache_prefetch_slot(s->cache, ret->hash);
+	}
+}
+
+void store_touch(const struct store *s, const struct store_key *k)
+{
+	if (k->bucket)
+		cache_prefetch_entry(s->cache, k->hash);
+}
+
+static int lookup_base(struct store *s, const struct store_key *k, struct lookup *l)
+{
+	int r;
+
+	/* Nothing of a bucket younger than the settled sequence is in base, but what the cache has.
+	 */
+	if (k->bucket->id > s->settled)
+		return 0;
+	store_work(s, WORK_BASE);
+	r = engine_get(s->base, k->bucket->id, k->key, &l->item);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return store_fail(s, r, "damaged value in base of \"%.150s\"", s->dir);
+	l->stored = true;
+	l->alive = !is_expired(s, l->item.expiry);
+	l->version = l->alive ? l->item.version : 0;
+	return l->alive ? 0 : clock_tell(s, l->item.expiry);
+}
+
+int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
+{
+	struct entry *e = cache_find(s->cache, k->hash, k->bucket->id, k->key);
+
+	l->entry = e;
+	l->stored = false;
+	l->alive = false;
+	l->version = 0;
+	if (!e)
+		return lookup_base(s, k, l);
+	observe(s, e->version);
+	if (e->tombstone)
+		return 0;
+	l->stored = true;
+	if (is_expired(s, e->expiry))
+		return clock_tell(s, e->expiry);
+	l->alive = true;
+	l->version = e->version;
+	return 0;
+}
+
+int store_get(struct store *s, struct store_key *k, struct store_item *ret)
+{
+	struct bucket *b = key_bucket(s, k);
+	struct lookup l;
+	int r;
+
+	if (!b)
+		return -ENXIO;
+	r = store_lookup(s, k, &l);
+	if (r < 0)
+		return r;
+	if (!l.alive)
+		return -ENOENT;
+	ret->key = k->key;
+	ret->version = l.version;
+	if (l.entry) {
+		ret->value = entry_value(l.entry);
+		return 0;
+	}
+	ret->value = l.item.value;
+	if (l.item.value.n <= CACHED_VALUE_MAX(s)) {
+		struct entry *none; /* it was not in the cache, so nothing is replaced */
+
+		/* No memory for it is no fault: it is read from base the next time. */
+		(void)cache_put(s->cache, k->hash, b->id, k->key, l.item.value, l.item.version,
+				l.item.expiry, false, &none);
+		if (cache_bytes(s->cache) > cache_budget(s->cache))
+			cache_evict(s->cache, s->settled);
+	}
+	return 0;
+}

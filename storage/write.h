@@ -1,0 +1,38 @@
+/* Writes.  Nobody may be told of one before store_synced has reached its sequence. */
+#ifndef PAIL_STORE_WRITE_H
+#define PAIL_STORE_WRITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/span.h"
+#include "storage/read.h"
+
+struct store_condition {
+	bool if_absent;
+	bool if_version;
+	uint64_t version;
+};
+
+/* *ret_version: the new version, or with -EEXIST the one there is (0: no such key). */
+int store_put(struct store *s, struct store_key *k, struct span value, uint64_t ttl_ms,
+	      const struct store_condition *c, uint64_t *ret_version);
+int store_delete(struct store *s, struct store_key *k, const struct store_condition *c,
+		 bool *ret_deleted, uint64_t *ret_version);
+
+int store_create(struct store *s, struct span name, bool *ret_created);
+int store_drop(struct store *s, struct span name, bool *ret_dropped);
+
+/* Other stores have so many buckets, which count for the limit too. */
+void store_elsewhere(struct store *s, uint64_t buckets);
+
+/* Can writes be logged at all?  0, or -EBUSY: not before the next checkpoint. */
+int store_writable(struct store *s);
+
+/*
+ * The request changed nothing but its reply must wait: log the reply, so that after a kill it is
+ * not judged anew.
+ */
+int store_outcome(struct store *s, struct span name, struct span reply);
+
+#endif
