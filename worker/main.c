@@ -8,7 +8,7 @@
 
 #include "include/wire.h"
 #include "ipc/shm/segment.h"
-#include "worker/worker.h"
+#include "worker/loop.h"
 
 int main(int argc, char **argv)
 {

@@ -10,13 +10,7 @@
 #include <string.h>
 
 #include "common/fault.h"
-
-#define REPLY_SMALL WIRE_REPLY_ERROR_MAX
-
-static inline uint64_t op_identity(const struct op *op)
-{
-	return op->record + op->index;
-}
+#include "worker/ops_impl.h"
 
 bool op_writes(uint8_t method)
 {
@@ -73,8 +67,7 @@ static char *op_error(struct worker *w, const struct op *op, char *p, enum wire_
 	return write_error(p, op->request.msgid, op->request.msgid_known, e, text);
 }
 
-/* Why the form of a request was refused. */
-static char *op_refusal(struct worker *w, struct op *op, char *p)
+char *op_refusal(struct worker *w, struct op *op, char *p)
 {
 	const char *method = wire_method_name((enum wire_method)op->request.method);
 	struct options o;
@@ -95,8 +88,7 @@ static char *op_refusal(struct worker *w, struct op *op, char *p)
 	return op_error(w, op, p, op->refused, text);
 }
 
-/* An error of the store as a reply. */
-static char *op_store_error(struct worker *w, const struct op *op, char *p, int error)
+char *op_store_error(struct worker *w, const struct op *op, char *p, int error)
 {
 	char name[4 * WIRE_BUCKET_MAX + 1];
 	char text[4 * WIRE_BUCKET_MAX + 32];
@@ -133,11 +125,6 @@ static char *op_write_error(struct worker *w, const struct op *op, char *p, int 
 static char *reply_bool(const struct op *op, char *p, bool v)
 {
 	return write_bool(write_reply_head(p, op->request.msgid), v);
-}
-
-static char *reply_uint(const struct op *op, char *p, uint64_t v)
-{
-	return write_uint(write_reply_head(p, op->request.msgid), v);
 }
 
 /* ---- writes; *ret_changed tells whether a record was logged ---- */
@@ -202,207 +189,6 @@ static char *op_drop(struct worker *w, struct op *op, char *p, bool *ret_changed
 
 	buckets_add(w, r == 0 && *ret_changed, (uint64_t)-1);
 	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
-}
-
-/* ---- reads into the scratch ---- */
-
-/* Into `out`, which has been emptied.  Returns 0 or the store's error. */
-static int read_get(struct worker *w, struct op *op, struct buf *out)
-{
-	struct store_item item;
-	int r = store_get(w->store, &op->key, &item);
-	char *p;
-
-	if (r < 0 && r != -ENOENT)
-		return r;
-	p = buf_room(out, CODEC_REPLY_MAX + (r ? 0 : item.value.n));
-	if (!p)
-		return -ENOMEM;
-	if (r == -ENOENT)
-		p = write_nil(write_reply_head(p, op->request.msgid));
-	else
-		p = write_value_reply(p, op->request.msgid, item.value, item.version);
-	out->len = (size_t)(p - out->data);
-	return 0;
-}
-
-static int read_count(struct worker *w, struct op *op, struct buf *out)
-{
-	uint64_t n;
-	int r = store_count(w->store, &op->key, &n);
-	char *p = buf_room(out, CODEC_REPLY_MAX);
-
-	if (r < 0)
-		return r;
-	if (!p)
-		return -ENOMEM;
-	out->len = (size_t)(reply_uint(op, p, n) - out->data);
-	return 0;
-}
-
-/* A list that grows item by item until it is long enough. */
-struct list {
-	const struct options *options;
-	struct buf *out;
-	uint64_t count;
-	size_t begin;
-	bool more;
-};
-
-/* Begin `{items: [`; the number of items is filled in later. */
-static int list_begin(struct list *l, struct op *op, struct buf *out, size_t *ret_count_at)
-{
-	char *p = buf_room(out, 64);
-
-	if (!p)
-		return -ENOMEM;
-	p = write_map(write_reply_head(p, op->request.msgid), 2);
-	p = write_text(p, "items");
-	*ret_count_at = (size_t)(p - out->data);
-	p = write_array32(p, 0);
-	out->len = (size_t)(p - out->data);
-	*l = (struct list){&op->options, out, 0, out->len, false};
-	return 0;
-}
-
-static int list_end(struct list *l, size_t count_at)
-{
-	char *p = buf_room(l->out, 16);
-
-	if (!p)
-		return -ENOMEM;
-	(void)write_array32(l->out->data + count_at, (uint32_t)l->count);
-	p = write_bool(write_text(p, "more"), l->more);
-	l->out->len = (size_t)(p - l->out->data);
-	return 0;
-}
-
-/* May an item of `n` more bytes go in?  The first one always may. */
-static bool list_takes(struct list *l, size_t n)
-{
-	if (l->count < l->options->limit &&
-	    (!l->count || l->out->len - l->begin + n <= WIRE_SCAN_BYTES_MAX))
-		return true;
-	l->more = true;
-	return false;
-}
-
-static bool scan_item(void *arg, const struct store_item *i)
-{
-	struct list *l = arg;
-	size_t n = i->key.n + (l->options->keys_only ? 0 : i->value.n) + 5 * CODEC_HEAD_MAX;
-	char *p;
-
-	if (!list_takes(l, n))
-		return false;
-	p = buf_room(l->out, n);
-	if (!p)
-		return false;
-	p = write_bin(write_array(p, 3u + l->options->with_ttl), i->key.p, i->key.n);
-	p = l->options->keys_only ? write_nil(p) : write_bin(p, i->value.p, i->value.n);
-	p = write_uint(p, i->version);
-	if (l->options->with_ttl)
-		p = i->ttl_ms ? write_uint(p, i->ttl_ms) : write_nil(p);
-	l->out->len = (size_t)(p - l->out->data);
-	l->count++;
-	return true;
-}
-
-static int read_scan(struct worker *w, struct op *op, struct buf *out)
-{
-	const struct options *o = &op->options;
-	struct store_range range = {
-		.prefix = o->prefix,
-		.from = o->from,
-		.to = o->to,
-		.after = o->after,
-		.has_to = o->given & OPT_TO,
-		.has_after = o->given & OPT_AFTER,
-		.reverse = o->reverse,
-	};
-	struct list l;
-	size_t count_at;
-	int r = list_begin(&l, op, out, &count_at);
-
-	if (r == 0)
-		r = store_scan(w->store, &op->key, &range, scan_item, &l);
-	if (r == 0 && out->failed)
-		r = -ENOMEM;
-	return r < 0 ? r : list_end(&l, count_at);
-}
-
-static bool bucket_name(void *arg, struct span name)
-{
-	struct list *l = arg;
-	const struct options *o = l->options;
-	char *p;
-
-	if (!span_begins(name, o->prefix))
-		return span_compare(name, o->prefix) < 0;
-	if ((o->given & OPT_AFTER) && span_compare(name, o->after) <= 0)
-		return true;
-	if ((o->given & OPT_SET) && !set_has(o->set.p, (uint8_t)name.p[0]))
-		return true;
-	if (!list_takes(l, name.n + CODEC_HEAD_MAX))
-		return false;
-	p = buf_room(l->out, name.n + CODEC_HEAD_MAX);
-	if (!p)
-		return false;
-	l->out->len = (size_t)(write_bin(p, name.p, name.n) - l->out->data);
-	l->count++;
-	return true;
-}
-
-static int read_buckets(struct worker *w, struct op *op, struct buf *out)
-{
-	const struct options *o = &op->options;
-	struct span from = span_compare(o->after, o->prefix) > 0 ? o->after : o->prefix;
-	struct list l;
-	size_t count_at;
-	int r = list_begin(&l, op, out, &count_at);
-
-	if (r < 0)
-		return r;
-	store_buckets(w->store, from, bucket_name, &l);
-	return out->failed ? -ENOMEM : list_end(&l, count_at);
-}
-
-static int op_read(struct worker *w, struct op *op, struct buf *out)
-{
-	out->len = 0;
-	out->failed = false;
-	switch (op->request.method) {
-	case WIRE_GET:
-		return read_get(w, op, out);
-	case WIRE_SCAN:
-		return read_scan(w, op, out);
-	case WIRE_COUNT:
-		return read_count(w, op, out);
-	case WIRE_BUCKETS:
-		return read_buckets(w, op, out);
-	default:
-		return -EINVAL;
-	}
-}
-
-int op_read_into(struct worker *w, struct op *op, struct buf *out)
-{
-	int r;
-	char *p;
-
-	atomic_store_explicit(&w->status->executing, op_identity(op) + 1, memory_order_relaxed);
-	store_begin(w->store, op_identity(op) + 1);
-	r = op->refused == WIRE_OK ? op_read(w, op, out) : 0;
-	if (r == 0 && op->refused == WIRE_OK)
-		return 0;
-	out->len = 0;
-	out->failed = false;
-	p = buf_room(out, REPLY_SMALL);
-	if (!p)
-		return -ENOMEM;
-	p = op->refused == WIRE_OK ? op_store_error(w, op, p, r) : op_refusal(w, op, p);
-	out->len = (size_t)(p - out->data);
-	return w->error;
 }
 
 /* ---- running ---- */

@@ -26,7 +26,7 @@ void op_touch(struct worker *w, const struct op *op);
 /* Run it and write its reply. */
 void op_run(struct worker *w, struct op *op);
 
-/* Run a read into `out` as a whole reply, for a takeover.  0 or negative errno that ends the
+/* Run a read into `out` as a whole reply, for a recovery.  0 or negative errno that ends the
  * worker. */
 int op_read_into(struct worker *w, struct op *op, struct buf *out);
 

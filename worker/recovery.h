@@ -4,8 +4,8 @@
  * is applied, so that a client's requests still take effect in the order sent.  What is not in the
  * log has not happened: the worker's loop runs it afterwards.
  */
-#ifndef PAIL_TAKEOVER_H
-#define PAIL_TAKEOVER_H
+#ifndef PAIL_RECOVERY_H
+#define PAIL_RECOVERY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,24 +13,24 @@
 #include "storage/log/entry.h"
 #include "worker/worker.h"
 
-struct takeover;
+struct recovery;
 
 /* Find them in the request ring.  *ret is NULL if there are none. */
-int takeover_new(struct worker *w, struct takeover **ret);
-void takeover_free(struct takeover **t);
+int recovery_new(struct worker *w, struct recovery **ret);
+void recovery_free(struct recovery **t);
 
 /* Around a record that is replayed; `same`: its position is of this segment. */
-int takeover_before(struct takeover *t, struct worker *w, const struct wal_record *r, bool same);
-int takeover_after(struct takeover *t, const struct wal_record *r, bool same);
+int recovery_before(struct recovery *t, struct worker *w, const struct wal_record *r, bool same);
+int recovery_after(struct recovery *t, const struct wal_record *r, bool same);
 
 /* Write the replies gathered into the synced ring; the log is safe by now.  0 or -EPIPE. */
-int takeover_answer(struct takeover *t, struct worker *w);
+int recovery_answer(struct recovery *t, struct worker *w);
 
-/* Has the request been answered by a takeover? */
-bool takeover_answered(const struct takeover *t, uint64_t identity);
+/* Has the request been answered by a recovery? */
+bool recovery_answered(const struct recovery *t, uint64_t identity);
 
 /* Requests found, and the ring position behind the last of them. */
-uint64_t takeover_count(const struct takeover *t);
-uint64_t takeover_end(const struct takeover *t);
+uint64_t recovery_count(const struct recovery *t);
+uint64_t recovery_end(const struct recovery *t);
 
 #endif

@@ -1,5 +1,5 @@
 /* The worker's loop, and its end. */
-#include "worker/worker.h"
+#include "worker/loop.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,18 +14,19 @@
 #include "common/log.h"
 #include "ipc/shm/control.h"
 #include "worker/ops.h"
-#include "worker/takeover.h"
+#include "worker/recovery.h"
+#include "worker/startup.h"
 
 #define PUBLISH_EVERY 256u  /* requests, so that the coordinator has work early */
-#define LOOK_MS       10u   /* between looks at the control socket under load */
+#define POLL_MS       10u   /* between polls of the control socket under load */
 #define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
-#define HELD_LOOK_MS  2u
+#define HELD_POLL_MS  2u
 #define HOLD_UNTIL    95u  /* percent of store_pressure at which a checkpoint is due, held or not */
 #define SLOW_FROM     75u  /* percent of store_pressure from which writes are slowed */
 #define SLOW_DIVISOR  8u   /* a write costs (pressure - SLOW_FROM)^2 / SLOW_DIVISOR us more */
-#define SLOW_EVERY    512u /* writes at most between naps */
-#define SLOW_MOST_US  100000u
-#define SLOW_NAP_US   10000u /* at a time */
+#define SLOW_EVERY    512u /* writes at most between pauses */
+#define SLOW_MAX_US   100000u
+#define SLOW_PAUSE_US 10000u /* at a time */
 #define BEATS         4u     /* heartbeats at least within the time after which one is hung */
 
 static void wake_coordinator(struct worker_status *status)
@@ -41,7 +42,7 @@ void worker_fail(struct worker *w, int error, const char *why)
 	if (w->error)
 		return;
 	w->error = error;
-	(void)snprintf(w->words, sizeof(w->status->exit_reason), "%s", why);
+	(void)snprintf(w->exit_reason, sizeof(w->status->exit_reason), "%s", why);
 	log_error("%s", why);
 }
 
@@ -76,11 +77,11 @@ void worker_publish(struct worker *w)
 	ring_publish(&g->durable, g->durable.write);
 	wake_coordinator(w->status);
 #endif
-	if (store_seq(w->store) != w->handed_seq || g->durable.write != w->handed_mark) {
-		w->handed_seq = store_seq(w->store);
-		w->handed_mark = g->durable.write;
+	if (store_seq(w->store) != w->submitted_seq || g->durable.write != w->submitted_mark) {
+		w->submitted_seq = store_seq(w->store);
+		w->submitted_mark = g->durable.write;
 		(void)fault_at("worker.before_hand");
-		store_submit(w->store, w->handed_mark);
+		store_submit(w->store, w->submitted_mark);
 	}
 }
 
@@ -99,11 +100,11 @@ static void hold(struct worker *w, bool on)
 }
 
 /* The control socket: is there anything to obey?  May be called in the middle of a request. */
-static void look_at_control(struct worker *w)
+static void poll_control(struct worker *w)
 {
 	int m = control_receive(FD_CONTROL);
 
-	w->looked_ms = w->now_ms;
+	w->polled_ms = w->now_ms;
 	if (m == CONTROL_STOP)
 		w->stop = true;
 	else if (m == CONTROL_HOLD || m == CONTROL_RESUME)
@@ -129,7 +130,7 @@ static void hold_step(struct worker *w)
 }
 
 /* Sleep until there is work, a word from the coordinator, or `ms` have gone. */
-static void doze(struct worker *w, unsigned ms)
+static void wait_for_work(struct worker *w, unsigned ms)
 {
 	struct pollfd p[2] = {
 		{FD_CONTROL,     POLLIN, 0},
@@ -144,7 +145,7 @@ static void doze(struct worker *w, unsigned ms)
 	if (p[1].revents)
 		(void)!read(FD_WAKE_WORKER, &n, sizeof(n)); /* only empties it */
 	if (p[0].revents)
-		look_at_control(w);
+		poll_control(w);
 }
 
 /* The store waits for its sync thread, or a reply for room: give both what they need. */
@@ -155,8 +156,8 @@ void worker_wait(void *arg)
 	worker_publish(w);
 	worker_beat(w, PHASE_WAIT_LOG);
 	store_freed(w->store, ring_tail(&w->segment->request));
-	if (w->now_ms - w->looked_ms > LOOK_MS)
-		look_at_control(w);
+	if (w->now_ms - w->polled_ms > POLL_MS)
+		poll_control(w);
 }
 
 void worker_work(void *arg)
@@ -170,8 +171,8 @@ void worker_work(void *arg)
 	status_set(&w->status->heartbeat_ms, now_ms);
 	if (!w->alone) /* words from the coordinator are follow_on's */
 		return;
-	if (now_ms - w->looked_ms > LOOK_MS || w->held)
-		look_at_control(w);
+	if (now_ms - w->polled_ms > POLL_MS || w->held)
+		poll_control(w);
 	if (!w->serving)
 		return;
 	w->due = true;
@@ -186,11 +187,11 @@ char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, ui
 	store_work(w->store, work_bytes(n));
 	p = replies_room(&w->replies, which, record, index, n);
 	while (!p && !w->error && !w->orphan) {
-		const struct timespec nap = {0, 50000};
+		const struct timespec pause = {0, 50000};
 
 		worker_wait(w);
 		worker_beat(w, PHASE_WAIT_REPLY);
-		(void)nanosleep(&nap, NULL);
+		(void)nanosleep(&pause, NULL);
 		p = replies_room(&w->replies, which, record, index, n);
 	}
 	return p;
@@ -254,8 +255,8 @@ static void tick(struct worker *w)
 	publish_stats(w);
 	if (w->hold)
 		hold_step(w);
-	if (w->now_ms - w->looked_ms > LOOK_MS || w->held)
-		look_at_control(w);
+	if (w->now_ms - w->polled_ms > POLL_MS || w->held)
+		poll_control(w);
 	/* From its end: however long it took, requests get their turn before the next one. */
 	w->ticked_ms = w->now_ms;
 	w->due = false;
@@ -266,7 +267,7 @@ static bool entry_is_open(const struct worker *w, const struct request_record *r
 {
 	if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) != ENTRY_OPEN)
 		return false;
-	return !w->takeover || !takeover_answered(w->takeover, at + i);
+	return !w->recovery || !recovery_answered(w->recovery, at + i);
 }
 
 /* Not another request: what is left is a successor's. */
@@ -317,8 +318,8 @@ static uint64_t serve_record(struct worker *w, uint64_t at)
 		if (w->unpublished >= PUBLISH_EVERY)
 			worker_publish(w);
 	}
-	if (w->takeover && behind >= takeover_end(w->takeover))
-		takeover_free(&w->takeover);
+	if (w->recovery && behind >= recovery_end(w->recovery))
+		recovery_free(&w->recovery);
 	return behind;
 }
 
@@ -330,11 +331,11 @@ static void slow_down(struct worker *w, uint64_t writes, unsigned pressure)
 {
 	uint64_t over = pressure - SLOW_FROM;
 	uint64_t us = writes * over * over / SLOW_DIVISOR;
-	struct timespec nap = {0, 0};
+	struct timespec pause = {0, 0};
 
-	for (us = us < SLOW_MOST_US ? us : SLOW_MOST_US; us; us -= (uint64_t)nap.tv_nsec / 1000) {
-		nap.tv_nsec = (long)(us < SLOW_NAP_US ? us : SLOW_NAP_US) * 1000;
-		(void)nanosleep(&nap, NULL);
+	for (us = us < SLOW_MAX_US ? us : SLOW_MAX_US; us; us -= (uint64_t)pause.tv_nsec / 1000) {
+		pause.tv_nsec = (long)(us < SLOW_PAUSE_US ? us : SLOW_PAUSE_US) * 1000;
+		(void)nanosleep(&pause, NULL);
 		worker_work(w);
 	}
 }
@@ -350,7 +351,7 @@ static void serve_round(struct worker *w)
 		w->read = serve_record(w, w->read);
 		if (store_seq(w->store) - before >= SLOW_EVERY &&
 		    store_pressure(w->store) > SLOW_FROM)
-			break; /* many short naps are better than a long one */
+			break; /* many short pauses are better than a long one */
 	}
 	atomic_store_explicit(&w->status->executing, 0, memory_order_relaxed);
 	worker_publish(w);
@@ -374,7 +375,8 @@ static void serve(struct worker *w)
 		sleep_begin(&w->status->worker_sleeps);
 		if (ring_head(&w->segment->request) == w->read) {
 			worker_beat(w, PHASE_IDLE);
-			doze(w, w->hold && !w->held ? HELD_LOOK_MS : store_idle_ms(w->store));
+			wait_for_work(w,
+				      w->hold && !w->held ? HELD_POLL_MS : store_idle_ms(w->store));
 		}
 		sleep_end(&w->status->worker_sleeps);
 	}

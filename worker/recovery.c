@@ -1,10 +1,11 @@
 /* Taking over a predecessor's unanswered requests. */
-#include "worker/takeover.h"
+#include "worker/recovery.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/loop.h"
 #include "worker/ops.h"
 
 #define KEPT_MAX (64u << 20) /* bytes of replies kept; reads beyond it run after the replay */
@@ -19,7 +20,7 @@ struct left {
 	size_t size;
 };
 
-struct takeover {
+struct recovery {
 	struct left *left; /* by identity */
 	uint64_t count;
 	uint64_t room;
@@ -29,9 +30,9 @@ struct takeover {
 	struct buf scratch;
 };
 
-void takeover_free(struct takeover **tp)
+void recovery_free(struct recovery **tp)
 {
-	struct takeover *t = *tp;
+	struct recovery *t = *tp;
 
 	if (!t)
 		return;
@@ -43,7 +44,7 @@ void takeover_free(struct takeover **tp)
 	*tp = NULL;
 }
 
-static int left_add(struct takeover *t, struct left l)
+static int left_add(struct recovery *t, struct left l)
 {
 	if (t->count == t->room) {
 		uint64_t room = t->room ? 2 * t->room : 256;
@@ -58,10 +59,10 @@ static int left_add(struct takeover *t, struct left l)
 	return 0;
 }
 
-int takeover_new(struct worker *w, struct takeover **ret)
+int recovery_new(struct worker *w, struct recovery **ret)
 {
 	struct ring *ring = &w->segment->request;
-	struct takeover *t = calloc(1, sizeof(*t));
+	struct recovery *t = calloc(1, sizeof(*t));
 	uint64_t head = ring_head(ring);
 	int r = 0;
 
@@ -81,12 +82,12 @@ int takeover_new(struct worker *w, struct takeover **ret)
 	}
 	t->end = head;
 	if (r < 0 || !t->count)
-		takeover_free(&t);
+		recovery_free(&t);
 	*ret = t;
 	return r;
 }
 
-static int keep(struct takeover *t, struct left *l, const char *data, size_t n)
+static int keep(struct recovery *t, struct left *l, const char *data, size_t n)
 {
 	l->reply = malloc(n);
 	if (!l->reply)
@@ -98,7 +99,7 @@ static int keep(struct takeover *t, struct left *l, const char *data, size_t n)
 }
 
 /* Run the reads that were sent before the request `identity`. */
-static int reads_before(struct takeover *t, struct worker *w, uint64_t identity)
+static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
 {
 	for (; t->next_read < t->count; t->next_read++) {
 		struct left *l = &t->left[t->next_read];
@@ -120,12 +121,12 @@ static int reads_before(struct takeover *t, struct worker *w, uint64_t identity)
 	return 0;
 }
 
-int takeover_before(struct takeover *t, struct worker *w, const struct wal_record *r, bool same)
+int recovery_before(struct recovery *t, struct worker *w, const struct wal_record *r, bool same)
 {
 	return same && r->request_id ? reads_before(t, w, r->request_id - 1) : 0;
 }
 
-static struct left *left_find(const struct takeover *t, uint64_t identity)
+static struct left *left_find(const struct recovery *t, uint64_t identity)
 {
 	uint64_t low = 0;
 	uint64_t high = t->count;
@@ -153,7 +154,7 @@ static uint64_t left_msgid(const struct worker *w, const struct left *l)
 }
 
 /* What the record of a request says its reply was. */
-int takeover_after(struct takeover *t, const struct wal_record *r, bool same)
+int recovery_after(struct recovery *t, const struct wal_record *r, bool same)
 {
 	struct left *l = same && r->request_id ? left_find(t, r->request_id - 1) : NULL;
 	struct span v = wal_record_value(r);
@@ -170,7 +171,7 @@ int takeover_after(struct takeover *t, const struct wal_record *r, bool same)
 }
 
 /* A kept reply into the ring. */
-static int left_answer(struct takeover *t, struct worker *w, struct left *l)
+static int left_answer(struct recovery *t, struct worker *w, struct left *l)
 {
 	char *p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
 	uint64_t seq;
@@ -193,7 +194,7 @@ static int left_answer(struct takeover *t, struct worker *w, struct left *l)
 	return 0;
 }
 
-int takeover_answer(struct takeover *t, struct worker *w)
+int recovery_answer(struct recovery *t, struct worker *w)
 {
 	for (uint64_t i = 0; i < t->count; i++) {
 		int r = t->left[i].reply ? left_answer(t, w, &t->left[i]) : 0;
@@ -204,7 +205,7 @@ int takeover_answer(struct takeover *t, struct worker *w)
 	return 0;
 }
 
-bool takeover_answered(const struct takeover *t, uint64_t identity)
+bool recovery_answered(const struct recovery *t, uint64_t identity)
 {
 	const struct left *l = left_find(t, identity);
 
@@ -212,12 +213,12 @@ bool takeover_answered(const struct takeover *t, uint64_t identity)
 	return !l || l->answered;
 }
 
-uint64_t takeover_count(const struct takeover *t)
+uint64_t recovery_count(const struct recovery *t)
 {
 	return t->count;
 }
 
-uint64_t takeover_end(const struct takeover *t)
+uint64_t recovery_end(const struct recovery *t)
 {
 	return t->end;
 }

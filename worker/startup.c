@@ -1,4 +1,6 @@
-/* A worker's first steps: alone, or beside the one whose place it takes. */
+/* Starting alone, or beside the one whose place is taken. */
+#include "worker/startup.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,8 +12,8 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "ipc/shm/control.h"
-#include "worker/takeover.h"
-#include "worker/worker.h"
+#include "worker/loop.h"
+#include "worker/recovery.h"
 
 #define FOLLOW_MS   1     /* between looks at a predecessor's log */
 #define FOLLOW_NEAR 5000u /* records of a round: so near its end that the rest is soon read */
@@ -22,14 +24,14 @@ static int before_apply(void *arg, const struct wal_record *r, bool same)
 
 	if (w->orphan || w->stop) /* nothing is lost: the log stays as it is */
 		return -EPIPE;
-	return w->takeover ? takeover_before(w->takeover, w, r, same) : 0;
+	return w->recovery ? recovery_before(w->recovery, w, r, same) : 0;
 }
 
 static int after_apply(void *arg, const struct wal_record *r, bool same)
 {
 	struct worker *w = arg;
 
-	return w->takeover ? takeover_after(w->takeover, r, same) : 0;
+	return w->recovery ? recovery_after(w->recovery, r, same) : 0;
 }
 
 static void store_configure(struct worker *w, struct store_config *ret)
@@ -63,7 +65,7 @@ static int open_store(struct worker *w)
 {
 	struct store_config c;
 	char why[256] = "";
-	int r = takeover_new(w, &w->takeover);
+	int r = recovery_new(w, &w->recovery);
 
 	if (r < 0)
 		return r;
@@ -99,7 +101,7 @@ static void exit_reason(void *arg, const char *text)
 {
 	struct worker *w = arg;
 
-	(void)snprintf(w->words, sizeof(w->status->exit_reason), "%s", text);
+	(void)snprintf(w->exit_reason, sizeof(w->status->exit_reason), "%s", text);
 }
 
 static int attach(struct worker *w, bool follow)
@@ -114,8 +116,8 @@ static int attach(struct worker *w, bool follow)
 		return r;
 	}
 	w->status = follow ? &nobodys : w->segment->status;
-	w->words = follow ? w->segment->status->successor_exit_reason
-			  : w->segment->status->exit_reason;
+	w->exit_reason = follow ? w->segment->status->successor_exit_reason
+				: w->segment->status->exit_reason;
 	g = &w->segment->header->settings;
 	(void)snprintf(role, sizeof(role), "pail %s worker %u", g->node, g->worker);
 	log_init(role, (enum log_level)g->log_level);
@@ -135,8 +137,8 @@ static void enter(struct worker *w)
 
 	w->alone = true;
 	w->status = g->status;
-	w->words = g->status->exit_reason;
-	w->words[0] = '\0';
+	w->exit_reason = g->status->exit_reason;
+	w->exit_reason[0] = '\0';
 	atomic_store(&w->status->worker_sleeps, 0);
 	atomic_store(&w->status->state, STATUS_STARTING);
 	worker_beat(w, PHASE_START);
@@ -146,10 +148,10 @@ static void enter(struct worker *w)
 	replies_init(&w->replies, g);
 	w->read = ring_tail(&g->request);
 	w->published_now = g->immediate.write;
-	w->handed_mark = g->durable.write;
+	w->submitted_mark = g->durable.write;
 }
 
-/* ---- born beside a predecessor ---- */
+/* ---- beside a predecessor ---- */
 
 /*
  * Read its log as it grows.  0: it has left, and this worker is to go on; -EPIPE: the coordinator
@@ -199,7 +201,7 @@ static int follow_store(struct worker *w)
 	r = follow_on(w);
 	if (r == 0) {
 		enter(w);
-		r = takeover_new(w, &w->takeover);
+		r = recovery_new(w, &w->recovery);
 	}
 	if (r == 0)
 		r = store_promote(w->store, status_get(&w->status->synced));
@@ -224,12 +226,12 @@ int worker_begin(struct worker *w, bool follow)
 	}
 	if (r < 0)
 		return r;
-	w->handed_seq = store_seq(w->store);
+	w->submitted_seq = store_seq(w->store);
 	atomic_store_explicit(&w->status->synced, store_synced(w->store), memory_order_release);
-	if (w->takeover) {
+	if (w->recovery) {
 		log_info("took over %llu unanswered requests",
-			 (unsigned long long)takeover_count(w->takeover));
-		(void)takeover_answer(w->takeover, w);
+			 (unsigned long long)recovery_count(w->recovery));
+		(void)recovery_answer(w->recovery, w);
 		worker_publish(w);
 	}
 	w->serving = true;

@@ -1,0 +1,40 @@
+/* A worker's loop, and what the middle of an operation may ask of it. */
+#ifndef PAIL_LOOP_H
+#define PAIL_LOOP_H
+
+#include "worker/worker.h"
+
+/*
+ * Serve on the descriptors of segment.h until told to stop.  With `follow`, another worker serves
+ * there: read its log until the coordinator says that it has left, and go on in its place.  Returns
+ * the exit status.
+ */
+int worker_run(bool follow);
+
+void worker_beat(struct worker *w, enum worker_phase phase);
+/* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
+void worker_synced(void *arg, uint64_t mark, uint64_t seq);
+/* The store waits for its sync thread, or a reply for room: give both what they need. */
+void worker_wait(void *arg);
+/*
+ * Called every few microseconds of work, also in the middle of a request (storage/work.h).  Once a
+ * millisecond: the clock, the heartbeat, what is finished is published, so that no reply waits for
+ * the requests behind it; and now and then a look at the control socket.  What it says is obeyed
+ * between two requests.
+ */
+void worker_work(void *arg);
+
+/* Publish what is finished, hand the log over, wake the coordinator if it sleeps. */
+void worker_publish(struct worker *w);
+
+/*
+ * Room for a reply, waiting for the coordinator to take earlier ones if it must.  NULL: this worker
+ * is ending.
+ */
+char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, uint32_t index,
+		  uint64_t n);
+
+/* This worker cannot go on: remember why (first reason wins). */
+void worker_fail(struct worker *w, int error, const char *why);
+
+#endif
