@@ -46,7 +46,7 @@ USES.gateway     := include common client
 FOLDERS := $(patsubst USES.%,%,$(filter USES.%,$(.VARIABLES)))
 
 ONLY.zmq.h      := ipc/net/socket.c
-ONLY.msgpuck.h  := ipc/wire/codec.c
+ONLY.msgpuck.h  := ipc/wire/msgpack.c
 ONLY.lmdb.h     := storage/lmdb_impl.h
 ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_read.c storage/lmdb_write.c
 ONLY.histedit.h := cli/shell.c

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/mirror.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/request.h"
 #include "ipc/shm/ring.h"
 #include "storage/cache.h"
 #include "storage/store.h"

@@ -4,7 +4,8 @@
 
 #include "common/buf.h"
 #include "include/pail.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 #include "ipc/net/socket.h"
 
 #define SLOTS_BITS 20u /* at most a million requests in flight */

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 #include "ipc/shm/segment.h"
 #include "storage/store.h"
 #include "worker/replies.h"

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/conf.h"
+#include "ipc/wire/reply.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"

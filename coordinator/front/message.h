@@ -10,7 +10,8 @@
 
 #include "coordinator/node/item.h"
 #include "coordinator/node/reply.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 struct peer;
 

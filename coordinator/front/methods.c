@@ -1,4 +1,5 @@
 /* What needs no worker, or all of them. */
+#include "ipc/wire/reply.h"
 #include "coordinator/front/methods.h"
 
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/conf.h"
+#include "ipc/wire/reply.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/clients/files.h"
 #include "coordinator/front/status.h"

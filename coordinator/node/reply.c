@@ -1,7 +1,8 @@
 /* One reply, and errors. */
 #include "coordinator/node/reply.h"
 
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 void reply_send(struct reply_sink *s, struct reply_to o, const char *reply, size_t n)
 {

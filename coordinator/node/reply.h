@@ -3,8 +3,8 @@
  * both to the sink and need not know who waits.  The sink is a table of functions, so that the
  * parts that make replies lie below those that send them.
  */
-#ifndef PAIL_REPLY_H
-#define PAIL_REPLY_H
+#ifndef PAIL_NODE_REPLY_H
+#define PAIL_NODE_REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>

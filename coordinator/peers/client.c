@@ -11,7 +11,8 @@
 #include "common/conf.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/peers_impl.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 #define BATCHES_BITS 16u /* batches in flight: 65,536 */
 #define BATCHES_MAX  (1u << BATCHES_BITS)

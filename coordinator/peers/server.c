@@ -14,7 +14,8 @@
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/peers.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 #define SESSIONS_MAX 1024u  /* nodes that ask this one */
 #define BATCHES_MAX  65536u /* of all of them, without all their replies */

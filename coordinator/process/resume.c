@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 #define STATE_MAX (1u << 20)
 

@@ -2,7 +2,8 @@
 #include "common/log.h"
 #include "coordinator/queue/queue.h"
 #include "coordinator/queue/queue_impl.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 void entry_refuse(struct queue *q, struct request_record *rec, uint32_t i, enum wire_error e,
 		  const char *text)

@@ -1,7 +1,8 @@
 /* Out of the reply rings. */
 #include "coordinator/queue/queue.h"
 #include "coordinator/queue/queue_impl.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 #define BLOCKS_ROUND 2048u /* taken from one ring before the others get their turn */
 

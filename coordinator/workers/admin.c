@@ -4,7 +4,8 @@
 
 #include "coordinator/workers/handoff.h"
 #include "coordinator/workers/handoff_impl.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 
 void ask_error(struct handoff *h, struct worker_ask *a, enum wire_error e, const char *fmt, ...)
 {

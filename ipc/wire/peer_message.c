@@ -1,11 +1,12 @@
-/* Messages between nodes, over the codec's primitives. */
+/* Messages between nodes, over msgpack.h. */
 #include "ipc/wire/peer_message.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "ipc/wire/codec.h"
+#include "include/wire.h"
+#include "ipc/wire/msgpack.h"
 
 #define INDEX_BYTES 2u
 

@@ -1,7 +1,7 @@
 /*
  * What nodes say to each other (docs/protocol.md, section 8).  A frame between nodes holds one or
  * more of these messages back to back, each a MessagePack array whose first element is its kind.
- * Pure, as codec.h is: no allocation, no state, everything read is checked first.
+ * Pure, as all of this folder is: no allocation, no state, everything read is checked first.
  *
  *	from DEALER to ROUTER
  *	[0, stamp, protocol, node, version, started, epoch]  hello

@@ -205,7 +205,8 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	if (r < 0)
 		return r;
 	s = &w->segment[atomic_load(&w->segment_count) - 1];
-	/* Files may have been larger in the incarnation before: the one with the tail grows with it. */
+	/* Files may have been larger in the incarnation before: the one with the tail grows with
+	 * it. */
 	if (s->size < WAL_HEADER_BYTES + w->rewrite.len) {
 		atomic_fetch_add(&w->live_bytes, WAL_HEADER_BYTES + w->rewrite.len - s->size);
 		s->size = WAL_HEADER_BYTES + w->rewrite.len;

@@ -1,6 +1,6 @@
 /* A frame from another node. */
 #include "include/wire.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/msgpack.h"
 #include "ipc/wire/peer_message.h"
 #include "tests/fuzz/fuzz.h"
 

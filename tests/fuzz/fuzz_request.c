@@ -1,5 +1,6 @@
 /* A frame from a client, and one from a node to a client. */
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 #include "tests/fuzz/fuzz.h"
 
 static void request_look(const struct request *q)

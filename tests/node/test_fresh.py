@@ -81,7 +81,7 @@ def make_test(box, **env):
         os.makedirs(root + "/build/debug/tests/unit")
         for p in "paild", "pail", "pail-worker", "pail-gateway":
             os.symlink(os.path.join(os.path.abspath(lib.BUILD), p), root + "/build/debug/" + p)
-        program(root + "/build/debug/tests/unit/test_codec", '[ "$1" = --list ] && echo one || echo "ok $*"\n')
+        program(root + "/build/debug/tests/unit/test_wire", '[ "$1" = --list ] && echo one || echo "ok $*"\n')
         os.mkdir(box.dir + "/bin")
         program(box.dir + "/bin/make", 'echo "$@" >>"%s/made"\n' % box.dir)
     made = box.dir + "/made"
@@ -104,10 +104,10 @@ def one_test_builds_only_what_it_needs(box):
 
 @test()
 def a_unit_test_builds_the_unit_tests(box):
-    r, made = make_test(box, ONLY="test_codec")
+    r, made = make_test(box, ONLY="test_wire")
     eq(["all unit"], [" ".join(m.split()[-2:]) for m in made])
     assert "MODE=debug" in made[0], made
-    assert "== debug/test_codec\nok one\n" in r.stdout and "nodes\n" not in r.stdout, r.stdout
+    assert "== debug/test_wire\nok one\n" in r.stdout and "nodes\n" not in r.stdout, r.stdout
 
 
 @test()

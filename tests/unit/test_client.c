@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 #include "include/pail.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 #include "ipc/net/socket.h"
 #include "tests/unit/lib/unit.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "include/wire.h"
-#include "ipc/wire/codec.h"
+#include "ipc/wire/msgpack.h"
 #include "ipc/wire/peer_message.h"
 #include "tests/unit/lib/unit.h"
 

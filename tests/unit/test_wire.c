@@ -1,8 +1,9 @@
-/* The message codec: every shape, every truncation, hostile bytes. */
+/* Requests and replies: every shape, every truncation, hostile bytes. */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ipc/wire/codec.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
 #include "tests/unit/lib/unit.h"
 
 static char *put_request(char *p)
@@ -232,7 +233,72 @@ static void error_texts_are_cut_to_the_limit(void)
 	TRUE_(r.text.n > 1000);
 }
 
-UNIT_MAIN(T(a_request_is_walked), T(every_truncation_is_refused),
+/* All forms of one number of elements or bytes, short and long, are the same to a reader. */
+static void short_and_long_forms_are_read_alike(void)
+{
+	static const char *const heads[] = {"\x93",     "\xdc\0\3",    "\xdd\0\0\0\3", "\xa3",
+					    "\xd9\3",   "\xda\0\3",    "\xdb\0\0\0\3", "\xc4\3",
+					    "\xc5\0\3", "\xc6\0\0\0\3"};
+	static const uint8_t size[] = {1, 3, 5, 1, 2, 3, 5, 2, 3, 5};
+
+	for (size_t i = 0; i < sizeof(size); i++) {
+		char b[16] = {0};
+		const char *p = b;
+		const char *next;
+
+		memcpy(b, heads[i], size[i]);
+		memcpy(b + size[i], "\1\2\3", 3);
+		TRUE_(read_whole(b, b + sizeof(b), &next));
+		EQ(size[i] + 3, next - b);
+		EQ(size[i] + 3, read_skip(b) - b);
+		EQ(i < 3 ? TYPE_ARRAY : TYPE_BYTES, read_type(p));
+		if (i < 3) {
+			EQ(3, read_array(&p));
+			EQ(size[i], p - b);
+		} else {
+			struct span v = read_bytes(&p);
+
+			SAME(v.p, v.n, "\1\2\3");
+			EQ(size[i] + 3, p - b);
+		}
+	}
+}
+
+static void every_first_byte_has_its_type(void)
+{
+	static const struct {
+		uint8_t last;
+		uint8_t type;
+	} upto[] = {
+		{0x7f, TYPE_UINT },
+                {0x8f, TYPE_MAP  },
+                {0x9f, TYPE_ARRAY},
+                {0xbf, TYPE_BYTES},
+		{0xc0, TYPE_NIL  },
+                {0xc1, TYPE_OTHER},
+                {0xc3, TYPE_BOOL },
+                {0xc6, TYPE_BYTES},
+		{0xcb, TYPE_OTHER},
+                {0xcf, TYPE_UINT },
+                {0xd3, TYPE_INT  },
+                {0xd8, TYPE_OTHER},
+		{0xdb, TYPE_BYTES},
+                {0xdd, TYPE_ARRAY},
+                {0xdf, TYPE_MAP  },
+                {0xff, TYPE_INT  }
+        };
+	unsigned row = 0;
+
+	for (unsigned c = 0; c < 256; c++) {
+		char b = (char)c;
+
+		EQ(upto[row].type, read_type(&b));
+		row += c == upto[row].last;
+	}
+}
+
+UNIT_MAIN(T(short_and_long_forms_are_read_alike), T(every_first_byte_has_its_type),
+	  T(a_request_is_walked), T(every_truncation_is_refused),
 	  T(counts_that_overflow_are_refused), T(bad_requests_keep_their_msgid),
 	  T(integers_may_be_encoded_as_signed), T(random_bytes_never_crash), T(options_are_checked),
 	  T(replies_are_walked), T(errors_may_carry_data), T(error_texts_are_cut_to_the_limit))
