@@ -31,7 +31,9 @@
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
 
 _Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL, "statuses are the wire's error codes");
-_Static_assert(PAIL_UPGRADE == (int)WIRE_UPGRADE, "methods are the wire's");
+#define X(id, ...) _Static_assert(PAIL_##id == (int)WIRE_##id, "methods are the wire's");
+WIRE_METHODS(X)
+#undef X
 
 int client_fail(struct pail *p, int status, const char *why)
 {

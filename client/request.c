@@ -5,17 +5,6 @@
 
 #define ACTION_MAX 64u
 
-/* Which optional things a method takes. */
-static bool takes_key(enum pail_method m)
-{
-	return m == PAIL_PUT || m == PAIL_GET || m == PAIL_DELETE;
-}
-
-static bool takes_bucket(enum pail_method m)
-{
-	return wire_method_has_bucket((enum wire_method)m);
-}
-
 /* Nobody has data of such a size; sums of those below do not wrap. */
 static bool is_sane(struct pail_bytes b)
 {
@@ -45,7 +34,7 @@ size_t request_size(const struct pail_request *q)
 	size_t n =
 		256 + q->bucket.size + q->prefix.size + q->from.size + q->to.size + q->after.size;
 
-	if (takes_key(q->method))
+	if (method_is((int)q->method, METHOD_KEY))
 		n += q->key.size;
 	if (q->method == PAIL_PUT)
 		n += q->value.size;
@@ -73,36 +62,34 @@ static char *option_bytes(char *p, const char *name, struct pail_bytes b)
 static char *options_write(char *p, const struct pail_request *q, uint32_t timeout_ms,
 			   uint32_t *ret_count)
 {
-	bool write = q->method == PAIL_PUT || q->method == PAIL_DELETE;
-	bool scan = q->method == PAIL_SCAN;
-	bool list = scan || q->method == PAIL_BUCKETS;
+	const unsigned takes = wire_methods[q->method].options;
 	uint32_t n = 0;
 
 	if (timeout_ms != WIRE_TIMEOUT_MS)
 		p = option_uint(p, "timeout", timeout_ms), n++;
-	if (write && q->has_if_version)
+	if ((takes & OPT_IF_VERSION) && q->has_if_version)
 		p = option_uint(p, "if_version", q->if_version), n++;
-	if (q->method == PAIL_PUT && q->if_absent)
+	if ((takes & OPT_IF_ABSENT) && q->if_absent)
 		p = option_true(p, "if_absent"), n++;
-	if (q->method == PAIL_PUT && q->ttl_ms)
+	if ((takes & OPT_TTL) && q->ttl_ms)
 		p = option_uint(p, "ttl", q->ttl_ms), n++;
-	if (list && q->prefix.data)
+	if ((takes & OPT_PREFIX) && q->prefix.data)
 		p = option_bytes(p, "prefix", q->prefix), n++;
-	if (scan && q->from.data)
+	if ((takes & OPT_FROM) && q->from.data)
 		p = option_bytes(p, "from", q->from), n++;
-	if (scan && q->to.data)
+	if ((takes & OPT_TO) && q->to.data)
 		p = option_bytes(p, "to", q->to), n++;
-	if (list && q->after.data)
+	if ((takes & OPT_AFTER) && q->after.data)
 		p = option_bytes(p, "after", q->after), n++;
-	if (list && q->limit)
+	if ((takes & OPT_LIMIT) && q->limit)
 		p = option_uint(p, "limit", q->limit), n++;
-	if (scan && q->reverse)
+	if ((takes & OPT_REVERSE) && q->reverse)
 		p = option_true(p, "reverse"), n++;
-	if (scan && q->keys_only)
+	if ((takes & OPT_KEYS_ONLY) && q->keys_only)
 		p = option_true(p, "keys_only"), n++;
-	if (scan && q->with_ttl)
+	if ((takes & OPT_WITH_TTL) && q->with_ttl)
 		p = option_true(p, "ttl"), n++;
-	if (q->method == PAIL_BUCKETS && q->local)
+	if ((takes & OPT_LOCAL) && q->local)
 		p = option_true(p, "local"), n++;
 	*ret_count = n;
 	return p;
@@ -118,16 +105,17 @@ static bool has_options(const struct pail_request *q, uint32_t timeout_ms)
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms)
 {
 	bool options = has_options(q, timeout_ms);
-	uint32_t params = (uint32_t)takes_bucket(q->method) + (uint32_t)takes_key(q->method) +
+	uint32_t params = (uint32_t)method_is((int)q->method, METHOD_BUCKET) +
+			  (uint32_t)method_is((int)q->method, METHOD_KEY) +
 			  (uint32_t)(q->method == PAIL_PUT) + (q->method == PAIL_WORKER ? 2u : 0u) +
 			  (uint32_t)options;
 	uint32_t n;
 	char *map;
 
 	p = write_request_head(p, msgid, (enum wire_method)q->method, params);
-	if (takes_bucket(q->method))
+	if (method_is((int)q->method, METHOD_BUCKET))
 		p = write_bin(p, q->bucket.data, q->bucket.size);
-	if (takes_key(q->method))
+	if (method_is((int)q->method, METHOD_KEY))
 		p = write_bin(p, q->key.data, q->key.size);
 	if (q->method == PAIL_PUT)
 		p = write_bin(p, q->value.data, q->value.size);

@@ -233,30 +233,21 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 		read_error(r, ret, json);
 		return true;
 	}
-	switch ((enum pail_method)method) {
-	case PAIL_GET:
-		return read_value(p, ret);
-	case PAIL_PUT:
-	case PAIL_COUNT:
-		return take_uint(&p, &ret->number);
-	case PAIL_CREATE:
-	case PAIL_DROP:
-	case PAIL_DELETE:
+	switch ((enum result_type)wire_methods[method].result) {
+	case RESULT_TEXT:
+		return read_type(p) == TYPE_BYTES;
+	case RESULT_BOOL:
 		if (read_type(p) != TYPE_BOOL)
 			return false;
 		ret->yes = read_bool(&p);
 		return true;
-	case PAIL_SCAN:
-	case PAIL_BUCKETS:
+	case RESULT_UINT:
+		return take_uint(&p, &ret->number);
+	case RESULT_VALUE:
+		return read_value(p, ret);
+	case RESULT_LIST:
 		return read_list(p, ret, items);
-	case PAIL_PING:
-		return read_type(p) == TYPE_BYTES;
-	case PAIL_HELLO:
-	case PAIL_ROUTE:
-	case PAIL_STATUS:
-	case PAIL_RELOAD:
-	case PAIL_WORKER:
-	case PAIL_UPGRADE:
+	case RESULT_MAP:
 		return read_json(p, ret, json);
 	}
 	return false;

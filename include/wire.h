@@ -24,29 +24,74 @@
 #define WIRE_ENDPOINT_DEFAULT "tcp://127.0.0.1:4040"
 #define WIRE_REPLY_ERROR_MAX  1600u /* bytes of an error reply at most: its text is cut to fit */
 
+/* Options of requests, a bit each; what their values must be stands in ipc/wire/request.c. */
+enum option_bit {
+	OPT_TIMEOUT = 1 << 0,
+	OPT_IF_VERSION = 1 << 1,
+	OPT_IF_ABSENT = 1 << 2,
+	OPT_TTL = 1 << 3,
+	OPT_PREFIX = 1 << 4,
+	OPT_FROM = 1 << 5,
+	OPT_TO = 1 << 6,
+	OPT_AFTER = 1 << 7,
+	OPT_LIMIT = 1 << 8,
+	OPT_REVERSE = 1 << 9,
+	OPT_KEYS_ONLY = 1 << 10,
+	OPT_LOCAL = 1 << 11,
+	OPT_CLIENT = 1 << 12,
+	OPT_SET = 1 << 13,     /* between nodes and workers only */
+	OPT_WITH_TTL = 1 << 14 /* of a scan: named ttl, too */
+};
+#define OPT_RANGE (OPT_PREFIX | OPT_AFTER | OPT_LIMIT)
+
+/* What a method is, besides what it does. */
+enum method_flag {
+	METHOD_BUCKET = 1 << 0, /* its first parameter is a bucket: it runs where that is served */
+	METHOD_KEY = 1 << 1,    /* its second one is a key */
+	METHOD_WRITES = 1 << 2, /* room for its reply is reserved before it runs */
+	METHOD_LOCAL = 1 << 3,  /* the coordinator answers it: no worker runs it */
+	METHOD_ADMIN = 1 << 4,  /* through the admin socket only */
+	METHOD_DROPPABLE = 1 << 5, /* a read: its finished reply may still become `busy` */
+};
+
+/* The form of a result. */
+enum result_type {
+	RESULT_TEXT,
+	RESULT_BOOL,
+	RESULT_UINT,
+	RESULT_VALUE, /* [value, version], or nil */
+	RESULT_LIST,  /* {items: […], more: bool} */
+	RESULT_MAP
+};
+
 /*
- * Methods: name, needs a bucket as first parameter, fewest and most parameters (the options map
- * counted).  The order is the order of the counters in a worker's slot.
+ * Methods: name, fewest and most parameters (the options map counted), flags, form of the result,
+ * options (timeout, which all take, left out).  This table is all that says what a method is;
+ * docs/adding-a-method.md says what else a new one needs.  The order is that of the counters in a
+ * worker's status and of enum pail_method: new ones come at the end.
  */
-#define WIRE_METHODS(X)              \
-	X(HELLO, hello, 0, 0, 1)     \
-	X(PING, ping, 0, 0, 1)       \
-	X(CREATE, create, 1, 1, 2)   \
-	X(DROP, drop, 1, 1, 2)       \
-	X(BUCKETS, buckets, 0, 0, 1) \
-	X(PUT, put, 1, 3, 4)         \
-	X(GET, get, 1, 2, 3)         \
-	X(DELETE, delete, 1, 2, 3)   \
-	X(SCAN, scan, 1, 1, 2)       \
-	X(COUNT, count, 1, 1, 2)     \
-	X(ROUTE, route, 1, 1, 2)     \
-	X(STATUS, status, 0, 0, 1)   \
-	X(RELOAD, reload, 0, 0, 1)   \
-	X(WORKER, worker, 0, 2, 3)   \
-	X(UPGRADE, upgrade, 0, 0, 1)
+/* clang-format off */
+#define WIRE_METHODS(X) \
+	X(HELLO,   hello,   0, 1, METHOD_LOCAL,                              RESULT_MAP,   OPT_CLIENT) \
+	X(PING,    ping,    0, 1, METHOD_LOCAL,                              RESULT_TEXT,  0) \
+	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  0) \
+	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  0) \
+	X(BUCKETS, buckets, 0, 1, 0,                                         RESULT_LIST,  OPT_RANGE | OPT_LOCAL | OPT_SET) \
+	X(PUT,     put,     3, 4, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_UINT, OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL) \
+	X(GET,     get,     2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_VALUE, 0) \
+	X(DELETE,  delete,  2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_BOOL, OPT_IF_VERSION) \
+	X(SCAN,    scan,    1, 2, METHOD_BUCKET | METHOD_DROPPABLE,          RESULT_LIST,  \
+	  OPT_RANGE | OPT_FROM | OPT_TO | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL) \
+	X(COUNT,   count,   1, 2, METHOD_BUCKET,                             RESULT_UINT,  0) \
+	X(ROUTE,   route,   1, 2, METHOD_BUCKET | METHOD_LOCAL,              RESULT_MAP,   0) \
+	X(STATUS,  status,  0, 1, METHOD_LOCAL,                              RESULT_MAP,   0) \
+	X(RELOAD,  reload,  0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
+	X(WORKER,  worker,  2, 3, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
+	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0)
+/* clang-format on */
 
 enum wire_method {
-#define X(id, name, bucket, least, most) WIRE_##id,
+#define X(id, ...) WIRE_##id,
 	WIRE_METHODS(X)
 #undef X
 		WIRE_METHOD_COUNT

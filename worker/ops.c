@@ -14,8 +14,7 @@
 
 bool op_writes(uint8_t method)
 {
-	return method == WIRE_PUT || method == WIRE_DELETE || method == WIRE_CREATE ||
-	       method == WIRE_DROP;
+	return method_is(method, METHOD_WRITES);
 }
 
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
@@ -40,8 +39,7 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 	op->refused = request_check(&op->request, &op->options, text, sizeof(text));
 	if (op->refused != WIRE_OK || !op->request.bucket.p)
 		return;
-	if (op->request.method == WIRE_PUT || op->request.method == WIRE_GET ||
-	    op->request.method == WIRE_DELETE) {
+	if (method_is(op->request.method, METHOD_KEY)) {
 		if (request_bytes(&op->request, 1, &key) < 0 || !key.n)
 			op->refused = WIRE_E_BAD_ARGUMENT;
 		else if (key.n > WIRE_KEY_MAX)

@@ -182,7 +182,8 @@ static int left_answer(struct recovery *t, struct worker *w, struct left *l)
 	if (l->answered) {
 		memcpy(&seq, l->reply, sizeof(seq));
 		p = write_reply_head(p, left_msgid(w, l));
-		p = l->method == WIRE_PUT ? write_uint(p, seq) : write_bool(p, true);
+		p = wire_methods[l->method].result == RESULT_UINT ? write_uint(p, seq)
+								  : write_bool(p, true);
 	} else {
 		memcpy(p, l->reply, l->size);
 		p += l->size;

@@ -208,21 +208,15 @@ void dispatch_end(struct front *front, struct message *m)
 
 /* ---- from a message ---- */
 
-static bool writes(int method)
-{
-	return method == WIRE_PUT || method == WIRE_DELETE || method == WIRE_CREATE ||
-	       method == WIRE_DROP;
-}
-
 /* Is there room for its reply?  Replies to reads of a worker are judged when they come. */
 static enum wire_error room_check(struct front *front, struct message *m, int method, char *text,
 				  size_t size)
 {
 	const char *over = NULL;
 
-	if (writes(method) && !clients_reserve(front->clients, m->reply_to))
+	if (method_is(method, METHOD_WRITES) && !clients_reserve(front->clients, m->reply_to))
 		over = CLIENTS_OVER;
-	else if (!wire_method_has_bucket((enum wire_method)method) && !m->admin)
+	else if (!method_is(method, METHOD_BUCKET) && !m->admin)
 		over = reply_over(front->sink, m->reply_to);
 	if (!over)
 		return WIRE_OK;
@@ -252,6 +246,12 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 	if ((options->given & OPT_SET) && !m->from_node) {
 		(void)snprintf(text, size, "buckets: unknown option \"set\"");
 		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (method_is(q->method, METHOD_ADMIN) && !m->admin) {
+		(void)snprintf(text, size,
+			       "%s: only through the node's admin socket: pail --config FILE %s",
+			       wire_methods[q->method].name, wire_methods[q->method].name);
+		return WIRE_E_DENIED;
 	}
 	if (m->busy) {
 		(void)snprintf(text, size, "%s", m->busy);

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "common/conf.h"
-#include "ipc/wire/reply.h"
 #include "coordinator/clients/outgoing.h"
+#include "ipc/wire/reply.h"
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"
 #include "coordinator/peers/client.h"

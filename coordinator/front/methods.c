@@ -64,12 +64,6 @@ static void answer_reload(struct front *front, struct message *m, struct reply_t
 	struct buf b;
 	enum wire_error e;
 
-	if (!m->admin) {
-		reply_error(front->sink, o, q->msgid, true, WIRE_E_DENIED,
-			    "reload: only through the node's admin socket: pail --config FILE "
-			    "reload");
-		return;
-	}
 	buf_init(&text);
 	buf_init(&b);
 	dispatch_end(front, m); /* what came before it in the message goes the old way */
@@ -87,31 +81,14 @@ static void answer_reload(struct front *front, struct message *m, struct reply_t
 	buf_fini(&text);
 }
 
-static void answer_worker(struct front *front, struct message *m, struct reply_to o,
-			  const struct request *q)
+static void answer_worker(struct front *front, struct reply_to o, const struct request *q)
 {
-	if (!m->admin)
-		reply_error(
-			front->sink, o, q->msgid, true, WIRE_E_DENIED,
-			"worker: only through the node's admin socket: pail --config FILE worker "
-			"...");
-	else if (front->node->stopping || front->hooks.upgrading(front->hooks.arg))
+	if (front->node->stopping || front->hooks.upgrading(front->hooks.arg))
 		reply_error(front->sink, o, q->msgid, true, WIRE_E_BUSY,
 			    front->node->stopping ? "the node stops: try again later"
 						  : "the node is being upgraded: try again later");
 	else
 		handoff_ask(front->handoff, o, q);
-}
-
-static void answer_upgrade(struct front *front, struct message *m, struct reply_to o,
-			   const struct request *q)
-{
-	if (!m->admin)
-		reply_error(front->sink, o, q->msgid, true, WIRE_E_DENIED,
-			    "upgrade: only through the node's admin socket: pail --config FILE "
-			    "upgrade");
-	else
-		front->hooks.upgrade(front->hooks.arg, o, q);
 }
 
 void method_run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
@@ -139,10 +116,10 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 		answer_reload(front, m, o, q);
 		return;
 	case WIRE_WORKER:
-		answer_worker(front, m, o, q);
+		answer_worker(front, o, q);
 		return;
 	case WIRE_UPGRADE:
-		answer_upgrade(front, m, o, q);
+		front->hooks.upgrade(front->hooks.arg, o, q);
 		return;
 	default:
 		fanout_buckets(front, m, o, it);

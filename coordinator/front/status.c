@@ -190,7 +190,8 @@ static void add_totals(struct front *front, struct buf *out)
 
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
 		method[m] = front->requests[m];
-		for (uint32_t i = 0; i < front->supervisor->count && m != WIRE_BUCKETS; i++)
+		for (uint32_t i = 0;
+		     i < front->supervisor->count && method_is((int)m, METHOD_BUCKET); i++)
 			method[m] += status_get(
 				&front->supervisor->worker[i].queue.segment->status->by_method[m]);
 		requests += method[m];

@@ -279,7 +279,7 @@ static void replies_pick(struct peers *s, struct batch *b, const struct peer_mes
 		const char *over = reply_over(s->sink, b->reply_to);
 		const char *next = read_skip(p);
 
-		if (over && (e->method == WIRE_GET || e->method == WIRE_SCAN)) {
+		if (over && method_is(e->method, METHOD_DROPPABLE)) {
 			entry_error(s, b, e, WIRE_E_BUSY, over);
 		} else if (!e->answered) {
 			e->answered = true;

@@ -12,17 +12,12 @@ bool queue_ready(const struct queue *q)
 	       ring_head(&q->segment->durable) != q->durable_read;
 }
 
-static bool reads(uint8_t method)
-{
-	return method == WIRE_GET || method == WIRE_SCAN;
-}
-
 /* Reads of a record that have not been answered yet are not worth running any more. */
 static void reads_refuse(struct queue *q, struct request_record *rec, uint32_t first,
 			 const char *why)
 {
 	for (uint32_t i = first; i < rec->count && rec->open; i++)
-		if (reads(rec->entry[i].method))
+		if (method_is(rec->entry[i].method, METHOD_DROPPABLE))
 			entry_refuse(q, rec, i, WIRE_E_BUSY, why);
 }
 
@@ -42,7 +37,7 @@ static void block_pick(struct queue *q, struct request_record *rec, const struct
 
 		if (!read_whole(p, end, &next))
 			return;
-		if (over && reads(rec->entry[b->first + i].method))
+		if (over && method_is(rec->entry[b->first + i].method, METHOD_DROPPABLE))
 			reads_refuse(q, rec, b->first + i, over);
 		else if (entry_answer(rec, b->first + i))
 			reply_send(q->sink, entry_owner(rec, b->first + i), p, (size_t)(next - p));

@@ -2,6 +2,7 @@
 #include "ipc/wire/request.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,66 +10,51 @@
 
 #define SHOWN_MAX 129u /* bytes of a name in an error's text, a byte as \xNN at the most */
 
-struct method_row {
-	const char *name;
-	uint8_t name_len;
-	uint8_t has_bucket;
-	uint8_t least;
-	uint8_t most;
-};
-
-static const struct method_row methods[WIRE_METHOD_COUNT] = {
-#define X(id, name, bucket, least, most) \
-	[WIRE_##id] = {#name, sizeof(#name) - 1, bucket, least, most},
+const struct method wire_methods[WIRE_METHOD_COUNT] = {
+#define X(id, name, least, most, flags, result, options)                   \
+	[WIRE_##id] = {#name,  sizeof(#name) - 1,      least, most, flags, \
+		       result, OPT_TIMEOUT | (options)},
 	WIRE_METHODS(X)
 #undef X
 };
 
-enum option_kind { KIND_UINT, KIND_BOOL, KIND_BYTES, KIND_ANY };
+enum option_kind { KIND_UINT, KIND_BOOL, KIND_BYTES, KIND_SET, KIND_ANY };
 
-#define M(m) (1u << WIRE_##m)
-#define ALL  ((1u << WIRE_METHOD_COUNT) - 1)
-
+/* clang-format off */
 static const struct option_row {
 	const char *name;
 	enum option_bit bit;
 	enum option_kind kind;
-	unsigned methods;
+	size_t place; /* of its value in struct options */
 	uint64_t least;
 	uint64_t most;
 } option_rows[] = {
-	{"timeout",    OPT_TIMEOUT,    KIND_UINT,  ALL,                  1, WIRE_TIMEOUT_MS_MAX},
-	{"if_version", OPT_IF_VERSION, KIND_UINT,  M(PUT) | M(DELETE),   0, UINT64_MAX         },
-	{"if_absent",  OPT_IF_ABSENT,  KIND_BOOL,  M(PUT),               0, 0                  },
-	{"ttl",        OPT_TTL,        KIND_UINT,  M(PUT),               1, UINT64_MAX         },
-	{"ttl",        OPT_WITH_TTL,   KIND_BOOL,  M(SCAN),              0, 0                  },
-	{"prefix",     OPT_PREFIX,     KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0                  },
-	{"from",       OPT_FROM,       KIND_BYTES, M(SCAN),              0, 0                  },
-	{"to",         OPT_TO,         KIND_BYTES, M(SCAN),              0, 0                  },
-	{"after",      OPT_AFTER,      KIND_BYTES, M(SCAN) | M(BUCKETS), 0, 0                  },
-	{"limit",      OPT_LIMIT,      KIND_UINT,  M(SCAN) | M(BUCKETS), 1, WIRE_SCAN_LIMIT_MAX},
-	{"reverse",    OPT_REVERSE,    KIND_BOOL,  M(SCAN),              0, 0                  },
-	{"keys_only",  OPT_KEYS_ONLY,  KIND_BOOL,  M(SCAN),              0, 0                  },
-	{"local",      OPT_LOCAL,      KIND_BOOL,  M(BUCKETS),           0, 0                  },
-	{"client",     OPT_CLIENT,     KIND_ANY,   M(HELLO),             0, 0                  },
-	{"set",        OPT_SET,        KIND_BYTES, M(BUCKETS),           0, 0                  },
+#define AT(member) offsetof(struct options, member)
+	{"timeout",    OPT_TIMEOUT,    KIND_UINT,  AT(timeout_ms), 1, WIRE_TIMEOUT_MS_MAX},
+	{"if_version", OPT_IF_VERSION, KIND_UINT,  AT(if_version), 0, UINT64_MAX},
+	{"if_absent",  OPT_IF_ABSENT,  KIND_BOOL,  AT(if_absent),  0, 0},
+	{"ttl",        OPT_TTL,        KIND_UINT,  AT(ttl_ms),     1, UINT64_MAX},
+	{"ttl",        OPT_WITH_TTL,   KIND_BOOL,  AT(with_ttl),   0, 0},
+	{"prefix",     OPT_PREFIX,     KIND_BYTES, AT(prefix),     0, 0},
+	{"from",       OPT_FROM,       KIND_BYTES, AT(from),       0, 0},
+	{"to",         OPT_TO,         KIND_BYTES, AT(to),         0, 0},
+	{"after",      OPT_AFTER,      KIND_BYTES, AT(after),      0, 0},
+	{"limit",      OPT_LIMIT,      KIND_UINT,  AT(limit),      1, WIRE_SCAN_LIMIT_MAX},
+	{"reverse",    OPT_REVERSE,    KIND_BOOL,  AT(reverse),    0, 0},
+	{"keys_only",  OPT_KEYS_ONLY,  KIND_BOOL,  AT(keys_only),  0, 0},
+	{"local",      OPT_LOCAL,      KIND_BOOL,  AT(local),      0, 0},
+	{"client",     OPT_CLIENT,     KIND_ANY,   0,              0, 0},
+	{"set",        OPT_SET,        KIND_SET,   AT(set),        0, 0},
+#undef AT
 };
+/* clang-format on */
 
-/* The hot methods are told apart by length and first byte; the table is the truth. */
-static int method_find(struct span name)
+int wire_method_find(struct span name)
 {
-	static const uint8_t order[] = {WIRE_GET,    WIRE_PUT,    WIRE_DELETE, WIRE_SCAN,
-					WIRE_CREATE, WIRE_COUNT,  WIRE_PING,   WIRE_HELLO,
-					WIRE_DROP,   WIRE_ROUTE,  WIRE_STATUS, WIRE_BUCKETS,
-					WIRE_RELOAD, WIRE_WORKER, WIRE_UPGRADE};
-
-	_Static_assert(sizeof(order) == WIRE_METHOD_COUNT, "every method is looked for");
-	for (size_t i = 0; i < sizeof(order); i++) {
-		const struct method_row *m = &methods[order[i]];
-
-		if (m->name_len == name.n && memcmp(m->name, name.p, name.n) == 0)
-			return order[i];
-	}
+	for (int m = 0; m < WIRE_METHOD_COUNT; m++)
+		if (wire_methods[m].name_size == name.n &&
+		    memcmp(wire_methods[m].name, name.p, name.n) == 0)
+			return m;
 	return -1;
 }
 
@@ -108,7 +94,7 @@ int request_walk(const char *p, const char *end, struct request *ret, const char
 		*ret_why = "params is no array";
 		return -EBADMSG;
 	}
-	ret->method = method_find(ret->method_name);
+	ret->method = wire_method_find(ret->method_name);
 	ret->param_count = read_array(&p);
 	for (uint32_t i = 0; i < ret->param_count && i < CODEC_PARAMS_MAX; i++) {
 		ret->param[i] = p;
@@ -117,7 +103,7 @@ int request_walk(const char *p, const char *end, struct request *ret, const char
 	}
 	ret->bucket.p = NULL;
 	ret->bucket.n = 0;
-	if (ret->param_count && ret->method >= 0 && methods[ret->method].has_bucket)
+	if (ret->param_count && ret->method >= 0 && method_is(ret->method, METHOD_BUCKET))
 		(void)request_bytes(ret, 0, &ret->bucket); /* none: request_check refuses it */
 	return 0;
 }
@@ -138,10 +124,9 @@ static const char out_of_range[] = "in its range";
 /* One option's value into *o.  Returns NULL, or what it should have been. */
 static const char *option_value(const struct option_row *row, const char *p, struct options *o)
 {
-	enum codec_type t = read_type(p);
-	uint64_t u = 0;
-	bool b = false;
-	struct span s = {NULL, 0};
+	void *place = (char *)o + row->place;
+	uint64_t u;
+	struct span s;
 
 	switch (row->kind) {
 	case KIND_UINT:
@@ -149,66 +134,23 @@ static const char *option_value(const struct option_row *row, const char *p, str
 			return "an unsigned integer";
 		if (u < row->least || u > row->most)
 			return out_of_range;
+		*(uint64_t *)place = u;
 		break;
 	case KIND_BOOL:
-		if (t != TYPE_BOOL)
+		if (read_type(p) != TYPE_BOOL)
 			return "true or false";
-		b = read_bool(&p);
+		*(bool *)place = read_bool(&p);
 		break;
 	case KIND_BYTES:
+	case KIND_SET:
 		if (read_type(p) != TYPE_BYTES)
 			return "str or bin";
 		s = read_bytes(&p);
+		if (row->kind == KIND_SET && s.n != CODEC_SET_BYTES)
+			return "32 bytes";
+		*(struct span *)place = s;
 		break;
 	case KIND_ANY:
-		break;
-	}
-	switch (row->bit) {
-	case OPT_TIMEOUT:
-		o->timeout_ms = u;
-		break;
-	case OPT_IF_VERSION:
-		o->if_version = u;
-		break;
-	case OPT_IF_ABSENT:
-		o->if_absent = b;
-		break;
-	case OPT_TTL:
-		o->ttl_ms = u;
-		break;
-	case OPT_PREFIX:
-		o->prefix = s;
-		break;
-	case OPT_FROM:
-		o->from = s;
-		break;
-	case OPT_TO:
-		o->to = s;
-		break;
-	case OPT_AFTER:
-		o->after = s;
-		break;
-	case OPT_LIMIT:
-		o->limit = u;
-		break;
-	case OPT_REVERSE:
-		o->reverse = b;
-		break;
-	case OPT_KEYS_ONLY:
-		o->keys_only = b;
-		break;
-	case OPT_LOCAL:
-		o->local = b;
-		break;
-	case OPT_WITH_TTL:
-		o->with_ttl = b;
-		break;
-	case OPT_SET:
-		if (s.n != CODEC_SET_BYTES)
-			return "32 bytes";
-		o->set = s;
-		break;
-	case OPT_CLIENT:
 		break;
 	}
 	return NULL;
@@ -219,7 +161,7 @@ static const struct option_row *option_find(int method, struct span name)
 {
 	for (size_t k = 0; k < sizeof(option_rows) / sizeof(option_rows[0]); k++)
 		if (span_equal(name, span_of(option_rows[k].name)) &&
-		    option_rows[k].methods & (1u << method))
+		    method_takes(method, option_rows[k].bit))
 			return &option_rows[k];
 	return NULL;
 }
@@ -228,7 +170,7 @@ static const struct option_row *option_find(int method, struct span name)
 static enum wire_error option_read(int method, const char **p, struct options *o, char *why,
 				   size_t why_size)
 {
-	const char *m = methods[method].name;
+	const char *m = wire_methods[method].name;
 	const struct option_row *row;
 	const char *want;
 	struct span name;
@@ -272,7 +214,7 @@ static enum wire_error options_read(int method, const char *p, struct options *o
 
 	if (read_type(p) != TYPE_MAP) {
 		(void)snprintf(why, why_size, "%s: the last parameter, options, must be a map",
-			       methods[method].name);
+			       wire_methods[method].name);
 		return WIRE_E_BAD_ARGUMENT;
 	}
 	n = read_map(&p);
@@ -288,7 +230,8 @@ static enum wire_error options_read(int method, const char *p, struct options *o
 enum wire_error request_check(const struct request *r, struct options *o, char *why,
 			      size_t why_size)
 {
-	const struct method_row *m = &methods[r->method];
+	const struct method *m = &wire_methods[r->method];
+	bool bucket = m->flags & METHOD_BUCKET;
 	unsigned plain = m->most - 1u; /* parameters before the options */
 
 	memset(o, 0, sizeof(*o));
@@ -299,16 +242,16 @@ enum wire_error request_check(const struct request *r, struct options *o, char *
 			       m->least, m->most, r->param_count);
 		return WIRE_E_BAD_ARGUMENT;
 	}
-	if (m->has_bucket && !r->bucket.p) {
+	if (bucket && !r->bucket.p) {
 		(void)snprintf(why, why_size, "%s: bucket must be str or bin", m->name);
 		return WIRE_E_BAD_ARGUMENT;
 	}
-	if (m->has_bucket && !r->bucket.n) {
+	if (bucket && !r->bucket.n) {
 		(void)snprintf(why, why_size, "%s: bucket is empty, it must be 1 to %u bytes",
 			       m->name, WIRE_BUCKET_MAX);
 		return WIRE_E_BAD_ARGUMENT;
 	}
-	if (m->has_bucket && r->bucket.n > WIRE_BUCKET_MAX) {
+	if (bucket && r->bucket.n > WIRE_BUCKET_MAX) {
 		(void)snprintf(why, why_size, "%s: bucket has %zu bytes, the limit is %u", m->name,
 			       r->bucket.n, WIRE_BUCKET_MAX);
 		return WIRE_E_TOO_LARGE;
@@ -323,16 +266,11 @@ char *write_request_head(char *p, uint64_t msgid, enum wire_method m, uint32_t n
 	*p++ = (char)0x94;
 	*p++ = 0;
 	p = write_uint(p, msgid);
-	p = write_str(p, methods[m].name, methods[m].name_len);
+	p = write_str(p, wire_methods[m].name, wire_methods[m].name_size);
 	return write_array(p, n);
 }
 
 const char *wire_method_name(enum wire_method m)
 {
-	return (unsigned)m < WIRE_METHOD_COUNT ? methods[m].name : "?";
-}
-
-bool wire_method_has_bucket(enum wire_method m)
-{
-	return methods[m].has_bucket;
+	return (unsigned)m < WIRE_METHOD_COUNT ? wire_methods[m].name : "?";
 }

@@ -36,25 +36,6 @@ struct request {
  */
 int request_walk(const char *p, const char *end, struct request *ret, const char **ret_why);
 
-/* Options, by name; which methods take them is one table in request.c. */
-enum option_bit {
-	OPT_TIMEOUT = 1 << 0,
-	OPT_IF_VERSION = 1 << 1,
-	OPT_IF_ABSENT = 1 << 2,
-	OPT_TTL = 1 << 3,
-	OPT_PREFIX = 1 << 4,
-	OPT_FROM = 1 << 5,
-	OPT_TO = 1 << 6,
-	OPT_AFTER = 1 << 7,
-	OPT_LIMIT = 1 << 8,
-	OPT_REVERSE = 1 << 9,
-	OPT_KEYS_ONLY = 1 << 10,
-	OPT_LOCAL = 1 << 11,
-	OPT_CLIENT = 1 << 12,
-	OPT_SET = 1 << 13,     /* between nodes and workers only */
-	OPT_WITH_TTL = 1 << 14 /* of a scan: named ttl, too */
-};
-
 /* The option `set`: whether it has a byte, and adding one. */
 static inline bool set_has(const char *set, uint8_t byte)
 {
@@ -90,7 +71,29 @@ int request_bytes(const struct request *r, unsigned i, struct span *ret);
 /* `[0, msgid, method,` and the head of `n` parameters. */
 char *write_request_head(char *p, uint64_t msgid, enum wire_method m, uint32_t n);
 
+/* The row of WIRE_METHODS. */
+struct method {
+	const char *name;
+	uint8_t name_size;
+	uint8_t least, most; /* parameters */
+	uint8_t flags;       /* method_flags */
+	uint8_t result;      /* enum result_type */
+	unsigned options;    /* option_bits */
+};
+extern const struct method wire_methods[WIRE_METHOD_COUNT];
+
+static inline bool method_is(int method, enum method_flag flag)
+{
+	return wire_methods[method].flags & flag;
+}
+
+static inline bool method_takes(int method, enum option_bit option)
+{
+	return wire_methods[method].options & option;
+}
+
+/* By its name; -1: there is none. */
+int wire_method_find(struct span name);
 const char *wire_method_name(enum wire_method m);
-bool wire_method_has_bucket(enum wire_method m);
 
 #endif
