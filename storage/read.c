@@ -83,6 +83,7 @@ int store_get(struct store *s, struct store_key *k, struct store_item *ret)
 		return -ENOENT;
 	ret->key = k->key;
 	ret->version = l.version;
+	ret->ttl_ms = left_ms(s, l.entry ? l.entry->expiry : l.item.expiry);
 	if (l.entry) {
 		ret->value = entry_value(l.entry);
 		return 0;

@@ -28,7 +28,7 @@ struct store_item {
 	struct span key;
 	struct span value; /* good until the next call */
 	uint64_t version;
-	uint64_t ttl_ms; /* of a scan: left to live; 0: for ever */
+	uint64_t ttl_ms; /* left to live; 0: for ever */
 };
 
 int store_get(struct store *s, struct store_key *k, struct store_item *ret);

@@ -109,7 +109,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 		expiry = m->settled.expiry;
 		*ret_alive = true;
 	}
-	ret->ttl_ms = expiry > m->s->pace.now_ms ? expiry - m->s->pace.now_ms : 0;
+	ret->ttl_ms = left_ms(m->s, expiry);
 	if (side >= 0)
 		r = base_step(m, engine_cursor_next(m->cursor, &m->settled));
 	if (r == 0 && *ret_alive && is_expired(m->s, expiry)) {

@@ -126,6 +126,12 @@ static inline bool is_expired(const struct store *s, uint64_t expiry)
 	return expiry && expiry <= s->pace.now_ms;
 }
 
+/* What is left to live of what is not expired; 0: for ever. */
+static inline uint64_t left_ms(const struct store *s, uint64_t expiry)
+{
+	return expiry > s->pace.now_ms ? expiry - s->pace.now_ms : 0;
+}
+
 /* Remember why, return the error. */
 int store_fail(struct store *s, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

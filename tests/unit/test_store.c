@@ -28,6 +28,18 @@ struct walk {
 	int bad;
 };
 
+/* What a get says that a key has left to live. */
+static uint64_t left(const char *bucket, const char *key)
+{
+	struct store_key k;
+	struct store_item item;
+
+	store_begin(current, 0);
+	store_locate(current, span_of(bucket), span_of(key), &k);
+	EQ(0, store_get(current, &k, &item));
+	return item.ttl_ms;
+}
+
 static bool alive(const struct model *m, int i)
 {
 	return m->there[i] && (!m->expiry[i] || m->expiry[i] > wall);
@@ -107,6 +119,8 @@ static void model_step(struct model *m, uint64_t *s)
 			m->there[i] = false;
 	} else if (what < 990) {
 		is("b", key, alive(m, i) ? m->value[i] : NULL);
+		if (alive(m, i))
+			EQ(m->expiry[i] ? m->expiry[i] - wall : 0, left("b", key));
 	} else {
 		wall += unit_random(s) % 800;
 		EQ(0, store_tick(current, wall));
