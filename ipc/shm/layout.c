@@ -1,5 +1,5 @@
 /*
- * What coordinator and worker share, as SEGMENT_VERSION says.  The two may be of different builds
+ * What coordinator and worker share, as SEGMENT_LAYOUT says.  The two may be of different builds
  * while a node is upgraded or a worker restarted, so whoever changes a number below has changed the
  * layout, and raises the version.
  */
@@ -8,12 +8,12 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_VERSION != 3
-#error "write down here how everything lies in this version of SEGMENT_VERSION"
+#if SEGMENT_LAYOUT != 4
+#error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 
 /* clang-format off */
-LAYOUT_SIZE(worker_status, 960);
+LAYOUT_SIZE(worker_status, 1088);
 LAYOUT_AT(worker_status, state, 0);
 LAYOUT_AT(worker_status, phase, 4);
 LAYOUT_AT(worker_status, heartbeat_ms, 8);
@@ -23,22 +23,22 @@ LAYOUT_AT(worker_status, wall_ms, 32);
 LAYOUT_AT(worker_status, requests, 40);
 LAYOUT_AT(worker_status, errors, 48);
 LAYOUT_AT(worker_status, by_method, 56);
-LAYOUT_AT(worker_status, buckets, 176);
-LAYOUT_AT(worker_status, keys, 184);
-LAYOUT_AT(worker_status, cache_bytes, 192);
-LAYOUT_AT(worker_status, recent_keys, 200);
-LAYOUT_AT(worker_status, log_bytes, 208);
-LAYOUT_AT(worker_status, base_bytes, 216);
-LAYOUT_AT(worker_status, map_bytes, 224);
-LAYOUT_AT(worker_status, checkpoint_wall_ms, 232);
-LAYOUT_AT(worker_status, checkpoints, 240);
-LAYOUT_AT(worker_status, exit_reason, 248);
-LAYOUT_AT(worker_status, synced, 512);
-LAYOUT_AT(worker_status, successor_exit_reason, 576);
-LAYOUT_AT(worker_status, worker_sleeps, 832);
-LAYOUT_AT(worker_status, coordinator_sleeps, 896);
-LAYOUT_AT(worker_status, life, 900);
-LAYOUT_AT(worker_status, buckets_elsewhere, 904);
+LAYOUT_AT(worker_status, buckets, 312);
+LAYOUT_AT(worker_status, keys, 320);
+LAYOUT_AT(worker_status, cache_bytes, 328);
+LAYOUT_AT(worker_status, recent_keys, 336);
+LAYOUT_AT(worker_status, log_bytes, 344);
+LAYOUT_AT(worker_status, base_bytes, 352);
+LAYOUT_AT(worker_status, map_bytes, 360);
+LAYOUT_AT(worker_status, checkpoint_wall_ms, 368);
+LAYOUT_AT(worker_status, checkpoints, 376);
+LAYOUT_AT(worker_status, exit_reason, 384);
+LAYOUT_AT(worker_status, synced, 640);
+LAYOUT_AT(worker_status, successor_exit_reason, 704);
+LAYOUT_AT(worker_status, worker_sleeps, 960);
+LAYOUT_AT(worker_status, coordinator_sleeps, 1024);
+LAYOUT_AT(worker_status, life, 1028);
+LAYOUT_AT(worker_status, buckets_elsewhere, 1032);
 
 LAYOUT_SIZE(settings, 1168);
 LAYOUT_AT(settings, worker, 0);
@@ -98,7 +98,7 @@ LAYOUT_AT(reply_block, count, 20);
 /* clang-format on */
 
 /* Numbers with a meaning on both sides: the last of each list. */
-LAYOUT_IS(WIRE_METHOD_COUNT, 15);
+LAYOUT_IS(METHODS_MAX, 32);
 LAYOUT_IS(STATUS_GOODBYE, 3);
 LAYOUT_IS(PHASE_STOP, 6);
 LAYOUT_IS(ENTRY_ANSWERED, 1);

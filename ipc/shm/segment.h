@@ -12,8 +12,10 @@
 #include "ipc/shm/ring.h"
 #include "ipc/shm/worker_status.h"
 
-#define SEGMENT_MAGIC    0x316c696170676573u /* "segpail1" */
-#define SEGMENT_VERSION  3u /* of everything two processes share: ipc/shm/layout.c */
+#define SEGMENT_MAGIC  0x316c696170676573u /* "segpail1" */
+#define SEGMENT_LAYOUT 4u                  /* of everything two processes share: ipc/shm/layout.c */
+/* Who knows a method more than the other is of another version, too. */
+#define SEGMENT_VERSION  (SEGMENT_LAYOUT << 8 | WIRE_METHOD_COUNT)
 #define SEGMENT_DIR_MAX  1024u
 #define SEGMENT_NODE_MAX 64u
 
