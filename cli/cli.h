@@ -220,6 +220,7 @@ int run_drop(struct cli *c);
 int run_buckets(struct cli *c);
 int run_put(struct cli *c);
 int run_get(struct cli *c);
+int run_head(struct cli *c);
 int run_delete(struct cli *c);
 int run_scan(struct cli *c);
 int run_count(struct cli *c);

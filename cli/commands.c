@@ -13,6 +13,8 @@ static const char put_help[] = "VALUE and KEY are taken as they are typed; behin
 
 static const char get_help[] = "In a shell and at a terminal a line end follows the value.\n";
 
+static const char head_help[] = "With -o raw three words: bytes, version, and milliseconds or -.\n";
+
 static const char scan_help[] =
 	"It stops after --limit keys and says so on stderr, unless --all is given.  With --all "
 	"one\n"
@@ -108,6 +110,8 @@ static const char bench_help[] =
 	  "if-absent if-version ttl hex escapes", 2, 3)                                            \
 	X(get, "BUCKET KEY", "write a value to stdout, byte for byte", get_help, "hex escapes", 2, \
 	  2)                                                                                       \
+	X(head, "BUCKET KEY", "a value's size and version, and what is left to live", head_help,   \
+	  "hex escapes", 2, 2)                                                                     \
 	X(delete, "BUCKET KEY", "remove a key", "", "if-version hex escapes", 2, 2)                \
 	X(scan, "BUCKET", "list keys and values in order", scan_help,                              \
 	  RANGE " all from to reverse keys-only ttl hex escapes", 1, 1)                            \

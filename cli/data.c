@@ -337,6 +337,36 @@ int run_get(struct cli *c)
 	return cli_buf_out(&b);
 }
 
+int run_head(struct cli *c)
+{
+	struct pail_result *r;
+	struct buf b;
+	char left[32] = "";
+	int e;
+
+	c->q.bucket = c->bytes[0];
+	c->q.key = c->bytes[1];
+	e = cli_ask(c, PAIL_HEAD, &r);
+	if (e != CLI_OK)
+		return e;
+	if (r->ttl_ms)
+		(void)snprintf(left, sizeof(left), "%llu", (unsigned long long)r->ttl_ms);
+	buf_init(&b);
+	if (c->output == OUTPUT_JSON)
+		buf_fmt(&b, "{\"size\":%llu,\"version\":%llu,\"ttl\":%s}\n",
+			(unsigned long long)r->size, (unsigned long long)r->version,
+			*left ? left : "null");
+	else if (c->output == OUTPUT_RAW)
+		buf_fmt(&b, "%llu %llu %s\n", (unsigned long long)r->size,
+			(unsigned long long)r->version, *left ? left : "-");
+	else
+		buf_fmt(&b, "%llu bytes, version %llu, lives %s%s\n", (unsigned long long)r->size,
+			(unsigned long long)r->version, *left ? left : "for ever",
+			*left ? " ms more" : "");
+	pail_result_free(&r);
+	return cli_buf_out(&b);
+}
+
 int run_delete(struct cli *c)
 {
 	struct pail_result *r;

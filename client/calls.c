@@ -188,6 +188,16 @@ int pail_get(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 	return call_result(p, &q, ret);
 }
 
+int pail_head(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+	      struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_HEAD, NULL);
+
+	q.bucket = bucket;
+	q.key = key;
+	return call_result(p, &q, ret);
+}
+
 int pail_delete(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 		const struct pail_request *options, bool *ret_deleted)
 {

@@ -108,15 +108,31 @@ static bool take_uint(const char **p, uint64_t *ret)
 	return true;
 }
 
+/* Nil says that there is no such key. */
+static bool read_missing(const char *p, struct pail_result *ret)
+{
+	if (read_type(p) != TYPE_NIL)
+		return false;
+	ret->status = PAIL_NOT_FOUND;
+	ret->text = "there is no such key";
+	return true;
+}
+
 static bool read_value(const char *p, struct pail_result *ret)
 {
-	if (read_type(p) == TYPE_NIL) {
-		ret->status = PAIL_NOT_FOUND;
-		ret->text = "there is no such key";
+	if (read_missing(p, ret))
 		return true;
-	}
 	return read_type(p) == TYPE_ARRAY && read_array(&p) == 2 && take_bytes(&p, &ret->value) &&
 	       take_uint(&p, &ret->version);
+}
+
+static bool read_head(const char *p, struct pail_result *ret)
+{
+	if (read_missing(p, ret))
+		return true;
+	return read_type(p) == TYPE_ARRAY && read_array(&p) == 3 && take_uint(&p, &ret->size) &&
+	       take_uint(&p, &ret->version) &&
+	       (read_type(p) == TYPE_NIL || take_uint(&p, &ret->ttl_ms));
 }
 
 static bool read_item(const char **p, struct pail_item *item)
@@ -245,6 +261,8 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 		return take_uint(&p, &ret->number);
 	case RESULT_VALUE:
 		return read_value(p, ret);
+	case RESULT_HEAD:
+		return read_head(p, ret);
 	case RESULT_LIST:
 		return read_list(p, ret, items);
 	case RESULT_MAP:

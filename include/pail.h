@@ -52,7 +52,7 @@ enum pail_status {
 	PAIL_TIMEOUT = 14,  /* no outcome in time: it may or may not have taken effect */
 	PAIL_INTERNAL = 15, /* a fault of the node: likewise */
 	/* of the client itself */
-	PAIL_NOT_FOUND = 100,   /* get: there is no such key */
+	PAIL_NOT_FOUND = 100,   /* get, head: there is no such key */
 	PAIL_UNREACHABLE = 101, /* no node answered on that endpoint */
 	PAIL_NO_MEMORY = 102,
 	PAIL_PROTOCOL = 103, /* the node sent what is no reply */
@@ -125,7 +125,8 @@ enum pail_method {
 	/* through the node's admin socket only */
 	PAIL_RELOAD,
 	PAIL_WORKER,
-	PAIL_UPGRADE
+	PAIL_UPGRADE,
+	PAIL_HEAD
 };
 
 /*
@@ -135,7 +136,7 @@ enum pail_method {
 struct pail_request {
 	enum pail_method method;
 	struct pail_bytes bucket;
-	struct pail_bytes key;   /* put, get, delete */
+	struct pail_bytes key;   /* put, get, head, delete */
 	struct pail_bytes value; /* put */
 	uint32_t timeout_ms;     /* 0: the connection's */
 	/* put, delete */
@@ -173,13 +174,15 @@ struct pail_result {
 	uint64_t number;  /* put: the new version; count: the keys; conflict: the version there is,
 			     if has_number (0: no such key) */
 	struct pail_bytes value;       /* get */
-	uint64_t version;              /* get */
+	uint64_t version;              /* get, head */
 	const struct pail_item *items; /* scan, buckets */
 	size_t item_count;
 	bool more;        /* scan, buckets: there are more behind the last item */
 	const char *json; /* hello, route, status and all of operators: the reply's map as JSON;
 			     else NULL */
 	bool has_number;  /* conflict: the node has told the version */
+	uint64_t size;    /* head: bytes of the value */
+	uint64_t ttl_ms;  /* head: left to live; 0: for ever */
 };
 
 PAIL_API void pail_result_free(struct pail_result **r);
@@ -203,6 +206,9 @@ PAIL_API int pail_put(struct pail *p, struct pail_bytes bucket, struct pail_byte
 /* *ret holds value and version and is the caller's to free; PAIL_NOT_FOUND: *ret is NULL. */
 PAIL_API int pail_get(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 		      struct pail_result **ret);
+/* What a get would, but for the value: its size, and what the key has left to live. */
+PAIL_API int pail_head(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+		       struct pail_result **ret);
 PAIL_API int pail_delete(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 			 const struct pail_request *options, bool *ret_deleted);
 PAIL_API int pail_scan(struct pail *p, struct pail_bytes bucket, const struct pail_request *range,

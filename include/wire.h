@@ -60,6 +60,7 @@ enum result_type {
 	RESULT_BOOL,
 	RESULT_UINT,
 	RESULT_VALUE, /* [value, version], or nil */
+	RESULT_HEAD,  /* [size, version, ms left or nil], or nil */
 	RESULT_LIST,  /* {items: […], more: bool} */
 	RESULT_MAP
 };
@@ -87,7 +88,8 @@ enum result_type {
 	X(STATUS,  status,  0, 1, METHOD_LOCAL,                              RESULT_MAP,   0) \
 	X(RELOAD,  reload,  0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
 	X(WORKER,  worker,  2, 3, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
-	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0)
+	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
+	X(HEAD,    head,    2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_HEAD, 0)
 /* clang-format on */
 
 enum wire_method {

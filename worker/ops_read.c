@@ -23,6 +23,27 @@ static int read_get(struct worker *w, struct op *op, struct buf *out)
 	return 0;
 }
 
+static int read_head(struct worker *w, struct op *op, struct buf *out)
+{
+	struct store_item item;
+	int r = store_get(w->store, &op->key, &item);
+	char *p = buf_room(out, CODEC_REPLY_MAX + 3 * CODEC_HEAD_MAX);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (!p)
+		return -ENOMEM;
+	p = write_reply_head(p, op->request.msgid);
+	if (r == -ENOENT) {
+		p = write_nil(p);
+	} else {
+		p = write_uint(write_uint(write_array(p, 3), item.value.n), item.version);
+		p = item.ttl_ms ? write_uint(p, item.ttl_ms) : write_nil(p);
+	}
+	out->len = (size_t)(p - out->data);
+	return 0;
+}
+
 static int read_count(struct worker *w, struct op *op, struct buf *out)
 {
 	uint64_t n;
@@ -173,6 +194,8 @@ int op_read(struct worker *w, struct op *op, struct buf *out)
 		return read_get(w, op, out);
 	case WIRE_SCAN:
 		return read_scan(w, op, out);
+	case WIRE_HEAD:
+		return read_head(w, op, out);
 	case WIRE_COUNT:
 		return read_count(w, op, out);
 	case WIRE_BUCKETS:

@@ -16,7 +16,7 @@ static char endpoint[SOCKET_ENDPOINT_MAX];
 static _Atomic int mode; /* what the played node does */
 static _Atomic bool stop;
 
-enum { ANSWER, SILENT, GARBAGE, WRONG_SHAPE, GOAWAY };
+enum { ANSWER, SILENT, GARBAGE, WRONG_SHAPE, GOAWAY, FOR_EVER, SHORT };
 
 static void freed(void *data, void *arg)
 {
@@ -38,6 +38,10 @@ static char *play(char *p, const struct request *q)
 		return write_uint(write_reply_head(p, q->msgid), 7);
 	case WIRE_GET:
 		return write_nil(write_reply_head(p, q->msgid));
+	case WIRE_HEAD: /* as mode says: for a while, for ever, or no head */
+		p = write_array(write_reply_head(p, q->msgid), mode == SHORT ? 2 : 3);
+		p = write_uint(write_uint(p, 1u << 20), 7);
+		return mode == SHORT ? p : mode == FOR_EVER ? write_nil(p) : write_uint(p, 1234);
 	case WIRE_DELETE:
 		return write_error(p, q->msgid, true, WIRE_E_CONFLICT, "the version is 12 now");
 	default:
@@ -219,6 +223,29 @@ static void closing_answers_what_is_in_flight(void)
 	pail_result_free(&r);
 }
 
-UNIT_MAIN(T(calls_return_what_the_node_says), T(nobody_there_is_unreachable),
-	  T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout), T(goaway_loses_nothing),
-	  T(closing_answers_what_is_in_flight))
+static void a_head_has_size_version_and_what_is_left(void)
+{
+	struct pail *p = begin();
+	struct pail_result *r = NULL;
+
+	EQ(PAIL_OK, pail_head(p, pail_str("b"), pail_str("k"), &r));
+	EQ(1u << 20, r->size);
+	EQ(7, r->version);
+	EQ(1234, r->ttl_ms);
+	pail_result_free(&r);
+	mode = FOR_EVER;
+	EQ(PAIL_OK, pail_head(p, pail_str("b"), pail_str("k"), &r));
+	EQ(0, r->ttl_ms);
+	pail_result_free(&r);
+	mode = SHORT;
+	EQ(PAIL_PROTOCOL, pail_head(p, pail_str("b"), pail_str("k"), &r));
+	pail_result_free(&r);
+	mode = WRONG_SHAPE; /* nil */
+	EQ(PAIL_NOT_FOUND, pail_head(p, pail_str("b"), pail_str("k"), &r));
+	pail_result_free(&r);
+	end(&p);
+}
+
+UNIT_MAIN(T(a_head_has_size_version_and_what_is_left), T(calls_return_what_the_node_says),
+	  T(nobody_there_is_unreachable), T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout),
+	  T(goaway_loses_nothing), T(closing_answers_what_is_in_flight))
