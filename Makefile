@@ -21,27 +21,28 @@ VERSION   := $(shell sed -n 's/.*WIRE_VERSION *"\(.*\)"/\1/p' include/wire.h)
 
 USES.include     :=
 USES.common      := include
+USES.common/config := include common
 USES.ipc/wire    := include common
 USES.ipc/shm     := include common
 USES.ipc/net     := include common
 USES.storage/log := common
 USES.storage     := include common storage/log
 USES.worker      := include common ipc/wire ipc/shm storage storage/log
-USES.coordinator/node    := include common ipc/wire
-USES.coordinator/clients := include common ipc/wire ipc/net coordinator/node
-USES.coordinator/routing := include common ipc/wire coordinator/node
+USES.coordinator/node    := include common common/config ipc/wire
+USES.coordinator/clients := include common common/config ipc/wire ipc/net coordinator/node
+USES.coordinator/routing := include common common/config ipc/wire coordinator/node
 USES.coordinator/queue   := include common ipc/wire ipc/shm coordinator/node
-USES.coordinator/peers   := include common ipc/wire ipc/net coordinator/node coordinator/clients
-USES.coordinator/workers := include common ipc/wire ipc/shm coordinator/node coordinator/queue
-USES.coordinator/process := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/queue \
+USES.coordinator/peers   := include common common/config ipc/wire ipc/net coordinator/node coordinator/clients
+USES.coordinator/workers := include common common/config ipc/wire ipc/shm coordinator/node coordinator/queue
+USES.coordinator/process := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/queue \
 	coordinator/workers coordinator/routing
-USES.coordinator/front   := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
+USES.coordinator/front   := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
 	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process
-USES.coordinator := include common ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
+USES.coordinator := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
 	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/front \
 	coordinator/process
 USES.client      := include common ipc/wire ipc/net
-USES.cli         := include common client
+USES.cli         := include common common/config client
 USES.gateway     := include common client
 FOLDERS := $(patsubst USES.%,%,$(filter USES.%,$(.VARIABLES)))
 
@@ -153,7 +154,7 @@ unit: all $(UNIT)
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire),$(call src,$(f))) coordinator/routing/table.c
+FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire common/config),$(call src,$(f))) coordinator/routing/table.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "include/wire.h"
 
 /* ---- ^C ---- */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/conf.h"
+#include "common/size.h"
 
 #define LEAST (16u << 20) /* a limit below it is no limit that anything could work with */
 
@@ -128,7 +128,7 @@ uint64_t memory_total_bytes(void)
 	const char *said = getenv("PAIL_MEMORY");
 	uint64_t n;
 
-	if (said && conf_parse_size(said, &n) && n)
+	if (said && size_parse(said, &n) && n)
 		return n < LEAST ? LEAST : n;
 	return memory_total_under("");
 }

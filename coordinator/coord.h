@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "coordinator/clients/files.h"
 #include "coordinator/front/front.h"
 #include "coordinator/process/helper.h"

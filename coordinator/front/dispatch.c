@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/hash.h"
 #include "coordinator/front/methods.h"
 #include "coordinator/clients/outgoing.h"

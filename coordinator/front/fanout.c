@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "coordinator/clients/outgoing.h"
 #include "ipc/wire/reply.h"
 #include "coordinator/front/dispatch.h"

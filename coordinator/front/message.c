@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "ipc/wire/reply.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/clients/files.h"

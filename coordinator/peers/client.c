@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/peers_impl.h"
 #include "ipc/wire/reply.h"

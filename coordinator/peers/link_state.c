@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/hash.h"
 #include "common/log.h"
 #include "coordinator/node/item.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/log.h"
 #include "coordinator/clients/clients.h"
 #include "coordinator/clients/conn_limit.h"

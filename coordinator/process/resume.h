@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "coordinator/process/helper.h"
 #include "coordinator/workers/supervisor.h"
 #include "include/wire.h"

@@ -8,7 +8,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 
 /* The options of paild, for getopt_long. */
 enum {

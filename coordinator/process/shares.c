@@ -8,6 +8,7 @@
 
 #include "common/log_size.h"
 #include "common/memory.h"
+#include "common/size.h"
 #include "coordinator/process/datadir.h"
 
 #define MIB           (1ull << 20)
@@ -60,7 +61,7 @@ static void share_settle(struct conf *c, enum conf_key k, uint64_t number, const
 	char text[SIZE_TEXT];
 	char why[200];
 
-	conf_write_size(of / MIB * MIB, text, sizeof(text));
+	size_write(of / MIB * MIB, text, sizeof(text));
 	(void)snprintf(why, sizeof(why), "default: %s of %s", share, text);
 	conf_settle(c, k, number / MIB * MIB, why);
 }
@@ -120,7 +121,7 @@ static void log_check(struct conf *c, uint64_t workers)
 
 	if (conf_number(c, CONF_limits_log) >= need)
 		return;
-	conf_write_size(need, text, sizeof(text));
+	size_write(need, text, sizeof(text));
 	conf_error(c, c->value[CONF_limits_log].origin,
 		   "limits.log = %s is too little: it must be %s at least, for %llu worker%s with "
 		   "%u files each that hold the largest value (limits.value = %s)",
@@ -183,10 +184,10 @@ int shares_disk(const struct conf *c, uint32_t workers, char *why, size_t why_si
 	room = (uint64_t)disk.f_bavail * disk.f_frsize;
 	if (room >= need)
 		return 0;
-	conf_write_size(room / 1024 * 1024, text[0], SIZE_TEXT);
-	conf_write_size((need + MIB - 1) / MIB * MIB, text[1], SIZE_TEXT);
-	conf_write_size(s.file_bytes, text[2], SIZE_TEXT);
-	conf_write_size(conf_number(c, CONF_storage_reserve), text[3], SIZE_TEXT);
+	size_write(room / 1024 * 1024, text[0], SIZE_TEXT);
+	size_write((need + MIB - 1) / MIB * MIB, text[1], SIZE_TEXT);
+	size_write(s.file_bytes, text[2], SIZE_TEXT);
+	size_write(conf_number(c, CONF_storage_reserve), text[3], SIZE_TEXT);
 	(void)snprintf(why, why_size,
 		       "data folder \"%.150s\" is on a disk with %s free, a new node needs %s: for "
 		       "%u worker%s with log files of %s and storage.reserve = %s; make room, or "

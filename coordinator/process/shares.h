@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 
 /*
  * Fill in limits.cache, limits.log and storage.reserve, where they are not set or must be more;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/log.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/span.h"
 
 enum target_kind { TARGET_SELF, TARGET_PEER };

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "coordinator/routing/table.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/conf.h"
+#include "common/config/config.h"
 #include "common/hash.h"
 #include "common/json.h"
 #include "coordinator/process/datadir.h"
 #include "coordinator/routing/table.h"
 #include "tests/unit/lib/unit.h"
+#include "common/size.h"
 
 static void crc32c_has_its_known_values(void)
 {
@@ -56,15 +57,15 @@ static void sizes_are_parsed(void)
 {
 	uint64_t n;
 
-	TRUE_(conf_parse_size("0", &n) && n == 0);
-	TRUE_(conf_parse_size("64K", &n) && n == 65536);
-	TRUE_(conf_parse_size("8m", &n) && n == 8u << 20);
-	TRUE_(conf_parse_size("1T", &n) && n == 1ull << 40);
-	TRUE_(!conf_parse_size("", &n));
-	TRUE_(!conf_parse_size("8MB", &n));
-	TRUE_(!conf_parse_size("-1", &n));
-	TRUE_(!conf_parse_size("99999999999999999999", &n));
-	TRUE_(!conf_parse_size("99999999999T", &n));
+	TRUE_(size_parse("0", &n) && n == 0);
+	TRUE_(size_parse("64K", &n) && n == 65536);
+	TRUE_(size_parse("8m", &n) && n == 8u << 20);
+	TRUE_(size_parse("1T", &n) && n == 1ull << 40);
+	TRUE_(!size_parse("", &n));
+	TRUE_(!size_parse("8MB", &n));
+	TRUE_(!size_parse("-1", &n));
+	TRUE_(!size_parse("99999999999999999999", &n));
+	TRUE_(!size_parse("99999999999T", &n));
 }
 
 static char *file(const char *name, const char *text)

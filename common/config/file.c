@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/conf.h"
-#include "common/conf_impl.h"
+#include "common/config/config.h"
+#include "common/config/config_impl.h"
 #include "common/endpoint.h"
+#include "common/size.h"
 
 #define LINE_MAX_BYTES 4096u
 #define INCLUDE_DEPTH  8u
@@ -422,7 +423,7 @@ static void memory_check(struct conf *c)
 	const char *said = getenv("PAIL_MEMORY");
 	uint64_t n = 0;
 
-	if (said && *said && (!conf_parse_size(said, &n) || !n))
+	if (said && *said && (!size_parse(said, &n) || !n))
 		conf_error(c, "PAIL_MEMORY", "\"%.20s\" is no size such as 512M or 2G", said);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The configuration: an INI file with drop-ins, under environment variables, under flags.  Read by
  * the coordinator alone, whole, into a new struct: all errors are reported, each with file and
- *line, and nothing is used unless everything is right.
+ * line, and nothing is used unless everything is right.
  *
  *	file        `[section]`, `key = value`, `#` begins a comment as the first character of a
  *	            line; `include = FILE` before the first section, taken from the folder of the
@@ -12,14 +12,14 @@
  * A relative path in a file is taken from the folder of the configuration file, wherever one
  * stands; in the environment and in flags, from where one stands.
  */
-#ifndef PAIL_CONF_H
-#define PAIL_CONF_H
+#ifndef PAIL_CONFIG_H
+#define PAIL_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "common/conf_keys.h"
+#include "common/config/keys.h"
 
 #define CONF_TEXT_MAX   1024u
 #define CONF_ORIGIN_MAX 320u
@@ -119,10 +119,5 @@ static inline uint64_t conf_number(const struct conf *c, enum conf_key k)
 {
 	return c->value[k].number;
 }
-
-/* A size such as 64K or 8M, or a plain number, into *ret.  False: it is none, or too large. */
-bool conf_parse_size(const char *text, uint64_t *ret);
-/* And back, in the largest unit that divides it. */
-void conf_write_size(uint64_t n, char *out, size_t size);
 
 #endif

@@ -1,9 +1,10 @@
-/* What the configuration's two files share: conf.c (values) and conf_read.c (where they come from).
- */
-#ifndef PAIL_CONF_IMPL_H
-#define PAIL_CONF_IMPL_H
+/* What this folder's files share. */
+#ifndef PAIL_CONFIG_IMPL_H
+#define PAIL_CONFIG_IMPL_H
 
-#include "common/conf.h"
+#include "common/config/config.h"
+
+#define CONF_ERRORS_MAX 100u /* that are named; the others are counted */
 
 enum conf_type { TEXT, NAME, PATH, ENDPOINT, ADDRESS, NUMBER, SIZE, ROLE, LEVEL };
 
