@@ -1,6 +1,4 @@
 /* Command lines by the tables: options and arguments into struct cli, and help out of them. */
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "common/endpoint.h"
 #include "common/near.h"
 #include "include/wire.h"
 
@@ -462,60 +461,16 @@ int cli_parse(struct cli *c, const struct command **ret)
 
 /* ---- endpoints ---- */
 
-/* Is this the name or address of a host?  `host` is of `n` bytes. */
-static bool host_sane(const char *host, size_t n)
-{
-	char copy[256];
-	struct in6_addr six;
-	struct in_addr four;
-
-	if (!n || n >= sizeof(copy))
-		return false;
-	(void)snprintf(copy, sizeof(copy), "%.*s", (int)n, host);
-	if (host[0] == '[' && host[n - 1] == ']') {
-		copy[n - 1] = '\0';
-		copy[strcspn(copy, "%")] = '\0'; /* a zone */
-		return inet_pton(AF_INET6, copy + 1, &six) == 1;
-	}
-	if (strspn(copy, "0123456789.") == n)
-		return inet_pton(AF_INET, copy, &four) == 1;
-	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char)copy[i]) && !strchr("-._", copy[i]))
-			return false;
-	return true;
-}
-
 bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t why_size)
 {
-	const char *sep = strstr(text, "://");
-	const char *at = sep ? sep + 3 : text;
-	const char *colon = strrchr(at, ':');
-	uint64_t port;
+	char endpoint[ENDPOINT_MAX];
+	const char *reason;
 
-	if (strlen(text) + 7 > size) {
-		(void)snprintf(why, why_size, "an endpoint has at most %zu bytes", size - 7);
+	if (endpoint_check(text, ENDPOINT_CONNECT, endpoint, &reason) < 0) {
+		(void)snprintf(why, why_size, "\"%.80s\": %s, it must be HOST:PORT or ipc://PATH",
+			       text, reason);
 		return false;
 	}
-	(void)snprintf(out, size, "%s%s", sep ? "" : "tcp://", text);
-	if (!strncmp(text, "ipc://", 6) && *at) {
-		if (strlen(at) < 108)
-			return true;
-		(void)snprintf(why, why_size, "a socket's path has at most 107 bytes, this one %zu",
-			       strlen(at));
-	} else if (sep && strncmp(text, "tcp://", 6) != 0) {
-		(void)snprintf(why, why_size, "\"%.80s\" is neither tcp://HOST:PORT nor ipc://PATH",
-			       text);
-	} else if (!colon || (*at == '[' && colon < strchr(at, ']'))) {
-		(void)snprintf(why, why_size, "\"%.80s\" is not HOST:PORT, such as 127.0.0.1:%u",
-			       text, WIRE_PORT_DEFAULT);
-	} else if (!host_sane(at, (size_t)(colon - at))) {
-		(void)snprintf(why, why_size, "\"%.*s\" in \"%.80s\" is no host's name or address",
-			       (int)(colon - at < 80 ? colon - at : 80), at, text);
-	} else if (!number(colon + 1, 1, 65535, &port)) {
-		(void)snprintf(why, why_size, "\"%.20s\" in \"%.80s\" is no port, 1 to 65535",
-			       colon + 1, text);
-	} else {
-		return true;
-	}
-	return false;
+	(void)snprintf(out, size, "%s", endpoint);
+	return true;
 }
