@@ -371,7 +371,7 @@ class Peer:
 
 def with_peer(box, **kw):
     n = box.cluster({"foo": {"a-m": "foo", "n-z": "bar"}, "bar": {"*": "bar"}}, start=False,
-                    more={"foo": {"links.ping_ms": 100, "links.dead_ms": 1000, "links.hold_ms": kw.pop("hold", 0)}})
+                    more={"foo": {"links.ping_ms": 100, "links.dead_ms": kw.pop("dead", 1000), "links.hold_ms": kw.pop("hold", 0)}})
     foo = n["foo"]
     p = Peer(box, foo.at["bar"][1], **kw)
     foo.start()
@@ -499,7 +499,7 @@ def a_goaway_of_a_node_is_obeyed(box):
 
 @test("distributed")
 def too_much_for_a_peer_is_refused(box):
-    foo, p = with_peer(box, frame_max=100000, rcvhwm=2)
+    foo, p = with_peer(box, frame_max=100000, rcvhwm=2, dead=60000)
     c = foo.client()
     p.serve(lambda: up(foo, p))
     code, text = c.code("put", "zulu", "k", b"x" * 100000)

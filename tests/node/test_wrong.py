@@ -14,7 +14,7 @@ PARAMS = {
 }
 OPTIONS = {
     "put": {"if_version": 1, "if_absent": True, "ttl": 5}, "delete": {"if_version": 1},
-    "scan": {"prefix": "p", "from": "a", "to": "b", "after": "c", "limit": 7, "reverse": True, "keys_only": True},
+    "scan": {"prefix": "p", "from": "a", "to": "b", "after": "c", "limit": 7, "reverse": True, "keys_only": True, "ttl": True},
     "buckets": {"prefix": "p", "after": "a", "limit": 7, "local": True}, "hello": {"client": "x"},
 }
 TYPES = [None, True, False, 0, 1, -1, 1 << 63, 1.5, "", "text", b"", b"bytes", [], [1], {}, {"a": 1},
@@ -30,9 +30,9 @@ def is_bytes(v):
     return isinstance(v, (str, bytes))
 
 
-def fits(name, v):
+def fits(method, name, v):
     """Whether an option may have that value."""
-    kind = KIND[name]
+    kind = "bool" if (method, name) == ("scan", "ttl") else KIND[name]
     if kind == "uint":
         return isinstance(v, int) and not isinstance(v, bool) and LEAST.get(name, 0) <= v <= MOST.get(name, (1 << 64) - 1)
     return kind == "any" or (isinstance(v, bool) if kind == "bool" else is_bytes(v))
@@ -61,7 +61,7 @@ def wrong_options():
         own = dict(OPTIONS.get(method, {}), timeout=1000)
         for name in KIND:
             for v in TYPES + [10001, 86400001, (1 << 64) - 1]:
-                if name not in own or not fits(name, v):
+                if name not in own or not fits(method, name, v):
                     yield method, params + [{name: v}], {"bad_argument"}
         for name in ("", "Timeout", "timeout\0", "time", b"nonsense", "x" * 300, 1, None, True, 1.5):
             yield method, params + [{name: 1}], {"bad_argument"}
