@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/check.h"
 #include "common/fault.h"
 #include "common/hash.h"
 
@@ -226,6 +227,7 @@ void cache_evict(struct cache *c, uint64_t settled)
 				continue;
 			}
 			*link = e->next;
+			check_slow(c->bytes >= entry_cost(e));
 			c->bytes -= entry_cost(e);
 			c->entries--;
 			free(e);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
+
 void expiry_heap_init(struct expiry_heap *x)
 {
 	memset(x, 0, sizeof(*x));
@@ -35,6 +37,7 @@ void expiry_heap_add(struct expiry_heap *x, struct expiry_node n)
 {
 	uint64_t i = x->count++;
 
+	check(i < x->room); /* expiry_heap_reserve was asked */
 	while (i && x->node[(i - 1) / 2].at_ms > n.at_ms) {
 		x->node[i] = x->node[(i - 1) / 2];
 		i = (i - 1) / 2;

@@ -43,6 +43,8 @@ int engine_commit(struct engine *b, const struct engine_meta *meta)
 	int rc = 0;
 	int f = fault_at("base.commit");
 
+	check(b->write && b->put);
+
 	if (f < 0) {
 		engine_abort(b);
 		return f;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "storage/store_impl.h"
 
@@ -60,6 +61,7 @@ static void checkpoint_begin(struct store *s)
 		take++;
 	if (!take || closed[skip + take - 1].last_seq != s->freeze)
 		return;
+	check(!s->checkpoint_runs);
 	checkpoint_post(s->checkpoint, closed + skip, take, s->pace.now_ms);
 	s->checkpoint_wanted = false;
 	s->checkpoint_runs = true;
@@ -67,6 +69,7 @@ static void checkpoint_begin(struct store *s)
 
 static void settle_memory(struct store *s, uint64_t settled)
 {
+	check(settled >= s->settled && settled == s->freeze);
 	s->settled = settled;
 	s->dirty = s->active;
 	s->log.frozen = 0;
@@ -86,12 +89,15 @@ static void settle_memory(struct store *s, uint64_t settled)
 	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
 	s->checkpoint_wall_ms = s->pace.now_ms;
 	s->checkpoints++;
+	check_slow(store_counts_agree(s));
 }
 
 static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 {
 	int r;
 
+	check(s->checkpoint_runs || error < 0); /* maintenance may fail at any time */
+	check_slow(store_counts_agree(s));
 	s->checkpoint_runs = false;
 	s->room = 0;
 	if (error == -ENOSPC || error == -ENOMEM) {

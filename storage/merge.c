@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/fault.h"
 
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
@@ -160,6 +161,7 @@ static void items_unique(struct checkpoint *c)
 			continue;
 		if (c->changes.any_drop && change_of(&c->changes, r->bucket)->dropped)
 			continue;
+		check_slow(!n || c->items[n - 1].record->bucket <= r->bucket);
 		c->items[n++] = c->items[i];
 	}
 	c->count = n;

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log_size.h"
@@ -204,6 +205,7 @@ static int recover_log(struct store *s)
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
+	check_slow(store_counts_agree(s));
 	r = s->tell_clock ? clock_tell(s, s->pace.now_ms) : 0;
 	return r == -EBUSY ? 0 : r; /* too many files: then the new one's header must do */
 }

@@ -84,6 +84,12 @@ int store_admit(struct store *s, uint64_t bytes);
 int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key,
 		struct span value, uint64_t version, uint64_t expiry, bool tombstone);
 
+/*
+ * For assertions: does what is counted one by one agree with what is there?  The dirty entries with
+ * their bytes, the buckets' counts with the number of keys.
+ */
+bool store_counts_agree(struct store *s);
+
 /* What is there now, dead or alive. */
 struct lookup {
 	struct entry *entry;     /* in the cache */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "storage/store_impl.h"
 
@@ -104,6 +105,7 @@ int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span ke
 	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, &moved);
 	if (!e)
 		return -ENOMEM;
+	check_slow(s->dirty >= s->active && s->dirty >= was_dirty && s->active >= was_active);
 	s->dirty += entry_weight(key.n, value.n) - was_dirty;
 	s->active += entry_weight(key.n, value.n) - was_active;
 	if (expiry && !tombstone)
@@ -113,6 +115,27 @@ int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span ke
 		sorted_index_free(&b->index); /* the next scan builds it again */
 	free(moved);
 	return 0;
+}
+
+static void weigh(void *arg, struct entry *e)
+{
+	*(uint64_t *)arg += entry_weight(e->key_len, e->value_len);
+}
+
+bool store_counts_agree(struct store *s)
+{
+	uint64_t frozen = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
+	uint64_t dirty = 0;
+	uint64_t active = 0;
+	uint64_t keys = 0;
+
+	cache_each_dirty(s->cache, s->settled, &s->head.work, weigh, &dirty);
+	cache_each_dirty(s->cache, frozen, &s->head.work, weigh, &active);
+	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
+		store_work(s, 1);
+		keys += directory_at(s->directory, i)->count;
+	}
+	return dirty == s->dirty && active == s->active && keys == s->keys;
 }
 
 /* Does the condition hold against `version`, the key's or 0?  0 or -EEXIST. */

@@ -78,6 +78,7 @@ void worker_publish(struct worker *w)
 	wake_coordinator(w->status);
 #endif
 	if (store_seq(w->store) != w->submitted_seq || g->durable.write != w->submitted_mark) {
+		check_slow(store_seq(w->store) >= w->submitted_seq);
 		w->submitted_seq = store_seq(w->store);
 		w->submitted_mark = g->durable.write;
 		(void)fault_at("worker.before_hand");
@@ -306,6 +307,8 @@ static uint64_t serve_record(struct worker *w, uint64_t at)
 	const struct request_record *rec = ring_at(&w->segment->request, at);
 	const uint32_t count = rec->count;
 	const uint64_t behind = at + rec->size;
+
+	check(rec->size && behind <= ring_head(&w->segment->request));
 
 	for (uint32_t i = 0; i < count; i += OPS_BATCH) {
 		uint32_t end = count - i < OPS_BATCH ? count : i + OPS_BATCH;

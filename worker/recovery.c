@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "worker/loop.h"
 #include "worker/ops.h"
 
@@ -80,6 +81,7 @@ int recovery_new(struct worker *w, struct recovery **ret)
 							      false, NULL, 0});
 		at += rec->size;
 	}
+	check(r < 0 || t->count <= t->room);
 	t->end = head;
 	if (r < 0 || !t->count)
 		recovery_free(&t);

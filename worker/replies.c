@@ -52,6 +52,7 @@ void replies_done(struct replies *r, enum segment_ring which, const char *end)
 {
 	struct reply_block *b = r->out[which - RING_IMMEDIATE].block;
 
+	check_slow(b && end >= (const char *)(b + 1) + b->bytes);
 	b->bytes = (uint32_t)(end - (const char *)(b + 1));
 	b->count++;
 }

@@ -116,6 +116,12 @@ int wal_pool_add(struct wal *w, const uint64_t *number, unsigned n);
 
 /* ---- retain.c ---- */
 
+/*
+ * For assertions, with the lock held or before there are threads: the live segments follow each
+ * other in epoch, sequence and stream, only the last one is open, and their bytes are live_bytes.
+ */
+bool wal_segments_agree(const struct wal *w);
+
 /* A segment that was found at start, up to `last_seq`. */
 void wal_segment_keep(struct wal *w, const struct wal_segment *s);
 

@@ -22,6 +22,23 @@ void wal_spare_path(const struct wal *w, uint64_t n, char *out, size_t size)
 	(void)snprintf(out, size, "%s/spare-%016" PRIx64, w->dir, n);
 }
 
+/* With the lock held, or before there are threads: a file goes into the pool, or leaves it. */
+static void pool_push(struct wal *w, uint64_t number)
+{
+	uint32_t n = atomic_fetch_add(&w->recycled_count, 1);
+
+	check(n < WAL_POOL_MAX);
+	w->recycled[n] = number;
+}
+
+static uint64_t pool_pop(struct wal *w)
+{
+	uint32_t n = atomic_fetch_sub(&w->recycled_count, 1);
+
+	check(n > 0 && n <= WAL_POOL_MAX);
+	return w->recycled[n - 1];
+}
+
 /*
  * A file of the pool, full of zeros and synced, so that later syncs write data only.  Throttled:
  * piece by piece, since one large sync holds up those of the log for many milliseconds.
@@ -75,7 +92,7 @@ int wal_pool_fill(struct wal *w)
 		if (r < 0)
 			return r;
 		(void)pthread_mutex_lock(&w->lock);
-		w->recycled[atomic_fetch_add(&w->recycled_count, 1)] = n;
+		pool_push(w, n);
 		(void)pthread_mutex_unlock(&w->lock);
 	}
 	atomic_store(&w->pool_failed, false);
@@ -105,7 +122,7 @@ int wal_pool_take(struct wal *w, char *path, size_t size)
 
 	(void)pthread_mutex_lock(&w->lock);
 	if (atomic_load(&w->recycled_count)) {
-		n = w->recycled[atomic_fetch_sub(&w->recycled_count, 1) - 1];
+		n = pool_pop(w);
 		found = true;
 	} else {
 		n = w->recycled_next++;
@@ -129,8 +146,7 @@ void wal_pool_adopt(struct wal *w, uint64_t number)
 	if (n < WAL_POOL_MAX && file_check(path) == 0 && stat(path, &st) == 0 &&
 	    (uint64_t)st.st_size == w->config.segment_bytes &&
 	    (uint64_t)st.st_blocks * 512 >= w->config.segment_bytes) {
-		w->recycled[n] = number;
-		atomic_store(&w->recycled_count, n + 1);
+		pool_push(w, number);
 	} else {
 		(void)unlink(path);
 	}
@@ -156,7 +172,7 @@ int wal_pool_add(struct wal *w, const uint64_t *number, unsigned n)
 	r = file_sync_dir(w->dir);
 	(void)pthread_mutex_lock(&w->lock);
 	for (unsigned i = 0; i < n && r == 0 && atomic_load(&w->recycled_count) < WAL_POOL_MAX; i++)
-		w->recycled[atomic_fetch_add(&w->recycled_count, 1)] = number[i];
+		pool_push(w, number[i]);
 	(void)pthread_mutex_unlock(&w->lock);
 	return r;
 }
@@ -173,7 +189,7 @@ unsigned wal_pool_trim(struct wal *w)
 		(void)pthread_mutex_lock(&w->lock);
 		more = atomic_load(&w->recycled_count) > WAL_POOL_MIN;
 		if (more)
-			number = w->recycled[atomic_fetch_sub(&w->recycled_count, 1) - 1];
+			number = pool_pop(w);
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!more)
 			return n;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "storage/log/log_impl.h"
 
 struct replay {
@@ -144,6 +145,8 @@ static void cursor_set(struct wal *w, const struct found *f, uint64_t at, uint64
 {
 	struct wal_cursor *k = w->cursor;
 
+	check(f->header.epoch >= k->epoch);
+	check(k->epoch == f->header.epoch ? k->passed > 0 : k->passed < WAL_SEGMENTS_MAX);
 	if (k->epoch != f->header.epoch)
 		k->segment[k->passed++].epoch = f->header.epoch;
 	k->segment[k->passed - 1].last_position = f->last_position;

@@ -51,6 +51,25 @@ unsigned wal_files_left(const struct wal *w)
 	return n < WAL_SEGMENTS_OURS ? WAL_SEGMENTS_OURS - n : 0;
 }
 
+bool wal_segments_agree(const struct wal *w)
+{
+	uint32_t n = atomic_load(&w->segment_count);
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct wal_segment *s = &w->segment[i];
+		const struct wal_segment *before = i ? s - 1 : NULL;
+
+		bytes += s->size;
+		if (before && (!before->closed || before->epoch >= s->epoch ||
+			       before->start > s->start || before->last_seq >= s->first_seq))
+			return false;
+		if (s->safe && !s->closed)
+			return false;
+	}
+	return n <= WAL_SEGMENTS_MAX && bytes == atomic_load(&w->live_bytes);
+}
+
 void wal_segment_keep(struct wal *w, const struct wal_segment *s)
 {
 	uint32_t n = atomic_load(&w->segment_count);
@@ -113,10 +132,14 @@ int wal_settled(struct wal *w, uint64_t epoch_min)
 			return r;
 		n += (unsigned)r;
 		(void)pthread_mutex_lock(&w->lock);
+		/* Others only add behind it. */
+		check(w->segment[0].epoch == s.epoch && atomic_load(&w->segment_count) > 1);
+		check(atomic_load(&w->live_bytes) >= s.size);
 		memmove(&w->segment[0], &w->segment[1],
 			(atomic_load(&w->segment_count) - 1) * sizeof(s));
 		atomic_fetch_sub(&w->segment_count, 1);
 		atomic_fetch_sub(&w->live_bytes, s.size);
+		check_slow(wal_segments_agree(w));
 		(void)pthread_mutex_unlock(&w->lock);
 	}
 }

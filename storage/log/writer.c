@@ -68,6 +68,8 @@ static int drain_to(struct wal *w, uint64_t target)
 		uint64_t n = (end < target ? end : target) - w->written;
 		int r;
 
+		check(s.start <= w->written && w->written < end && n <= w->stage_size);
+
 		if (s.epoch != w->write_epoch) {
 			if (w->fd >= 0)
 				(void)close(w->fd);
@@ -113,6 +115,7 @@ static void *sync_main(void *arg)
 		(void)pthread_mutex_unlock(&w->lock);
 		if (target == w->written && mark == w->marked)
 			return NULL;
+		check(target >= w->written && seq >= atomic_load(&w->synced));
 		(void)fault_at("wal.before_write");
 		r = drain_to(w, target);
 		if (r < 0) {
@@ -120,6 +123,7 @@ static void *sync_main(void *arg)
 			return NULL;
 		}
 		(void)fault_at("wal.after_sync");
+		check(w->written == target);
 		atomic_store_explicit(&w->synced, seq, memory_order_release);
 		atomic_store_explicit(&w->drained, target, memory_order_release);
 		segment_mark_safe(w, target);
@@ -150,6 +154,7 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 		/* If all is on disk the sync thread has no more reason to look at it. */
 		w->segment[n - 1].safe = atomic_load(&w->drained) >= w->append;
 	}
+	check(n < WAL_SEGMENTS_MAX && w->append >= w->open_start);
 	s = &w->segment[n];
 	memset(s, 0, sizeof(*s));
 	s->epoch = w->epoch_next++;
@@ -162,6 +167,7 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 	w->open_epoch = s->epoch;
 	w->open_any = false;
 	w->open_position = 0;
+	check_slow(wal_segments_agree(w));
 	(void)pthread_mutex_unlock(&w->lock);
 	return 0;
 }
@@ -189,6 +195,7 @@ static void empties_drop(struct wal *w)
 		n--;
 	}
 	atomic_store(&w->segment_count, n);
+	check_slow(wal_segments_agree(w));
 }
 
 int wal_start(struct wal *w, uint64_t clock_ms)
@@ -196,6 +203,7 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	struct wal_segment *s;
 	int r;
 
+	check(!w->thread_runs && w->rewrite_first <= w->seq + 1);
 	w->clock_ms = clock_ms;
 	w->append = 0;
 	/* The incarnation before may have been killed before it had synced the pool's names. */
@@ -262,6 +270,9 @@ uint64_t wal_append(struct wal *w, struct wal_record *r)
 {
 	uint64_t synced = wal_synced(w);
 
+	check_slow((char *)r == w->stage + (w->append & (w->stage_size - 1)) && r->size % 8 == 0);
+	check_slow(w->append + r->size - atomic_load(&w->drained) <= w->stage_size);
+	check_slow(synced <= w->seq);
 	r->seq = ++w->seq;
 	r->unsynced = r->seq - synced > UINT32_MAX ? UINT32_MAX : (uint32_t)(r->seq - synced);
 	r->crc = wal_record_crc(r, w->open_epoch);
@@ -275,6 +286,7 @@ uint64_t wal_append(struct wal *w, struct wal_record *r)
 void wal_submit(struct wal *w, uint64_t mark)
 {
 	(void)pthread_mutex_lock(&w->lock);
+	check_slow(w->append >= w->submitted && w->seq >= w->submitted_seq);
 	w->submitted = w->append;
 	w->submitted_seq = w->seq;
 	w->submitted_mark = mark;
