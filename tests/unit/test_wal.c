@@ -1,5 +1,6 @@
 /* The log as two processes see it: one appends, another follows and goes on in its place. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,5 +188,103 @@ static void a_hole_before_the_synced_sequence_is_an_error(void)
 	wal_free(&w);
 }
 
+/* Some records in one segment; its file's path into `path`.  How many there are. */
+static uint64_t one_segment(struct wal_segment *ret, char *path, size_t size, uint64_t *ret_sum)
+{
+	uint64_t random = unit_seed();
+	struct seen s = {1, 0, 0};
+	struct wal *w;
+
+	fresh();
+	*ret_sum = 0;
+	w = log_open(&s, 0);
+	for (int i = 0; i < 20; i++)
+		append(w, &random, ret_sum);
+	wal_rotate(w);
+	append(w, &random, &s.sum);
+	sync_all(w);
+	EQ(1, wal_closed(w, ret, 1));
+	wal_free(&w);
+	wal_path(dir, ret->epoch, path, size);
+	return 20;
+}
+
+static void a_reader_gives_each_record_until_one_is_not_whole(void)
+{
+	char path[400];
+	struct wal_segment s;
+	struct wal_reader rd = {0};
+	const struct wal_record *r;
+	uint64_t sum;
+	uint64_t n = one_segment(&s, path, sizeof(path), &sum);
+	uint64_t at[21];
+	int fd;
+
+	EQ(0, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_seq));
+	for (uint64_t i = 0; i < n; i++) {
+		at[i] = rd.at;
+		r = wal_reader_next(&rd);
+		TRUE_(r);
+		EQ(s.first_seq + i, r->seq);
+		sum -= r->bucket;
+	}
+	EQ(0, sum);
+	EQ(s.last_seq + 1, rd.seq);
+	TRUE_(!wal_reader_next(&rd));
+	TRUE_(!wal_reader_was_synced(&rd));
+	wal_reader_close(&rd);
+
+	/* The fifth is damaged: those before it come, and the reader stays there. */
+	fd = open(path, O_RDWR);
+	TRUE_(fd >= 0);
+	EQ(1, pwrite(fd, "\xff", 1, (off_t)at[4] + (off_t)offsetof(struct wal_record, crc)));
+	EQ(1, pwrite(fd, "\xfe", 1, (off_t)at[4] + 1 + (off_t)offsetof(struct wal_record, crc)));
+	EQ(0, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_seq));
+	for (int i = 0; i < 4; i++)
+		TRUE_(wal_reader_next(&rd));
+	TRUE_(!wal_reader_next(&rd));
+	EQ(at[4], rd.at);
+	EQ(s.first_seq + 4, rd.seq);
+	wal_reader_close(&rd);
+
+	/* The file has lost its end. */
+	EQ(0, ftruncate(fd, (off_t)s.size - 4096));
+	(void)close(fd);
+	EQ(-EBADMSG, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_seq));
+	EQ(s.size - 4096, rd.at);
+	TRUE_(!rd.map);
+}
+
+/* Names in a folder may be anybody's: the highest number leaves none for the next file. */
+static void a_pool_file_of_any_number_is_taken(void)
+{
+	static char zeros[128 << 10];
+	struct seen s = {1, 0, 0};
+	uint64_t random = unit_seed();
+	uint64_t sum = 0;
+	char path[400];
+	struct wal *w;
+	int fd;
+
+	fresh();
+	(void)snprintf(path, sizeof(path), "%s/spare-ffffffffffffffff", dir);
+	fd = open(path, O_RDWR | O_CREAT, 0640);
+	TRUE_(fd >= 0);
+	EQ(sizeof(zeros), write(fd, zeros, sizeof(zeros)));
+	EQ(0, fsync(fd));
+	(void)close(fd);
+	w = log_open(&s, 0);
+	for (int i = 0; i < 200; i++)
+		append(w, &random, &sum);
+	sync_all(w);
+	wal_free(&w);
+	w = log_open(&s, 0);
+	EQ(sum, s.sum);
+	EQ(0, s.bad);
+	wal_free(&w);
+}
+
 UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
-	  T(a_hole_before_the_synced_sequence_is_an_error))
+	  T(a_hole_before_the_synced_sequence_is_an_error),
+	  T(a_reader_gives_each_record_until_one_is_not_whole),
+	  T(a_pool_file_of_any_number_is_taken))
