@@ -254,7 +254,7 @@ static int tables_open(struct coord *c)
 	const struct peer_events peers = front_peer_events(&c->front);
 	const struct fence_events ways = old_ways_events(&c->front);
 	const struct conn_limit_limits gl = coord_guard_limits(f);
-	int r = clients_new(&cc, &c->clients);
+	int r = clients_new(&cc, c->node.net, &c->clients);
 
 	if (r == 0)
 		r = conn_limit_new(&gl, &c->conn_limit);
@@ -422,6 +422,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 
 	memset(c, 0, sizeof(*c));
 	c->sink = front_sink(&c->front);
+	c->node.net = &net_zmq;
 	c->node.conf = conf;
 	c->source = source;
 	c->lock_fd = -1;

@@ -14,7 +14,8 @@
 
 #define EVICT_LOOK 1024u
 
-int clients_new(const struct clients_config *config, struct clients **ret)
+int clients_new(const struct clients_config *config, const struct net_ops *net,
+		struct clients **ret)
 {
 	struct clients *c = calloc(1, sizeof(*c));
 	uint32_t n = 64;
@@ -24,6 +25,7 @@ int clients_new(const struct clients_config *config, struct clients **ret)
 	while (n < config->clients_max)
 		n *= 2;
 	c->config = *config;
+	c->net = net;
 	c->mask = n - 1;
 	c->free_list = NONE;
 	c->reply_group_free = NONE;

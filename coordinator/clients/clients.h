@@ -14,7 +14,7 @@
 
 #include "common/buf.h"
 #include "coordinator/node/reply.h"
-#include "ipc/net/socket.h"
+#include "ipc/net/net_ops.h"
 
 struct clients;
 
@@ -25,7 +25,9 @@ struct clients_config {
 	uint64_t unread_total; /* bytes, of all clients together */
 };
 
-int clients_new(const struct clients_config *config, struct clients **ret);
+/* `net` sends what goes back. */
+int clients_new(const struct clients_config *config, const struct net_ops *net,
+		struct clients **ret);
 void clients_free(struct clients **c);
 /* Other limits from now on; clients_max stays. */
 void clients_configure(struct clients *c, const struct clients_config *config);

@@ -66,6 +66,7 @@ struct reply_group {
 };
 
 struct clients {
+	const struct net_ops *net;
 	struct clients_config config;
 	struct client *client;
 	uint32_t *slot; /* chains by hash */

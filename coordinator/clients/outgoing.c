@@ -72,8 +72,8 @@ void frame_send(struct clients *c, uint32_t index, const struct reply_group *g, 
 		p = count ? envelope[count - 1].p + envelope[count - 1].n : g->envelope->bytes;
 		envelope[count] = (struct span){p, g->envelope->size[count]};
 	}
-	r = g ? socket_reply(x->link, id, envelope, count, frame, n, frame_done, x->credit)
-	      : socket_send(x->link, id, false, frame, n, frame_done, x->credit);
+	r = g ? c->net->reply(x->link, id, envelope, count, frame, n, frame_done, x->credit)
+	      : c->net->send(x->link, id, false, frame, n, frame_done, x->credit);
 	if (r == -EHOSTUNREACH)
 		client_remove(c, index); /* it went away; nobody is left to tell */
 	else if (r < 0)

@@ -177,7 +177,7 @@ unsigned front_messages(struct front *front, struct socket *link, bool admin, un
 	unsigned n = 0;
 
 	while (link && n < most && requests < ROUND_REQUESTS && bytes < ROUND_BYTES &&
-	       socket_receive(link, bytes_max, &in) == 0) {
+	       front->node->net->receive(link, bytes_max, &in) == 0) {
 		n++;
 		conn_limit_saw(front->conn_limit, in->source_fd);
 		m->parsed_count = 0;

@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 struct conf;
+struct net_ops;
 
 struct node {
 	/* setup's, then reload's: a reload puts another one in its place */
 	struct conf *conf;
 	/* setup's */
+	const struct net_ops *net; /* what moves bytes */
 	uint64_t started_ms;
 	uint64_t started_wall_ms;
 	uint64_t request_max; /* bytes of one request that can be right */

@@ -72,7 +72,7 @@ static void peer_break(struct peers *s, struct peer *p, const char *reason)
 
 	if (reason != p->reason)
 		(void)snprintf(p->reason, sizeof(p->reason), "%s", reason);
-	socket_close(&p->link);
+	s->node->net->close(&p->link);
 	state_set(s, p, PEER_DOWN);
 	p->pinged_ms = 0;
 	lost = peer_client_broken(s, p);
@@ -95,7 +95,7 @@ static void peer_connect(struct peers *s, struct peer *p)
 	const struct socket_options o = {
 		.receive_queue = RECEIVE_QUEUE, .send_queue = SEND_QUEUE, .once = true};
 	char why[200];
-	int r = socket_connect(s->zmq, p->endpoint, &o, &p->link);
+	int r = s->node->net->connect(s->zmq, p->endpoint, &o, &p->link);
 
 	p->epoch = ++s->epoch;
 	if (r < 0) {
@@ -120,7 +120,7 @@ static void hello_send(struct peers *s, struct peer *p)
 	char data[PEER_MESSAGE_SMALL_MAX];
 
 	/* The socket may learn a moment later than we do that it is connected: then once more. */
-	p->open = !outbox_small(p, data, peer_message_hello(data, &h));
+	p->open = !outbox_small(s, p, data, peer_message_hello(data, &h));
 }
 
 static void welcome(struct peers *s, struct peer *p, const struct peer_message *h)
@@ -214,7 +214,7 @@ unsigned peer_receive(struct peers *s, struct peer *p)
 	struct socket_message *m;
 	unsigned n = 0;
 
-	while (n < FRAMES_ROUND && p->link && socket_receive(p->link, UINT64_MAX, &m) == 0) {
+	while (n < FRAMES_ROUND && p->link && s->node->net->receive(p->link, UINT64_MAX, &m) == 0) {
 		n++;
 		p->seen_ms = s->node->now_ms;
 		p->pinged_ms = 0;
@@ -231,9 +231,9 @@ bool peers_ready(const struct peers *s)
 		const struct peer *p = s->peer[i];
 		bool writable = false;
 
-		if (!p->link || (!socket_maybe_readable(p->link) && !p->queued))
+		if (!p->link || (!s->node->net->maybe_readable(p->link) && !p->queued))
 			continue;
-		if (socket_ready(p->link, &writable) ||
+		if (s->node->net->ready(p->link, &writable) ||
 		    (writable && p->queued && p->state == PEER_UP))
 			return true;
 	}
@@ -246,7 +246,7 @@ static void events_take(struct peers *s, struct peer *p)
 {
 	enum socket_event e;
 
-	while (p->link && (e = socket_event(p->link)) != SOCKET_NOTHING) {
+	while (p->link && (e = s->node->net->event(p->link)) != SOCKET_NOTHING) {
 		if (e == SOCKET_OPEN) {
 			p->open = true;
 			continue;
@@ -288,14 +288,14 @@ static void watch(struct peers *s, struct peer *p)
 	if (!p->pinged_ms)
 		p->pinged_ms = s->node->now_ms;
 	(void)outbox_small(
-		p, data,
+		s, p, data,
 		peer_message_ping(data,
 				  s->node->now_ms)); /* full: what waits there is a ping too */
 }
 
-static void peer_free(struct peer *p)
+static void peer_free(struct peers *s, struct peer *p)
 {
-	socket_close(&p->link);
+	s->node->net->close(&p->link);
 	outbox_drop(p);
 	buf_fini(&p->building);
 	free(p);
@@ -336,7 +336,7 @@ uint64_t peers_tick(struct peers *s)
 			queue_refuse(s, p);
 		if (p->retired && !p->batches) {
 			log_info("peer %s at %s is no more", p->name, p->endpoint);
-			peer_free(p);
+			peer_free(s, p);
 			s->peer[i--] = s->peer[--s->count];
 			continue;
 		}
@@ -409,7 +409,7 @@ int peers_configure(struct peers *s, const struct conf *conf)
 			int r = s->count + n < PEERS_MAX ? -ENOMEM : -ENOSPC;
 
 			while (n)
-				peer_free(made[--n]);
+				peer_free(s, made[--n]);
 			return r;
 		}
 		n++;
@@ -444,7 +444,7 @@ int peers_open(struct peers *s, struct node *node, struct reply_sink *sink,
 void peers_close(struct peers *s)
 {
 	for (uint32_t i = 0; i < s->count; i++)
-		peer_free(s->peer[i]);
+		peer_free(s, s->peer[i]);
 	s->count = 0;
 	peer_client_free(&s->requests);
 }

@@ -13,19 +13,19 @@ static void frame_done(void *data, void *arg)
 	free(data);
 }
 
-bool outbox_small(struct peer *p, const char *data, const char *end)
+bool outbox_small(struct peers *s, struct peer *p, const char *data, const char *end)
 {
 	static const struct span none = {NULL, 0};
 	bool writable = false;
 	size_t n = (size_t)(end - data);
 	char *copy;
 
-	(void)socket_ready(p->link, &writable);
+	(void)s->node->net->ready(p->link, &writable);
 	copy = writable ? malloc(n) : NULL;
 	if (!copy)
 		return false;
 	memcpy(copy, data, n);
-	return socket_send(p->link, none, false, copy, n, frame_done, NULL) == 0;
+	return s->node->net->send(p->link, none, false, copy, n, frame_done, NULL) == 0;
 }
 
 /* The frame that is being built goes into the queue. */
@@ -103,7 +103,7 @@ void outbox_send(struct peers *s, struct peer *p)
 		struct outgoing *o = p->out_first;
 		bool writable = false;
 
-		(void)socket_ready(p->link, &writable);
+		(void)s->node->net->ready(p->link, &writable);
 		if (!writable)
 			return;
 		p->out_first = o->next;
@@ -114,8 +114,8 @@ void outbox_send(struct peers *s, struct peer *p)
 			peer_client_refuse(s, p, o->first_id, o->last_id, WIRE_E_TOO_LARGE,
 					   "larger than the node it belongs to takes");
 			free(o->data);
-		} else if (socket_send(p->link, none, false, o->data, o->n, frame_done, NULL) ==
-			   0) {
+		} else if (s->node->net->send(p->link, none, false, o->data, o->n, frame_done,
+					      NULL) == 0) {
 			p->sent_id = o->last_id;
 		}
 		free(o);

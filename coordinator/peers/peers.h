@@ -25,7 +25,7 @@
 #include "coordinator/node/reply.h"
 #include "include/wire.h"
 #include "ipc/wire/peer_message.h"
-#include "ipc/net/socket.h"
+#include "ipc/net/net_ops.h"
 
 struct conf;
 struct peer_requests;

@@ -21,7 +21,7 @@ void outbox_send(struct peers *s, struct peer *p);
 /* Forget what waits. */
 void outbox_drop(struct peer *p);
 /* A small message of its own, past what waits.  False: there is no room for it now. */
-bool outbox_small(struct peer *p, const char *data, const char *end);
+bool outbox_small(struct peers *s, struct peer *p, const char *data, const char *end);
 
 /* ---- client.c ---- */
 

@@ -471,7 +471,7 @@ unsigned peer_server_receive(struct peer_server *s, struct socket *link, unsigne
 	struct socket_message *m;
 	unsigned n = 0;
 
-	while (n < most && socket_receive(link, s->node->frame_max, &m) == 0) {
+	while (n < most && s->node->net->receive(link, s->node->frame_max, &m) == 0) {
 		n++;
 		conn_limit_saw(s->conn_limit, m->source_fd);
 		message_take(s, link, m);

@@ -1,0 +1,589 @@
+/*
+ * Two nodes in one process, on simulated links and a simulated clock: foo asks, bar serves.  What
+ * would take minutes on real links takes a moment, and each run can be had again by its seed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/config/config.h"
+#include "common/log.h"
+#include "coordinator/clients/clients.h"
+#include "coordinator/clients/conn_limit.h"
+#include "coordinator/clients/outgoing.h"
+#include "coordinator/peers/client.h"
+#include "coordinator/peers/peers.h"
+#include "coordinator/peers/server.h"
+#include "ipc/wire/reply.h"
+#include "ipc/wire/request.h"
+#include "tests/unit/lib/unit.h"
+
+#define DEALERS_MAX  4096u
+#define REQUESTS_MAX 60000u
+#define MESSAGE_MOST 20u /* requests of one message */
+
+/* ---- links ---- */
+
+struct flight {
+	struct flight *next;
+	uint64_t at_ms; /* when it arrives */
+	uint32_t id;    /* of the dealer that it is from */
+	size_t n;
+	char data[];
+};
+
+struct socket {
+	struct flight *first;
+	struct flight *last;
+	struct flight *taken; /* what the last message that was received lies in */
+	uint32_t id;          /* a dealer's; 0: a router */
+	uint64_t open_ms;     /* a dealer's: when it is connected */
+	bool open_told;
+	bool broken;
+	bool broken_told;
+};
+
+static struct {
+	uint64_t now_ms;
+	uint64_t delay_ms;
+	bool cut; /* what is sent vanishes, and nobody can connect */
+	struct socket router;
+	struct socket *dealer[DEALERS_MAX]; /* by id; NULL: closed */
+	uint32_t dealers;
+} net;
+
+static void flights_drop(struct socket *l, uint64_t after_ms)
+{
+	struct flight **link = &l->first;
+
+	l->last = NULL;
+	while (*link) {
+		struct flight *f = *link;
+
+		if (f->at_ms > after_ms) {
+			*link = f->next;
+			free(f);
+		} else {
+			l->last = f;
+			link = &f->next;
+		}
+	}
+}
+
+static void deliver(struct socket *to, uint32_t id, const void *data, size_t n)
+{
+	struct flight *f;
+
+	if (net.cut)
+		return;
+	f = malloc(sizeof(*f) + n);
+	TRUE_(f);
+	f->next = NULL;
+	f->at_ms = net.now_ms + net.delay_ms;
+	if (to->last && to->last->at_ms > f->at_ms)
+		f->at_ms = to->last->at_ms; /* a connection keeps the order */
+	f->id = id;
+	f->n = n;
+	memcpy(f->data, data, n);
+	*(to->last ? &to->last->next : &to->first) = f;
+	to->last = f;
+}
+
+static int sim_connect(struct socket_context *c, const char *endpoint,
+		       const struct socket_options *o, struct socket **ret)
+{
+	struct socket *l = calloc(1, sizeof(*l));
+
+	(void)c;
+	(void)endpoint;
+	(void)o;
+	TRUE_(l && net.dealers + 1 < DEALERS_MAX);
+	l->id = ++net.dealers;
+	l->open_ms = net.cut ? UINT64_MAX : net.now_ms + net.delay_ms;
+	net.dealer[l->id] = l;
+	*ret = l;
+	return 0;
+}
+
+static void sim_close(struct socket **lp)
+{
+	struct socket *l = *lp;
+
+	*lp = NULL;
+	if (!l)
+		return;
+	net.dealer[l->id] = NULL;
+	flights_drop(l, 0);
+	free(l->taken);
+	free(l);
+}
+
+static enum socket_event sim_event(struct socket *l)
+{
+	if (!l->open_told && net.now_ms >= l->open_ms) {
+		l->open_told = true;
+		return SOCKET_OPEN;
+	}
+	if (l->broken && !l->broken_told) {
+		l->broken_told = true;
+		return SOCKET_CLOSED;
+	}
+	return SOCKET_NOTHING;
+}
+
+static bool sim_maybe_readable(const struct socket *l)
+{
+	return l->first && l->first->at_ms <= net.now_ms;
+}
+
+static bool sim_ready(struct socket *l, bool *ret_writable)
+{
+	if (ret_writable)
+		*ret_writable = net.now_ms >= l->open_ms && !l->broken;
+	return sim_maybe_readable(l);
+}
+
+static int sim_receive(struct socket *l, uint64_t bytes_max, struct socket_message **ret)
+{
+	static struct socket_message m;
+	struct flight *f = l->first;
+
+	(void)bytes_max;
+	free(l->taken);
+	l->taken = NULL;
+	if (!sim_maybe_readable(l))
+		return -EAGAIN;
+	l->first = f->next;
+	if (!l->first)
+		l->last = NULL;
+	l->taken = f;
+	m.id = (struct span){(const char *)&f->id, sizeof(f->id)};
+	m.frames = 1;
+	m.frame[0] = (struct span){f->data, f->n};
+	m.bytes = f->n;
+	m.source_fd = -1;
+	*ret = &m;
+	return 0;
+}
+
+static int sim_send(struct socket *l, struct span id, bool delimiter, void *data, size_t n,
+		    void (*done)(void *data, void *arg), void *arg)
+{
+	struct socket *to = &net.router;
+	uint32_t from = l->id;
+	int r = 0;
+
+	(void)delimiter;
+	if (!l->id) {
+		memcpy(&from, id.p, sizeof(from));
+		to = net.dealer[from];
+		r = to && !to->broken ? 0 : -EHOSTUNREACH;
+	} else if (l->broken || net.now_ms < l->open_ms) {
+		r = -EAGAIN;
+	}
+	if (r == 0)
+		deliver(to, from, data, n);
+	done(data, arg);
+	return r;
+}
+
+static int sim_reply(struct socket *l, struct span id, const struct span *envelope, uint32_t count,
+		     void *data, size_t n, void (*done)(void *data, void *arg), void *arg)
+{
+	(void)envelope;
+	(void)count;
+	return sim_send(l, id, true, data, n, done, arg);
+}
+
+static const struct net_ops simulated = {
+	.connect = sim_connect,
+	.close = sim_close,
+	.event = sim_event,
+	.maybe_readable = sim_maybe_readable,
+	.ready = sim_ready,
+	.receive = sim_receive,
+	.send = sim_send,
+	.reply = sim_reply,
+};
+
+/* Every connection is reset: what is on its way is lost. */
+static void net_break(void)
+{
+	flights_drop(&net.router, net.now_ms);
+	for (uint32_t i = 1; i <= net.dealers; i++)
+		if (net.dealer[i]) {
+			net.dealer[i]->broken = true;
+			flights_drop(net.dealer[i], net.now_ms);
+		}
+}
+
+/* ---- the two nodes ---- */
+
+enum outcome { WAITS, DONE, TIMEOUT, NODE_DOWN, OTHER };
+
+/* What became of each request, by its msgid. */
+static struct {
+	uint64_t sent_ms;
+	uint64_t answered_ms;
+	uint32_t timeout_ms;
+	uint32_t answers;
+	uint32_t runs; /* at bar */
+	enum outcome outcome;
+} request_of[REQUESTS_MAX];
+static uint32_t requests;
+static uint64_t late_ms; /* of the last batch */
+
+/* A request at bar that is to be answered. */
+struct job {
+	struct job *next;
+	struct reply_to reply_to;
+	uint64_t due_ms;
+	uint64_t msgid;
+};
+
+static struct {
+	struct node node;
+	struct reply_sink sink;
+	struct peers peers;
+} foo;
+
+static struct {
+	struct node node;
+	struct reply_sink sink;
+	struct peers peers;
+	struct clients *clients;
+	struct conn_limit *conn_limit;
+	struct peer_server *server;
+	struct job *jobs;
+	uint64_t serves_ms; /* at most, for one request */
+	uint64_t random;
+} bar;
+
+static void foo_replies(void *arg, struct reply_to o, const uint16_t *index, uint32_t count,
+			const char *replies, size_t n, bool stays)
+{
+	const char *p = replies;
+
+	(void)arg;
+	(void)o;
+	(void)index;
+	(void)stays;
+	for (uint32_t i = 0; i < count; i++) {
+		struct reply r;
+
+		EQ(0, reply_walk(p, replies + n, &r));
+		p = r.end;
+		TRUE_(r.msgid < requests);
+		request_of[r.msgid].answers++;
+		request_of[r.msgid].answered_ms = net.now_ms;
+		request_of[r.msgid].outcome = !r.code.p                                  ? DONE
+					      : span_equal(r.code, span_of("timeout"))   ? TIMEOUT
+					      : span_equal(r.code, span_of("node_down")) ? NODE_DOWN
+											 : OTHER;
+	}
+}
+
+static const char *over_none(void *arg, struct reply_to o)
+{
+	(void)arg;
+	(void)o;
+	return NULL;
+}
+
+static bool full_never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+static bool bar_batch(void *arg, struct reply_to o, const struct peer_message *h, uint64_t late,
+		      const char *busy)
+{
+	const char *p = h->bytes.p;
+
+	(void)arg;
+	(void)busy;
+	late_ms = late;
+	for (uint32_t i = 0; i < h->count; i++) {
+		struct job *j = calloc(1, sizeof(*j));
+		struct request q;
+		const char *why;
+
+		TRUE_(j);
+		EQ(0, request_walk(p, h->bytes.p + h->bytes.n, &q, &why));
+		p = q.end;
+		TRUE_(q.msgid < requests);
+		request_of[q.msgid].runs++;
+		j->reply_to = o;
+		j->reply_to.index = i;
+		j->msgid = q.msgid;
+		j->due_ms =
+			net.now_ms + (bar.serves_ms ? unit_random(&bar.random) % bar.serves_ms : 0);
+		j->next = bar.jobs;
+		bar.jobs = j;
+	}
+	return true;
+}
+
+static struct conf *conf_make(const char *name, const char *text)
+{
+	char path[600];
+	struct conf *c;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s.conf", unit_folder(), name);
+	f = fopen(path, "w");
+	TRUE_(f && fputs(text, f) >= 0 && fclose(f) == 0);
+	EQ(0, conf_new(&c));
+	conf_read_file(c, path);
+	EQ(0, c->error_count);
+	return c;
+}
+
+static void nodes_open(void)
+{
+	const struct clients_config cc = {64, 1u << 30, 1u << 30, 1u << 30};
+	const struct conn_limit_limits gl = {1u << 30, 1u << 30, 1u << 30};
+	const struct reply_sink sink = {
+		.replies = foo_replies, .over = over_none, .full = full_never};
+	const struct peer_events events = {bar_batch, NULL};
+
+	log_level_set(LOG_ERROR);
+	memset(&net, 0, sizeof(net));
+	memset(request_of, 0, sizeof(request_of));
+	requests = 0;
+	net.now_ms = 1000000;
+	net.delay_ms = 1;
+	memset(&foo, 0, sizeof(foo));
+	memset(&bar, 0, sizeof(bar));
+	foo.node = (struct node){.net = &simulated,
+				 .now_ms = net.now_ms,
+				 .started_wall_ms = 1,
+				 .queue_max = 1u << 20,
+				 .frame_max = 1u << 20};
+	bar.node = foo.node;
+	foo.node.conf = conf_make("foo", "[node]\nname = foo\n[peers]\nbar = tcp://bar:1\n");
+	bar.node.conf = conf_make("bar", "[node]\nname = bar\n[peers]\nfoo = -\n");
+	foo.sink = sink;
+	bar.sink = sink;
+	EQ(0, peers_open(&foo.peers, &foo.node, &foo.sink, NULL));
+	EQ(0, peers_open(&bar.peers, &bar.node, &bar.sink, NULL));
+	EQ(0, clients_new(&cc, &simulated, &bar.clients));
+	EQ(0, conn_limit_new(&gl, &bar.conn_limit));
+	EQ(0, peer_server_new(&(struct peer_server_parts){&bar.node, bar.clients, bar.conn_limit,
+							  &bar.peers, "tcp://bar:1"},
+			      &events, &bar.server));
+}
+
+static void nodes_close(void)
+{
+	struct job *next;
+
+	peers_close(&foo.peers);
+	peers_close(&bar.peers);
+	peer_server_free(&bar.server);
+	clients_free(&bar.clients);
+	conn_limit_free(&bar.conn_limit);
+	for (struct job *j = bar.jobs; j; j = next) {
+		next = j->next;
+		free(j);
+	}
+	flights_drop(&net.router, 0);
+	free(net.router.taken);
+	conf_free(&foo.node.conf);
+	conf_free(&bar.node.conf);
+}
+
+static void bar_answer(void)
+{
+	struct job **link = &bar.jobs;
+
+	while (*link) {
+		struct job *j = *link;
+		char reply[CODEC_REPLY_MAX];
+		uint16_t index = (uint16_t)j->reply_to.index;
+		char *end;
+
+		if (j->due_ms > net.now_ms) {
+			link = &j->next;
+			continue;
+		}
+		end = write_text(write_reply_head(reply, j->msgid), "pong");
+		peer_server_answer(bar.server, j->reply_to, &index, 1, reply,
+				   (size_t)(end - reply));
+		*link = j->next;
+		free(j);
+	}
+}
+
+/* A millisecond passes. */
+static void step(void)
+{
+	net.now_ms++;
+	foo.node.now_ms = net.now_ms;
+	bar.node.now_ms = net.now_ms;
+	(void)peer_server_receive(bar.server, &net.router, 64);
+	bar_answer();
+	clients_flush(bar.clients);
+	for (uint32_t i = 0; i < foo.peers.count; i++)
+		if (foo.peers.peer[i]->link)
+			(void)peer_receive(&foo.peers, foo.peers.peer[i]);
+	(void)peers_tick(&foo.peers);
+	(void)peer_client_overdue(&foo.peers);
+	peers_flush(&foo.peers);
+}
+
+static void steps(uint64_t ms)
+{
+	while (ms--)
+		step();
+}
+
+static struct peer *peer_of_foo(void)
+{
+	return foo.peers.peer[0];
+}
+
+/* Until the link is up, for `ms` at most. */
+static void steps_until_up(uint64_t ms)
+{
+	while (peer_of_foo()->state != PEER_UP && ms--)
+		step();
+	EQ(PEER_UP, peer_of_foo()->state);
+}
+
+/* A message of `count` requests to bar. */
+static void ask(uint32_t count, uint32_t timeout_ms)
+{
+	static struct items m;
+	static char data[MESSAGE_MOST][64];
+
+	TRUE_(requests + count <= REQUESTS_MAX && count <= MESSAGE_MOST);
+	m.visited_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		char *p = write_request_head(data[i], requests, WIRE_GET, 2);
+
+		p = write_bin(write_bin(p, "bucket", 6), "k", 1);
+		m.item[i] = (struct item){.data = data[i],
+					  .size = (uint32_t)(p - data[i]),
+					  .timeout_ms = timeout_ms,
+					  .next = i + 1 < count ? i + 1 : ITEM_NONE,
+					  .msgid = requests,
+					  .index = (uint16_t)i,
+					  .method = WIRE_GET};
+		request_of[requests].sent_ms = net.now_ms;
+		request_of[requests].timeout_ms = timeout_ms;
+		requests++;
+	}
+	peer_client_items(&foo.peers, peer_of_foo(), &m,
+			  (struct reply_to){reply_to_id(REPLY_TO_CLIENT, 0), 0, 1}, 0);
+}
+
+/* ---- tests ---- */
+
+static void requests_cross_a_slow_link_and_come_back(void)
+{
+	nodes_open();
+	net.delay_ms = 200;
+	steps_until_up(2000);
+	ask(3, 5000);
+	steps(399);
+	EQ(0, request_of[2].answers);
+	steps(10);
+	for (uint32_t i = 0; i < 3; i++) {
+		EQ(1, request_of[i].answers);
+		EQ(DONE, request_of[i].outcome);
+		EQ(1, request_of[i].runs);
+	}
+	nodes_close();
+}
+
+static void time_on_the_way_counts(void)
+{
+	nodes_open();
+	net.delay_ms = 10;
+	steps_until_up(2000);
+	ask(1, 60000);
+	steps(50);
+	TRUE_(late_ms <= 1);
+	net.delay_ms = 810;
+	ask(1, 60000);
+	steps(850);
+	TRUE_(late_ms >= 799 && late_ms <= 801);
+	nodes_close();
+}
+
+static void a_silent_link_is_given_up_and_made_again(void)
+{
+	uint64_t dead_ms;
+	uint64_t ping_ms;
+
+	nodes_open();
+	dead_ms = conf_number(foo.node.conf, CONF_links_dead_ms);
+	ping_ms = conf_number(foo.node.conf, CONF_links_ping_ms);
+	steps_until_up(2000);
+	steps(20000);
+	EQ(PEER_UP, peer_of_foo()->state); /* nothing is asked for, and it stays */
+	EQ(0, peer_of_foo()->broke);
+	net.cut = true;
+	ask(1, 60000);
+	steps(dead_ms + ping_ms + 10);
+	EQ(1, peer_of_foo()->broke);
+	EQ(TIMEOUT, request_of[0].outcome); /* it was sent: nobody knows */
+	steps(20000);
+	ask(1, 60000);
+	step();
+	EQ(NODE_DOWN, request_of[1].outcome);
+	net.cut = false;
+	steps_until_up(5000);
+	ask(1, 60000);
+	steps(10);
+	EQ(DONE, request_of[2].outcome);
+	nodes_close();
+}
+
+/* Half an hour of cuts, resets and delays that come and go. */
+static void each_request_is_answered_once_whatever_links_do(void)
+{
+	uint64_t s = unit_seed();
+	uint32_t outcomes[OTHER + 1] = {0};
+
+	nodes_open();
+	bar.random = s;
+	bar.serves_ms = 400;
+	for (uint64_t t = 0; t < 30u * 60 * 1000; t++) {
+		step();
+		if (unit_random(&s) % 100 == 0 && requests + MESSAGE_MOST <= REQUESTS_MAX)
+			ask(1 + (uint32_t)(unit_random(&s) % 3),
+			    50 + (uint32_t)(unit_random(&s) % 3000));
+		if (unit_random(&s) % 5000 == 0)
+			net.delay_ms = unit_random(&s) % (unit_random(&s) % 4 ? 20 : 1500);
+		if (unit_random(&s) % 8000 == 0)
+			net_break();
+		if (unit_random(&s) % 4000 == 0)
+			net.cut = !net.cut && unit_random(&s) % 2;
+	}
+	net.cut = false;
+	steps(4000);
+	for (uint32_t i = 0; i < requests; i++) {
+		EQ(1, request_of[i].answers);
+		TRUE_(request_of[i].runs <= 1); /* nothing is ever sent twice */
+		if (request_of[i].outcome == DONE)
+			EQ(1, request_of[i].runs);
+		if (request_of[i].outcome == NODE_DOWN)
+			EQ(0, request_of[i].runs); /* it never left */
+		TRUE_(request_of[i].answered_ms <=
+		      request_of[i].sent_ms + request_of[i].timeout_ms + OVERDUE_GRACE_MS + 1);
+		outcomes[request_of[i].outcome]++;
+	}
+	TRUE_(outcomes[DONE] > requests / 4 && outcomes[TIMEOUT] > 100 &&
+	      outcomes[NODE_DOWN] > 100);
+	EQ(0, outcomes[OTHER]);
+	EQ(0, peer_of_foo()->requests);
+	EQ(0, peer_of_foo()->batches);
+	nodes_close();
+}
+
+UNIT_MAIN(T(requests_cross_a_slow_link_and_come_back), T(time_on_the_way_counts),
+	  T(a_silent_link_is_given_up_and_made_again),
+	  T(each_request_is_answered_once_whatever_links_do))
