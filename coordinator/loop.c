@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
+#include "coordinator/front/collect.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/front/old_ways.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/settings.h"

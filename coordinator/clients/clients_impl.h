@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 #include "coordinator/clients/clients.h"
-#include "coordinator/clients/credit.h"
+#include "coordinator/clients/credit_impl.h"
 #include "coordinator/clients/outgoing.h"
 
 #define PIECES_MAX       8192u

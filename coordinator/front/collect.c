@@ -1,12 +1,10 @@
-/*
- * The round of all workers' queues: replies are taken and sent, deaths judged, what is overdue or
- * without hope answered.
- */
+/* All queues in turn. */
+#include "coordinator/front/collect.h"
+
 #include <stdio.h>
 
 #include "common/log.h"
 #include "coordinator/clients/outgoing.h"
-#include "coordinator/front/front.h"
 
 static bool alive(const struct worker *w)
 {

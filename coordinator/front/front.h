@@ -86,28 +86,4 @@ struct peer_events front_peer_events(struct front *front);
 /* Replies to whomever they belong to. */
 struct reply_sink front_sink(struct front *front);
 
-/* ---- old_ways.c ---- */
-
-/*
- * The table has changed for the bytes in `set`, whose requests went the ways of `old` so far: note
- * them, so that the fence can be told when those requests are answered.
- */
-void old_ways_note(struct front *front, const char *set, const struct route_table *old,
-		   struct peer *const *old_peers);
-struct fence_events old_ways_events(struct front *front);
-
-/* ---- collect.c ---- */
-
-/* Take what is in the reply rings and send it.  Returns how many blocks there were. */
-unsigned collect_replies(struct front *front);
-/*
- * Answer requests whose time is over or that nobody will serve; free those that workers have passed
- * since (replies do it too, but none may come).  Returns when to look again.
- */
-uint64_t collect_tick(struct front *front);
-/* Does anybody wait for a reply of a worker that may give it? */
-bool collect_awaited(const struct front *front);
-/* What becomes of the queues of workers that are no more. */
-struct handoff_hooks collect_hooks(struct front *front);
-
 #endif

@@ -1,6 +1,7 @@
-/* The ways that requests went before a change of the routing table, and what then waits. */
+/* Noting ways, and taking the new one. */
+#include "coordinator/front/old_ways.h"
+
 #include "coordinator/front/dispatch.h"
-#include "coordinator/front/front.h"
 #include "coordinator/peers/client.h"
 
 static void old_way(struct old_ways *s, const struct route *r, struct peer *const *old_peers)

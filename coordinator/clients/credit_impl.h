@@ -1,9 +1,9 @@
 /*
- * Counting what clients have not taken yet, each and all together.  Part of clients.c; frames come
+ * Counting what clients have not taken yet, each and all together.  Frames come
  * back on ZeroMQ's thread.
  */
-#ifndef PAIL_CREDIT_H
-#define PAIL_CREDIT_H
+#ifndef PAIL_CREDIT_IMPL_H
+#define PAIL_CREDIT_IMPL_H
 
 #include <stdatomic.h>
 #include <stdint.h>
