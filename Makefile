@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 B      := build/$(MODE)
 
-SOVERSION := 0
+SOVERSION := 1
 VERSION   := $(shell sed -n 's/.*WIRE_VERSION *"\(.*\)"/\1/p' include/wire.h)
 
 # ---- the architecture: which folder may include which, and who alone includes what library ----

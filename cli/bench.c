@@ -184,6 +184,7 @@ static int send_one(struct bench *b, struct lane *l)
 	int r;
 
 	memset(&q, 0, sizeof(q));
+	q.size = sizeof(q);
 	n = b->loading ? x : (uint64_t)(((x >> 32) * b->c->keys) >> 32);
 	key_write(key, n);
 	q.method = !b->loading && (x & 0xffff) * 100 < (uint64_t)b->c->read_percent << 16

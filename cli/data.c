@@ -148,7 +148,8 @@ static int socket_look(const char *endpoint, char *why, size_t size)
 
 int cli_connect(struct cli *c, struct pail **ret)
 {
-	struct pail_options o = {0, c->q.timeout_ms, c->batch};
+	struct pail_options o = {
+		.size = sizeof(o), .timeout_ms = c->q.timeout_ms, .batch = c->batch};
 	struct session *s = c->session;
 	char why[400];
 	int r;

@@ -151,7 +151,8 @@ static int fail(struct export *x, int status)
 /* The keys of x->bucket behind x->after.  `gone` is no error: it was dropped meanwhile. */
 static int keys_write(struct export *x, bool gone)
 {
-	struct pail_request q = {.method = PAIL_SCAN,
+	struct pail_request q = {.size = sizeof(q),
+				 .method = PAIL_SCAN,
 				 .bucket = name_of(x),
 				 .limit = WIRE_SCAN_LIMIT_MAX,
 				 .timeout_ms = x->c->q.timeout_ms,
@@ -191,7 +192,8 @@ static int keys_write(struct export *x, bool gone)
 /* All buckets behind x->bucket, page by page of names. */
 static int buckets_write(struct export *x)
 {
-	struct pail_request q = {.method = PAIL_BUCKETS,
+	struct pail_request q = {.size = sizeof(q),
+				 .method = PAIL_BUCKETS,
 				 .limit = WIRE_SCAN_LIMIT_MAX,
 				 .timeout_ms = x->c->q.timeout_ms,
 				 .prefix = x->c->q.prefix,

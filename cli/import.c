@@ -125,7 +125,8 @@ static void op_done(void *arg, const struct pail_result *r)
 static void op_send(struct op *o)
 {
 	struct import *m = o->m;
-	struct pail_request q = {.bucket = op_part(o, 0, o->bucket_len),
+	struct pail_request q = {.size = sizeof(q),
+				 .bucket = op_part(o, 0, o->bucket_len),
 				 .key = op_part(o, o->bucket_len, o->key_len),
 				 .timeout_ms = m->c->q.timeout_ms};
 	int r;
@@ -204,7 +205,8 @@ static void key_take(struct import *m, const struct line *l)
 
 static void bucket_take(struct import *m, struct pail_bytes name)
 {
-	struct pail_request q = {.method = PAIL_CREATE, .timeout_ms = m->c->q.timeout_ms};
+	struct pail_request q = {
+		.size = sizeof(q), .method = PAIL_CREATE, .timeout_ms = m->c->q.timeout_ms};
 	uint64_t until = clock_ms() + PATIENCE_MS;
 	struct pail_result *r = NULL;
 	int status;

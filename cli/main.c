@@ -48,7 +48,8 @@ void cli_init(struct cli *c)
 {
 	const char *node = getenv("PAIL_NODE");
 
-	*c = (struct cli){.node = node && *node ? node : WIRE_ENDPOINT_DEFAULT,
+	*c = (struct cli){.q.size = sizeof(c->q),
+			  .node = node && *node ? node : WIRE_ENDPOINT_DEFAULT,
 			  .clients = 4,
 			  .buckets = 1,
 			  .in_flight = 256,

@@ -278,7 +278,8 @@ int run_worker(struct cli *c)
 /* One look whether the node has been upgraded more than `before` times.  -1: it cannot be asked. */
 static int upgraded(const struct cli *c, uint64_t before)
 {
-	const struct pail_options o = {LOOK_MS, LOOK_MS, 0};
+	const struct pail_options o = {
+		.size = sizeof(o), .connect_ms = LOOK_MS, .timeout_ms = LOOK_MS};
 	struct pail_result *r = NULL;
 	struct pail *p = NULL;
 	int n = -1;

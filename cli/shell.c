@@ -206,8 +206,8 @@ static void match(struct matches *m, const char *name, const char *begin, size_t
 static void match_buckets(struct shell *s, struct matches *m, const char *begin, size_t n)
 {
 	struct pail_request q = {
-		.prefix = {begin, n},
-                  .limit = MATCHES_MAX, .timeout_ms = 1000
+		.size = sizeof(q), .prefix = {begin, n},
+                     .limit = MATCHES_MAX, .timeout_ms = 1000
         };
 	struct pail_result *r = NULL;
 	char name[256];

@@ -134,12 +134,10 @@ static int call_result(struct pail *p, const struct pail_request *q, struct pail
 
 static struct pail_request request(enum pail_method m, const struct pail_request *options)
 {
-	struct pail_request q;
+	struct pail_request q = {.size = sizeof(q)};
 
 	if (options)
-		q = *options;
-	else
-		memset(&q, 0, sizeof(q));
+		(void)struct_take(&q, sizeof(q), options); /* if not: pail_submit refuses it */
 	q.method = m;
 	return q;
 }

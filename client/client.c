@@ -198,7 +198,7 @@ static uint32_t time_left(const struct pail *p)
 int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
 {
 	struct pail *p = calloc(1, sizeof(*p));
-	struct pail_request q = {.method = PAIL_HELLO};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_HELLO};
 	struct pail_result *result = NULL;
 	const char *why;
 	int r;
@@ -206,8 +206,10 @@ int pail_open(const char *endpoint, const struct pail_options *options, struct p
 	*ret = NULL;
 	if (!p)
 		return PAIL_NO_MEMORY;
-	if (options)
-		p->options = *options;
+	if (options && !struct_take(&p->options, sizeof(p->options), options)) {
+		free(p);
+		return PAIL_BAD_ARGUMENT;
+	}
 	options_default(&p->options);
 	p->free_slot = NONE;
 	p->due_ms = UINT64_MAX;
@@ -323,12 +325,19 @@ static int submit_refuse(struct pail *p, const struct pail_request *q, size_t *r
 
 static int submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
 {
-	uint32_t timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
+	struct pail_request ours;
+	uint32_t timeout_ms;
 	struct slot_in *s;
 	size_t n;
 	uint32_t i;
-	int r = submit_refuse(p, q, &n);
+	int r;
 
+	if (q->size != sizeof(*q)) {
+		(void)struct_take(&ours, sizeof(ours), q); /* if not: refused by its size, 0 */
+		q = &ours;
+	}
+	timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
+	r = submit_refuse(p, q, &n);
 	if (r == PAIL_OK && p->out.count &&
 	    (p->out.count >= p->options.batch || outbox_bytes(p) + n > outbox_frame_max(p)))
 		r = flush(p);

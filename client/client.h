@@ -113,6 +113,13 @@ void note_send(struct pail *p);
 /* The memory of a connection goes with the last that leads to it. */
 void client_release(struct pail *p);
 
+/*
+ * Copy a struct of a program that begins with its size into ours, which begins so too and has
+ * `ours` bytes: one may be older than the other.  False: its size is not set, or it has something
+ * set that this library does not know; *ret is all zero then.
+ */
+bool struct_take(void *ret, size_t ours, const void *given);
+
 /* Why `q` cannot be sent, whoever serves it, or PAIL_OK. */
 int request_refuse(const struct pail_request *q, const char **ret_why);
 /* Encode `q` into room of at least request_size(q) bytes.  Returns the place behind. */

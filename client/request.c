@@ -1,6 +1,7 @@
 /* Requests to bytes. */
 #include "client/client.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define ACTION_MAX 64u
@@ -11,8 +12,37 @@ static bool is_sane(struct pail_bytes b)
 	return b.size <= UINT32_MAX / 16 && (b.data || !b.size);
 }
 
+/* No bytes behind the last field, which a field to come would find set to anything. */
+#define HAS_NO_TAIL(type) \
+	_Static_assert(sizeof(struct type) == offsetof(struct type, reserved) + 4, "a tail")
+HAS_NO_TAIL(pail_request);
+HAS_NO_TAIL(pail_options);
+
+bool struct_take(void *ret, size_t ours, const void *given)
+{
+	const char *more = given;
+	size_t size;
+
+	memcpy(&size, given, sizeof(size));
+	memset(ret, 0, ours);
+	if (size <= sizeof(size))
+		return false;
+	for (size_t i = ours; i < size; i++)
+		if (more[i])
+			return false;
+	memcpy(ret, given, size < ours ? size : ours);
+	memcpy(ret, &ours, sizeof(ours));
+	return true;
+}
+
 int request_refuse(const struct pail_request *q, const char **ret_why)
 {
+	if (q->size != sizeof(*q)) {
+		*ret_why =
+			"a request's size is not set, or it has a field that this libpail, older "
+			"than the program, does not know";
+		return PAIL_BAD_ARGUMENT;
+	}
 	if ((unsigned)q->method >= WIRE_METHOD_COUNT) {
 		*ret_why = "there is no such method";
 		return PAIL_UNKNOWN_METHOD;

@@ -49,6 +49,7 @@ bool text_parse(const char *line, size_t n, struct pail_request *ret)
 	int count = words(line, n, word);
 
 	memset(ret, 0, sizeof(*ret));
+	ret->size = sizeof(*ret);
 	for (size_t i = 0; count && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (count != commands[i].words || word[0].size != strlen(commands[i].name) ||
 		    memcmp(word[0].data, commands[i].name, word[0].size) != 0)

@@ -32,6 +32,16 @@ extern "C" {
 
 #define PAIL_API __attribute__((visibility("default")))
 
+/*
+ * What stays as it is while the library is libpail.so.1, so that programs and libraries of
+ *different age go together: enums, options, requests and results grow at their end only, and struct
+ *pail_item does not grow.  Structs that a program fills in begin with their size, as it was when
+ *the program was compiled; fields behind it are taken as zero.  A size of 0, or a field that is set
+ *and that an older library does not know, is PAIL_BAD_ARGUMENT.
+ *
+ *	struct pail_request q = {.size = sizeof(q), .method = PAIL_GET};
+ */
+
 /* Outcomes.  1 to 15 are the codes of the wire contract; only TIMEOUT and INTERNAL leave it open
  * whether the request took effect, all the others say that it did not. */
 enum pail_status {
@@ -82,15 +92,18 @@ static inline struct pail_bytes pail_str(const char *s)
 struct pail;
 
 struct pail_options {
+	size_t size;         /* of this struct */
 	uint32_t connect_ms; /* how long pail_open waits for the node's hello; 0: 2,000 */
 	uint32_t timeout_ms; /* of requests that name none; 0: 5,000 (a node takes no 0) */
 	uint32_t batch;      /* requests packed into one frame at most; 0: 256, at most 4,096 */
+	uint32_t reserved;   /* 0 */
 };
 
 /*
  * Connect to `endpoint`, tcp://HOST:PORT (tcp:// may be left out) or ipc://PATH, and wait for the
  * node's hello.  `options` may be NULL.  On success the caller owns *ret.  PAIL_UNREACHABLE: nobody
- * answered; PAIL_BAD_ARGUMENT: that is no endpoint, pail_endpoint_why tells why.
+ * answered; PAIL_BAD_ARGUMENT: that is no endpoint, pail_endpoint_why tells why, or options->size
+ * is not set.
  */
 PAIL_API int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
 
@@ -134,6 +147,7 @@ enum pail_method {
  * ignored.
  */
 struct pail_request {
+	size_t size; /* of this struct */
 	enum pail_method method;
 	struct pail_bytes bucket;
 	struct pail_bytes key;   /* put, get, head, delete */
@@ -157,6 +171,7 @@ struct pail_request {
 	/* worker */
 	const char *action; /* restart, start or stop */
 	uint32_t worker;    /* its number */
+	uint32_t reserved;  /* 0 */
 };
 
 struct pail_item {
@@ -269,7 +284,7 @@ typedef void pail_done(void *arg, const struct pail_result *r);
  * Send `q`; `done(arg, result)` is called when its reply has come or its time is over.  If this
  * returns anything but PAIL_OK, it is not called:
  *	PAIL_TOO_LARGE		it is larger than any message that the node takes
- *	PAIL_BAD_ARGUMENT	an action is missing, or bytes have a size and no data
+ *	PAIL_BAD_ARGUMENT	its size or an action is missing, or bytes have a size and no data
  *	PAIL_BUSY		a million requests are in flight, or 64 MiB wait to be sent
  *	PAIL_CLOSED		pail_close is running its callbacks
  * A request that could not be sent in its time ends with PAIL_EXPIRED: it took no effect.

@@ -15,5 +15,5 @@ for f in paild pail-worker pail-gateway pail libpail.so; do
 	readelf -lW "$b/$f" | grep -q GNU_RELRO || fail "$f has no RELRO"
 	readelf -dW "$b/$f" | grep -q BIND_NOW || readelf -dW "$b/$f" | grep -q 'FLAGS.*NOW' || fail "$f has no BIND_NOW"
 done
-readelf -dW "$b/libpail.so" | grep -q 'SONAME.*libpail.so.0' || fail "libpail.so has no versioned soname"
+readelf -dW "$b/libpail.so" | grep -q 'SONAME.*libpail.so.1' || fail "libpail.so has no versioned soname"
 exit $status

@@ -25,7 +25,8 @@ int main(int argc, char **argv)
 		goto failed;
 	for (int i = 0; i < COUNT; i++) {
 		char key[32];
-		struct pail_request q = {.method = PAIL_PUT, .bucket = pail_str("example")};
+		struct pail_request q = {
+			.size = sizeof(q), .method = PAIL_PUT, .bucket = pail_str("example")};
 
 		snprintf(key, sizeof(key), "key %d", i);
 		q.key = pail_str(key);

@@ -43,7 +43,7 @@ static void a_backlog_is_bounded(void)
 	struct pail *p = begin(256);
 	struct fate wire = {0};
 	struct fate f[100] = {{0}};
-	struct pail_request q = {.method = PAIL_PUT, .timeout_ms = 10000};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PUT, .timeout_ms = 10000};
 	int taken = 0;
 
 	q.bucket = pail_str("b");
@@ -183,7 +183,7 @@ static void what_can_never_fit_is_refused_at_once(void)
 	static char value[5000];
 	struct pail *p;
 	struct fate f[64] = {{0}};
-	struct pail_request q = {.method = PAIL_PUT};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PUT};
 	unsigned first;
 
 	node_begin();
@@ -224,7 +224,7 @@ static void what_can_never_fit_is_refused_at_once(void)
 static void nonsense_is_refused(void)
 {
 	struct pail *p = begin(16);
-	struct pail_request q = {.method = PAIL_WORKER};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_WORKER};
 	struct pail_result *r = NULL;
 	struct fate f = {0};
 

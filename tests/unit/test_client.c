@@ -1,6 +1,7 @@
 /* libpail against a node that the test plays itself: shapes, lost replies, goaway, closing. */
 #include <pthread.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -93,7 +94,8 @@ static pthread_t thread;
 static struct pail *begin(void)
 {
 	const struct socket_options o = {.linger_ms = 0};
-	const struct pail_options options = {2000, 0, 16};
+	const struct pail_options options = {
+		.size = sizeof(options), .connect_ms = 2000, .batch = 16};
 	struct pail *p = NULL;
 
 	mode = ANSWER;
@@ -134,7 +136,7 @@ static void calls_return_what_the_node_says(void)
 
 static void nobody_there_is_unreachable(void)
 {
-	const struct pail_options o = {100, 0, 0};
+	const struct pail_options o = {.size = sizeof(o), .connect_ms = 100};
 	struct pail *p = NULL;
 
 	EQ(PAIL_UNREACHABLE, pail_open("tcp://127.0.0.1:1", &o, &p));
@@ -146,8 +148,10 @@ static void thousands_are_in_flight(void)
 {
 	static struct pail_future *f[5000];
 	struct pail *p = begin();
-	struct pail_request q = {
-		.method = PAIL_PUT, .bucket = pail_str("b"), .value = pail_str("v")};
+	struct pail_request q = {.size = sizeof(q),
+				 .method = PAIL_PUT,
+				 .bucket = pail_str("b"),
+				 .value = pail_str("v")};
 	struct pail_result *r = NULL;
 
 	q.key = pail_str("k");
@@ -166,7 +170,7 @@ static void thousands_are_in_flight(void)
 static void a_lost_reply_is_a_timeout(void)
 {
 	struct pail *p = begin();
-	struct pail_request q = {.method = PAIL_PING, .timeout_ms = 50};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING, .timeout_ms = 50};
 	struct pail_result *r = NULL;
 
 	mode = SILENT;
@@ -205,7 +209,7 @@ static void note(void *arg, const struct pail_result *r)
 static void closing_answers_what_is_in_flight(void)
 {
 	struct pail *p = begin();
-	struct pail_request q = {.method = PAIL_PING};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING};
 	struct pail_future *f = NULL;
 	struct pail_future *lost = NULL;
 	struct pail_result *r = NULL;
@@ -246,6 +250,52 @@ static void a_head_has_size_version_and_what_is_left(void)
 	end(&p);
 }
 
-UNIT_MAIN(T(a_head_has_size_version_and_what_is_left), T(calls_return_what_the_node_says),
-	  T(nobody_there_is_unreachable), T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout),
-	  T(goaway_loses_nothing), T(closing_answers_what_is_in_flight))
+/* A program may have been compiled with an older or a newer pail.h than the library. */
+static void structs_of_other_sizes_are_taken(void)
+{
+	struct newer {
+		struct pail_request q;
+		uint64_t more;
+	} newer = {
+		{.size = sizeof(newer), .method = PAIL_PUT, .bucket = pail_str("b")},
+                0
+        };
+	struct pail_request older = {
+		.size = offsetof(struct pail_request, if_version),
+		.method = PAIL_PUT,
+		.bucket = pail_str("b"),
+		.if_version = 5,
+		.prefix = {NULL, 77}
+        }; /* would be refused */
+	struct pail_request unset = {.method = PAIL_PING};
+	struct pail_options options = {.timeout_ms = 500};
+	struct pail *p = begin();
+	struct pail *none = NULL;
+	struct pail_result *r = NULL;
+	uint64_t version = 0;
+
+	EQ(PAIL_OK, pail_call(p, &newer.q, &r));
+	pail_result_free(&r);
+	newer.more = 1ull << 56;
+	EQ(PAIL_BAD_ARGUMENT, pail_call(p, &newer.q, &r));
+	TRUE_(!r && strstr(pail_why(p), "older than the program"));
+	EQ(PAIL_OK, pail_call(p, &older, &r));
+	pail_result_free(&r);
+	older.size = sizeof(older);
+	EQ(PAIL_BAD_ARGUMENT, pail_call(p, &older, &r));
+	EQ(PAIL_BAD_ARGUMENT, pail_call(p, &unset, &r));
+	TRUE_(!r);
+	EQ(PAIL_BAD_ARGUMENT,
+	   pail_put(p, pail_str("b"), pail_str("k"), pail_str("v"), &unset, &version));
+	EQ(PAIL_BAD_ARGUMENT, pail_open(endpoint, &options, &none));
+	TRUE_(!none);
+	options.size = sizeof(options);
+	EQ(PAIL_OK, pail_open(endpoint, &options, &none));
+	pail_close(&none);
+	end(&p);
+}
+
+UNIT_MAIN(T(structs_of_other_sizes_are_taken), T(a_head_has_size_version_and_what_is_left),
+	  T(calls_return_what_the_node_says), T(nobody_there_is_unreachable),
+	  T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout), T(goaway_loses_nothing),
+	  T(closing_answers_what_is_in_flight))

@@ -103,7 +103,7 @@ struct inner {
 static void wait_within(void *arg, const struct pail_result *r)
 {
 	struct inner *in = arg;
-	struct pail_request q = {.method = PAIL_PING};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING};
 	struct pail_result *result = NULL;
 
 	(void)r;
@@ -119,7 +119,7 @@ static void wait_within(void *arg, const struct pail_result *r)
 static void a_callback_cannot_wait(void)
 {
 	struct pail *p = begin(16);
-	struct pail_request q = {.method = PAIL_PING, .timeout_ms = 300};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING, .timeout_ms = 300};
 	struct inner in = {.p = p};
 	struct pail_result *r = NULL;
 
@@ -156,7 +156,7 @@ static void cancel_others(void *arg, const struct pail_result *r)
 static void a_callback_may_give_up_futures(void)
 {
 	struct pail *p = begin(16);
-	struct pail_request q = {.method = PAIL_PING, .timeout_ms = 100};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING, .timeout_ms = 100};
 	struct cancel c = {{NULL}, 0};
 	char data[512];
 	char *at = data;
@@ -177,7 +177,7 @@ static void a_callback_may_give_up_futures(void)
 static void a_future_may_be_awaited_after_closing(void)
 {
 	struct pail *p = begin(16);
-	struct pail_request q = {.method = PAIL_COUNT, .bucket = pail_str("b")};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_COUNT, .bucket = pail_str("b")};
 	struct pail_future *f[3] = {NULL};
 	struct pail_result *r = NULL;
 	char data[256];
@@ -417,7 +417,7 @@ static void lane_done(void *arg, const struct pail_result *r)
 static void lane_submit(struct lane *l)
 {
 	struct ticket *t = &ticket[tickets];
-	struct pail_request q = {.method = PAIL_PING};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING};
 	struct pail_future *f;
 
 	if (tickets == sizeof(ticket) / sizeof(ticket[0]))

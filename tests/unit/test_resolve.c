@@ -190,7 +190,7 @@ static void an_address_that_is_silent_costs_little(void)
 static void nobody_there_is_unreachable_in_time(void)
 {
 	static const char *const list[] = {"::1", "127.0.0.1", NULL};
-	const struct pail_options o = {300, 0, 0};
+	const struct pail_options o = {.size = sizeof(o), .connect_ms = 300};
 	struct pail *p = NULL;
 	uint64_t begin_ms;
 	char name[64];

@@ -178,7 +178,8 @@ __attribute__((unused)) static void *open_it(void *arg)
 
 __attribute__((unused)) static struct pail *connection(uint32_t batch)
 {
-	const struct pail_options options = {3000, 3000, batch};
+	const struct pail_options options = {
+		.size = sizeof(options), .connect_ms = 3000, .timeout_ms = 3000, .batch = batch};
 	struct opening o = {.options = &options};
 	pthread_t t;
 
@@ -260,7 +261,7 @@ __attribute__((unused)) static void happen(void *arg, const struct pail_result *
 
 __attribute__((unused)) static int ping(struct pail *p, struct fate *f, uint32_t timeout_ms)
 {
-	struct pail_request q = {.method = PAIL_PING, .timeout_ms = timeout_ms};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PING, .timeout_ms = timeout_ms};
 
 	return pail_submit(p, &q, happen, f);
 }
@@ -268,7 +269,7 @@ __attribute__((unused)) static int ping(struct pail *p, struct fate *f, uint32_t
 __attribute__((unused)) static int put(struct pail *p, const char *key, struct fate *f,
 				       uint32_t timeout_ms)
 {
-	struct pail_request q = {.method = PAIL_PUT, .timeout_ms = timeout_ms};
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_PUT, .timeout_ms = timeout_ms};
 
 	q.bucket = pail_str("b");
 	q.key = pail_str(key);
