@@ -270,6 +270,10 @@ lint-layers:
 lint-symbols: all
 	@tools/symbols.sh $(B)
 
+# What editors and analyzers ask for.
+compdb:
+	@$(MAKE) --no-print-directory -Bn MODE=debug all unit | tools/compdb.sh >compile_commands.json
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -323,7 +327,9 @@ help:
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
 	@echo 'make manual    manual pages and bash completion into build/MODE/manual'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
+	@echo 'make compdb    compile_commands.json, for editors'
+	@echo 'make instructions   count what every request executes, against bench/instructions.txt'
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols format install clean help FORCE
+.PHONY: all manual unit fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
