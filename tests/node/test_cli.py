@@ -229,9 +229,9 @@ def the_readme_transcript_holds(box):
 
 
 def tree_with_ports(box, ports):
-    """A copy of the tree in which the samples and the README use other ports."""
+    """A copy of the tree in which the samples and the tour use other ports."""
     tree = clone(box)
-    for path in glob.glob(tree + "/conf/*.conf") + [tree + "/README.md"]:
+    for path in glob.glob(tree + "/conf/*.conf") + [tree + "/docs/several-nodes.md"]:
         text = open(path).read()
         for old, new in ports.items():
             text = re.sub(r"([:/])%d\b" % old, r"\g<1>%d" % new, text)
@@ -241,13 +241,11 @@ def tree_with_ports(box, ports):
 
 
 @test("release", "distributed")
-def the_readmes_two_nodes_hold(box):
-    """The blocks of the README's section on several nodes, typed into a terminal word for word but for the ports."""
+def the_tour_of_several_nodes_holds(box):
+    """The blocks of docs/several-nodes.md, typed into a terminal word for word but for the ports."""
     ports = dict(zip((4040, 4041, 4042, 4140, 4141, 4240, 4241), box.ports(7)))
     tree = tree_with_ports(box, ports)
-    text = open(tree + "/README.md").read()
-    section = text[text.index("## Several nodes"):]
-    section = section[:section.index("\n## ", 5)]
+    section = open(tree + "/docs/several-nodes.md").read()
     port = re.search(r"client = tcp://127.0.0.1:(\d+)", open(tree + "/conf/foo.conf").read()).group(1)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI"))}
     env.update(PAIL_NODE="tcp://127.0.0.1:" + port, NO_COLOR="1", PATH=tree + "/build/release:" + env["PATH"])
