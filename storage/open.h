@@ -29,7 +29,7 @@ struct store_config {
 	void *arg;
 	/* Sync thread: everything up to `seq` is on disk; `mark` is what store_submit was given. */
 	void (*on_synced)(void *arg, uint64_t mark, uint64_t seq);
-	/* The log's staging buffer is full: hand over (store_submit), show signs of life. */
+	/* The log's staging buffer is full: store_submit, show signs of life. */
 	void (*on_wait)(void *arg);
 	/* So much work has been done, perhaps in the middle of an operation, see work.h.  May be
 	 * NULL. */

@@ -124,6 +124,7 @@ int wal_settled(struct wal *w, uint64_t epoch_min)
 		(void)pthread_mutex_lock(&w->lock);
 		s = w->segment[0];
 		gone = atomic_load(&w->segment_count) > 1 && s.epoch < epoch_min;
+		check_slow(gone || wal_segments_agree(w));
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!gone)
 			return wal_pool_add(w, number, n);
@@ -139,17 +140,6 @@ int wal_settled(struct wal *w, uint64_t epoch_min)
 			(atomic_load(&w->segment_count) - 1) * sizeof(s));
 		atomic_fetch_sub(&w->segment_count, 1);
 		atomic_fetch_sub(&w->live_bytes, s.size);
-		check_slow(wal_segments_agree(w));
 		(void)pthread_mutex_unlock(&w->lock);
 	}
-}
-
-uint64_t wal_oldest_epoch(struct wal *w)
-{
-	uint64_t epoch;
-
-	(void)pthread_mutex_lock(&w->lock);
-	epoch = w->segment[0].epoch;
-	(void)pthread_mutex_unlock(&w->lock);
-	return epoch;
 }

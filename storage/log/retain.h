@@ -42,7 +42,4 @@ unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
  */
 int wal_settled(struct wal *w, uint64_t epoch_min);
 
-/* The epoch of the oldest live segment. */
-uint64_t wal_oldest_epoch(struct wal *w);
-
 #endif

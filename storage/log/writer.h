@@ -22,7 +22,7 @@ uint64_t wal_seq(const struct wal *w);
 
 /*
  * (serving) Room for a record of `size` bytes in the staging buffer, or NULL: the sync thread is
- * behind, or has failed; hand over, wal_wait, and try again; but if
+ * behind, or has failed; wal_submit, wal_wait, and try again; but if
  * wal_files_left is 0, that may be for ever.
  */
 struct wal_record *wal_reserve(struct wal *w, uint64_t size);
