@@ -410,39 +410,47 @@ int run_ping(struct cli *c)
 
 /* ---- maps ---- */
 
-/* JSON as indented lines: `"a":` begins one, brackets shift. */
-static void indent(struct buf *b, const char *json)
-{
-	int depth = 0;
-	bool quoted = false;
+static void indent(struct buf *b, struct pail_value v, int depth);
 
-	for (const char *p = json; *p; p++) {
-		if (*p == '"' && (p == json || p[-1] != '\\'))
-			quoted = !quoted;
-		if (quoted || *p == '"') {
-			if (*p != '"')
-				buf_add(b, p, 1);
-			continue;
-		}
-		if (*p == '{' || *p == '[') {
-			if (p[1] == '}' || p[1] == ']') {
-				buf_text(b, "none");
-				p++;
-				continue;
-			}
-			if (*p == '{' && depth++)
-				buf_fmt(b, "\n%*s", 2 * (depth - 1), "");
-		} else if (*p == '}') {
-			depth--;
-		} else if (*p == ',') {
-			buf_fmt(b, "\n%*s", 2 * (depth - 1), "");
-		} else if (*p == ':') {
+/* What a map or a list holds, an item a line; a map within another begins on a line of its own. */
+static void indent_items(struct buf *b, struct pail_value v, int depth)
+{
+	bool is_map = pail_value_type(v) == PAIL_VALUE_MAP;
+	int inside = is_map ? depth + 1 : depth;
+	size_t n = pail_value_count(v);
+
+	if (is_map && depth && n)
+		buf_fmt(b, "\n%*s", 2 * depth, "");
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_fmt(b, "\n%*s", 2 * (inside - 1), "");
+		if (is_map) {
+			(void)cli_text(b, pail_value_bytes(pail_value_name(v, i)), SIZE_MAX);
 			buf_text(b, ": ");
-		} else if (*p != ']') {
-			buf_add(b, p, 1);
 		}
+		indent(b, pail_value_item(v, i), inside);
 	}
-	buf_text(b, "\n");
+	if (!n)
+		buf_text(b, "none");
+}
+
+static void indent(struct buf *b, struct pail_value v, int depth)
+{
+	char text[32];
+
+	switch (pail_value_type(v)) {
+	case PAIL_VALUE_MAP:
+	case PAIL_VALUE_LIST:
+		indent_items(b, v, depth);
+		break;
+	case PAIL_VALUE_BYTES:
+		(void)cli_text(b, pail_value_bytes(v), SIZE_MAX);
+		break;
+	default:
+		(void)pail_value_json(v, text, sizeof(text));
+		buf_text(b, text);
+		break;
+	}
 }
 
 static int map(struct cli *c, enum pail_method m)
@@ -457,7 +465,7 @@ static int map(struct cli *c, enum pail_method m)
 	if (c->output == OUTPUT_JSON || c->output == OUTPUT_RAW)
 		buf_fmt(&b, "%s\n", r->json);
 	else
-		indent(&b, r->json);
+		indent(&b, pail_result_value(r), 0), buf_text(&b, "\n");
 	pail_result_free(&r);
 	return cli_buf_out(&b);
 }

@@ -15,97 +15,28 @@
 #define LOOK_MS    100u    /* for one look whether it does */
 #define NAP_MS     5       /* between looks */
 
-/* ---- what the node says, as JSON ---- */
+/* ---- what the node says ---- */
 
-/* Behind the JSON string that begins at `p`. */
-static const char *string_end(const char *p)
+static uint64_t field_number(struct pail_value v, const char *name)
 {
-	for (p++; *p && *p != '"'; p++)
-		p += *p == '\\' && p[1];
-	return *p ? p + 1 : p;
+	return pail_value_number(pail_value_field(v, name));
 }
 
-/* The value of `name` in the object at `p`, at its own depth; NULL: it has none. */
-static const char *field(const char *p, const char *name)
+/* A short text, such as a state. */
+static void field_text(struct pail_value v, const char *name, char *out, size_t size)
 {
-	size_t n = strlen(name);
-	int depth = 0;
+	struct pail_bytes b = pail_value_bytes(pail_value_field(v, name));
 
-	while (*p) {
-		if (*p == '"') {
-			const char *end = string_end(p);
-
-			if (depth == 1 && (size_t)(end - p) == n + 2 && !strncmp(p + 1, name, n) &&
-			    *end == ':')
-				return end + 1;
-			p = end;
-			continue;
-		}
-		depth += *p == '{' || *p == '[';
-		depth -= *p == '}' || *p == ']';
-		if (!depth)
-			break;
-		p++;
-	}
-	return NULL;
+	(void)snprintf(out, size, "%.*s", (int)b.size, b.data ? (const char *)b.data : "");
 }
 
-static uint64_t field_number(const char *p, const char *name)
+static void add_json(struct buf *b, struct pail_value v)
 {
-	const char *v = field(p, name);
+	size_t n = pail_value_json(v, NULL, 0);
+	char *p = buf_room(b, n + 1);
 
-	return v ? strtoull(v, NULL, 10) : 0;
-}
-
-/* A short string without escapes, such as a state. */
-static void field_text(const char *p, const char *name, char *out, size_t size)
-{
-	const char *v = field(p, name);
-
-	(void)snprintf(out, size, "%.*s", v && *v == '"' ? (int)strcspn(v + 1, "\"") : 0,
-		       v ? v + 1 : "");
-}
-
-/* Behind the array or object that begins at `p`. */
-static const char *bracket_end(const char *p)
-{
-	int depth = 0;
-
-	for (; *p; p++) {
-		if (*p == '"') {
-			p = string_end(p) - 1;
-			continue;
-		}
-		depth += *p == '{' || *p == '[';
-		depth -= *p == '}' || *p == ']';
-		if (!depth)
-			return p + 1;
-	}
-	return p;
-}
-
-/* The object behind the one at `p` in an array, or NULL. */
-static const char *next_object(const char *p)
-{
-	p = bracket_end(p);
-	return *p == ',' ? p + 1 : NULL;
-}
-
-/* The strings of a JSON array, one a line. */
-static void lines(struct buf *b, const char *json)
-{
-	bool quoted = false;
-
-	for (const char *p = strchr(json, '['); p && *p; p++) {
-		if (*p == '"') {
-			quoted = !quoted;
-			if (!quoted)
-				buf_text(b, "\n");
-		} else if (quoted) {
-			p += *p == '\\' && p[1];
-			buf_add(b, p, 1);
-		}
-	}
+	if (p)
+		b->len += pail_value_json(v, p, n + 1);
 }
 
 static bool wants_json(const struct cli *c)
@@ -114,6 +45,17 @@ static bool wants_json(const struct cli *c)
 }
 
 /* ---- reload ---- */
+
+/* One a line. */
+static void changes(struct buf *b, struct pail_value list)
+{
+	for (size_t i = 0; i < pail_value_count(list); i++) {
+		struct pail_bytes line = pail_value_bytes(pail_value_item(list, i));
+
+		buf_add(b, line.data, line.size);
+		buf_text(b, "\n");
+	}
+}
 
 int run_reload(struct cli *c)
 {
@@ -127,7 +69,7 @@ int run_reload(struct cli *c)
 	if (wants_json(c))
 		buf_fmt(&b, "%s\n", r->json);
 	else
-		lines(&b, r->json);
+		changes(&b, pail_value_field(pail_result_value(r), "changed"));
 	if (!b.len)
 		buf_text(&b, "nothing to change\n");
 	pail_result_free(&r);
@@ -136,7 +78,7 @@ int run_reload(struct cli *c)
 
 /* ---- worker ---- */
 
-static void worker_row(struct buf *b, const char *w)
+static void worker_row(struct buf *b, struct pail_value w)
 {
 	char state[32];
 
@@ -152,25 +94,23 @@ static void worker_row(struct buf *b, const char *w)
 static int worker_list(struct cli *c)
 {
 	struct pail_result *r;
-	const char *workers;
+	struct pail_value workers;
 	struct buf b;
 	int e = cli_ask(c, PAIL_STATUS, &r);
 
 	if (e != CLI_OK)
 		return e;
 	buf_init(&b);
-	workers = field(r->json, "workers");
+	workers = pail_value_field(pail_result_value(r), "workers");
 	if (wants_json(c)) {
-		const char *end = workers ? bracket_end(workers) : "";
-
-		buf_fmt(&b, "{\"workers\":%.*s}\n", workers ? (int)(end - workers) : 2,
-			workers ? workers : "[]");
+		buf_text(&b, "{\"workers\":");
+		add_json(&b, workers);
+		buf_text(&b, "}\n");
 	} else {
 		buf_text(&b, "id  state          pid        uptime  restarts      requests        "
 			     "keys\n");
-		for (const char *w = workers && workers[1] == '{' ? workers + 1 : NULL; w;
-		     w = next_object(w))
-			worker_row(&b, w);
+		for (size_t i = 0; i < pail_value_count(workers); i++)
+			worker_row(&b, pail_value_item(workers, i));
 	}
 	pail_result_free(&r);
 	return cli_buf_out(&b);
@@ -180,16 +120,12 @@ static int worker_list(struct cli *c)
 static int worker_count(struct cli *c, int *ret_error)
 {
 	struct pail_result *r;
-	const char *workers;
-	int n = 0;
+	int n;
 
 	*ret_error = cli_ask(c, PAIL_STATUS, &r);
 	if (*ret_error != CLI_OK)
 		return -1;
-	workers = field(r->json, "workers");
-	for (const char *w = workers && workers[1] == '{' ? workers + 1 : NULL; w;
-	     w = next_object(w))
-		n++;
+	n = (int)pail_value_count(pail_value_field(pail_result_value(r), "workers"));
 	pail_result_free(&r);
 	return n;
 }
@@ -213,10 +149,12 @@ static int worker_act(struct cli *c, const char *action, uint32_t id)
 		buf_fmt(&b,
 			"worker %u restarted: pid %" PRIu64 ", %" PRIu64
 			" ms in all, %.1f ms between old and new\n",
-			id, field_number(r->json, "pid"), field_number(r->json, "took_ms"),
-			(double)field_number(r->json, "pause_us") / 1000);
+			id, field_number(pail_result_value(r), "pid"),
+			field_number(pail_result_value(r), "took_ms"),
+			(double)field_number(pail_result_value(r), "pause_us") / 1000);
 	else if (!strcmp(action, "start"))
-		buf_fmt(&b, "worker %u is up: pid %" PRIu64 "\n", id, field_number(r->json, "pid"));
+		buf_fmt(&b, "worker %u is up: pid %" PRIu64 "\n", id,
+			field_number(pail_result_value(r), "pid"));
 	else
 		buf_fmt(&b, "worker %u is down\n", id);
 	pail_result_free(&r);
@@ -287,7 +225,7 @@ static int upgraded(const struct cli *c, uint64_t before)
 	if (pail_open(c->node, &o, &p) != PAIL_OK)
 		return -1;
 	if (pail_node_status(p, &r) == PAIL_OK)
-		n = field_number(r->json, "upgrades") > before;
+		n = field_number(pail_result_value(r), "upgrades") > before;
 	pail_result_free(&r);
 	pail_close(&p);
 	return n;
@@ -320,16 +258,16 @@ int run_upgrade(struct cli *c)
 	e = cli_ask(c, PAIL_UPGRADE, &r);
 	if (e != CLI_OK)
 		return c->status == PAIL_BAD_ARGUMENT ? CLI_CONFIG : e;
-	field_text(r->json, "version", version, sizeof(version));
+	field_text(pail_result_value(r), "version", version, sizeof(version));
 	if (c->wait)
-		e = upgrade_wait(c, field_number(r->json, "upgrades"), begin_ms);
+		e = upgrade_wait(c, field_number(pail_result_value(r), "upgrades"), begin_ms);
 	buf_init(&b);
 	if (wants_json(c))
 		buf_fmt(&b, "%s\n", r->json);
 	else
 		buf_fmt(&b, "%s version %s, pid %" PRIu64 ", %" PRIu64 " ms\n",
 			c->wait ? "upgraded:" : "checked, and being replaced:", version,
-			field_number(r->json, "pid"), clock_ms() - begin_ms);
+			field_number(pail_result_value(r), "pid"), clock_ms() - begin_ms);
 	pail_result_free(&r);
 	if (e == CLI_OK)
 		return cli_buf_out(&b);

@@ -87,19 +87,17 @@ static void prompt_make(struct shell *s)
 	struct cli c = *s->start;
 	struct pail *p;
 	struct pail_result *r = NULL;
-	const char *name;
-	const char *end;
+	struct pail_bytes name;
 
 	(void)snprintf(s->prompt, sizeof(s->prompt), "pail> ");
 	c.node = s->node;
 	c.session = &s->session;
 	if (cli_connect(&c, &p) != CLI_OK || pail_hello(p, &r) != PAIL_OK)
 		return;
-	name = r->json ? strstr(r->json, "\"node\":\"") : NULL;
-	end = name ? strchr(name + 8, '"') : NULL;
-	if (end)
-		(void)snprintf(s->prompt, sizeof(s->prompt), "pail %.*s> ", (int)(end - name - 8),
-			       name + 8);
+	name = pail_value_bytes(pail_value_field(pail_result_value(r), "node"));
+	if (name.data)
+		(void)snprintf(s->prompt, sizeof(s->prompt), "pail %.*s> ", (int)name.size,
+			       (const char *)name.data);
 	pail_result_free(&r);
 }
 

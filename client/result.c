@@ -80,8 +80,10 @@ static bool read_json(const char *p, struct pail_result *ret, struct buf *json)
 {
 	if (read_type(p) != TYPE_MAP || !shallow(p, 8))
 		return false;
+	ret->map = p;
 	json->len = 0;
 	json_write(json, &p);
+	ret->map_size = (size_t)(p - (const char *)ret->map);
 	buf_add(json, "", 1);
 	ret->json = json->failed ? NULL : json->data;
 	return !json->failed;
@@ -292,7 +294,7 @@ struct pail_result *result_copy(const struct pail_result *r)
 	char *at;
 
 	if (r->json)
-		n += strlen(r->json) + 1;
+		n += strlen(r->json) + 1 + r->map_size;
 	for (size_t i = 0; i < r->item_count; i++)
 		n += r->items[i].key.size + r->items[i].value.size + 1;
 	c = malloc(n);
@@ -304,6 +306,8 @@ struct pail_result *result_copy(const struct pail_result *r)
 	c->text = put_bytes(&at, r->text, strlen(r->text) + 1);
 	if (r->json)
 		c->json = put_bytes(&at, r->json, strlen(r->json) + 1);
+	if (r->json)
+		c->map = put_bytes(&at, r->map, r->map_size);
 	c->value.data = put_bytes(&at, r->value.data, r->value.size);
 	at++;
 	for (size_t i = 0; i < r->item_count; i++) {

@@ -198,9 +198,46 @@ struct pail_result {
 	bool has_number;  /* conflict: the node has told the version */
 	uint64_t size;    /* head: bytes of the value */
 	uint64_t ttl_ms;  /* head: left to live; 0: for ever */
+	const void *map;  /* for pail_result_value, and its bytes; else NULL */
+	size_t map_size;
 };
 
 PAIL_API void pail_result_free(struct pail_result **r);
+
+/*
+ * The same map, a value at a time: what programs read instead of its JSON.  A value lives as long
+ * as its result.  Asking for what is not there, or of another type, is no fault: it gives the value
+ * that is none, 0, false, or bytes whose data is NULL.
+ */
+struct pail_value {
+	const void *at; /* the library's */
+};
+
+enum pail_type {
+	PAIL_VALUE_NONE, /* there is no such value */
+	PAIL_VALUE_NIL,
+	PAIL_VALUE_BOOL,
+	PAIL_VALUE_NUMBER,
+	PAIL_VALUE_BYTES, /* text and names too */
+	PAIL_VALUE_LIST,
+	PAIL_VALUE_MAP,
+	PAIL_VALUE_OTHER
+};
+
+/* The map that hello, route, status and all of operators are answered with. */
+PAIL_API struct pail_value pail_result_value(const struct pail_result *r);
+PAIL_API enum pail_type pail_value_type(struct pail_value v);
+/* A map's value of that name. */
+PAIL_API struct pail_value pail_value_field(struct pail_value v, const char *name);
+/* How many items a list or a map has, its i-th from 0 on, and of a map the i-th one's name. */
+PAIL_API size_t pail_value_count(struct pail_value v);
+PAIL_API struct pail_value pail_value_item(struct pail_value v, size_t i);
+PAIL_API struct pail_value pail_value_name(struct pail_value v, size_t i);
+PAIL_API uint64_t pail_value_number(struct pail_value v);
+PAIL_API bool pail_value_bool(struct pail_value v);
+PAIL_API struct pail_bytes pail_value_bytes(struct pail_value v);
+/* A value as JSON, as snprintf would write it; returns its bytes without the NUL, 0: no memory. */
+PAIL_API size_t pail_value_json(struct pail_value v, char *out, size_t size);
 
 /*
  * Send `q` and wait for its result, which the caller frees.  Returns its status.  *ret is NULL if

@@ -43,6 +43,14 @@ static char *play(char *p, const struct request *q)
 		p = write_array(write_reply_head(p, q->msgid), mode == SHORT ? 2 : 3);
 		p = write_uint(write_uint(p, 1u << 20), 7);
 		return mode == SHORT ? p : mode == FOR_EVER ? write_nil(p) : write_uint(p, 1234);
+	case WIRE_STATUS: /* {"n": 5, "list": [{"id": 0}, {"id": 1}], "text": "a\"b", "no": nil} */
+		p = write_map(write_reply_head(p, q->msgid), 4);
+		p = write_uint(write_text(p, "n"), 5);
+		p = write_array(write_text(p, "list"), 2);
+		for (unsigned i = 0; i < 2; i++)
+			p = write_uint(write_text(write_map(p, 1), "id"), i);
+		p = write_text(write_text(p, "text"), "a\"b");
+		return write_nil(write_text(p, "no"));
 	case WIRE_DELETE:
 		return write_error(p, q->msgid, true, WIRE_E_CONFLICT, "the version is 12 now");
 	default:
@@ -295,7 +303,48 @@ static void structs_of_other_sizes_are_taken(void)
 	end(&p);
 }
 
-UNIT_MAIN(T(structs_of_other_sizes_are_taken), T(a_head_has_size_version_and_what_is_left),
-	  T(calls_return_what_the_node_says), T(nobody_there_is_unreachable),
-	  T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout), T(goaway_loses_nothing),
-	  T(closing_answers_what_is_in_flight))
+static void a_map_is_read_value_by_value(void)
+{
+	struct pail *p = begin();
+	struct pail_result *r = NULL;
+	struct pail_value v;
+	struct pail_value list;
+	struct pail_bytes b;
+	char json[64];
+
+	EQ(PAIL_OK, pail_node_status(p, &r));
+	end(&p); /* a result stands alone */
+	v = pail_result_value(r);
+	EQ(PAIL_VALUE_MAP, pail_value_type(v));
+	EQ(4, pail_value_count(v));
+	EQ(5, pail_value_number(pail_value_field(v, "n")));
+	b = pail_value_bytes(pail_value_name(v, 1));
+	SAME((const char *)b.data, b.size, "list");
+	list = pail_value_field(v, "list");
+	EQ(PAIL_VALUE_LIST, pail_value_type(list));
+	EQ(2, pail_value_count(list));
+	EQ(1, pail_value_number(pail_value_field(pail_value_item(list, 1), "id")));
+	EQ(PAIL_VALUE_NONE, pail_value_type(pail_value_item(list, 2)));
+	b = pail_value_bytes(pail_value_field(v, "text"));
+	SAME((const char *)b.data, b.size, "a\"b");
+	EQ(PAIL_VALUE_NIL, pail_value_type(pail_value_field(v, "no")));
+	/* What is not there, or of another type, is nothing. */
+	v = pail_value_field(v, "missing");
+	EQ(PAIL_VALUE_NONE, pail_value_type(v));
+	EQ(0, pail_value_number(v));
+	EQ(0, pail_value_count(v));
+	TRUE_(!pail_value_bytes(list).data);
+	EQ(PAIL_VALUE_NONE, pail_value_type(pail_value_field(list, "id")));
+	EQ(PAIL_VALUE_NONE, pail_value_type(pail_value_name(list, 0)));
+	EQ(19, pail_value_json(list, json, sizeof(json)));
+	EQ(0, strcmp("[{\"id\":0},{\"id\":1}]", json));
+	EQ(19, pail_value_json(list, json, 5));
+	EQ(0, strcmp("[{\"i", json));
+	EQ(4, pail_value_json(v, NULL, 0));
+	pail_result_free(&r);
+}
+
+UNIT_MAIN(T(a_map_is_read_value_by_value), T(structs_of_other_sizes_are_taken),
+	  T(a_head_has_size_version_and_what_is_left), T(calls_return_what_the_node_says),
+	  T(nobody_there_is_unreachable), T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout),
+	  T(goaway_loses_nothing), T(closing_answers_what_is_in_flight))
