@@ -2,6 +2,7 @@
 #include "include/wire.h"
 #include "ipc/wire/msgpack.h"
 #include "ipc/wire/peer_message.h"
+#include "ipc/wire/request.h"
 #include "tests/fuzz/fuzz.h"
 
 static void batch_look(const struct peer_message *h)
