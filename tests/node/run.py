@@ -98,13 +98,14 @@ def main():
     a.add_argument("--only", default="")
     a.add_argument("--exclude", default="")
     a.add_argument("--include", default="")
+    a.add_argument("--again", type=int, default=0, help="so many tests that fail get a second try, aloud: a shared machine stands still at times")
     a.add_argument("--list", action="store_true", help="the tests that --only and --exclude leave, with their tags, wherever they can run")
     o = a.parse_args()
     lib.BUILD, lib.SLOW = os.path.abspath(o.build), o.slow
     only, exclude, include = (set(x for x in s.replace(",", " ").split()) for s in (o.only, o.exclude, o.include))
     for path in sorted(glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_*.py"))):
         importlib.import_module(os.path.basename(path)[:-3])
-    passed = failed = 0
+    passed = failed = again = 0
     # Clients in other languages run where their libraries are.
     POSSIBLE.update(sys.modules["test_foreign"].MISSING)
     impossible = {} if o.list else {t: why for t, why in ((t, f()) for t, f in POSSIBLE.items()) if why}
@@ -131,6 +132,10 @@ def main():
         begin = time.monotonic()
         limit = LIMIT_S * o.slow + (float(os.environ.get("TORTURE_S", 3600)) if "torture" in tags else 0)
         ok = run(f, name, limit)
+        if not ok and again < o.again:
+            again += 1
+            print("# %s failed: a second try" % name, flush=True)
+            ok = run(f, name, limit)
         passed, failed = passed + ok, failed + (not ok)
         print("%s %s (%.1f s)" % ("ok" if ok else "not ok", name, time.monotonic() - begin), flush=True)
     for why, n in () if o.list else sorted(left.items()):
