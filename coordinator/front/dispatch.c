@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/config/config.h"
 #include "common/hash.h"
 #include "coordinator/front/methods.h"
@@ -185,6 +186,7 @@ void dispatch_item(struct front *front, struct message *m, const struct request 
 	} else if (q->method == WIRE_ROUTE) {
 		method_route(front, m, reply_to_of(m, it), q, route);
 	} else {
+		check(!method_is(q->method, METHOD_LOCAL)); /* no worker knows what to do with it */
 		to_worker(front, m, q->bucket, index);
 		m->routed.count++;
 		return;

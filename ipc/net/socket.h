@@ -1,6 +1,6 @@
 /*
  * ZeroMQ sockets: a node's ROUTERs, the DEALERs to its peers, a client's DEALER.  The only file
- * that includes zmq.h is link.c. A message is an optional envelope and then body frames; in front
+ * that includes zmq.h is socket.c. A message is an optional envelope and then body frames; in front
  * of it, at a ROUTER, the peer's routing id.  An envelope is what REQ sockets and proxies put
  * before a request: all frames up to and with the first empty one.  Nothing here ever blocks.
  */

@@ -61,7 +61,8 @@ struct worker_status {
 	/* ---- written by a successor that follows the worker ---- */
 	_Alignas(64) char successor_exit_reason[256]; /* why it ends; read after its death only */
 
-	/* ---- written by the serving thread: it is about to sleep; seq_cst, see waiting.h ---- */
+	/* ---- written by the serving thread: it is about to sleep; seq_cst, see sleep_begin ----
+	 */
 	_Alignas(64) _Atomic uint32_t worker_sleeps;
 
 	/* ---- written by the coordinator ---- */

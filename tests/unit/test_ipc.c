@@ -161,7 +161,7 @@ static void records_pass_between_threads(void)
 static struct segment *naps;
 static int nap_fd[2];
 
-/* A reader that sleeps by the protocol of slot.h; a lost wake-up would hang the test. */
+/* A reader that sleeps by the protocol of worker_status.h; a lost wake-up would hang the test. */
 static void *napping_reader(void *arg)
 {
 	uint64_t at = 0;
