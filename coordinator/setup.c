@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/log_size.h"
+#include "common/partition.h"
 #include "common/memory.h"
 #include "coordinator/coord.h"
 #include "coordinator/process/datadir.h"
@@ -72,6 +73,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.lock_wait_ms = 10000,
 		.checkpoint_ms = (uint32_t)conf_number(f, CONF_storage_checkpoint_ms),
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
+		.partitions = PARTITIONS_DEFAULT,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
 	};
 	int r;

@@ -11,14 +11,14 @@
 
 #include "common/check.h"
 #include "common/config/config.h"
-#include "common/hash.h"
+#include "common/partition.h"
 #include "coordinator/front/methods.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
 
 static uint32_t worker_of(const struct front *front, struct span bucket)
 {
-	return (uint32_t)(hash64(0, bucket.p, bucket.n) % front->supervisor->count);
+	return partition_worker(partition_of(bucket, PARTITIONS_DEFAULT), front->supervisor->count);
 }
 
 /* ---- into a ring ---- */

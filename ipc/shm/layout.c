@@ -8,7 +8,7 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_LAYOUT != 4
+#if SEGMENT_LAYOUT != 5
 #error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 
@@ -40,7 +40,7 @@ LAYOUT_AT(worker_status, coordinator_sleeps, 1024);
 LAYOUT_AT(worker_status, life, 1028);
 LAYOUT_AT(worker_status, buckets_elsewhere, 1032);
 
-LAYOUT_SIZE(settings, 1168);
+LAYOUT_SIZE(settings, 1176);
 LAYOUT_AT(settings, worker, 0);
 LAYOUT_AT(settings, workers, 4);
 LAYOUT_AT(settings, cache_bytes, 8);
@@ -54,8 +54,9 @@ LAYOUT_AT(settings, lock_wait_ms, 64);
 LAYOUT_AT(settings, checkpoint_ms, 68);
 LAYOUT_AT(settings, log_level, 72);
 LAYOUT_AT(settings, hang_ms, 76);
-LAYOUT_AT(settings, dir, 80);
-LAYOUT_AT(settings, node, 1104);
+LAYOUT_AT(settings, partitions, 80);
+LAYOUT_AT(settings, dir, 88);
+LAYOUT_AT(settings, node, 1112);
 
 LAYOUT_SIZE(segment_header, 1728);
 LAYOUT_AT(segment_header, magic, 0);

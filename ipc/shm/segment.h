@@ -13,7 +13,7 @@
 #include "ipc/shm/worker_status.h"
 
 #define SEGMENT_MAGIC  0x316c696170676573u /* "segpail1" */
-#define SEGMENT_LAYOUT 4u                  /* of everything two processes share: ipc/shm/layout.c */
+#define SEGMENT_LAYOUT 5u                  /* of everything two processes share: ipc/shm/layout.c */
 /* Who knows a method more than the other is of another version, too. */
 #define SEGMENT_VERSION  (SEGMENT_LAYOUT << 8 | WIRE_METHOD_COUNT)
 #define SEGMENT_DIR_MAX  1024u
@@ -33,7 +33,9 @@ struct settings {
 	uint32_t lock_wait_ms; /* how long to wait for a predecessor to let go of the folder */
 	uint32_t checkpoint_ms;
 	uint32_t log_level;
-	uint32_t hang_ms; /* without a heartbeat for so long it is killed; 0: it is not known */
+	uint32_t hang_ms;    /* without a heartbeat for so long it is killed; 0: it is not known */
+	uint32_t partitions; /* of the data folder */
+	uint32_t zero;
 	char dir[SEGMENT_DIR_MAX]; /* the shard's folder */
 	char node[SEGMENT_NODE_MAX];
 };
