@@ -152,7 +152,7 @@ nodes() { # mode slow [build [tests]]
 	grep -qw release <<<"$chosen" && build release all
 	grep -qw broken <<<"$chosen" && build debug all broken
 	echo "== $mode nodes"
-	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" --again "${AGAIN:-0}" | tee -a "$results"
+	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" --again "${AGAIN:-0}" --jobs "${TEST_JOBS:-$jobs}" | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode nodes ended badly" | tee -a "$results"
 }
 

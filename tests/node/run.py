@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
@@ -36,6 +37,9 @@ def no_valgrind():
         return "valgrind cannot run what sanitizers are built into" if b"__asan_init" in f.read() else None
 
 
+# Those that build, measure how long others wait, or take what a machine has only once.
+ALONE = {"alone", "history", "netns", "release", "torture"}
+
 # Left out where they cannot run.
 POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind}
 
@@ -61,34 +65,67 @@ def child(f, name):
         return 1
 
 
-def run(f, name, limit):
-    sys.stdout.flush()
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            code = child(f, name)
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-    end = time.monotonic() + limit
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > end:
-            print("# %s took longer than %d s" % (name, limit))
-            status = 1
-            break
+class Running:
+    """A test in a process and a group of its own; what it prints is kept until it has ended."""
+
+    def __init__(self, name, f, limit):
+        self.name, self.limit = name, limit
+        self.out = tempfile.TemporaryFile("w+", errors="replace")
+        self.begin = time.monotonic()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            code = 1
+            try:
+                os.dup2(self.out.fileno(), 1)
+                os.dup2(self.out.fileno(), 2)
+                code = child(f, name)
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
+
+    def ended(self):
+        """None while it runs, then whether it passed."""
+        done, status = os.waitpid(self.pid, os.WNOHANG)
+        if not done and time.monotonic() < self.begin + self.limit:
+            return None
+        if not done:
+            try:
+                os.kill(-self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        self.took = time.monotonic() - self.begin
+        self.out.seek(0)
+        sys.stdout.write(self.out.read())
+        self.out.close()
+        if not done:
+            print("# %s took longer than %d s" % (self.name, self.limit))
+        return bool(done) and status == 0
+
+
+def run_all(chosen, jobs, again):
+    """Each of (name, function, limit, alone), `jobs` at a time, those that must be alone at the end.  How many failed."""
+    waiting = sorted(chosen, key=lambda t: t[3])
+    running, failed = [], 0
+    while waiting or running:
+        while waiting and len(running) < jobs and not (running and (waiting[0][3] or running[0][0][3])):
+            t = waiting.pop(0)
+            running.append((t, Running(*t[:3])))
+        for t, r in running[:]:
+            ok = r.ended()
+            if ok is None:
+                continue
+            running.remove((t, r))
+            if not ok and again > 0:
+                again -= 1
+                print("# %s failed: a second try, when nothing else runs" % t[0], flush=True)
+                waiting.append(t[:3] + (True,))
+                continue
+            failed += not ok
+            print("%s %s (%.1f s)" % ("ok" if ok else "not ok", t[0], r.took), flush=True)
         time.sleep(0.005)
-    for p in (-pid,) if not done else ():
-        try:
-            os.kill(p, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    if not done:
-        os.waitpid(pid, 0)
-    return status == 0
+    return failed
 
 
 def main():
@@ -99,13 +136,14 @@ def main():
     a.add_argument("--exclude", default="")
     a.add_argument("--include", default="")
     a.add_argument("--again", type=int, default=0, help="so many tests that fail get a second try, aloud: a shared machine stands still at times")
+    a.add_argument("--jobs", type=int, default=1, help="so many tests at a time; those tagged %s run alone, at the end" % ", ".join(sorted(ALONE)))
     a.add_argument("--list", action="store_true", help="the tests that --only and --exclude leave, with their tags, wherever they can run")
     o = a.parse_args()
     lib.BUILD, lib.SLOW = os.path.abspath(o.build), o.slow
     only, exclude, include = (set(x for x in s.replace(",", " ").split()) for s in (o.only, o.exclude, o.include))
     for path in sorted(glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_*.py"))):
         importlib.import_module(os.path.basename(path)[:-3])
-    passed = failed = again = 0
+    chosen = []
     # Clients in other languages run where their libraries are.
     POSSIBLE.update(sys.modules["test_foreign"].MISSING)
     impossible = {} if o.list else {t: why for t, why in ((t, f()) for t, f in POSSIBLE.items()) if why}
@@ -129,15 +167,9 @@ def main():
         if why:
             left[why] = left.get(why, 0) + 1
             continue
-        begin = time.monotonic()
         limit = LIMIT_S * o.slow + (float(os.environ.get("TORTURE_S", 3600)) if "torture" in tags else 0)
-        ok = run(f, name, limit)
-        if not ok and again < o.again:
-            again += 1
-            print("# %s failed: a second try" % name, flush=True)
-            ok = run(f, name, limit)
-        passed, failed = passed + ok, failed + (not ok)
-        print("%s %s (%.1f s)" % ("ok" if ok else "not ok", name, time.monotonic() - begin), flush=True)
+        chosen.append((name, f, limit, bool(tags & ALONE)))
+    failed = run_all(chosen, o.jobs, o.again)
     for why, n in () if o.list else sorted(left.items()):
         print("left out: %d node tests, %s" % (n, why))
     return failed != 0

@@ -282,7 +282,7 @@ def order_and_large_msgids(box):
 
 @test()
 def routes_and_status(box):
-    n = box.node("--set", "peers.bar=tcp://127.0.0.1:9", "--set", "routes.a-m=pail", "--set", "routes.n-z=bar",
+    n = box.node("--set", "node.peer=tcp://127.0.0.1:0", "--set", "peers.bar=tcp://127.0.0.1:9", "--set", "routes.a-m=pail", "--set", "routes.n-z=bar",
                  "--set", "routes.0x00-0x10=pail")
     c = n.client()
     eq({"node": "pail", "entry": "a-m", "hops": 0}, c.call("route", "hello"))

@@ -44,7 +44,7 @@ def ended(b):
     return r
 
 
-@test("kill")
+@test("kill", "alone")
 def upgrades_under_load_are_noticed_by_nobody(box):
     n = box.node(*SMALL, "--set", "storage.checkpoint_ms=150", "--set", "limits.cache=1M")
     all = scripts(n, box, 6)
