@@ -214,8 +214,11 @@ static void publish_stats(struct worker *w)
 	status_set(&s->base_bytes, st.base_bytes);
 	status_set(&s->map_bytes, st.map_bytes);
 	status_set(&s->checkpoint_wall_ms, st.checkpoint_wall_ms);
-	status_set(&s->checkpoints, st.checkpoints);
 	status_set(&s->wall_ms, store_clock(w->store));
+	/* Counts of the store begin at 0 with each worker, the figures go on. */
+	check(st.checkpoints >= w->shown.checkpoints);
+	status_add(&s->checkpoints, st.checkpoints - w->shown.checkpoints);
+	w->shown = st;
 }
 
 /* A clock that jumps is a fault of the machine's, which its operator must know of. */
@@ -396,6 +399,7 @@ static void finish(struct worker *w)
 				 store_why(w->store));
 		if (w->error)
 			return;
+		publish_stats(w);
 	}
 	store_close(&w->store);
 	atomic_store(&w->status->state, STATUS_GOODBYE);

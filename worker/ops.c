@@ -61,7 +61,7 @@ void op_touch(struct worker *w, const struct op *op)
 static char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e,
 		      const char *text)
 {
-	status_set(&w->status->errors, status_get(&w->status->errors) + 1);
+	status_add(&w->status->errors, 1);
 	return write_error(p, op->request.msgid, op->request.msgid_known, e, text);
 }
 
@@ -116,7 +116,7 @@ static char *op_write_error(struct worker *w, const struct op *op, char *p, int 
 {
 	if (error != -EEXIST)
 		return op_store_error(w, op, p, error);
-	status_set(&w->status->errors, status_get(&w->status->errors) + 1);
+	status_add(&w->status->errors, 1);
 	return write_conflict(p, op->request.msgid, version);
 }
 
@@ -168,7 +168,7 @@ static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_chang
 static void buckets_add(struct worker *w, bool changed, uint64_t n)
 {
 	if (changed)
-		status_set(&w->status->buckets, status_get(&w->status->buckets) + n);
+		status_add(&w->status->buckets, n);
 }
 
 static char *op_create(struct worker *w, struct op *op, char *p, bool *ret_changed)
@@ -320,8 +320,8 @@ void op_run(struct worker *w, struct op *op)
 	if (op->key.bucket && span_equal(op->key.key, span_of("poison")))
 		(void)fault_at("worker.poison");
 #endif
-	status_set(&status->requests, status_get(&status->requests) + 1);
-	status_set(&status->by_method[method], status_get(&status->by_method[method]) + 1);
+	status_add(&status->requests, 1);
+	status_add(&status->by_method[method], 1);
 	store_work(w->store, WORK_REQUEST);
 	store_begin(w->store, op_identity(op) + 1);
 	if (is_over(w, op) && op->refused == WIRE_OK)

@@ -35,8 +35,9 @@ struct worker {
 	uint64_t submitted_seq;
 	uint64_t submitted_mark;
 	uint64_t published_now;
-	struct buf scratch; /* a reply whose ring is not known yet */
-	char *exit_reason;  /* where the reason of its end goes, 256 bytes in shared memory */
+	struct store_stats shown; /* what the figures have of the store's counts */
+	struct buf scratch;       /* a reply whose ring is not known yet */
+	char *exit_reason;        /* where the reason of its end goes, 256 bytes in shared memory */
 	int asked;    /* CONTROL_HOLD or CONTROL_RESUME, to be obeyed between two requests; 0 */
 	bool alone;   /* the segment is ours: nobody else serves it */
 	bool serving; /* the store is open */

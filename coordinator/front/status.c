@@ -164,29 +164,53 @@ static void add_gateway(const struct front *front, struct buf *out)
 	add_text(out, "last_death", g->reason);
 }
 
+/* How many figures a map of status shows. */
+static uint32_t figures(enum metric_map map)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < METRIC_COUNT; i++)
+		n += metrics[i].map == map;
+	return n;
+}
+
 static void add_worker(struct front *front, struct worker *w, struct buf *out)
 {
-	struct worker_status *s = w->queue.segment->status;
-
-	add(out, write_map(room(out, 16), 11));
+	add(out, write_map(room(out, 16), 7 + figures(METRIC_WORKERS)));
 	add_uint(out, "id", w->id);
 	add_uint(out, "pid", (uint64_t)w->pid);
 	add_text(out, "state", supervisor_state_name(w->state));
 	add_uint(out, "restarts", w->restarts);
 	add_uint(out, "uptime_ms", w->up_ms ? front->node->now_ms - w->up_ms : 0);
-	add_uint(out, "requests", status_get(&s->requests));
-	add_uint(out, "buckets", status_get(&s->buckets));
-	add_uint(out, "keys", status_get(&s->keys));
 	add_uint(out, "queue", queue_waiting(&w->queue));
-	add_uint(out, "cache_bytes", status_get(&s->cache_bytes));
+	for (unsigned i = 0; i < METRIC_COUNT; i++)
+		if (metrics[i].map == METRIC_WORKERS)
+			add_uint(out, metrics[i].key,
+				 metric_get(&metrics[i], w->queue.segment->status));
 	add_text(out, "last_death", w->reason);
+}
+
+/* The figures of one map, of all workers together and of what the coordinator does itself. */
+static void add_figures(struct front *front, enum metric_map map, struct buf *out)
+{
+	for (unsigned m = 0; m < METRIC_COUNT; m++) {
+		uint64_t all = m == METRIC_errors ? front->sink->errors : 0;
+
+		if (metrics[m].map != map)
+			continue;
+		for (uint32_t i = 0; i < front->supervisor->count; i++)
+			all = metric_merge(
+				&metrics[m], all,
+				metric_get(&metrics[m],
+					   front->supervisor->worker[i].queue.segment->status));
+		add_uint(out, metrics[m].key, all);
+	}
 }
 
 static void add_totals(struct front *front, struct buf *out)
 {
 	uint64_t method[WIRE_METHOD_COUNT];
 	uint64_t requests = 0;
-	uint64_t errors = front->sink->errors;
 
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++) {
 		method[m] = front->requests[m];
@@ -196,11 +220,9 @@ static void add_totals(struct front *front, struct buf *out)
 				&front->supervisor->worker[i].queue.segment->status->by_method[m]);
 		requests += method[m];
 	}
-	for (uint32_t i = 0; i < front->supervisor->count; i++)
-		errors += status_get(&front->supervisor->worker[i].queue.segment->status->errors);
-	add_map(out, "totals", 3);
+	add_map(out, "totals", 2 + figures(METRIC_TOTALS));
 	add_uint(out, "requests", requests);
-	add_uint(out, "errors", errors);
+	add_figures(front, METRIC_TOTALS, out);
 	add_map(out, "by_method", WIRE_METHOD_COUNT);
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
 		add_uint(out, wire_method_name((enum wire_method)m), method[m]);
@@ -208,27 +230,8 @@ static void add_totals(struct front *front, struct buf *out)
 
 static void add_storage(struct front *front, struct buf *out)
 {
-	uint64_t base = 0, map = 0, log = 0, recent = 0, checkpoints = 0, oldest = UINT64_MAX;
-
-	for (uint32_t i = 0; i < front->supervisor->count; i++) {
-		struct worker_status *s = front->supervisor->worker[i].queue.segment->status;
-		uint64_t at = status_get(&s->checkpoint_wall_ms);
-
-		base += status_get(&s->base_bytes);
-		map += status_get(&s->map_bytes);
-		log += status_get(&s->log_bytes);
-		recent += status_get(&s->recent_keys);
-		checkpoints += status_get(&s->checkpoints);
-		if (at && at < oldest)
-			oldest = at;
-	}
-	add_map(out, "storage", 6);
-	add_uint(out, "bytes", base);
-	add_uint(out, "map_bytes", map);
-	add_uint(out, "log_bytes", log);
-	add_uint(out, "recent_keys", recent);
-	add_uint(out, "checkpoints", checkpoints);
-	add_uint(out, "last_checkpoint", oldest == UINT64_MAX ? 0 : oldest);
+	add_map(out, "storage", figures(METRIC_STORAGE));
+	add_figures(front, METRIC_STORAGE, out);
 }
 
 /*

@@ -13,32 +13,24 @@
 #endif
 
 /* clang-format off */
-LAYOUT_SIZE(worker_status, 1088);
+LAYOUT_SIZE(worker_status, 1664);
 LAYOUT_AT(worker_status, state, 0);
 LAYOUT_AT(worker_status, phase, 4);
 LAYOUT_AT(worker_status, heartbeat_ms, 8);
 LAYOUT_AT(worker_status, executing, 16);
 LAYOUT_AT(worker_status, reached, 24);
 LAYOUT_AT(worker_status, wall_ms, 32);
-LAYOUT_AT(worker_status, requests, 40);
-LAYOUT_AT(worker_status, errors, 48);
-LAYOUT_AT(worker_status, by_method, 56);
-LAYOUT_AT(worker_status, buckets, 312);
-LAYOUT_AT(worker_status, keys, 320);
-LAYOUT_AT(worker_status, cache_bytes, 328);
-LAYOUT_AT(worker_status, recent_keys, 336);
-LAYOUT_AT(worker_status, log_bytes, 344);
-LAYOUT_AT(worker_status, base_bytes, 352);
-LAYOUT_AT(worker_status, map_bytes, 360);
-LAYOUT_AT(worker_status, checkpoint_wall_ms, 368);
-LAYOUT_AT(worker_status, checkpoints, 376);
-LAYOUT_AT(worker_status, exit_reason, 384);
-LAYOUT_AT(worker_status, synced, 640);
-LAYOUT_AT(worker_status, successor_exit_reason, 704);
-LAYOUT_AT(worker_status, worker_sleeps, 960);
-LAYOUT_AT(worker_status, coordinator_sleeps, 1024);
-LAYOUT_AT(worker_status, life, 1028);
-LAYOUT_AT(worker_status, buckets_elsewhere, 1032);
+LAYOUT_AT(worker_status, serving, 40); /* which figure has which slot: ipc/shm/metrics.h */
+LAYOUT_AT(worker_status, by_method, 512);
+LAYOUT_AT(worker_status, exit_reason, 768);
+LAYOUT_AT(worker_status, synced, 1024);
+LAYOUT_AT(worker_status, sync, 1032);
+LAYOUT_AT(worker_status, successor_exit_reason, 1152);
+LAYOUT_AT(worker_status, worker_sleeps, 1408);
+LAYOUT_AT(worker_status, coordinator_sleeps, 1472);
+LAYOUT_AT(worker_status, life, 1476);
+LAYOUT_AT(worker_status, buckets_elsewhere, 1480);
+LAYOUT_AT(worker_status, coordinator, 1536);
 
 LAYOUT_SIZE(settings, 1176);
 LAYOUT_AT(settings, worker, 0);

@@ -1,7 +1,8 @@
 /*
  * A worker's block in its segment: who it is, how it fares, what it does, its last words.  Every
- * field has one writer.  All are written relaxed unless said otherwise; readers want the newest
- * figure, not an order between figures.
+ * field has one writer, and the fields of one writer have cache lines of their own.  All are
+ * written relaxed unless said otherwise; readers want the newest figure, not an order between
+ * figures.
  */
 #ifndef PAIL_WORKER_STATUS_H
 #define PAIL_WORKER_STATUS_H
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include "include/wire.h"
+#include "ipc/shm/metrics.h"
 
 #define METHODS_MAX 32 /* room, so that a new method moves nothing here */
 _Static_assert((int)WIRE_METHOD_COUNT <= METHODS_MAX, "a counter for each method");
@@ -31,6 +33,16 @@ enum worker_phase {
 	PHASE_STOP
 };
 
+/* The figures of one writer (metrics.h): each by its name, all of them by place, room included. */
+#define METRIC_FIELD(slot, name, ...) _Atomic uint64_t name;
+#define METRIC_SLOTS(table, slots, max)      \
+	union {                              \
+		struct {                     \
+			table(METRIC_FIELD)  \
+		};                           \
+		_Atomic uint64_t slots[max]; \
+	}
+
 struct worker_status {
 	/* ---- written by the worker's serving thread ---- */
 	_Alignas(64) _Atomic uint32_t state; /* enum worker_status_state */
@@ -40,23 +52,14 @@ struct worker_status {
 	_Atomic uint64_t reached;   /* this worker is done with every record before this position;
 				       set by the coordinator while no worker lives */
 	_Atomic uint64_t wall_ms;   /* the store's clock, which never steps back */
-	_Atomic uint64_t requests;
-	_Atomic uint64_t errors;
+	METRIC_SLOTS(METRICS_SERVING, serving, METRICS_SERVING_MAX);
 	_Atomic uint64_t by_method[METHODS_MAX]; /* the first WIRE_METHOD_COUNT count */
-	_Atomic uint64_t buckets;
-	_Atomic uint64_t keys;
-	_Atomic uint64_t cache_bytes;
-	_Atomic uint64_t recent_keys; /* written since the last checkpoint */
-	_Atomic uint64_t log_bytes;
-	_Atomic uint64_t base_bytes;
-	_Atomic uint64_t map_bytes;
-	_Atomic uint64_t checkpoint_wall_ms; /* when the last one was done; 0: none yet */
-	_Atomic uint64_t checkpoints;
 	char exit_reason[256]; /* why it ends, as text; read after its death only */
 
 	/* ---- written by the worker's sync thread, before it publishes a reply ---- */
 	_Alignas(64) _Atomic uint64_t synced; /* highest sequence known to be on disk; release: its
 						 record can be read in the log by then */
+	METRIC_SLOTS(METRICS_SYNC, sync, METRICS_SYNC_MAX);
 
 	/* ---- written by a successor that follows the worker ---- */
 	_Alignas(64) char successor_exit_reason[256]; /* why it ends; read after its death only */
@@ -69,6 +72,8 @@ struct worker_status {
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps; /* seq_cst */
 	_Atomic uint32_t life;              /* 0 for the first worker here, then 1, … */
 	_Atomic uint64_t buckets_elsewhere; /* of the other workers, when a create was last given */
+	/* The line above is read with every reply: figures are apart from it. */
+	_Alignas(64) METRIC_SLOTS(METRICS_COORDINATOR, coordinator, METRICS_COORDINATOR_MAX);
 };
 
 static inline void status_set(_Atomic uint64_t *field, uint64_t v)
@@ -79,6 +84,12 @@ static inline void status_set(_Atomic uint64_t *field, uint64_t v)
 static inline uint64_t status_get(_Atomic uint64_t *field)
 {
 	return atomic_load_explicit(field, memory_order_relaxed);
+}
+
+/* By its only writer: so no locked instruction is needed. */
+static inline void status_add(_Atomic uint64_t *field, uint64_t n)
+{
+	status_set(field, status_get(field) + n);
 }
 
 /*

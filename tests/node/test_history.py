@@ -241,7 +241,7 @@ def history(box, seconds, actions, processes=3, build=None, pace=0.004, least=0.
     begin = time.monotonic()
     lines = check(ops + r.ops)
     checkpoints = n.status()["storage"]["checkpoints"]
-    print("# %d requests, %d of them without a known outcome, %s, %d checkpoints of the last workers; checked in %.1f s, seed %d"
+    print("# %d requests, %d of them without a known outcome, %s, %d checkpoints; checked in %.1f s, seed %d"
           % (len(ops), sum(o.result is None for o in ops), ", ".join("%d x %s" % (v, k) for k, v in sorted(nemesis.done.items())),
              checkpoints, time.monotonic() - begin, box.seed))
     eq(0, n.stop())

@@ -1,0 +1,89 @@
+/*
+ * The figures of a worker, each in one row of one table: from it follow the slots in shared memory
+ * (worker_status.h), the maps `workers`, `totals` and `storage` of a node's status, and whatever
+ * shows figures elsewhere.  docs/adding-a-figure.md says what a new one needs.
+ *
+ * Which table a row stands in says who alone writes the figure, and with that on whose cache lines
+ * it lies.  A row:
+ *
+ *	slot   its place among its writer's.  Processes of different versions share a segment, so a
+ *	       place is a figure's for ever: new figures take the next ones, and the build refuses
+ *	       a row whose number is not its place.  One that nobody counts any more stays as a row
+ *	       that is shown NOWHERE.
+ *	name   of the field in struct worker_status, and outside of `status`: pail_NAME, or
+ *	       pail_NAME_total for a counter
+ *	kind   COUNTER: only grows, also over its worker's restarts; GAUGE: goes up and down
+ *	unit   of its value
+ *	merge  what a node says of several workers: their SUM, the HIGHEST, the LOWEST of those
+ *	       that are not 0, or nothing: EACH is shown for itself
+ *	map    of `status` that shows it (one that is shown for EACH worker: WORKERS), or NOWHERE
+ *	key    its name there
+ *	help   one sentence
+ */
+#ifndef PAIL_METRICS_H
+#define PAIL_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* clang-format off */
+
+#define METRICS_SERVING(X) \
+	X( 0, requests,       COUNTER, ONES,    EACH,   WORKERS, "requests",        "Requests that were run.") \
+	X( 1, errors,         COUNTER, ONES,    SUM,    TOTALS,  "errors",          "Requests that were answered with an error.") \
+	X( 2, buckets,        GAUGE,   ONES,    EACH,   WORKERS, "buckets",         "Buckets that there are.") \
+	X( 3, keys,           GAUGE,   ONES,    EACH,   WORKERS, "keys",            "Keys that there are, those included that have expired and are not swept yet.") \
+	X( 4, cache_bytes,    GAUGE,   BYTES,   EACH,   WORKERS, "cache_bytes",     "Memory that the cache takes.") \
+	X( 5, recent_keys,    GAUGE,   ONES,    SUM,    STORAGE, "recent_keys",     "Writes since the last checkpoint.") \
+	X( 6, log_bytes,      GAUGE,   BYTES,   SUM,    STORAGE, "log_bytes",       "Size of the log's files that are needed.") \
+	X( 7, base_bytes,     GAUGE,   BYTES,   SUM,    STORAGE, "bytes",           "Size of what is used of base's file.") \
+	X( 8, map_bytes,      GAUGE,   BYTES,   SUM,    STORAGE, "map_bytes",       "Size that base's file may grow to.") \
+	X( 9, checkpoint_wall_ms, GAUGE, UNIX_MS, LOWEST, STORAGE, "last_checkpoint", "When the last checkpoint was done; of several workers the one that is longest ago; 0: none yet.") \
+	X(10, checkpoints,    COUNTER, ONES,    SUM,    STORAGE, "checkpoints",     "Checkpoints that were done.")
+
+#define METRICS_SYNC(X)
+
+#define METRICS_COORDINATOR(X)
+
+#define METRICS(X) METRICS_SERVING(X) METRICS_SYNC(X) METRICS_COORDINATOR(X)
+/* clang-format on */
+
+/* Slots of each writer, room included: a new figure moves nothing. */
+#define METRICS_SERVING_MAX     59
+#define METRICS_SYNC_MAX        15
+#define METRICS_COORDINATOR_MAX 16
+
+enum metric_id {
+#define X(slot, name, ...) METRIC_##name,
+	METRICS(X)
+#undef X
+		METRIC_COUNT
+};
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_unit { METRIC_ONES, METRIC_BYTES, METRIC_MS, METRIC_UNIX_MS };
+enum metric_merge { METRIC_EACH, METRIC_SUM, METRIC_HIGHEST, METRIC_LOWEST };
+enum metric_map { METRIC_NOWHERE, METRIC_WORKERS, METRIC_TOTALS, METRIC_STORAGE };
+
+struct metric {
+	const char *name;
+	enum metric_kind kind;
+	enum metric_unit unit;
+	enum metric_merge merge;
+	enum metric_map map;
+	const char *key;
+	const char *help;
+	size_t offset; /* in struct worker_status */
+};
+
+extern const struct metric metrics[METRIC_COUNT];
+
+struct worker_status;
+
+/* What `s` has of it now. */
+uint64_t metric_get(const struct metric *m, struct worker_status *s);
+
+/* The figure of several workers together, begun with 0, one after the other.  Not for EACH. */
+uint64_t metric_merge(const struct metric *m, uint64_t all, uint64_t one);
+
+#endif
