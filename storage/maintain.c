@@ -62,6 +62,7 @@ static void checkpoint_begin(struct store *s)
 	if (!take || closed[skip + take - 1].last_seq != s->freeze)
 		return;
 	check(!s->checkpoint_runs);
+	s->checkpoint_begun_ms = clock_ms();
 	checkpoint_post(s->checkpoint, closed + skip, take, s->pace.now_ms);
 	s->checkpoint_wanted = false;
 	s->checkpoint_runs = true;
@@ -89,6 +90,8 @@ static void settle_memory(struct store *s, uint64_t settled)
 	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
 	s->checkpoint_wall_ms = s->pace.now_ms;
 	s->checkpoints++;
+	s->last_checkpoint_ms = clock_ms() - s->checkpoint_begun_ms;
+	s->checkpoint_ms += s->last_checkpoint_ms;
 	check_slow(store_counts_agree(s));
 }
 

@@ -133,7 +133,7 @@ static int open_parts(struct store *s)
 	const struct store_config *c = &s->config;
 	const struct log_size size = log_size(c->value_max, c->log_segment_bytes, c->log_bytes);
 	struct wal_config wc = {s->dir,        size.file_bytes, c->log_bytes, size.record_bytes,
-				c->generation, c->on_synced,    c->arg};
+				c->generation, c->on_synced,    c->arg,       c->on_wrote};
 	int r;
 
 	if (c->log_bytes < size.limit_least)

@@ -29,6 +29,8 @@ struct store_config {
 	void *arg;
 	/* Sync thread: everything up to `seq` is on disk; `mark` is what store_submit was given. */
 	void (*on_synced)(void *arg, uint64_t mark, uint64_t seq);
+	/* Sync thread: so many bytes of records were written and synced.  May be NULL. */
+	void (*on_wrote)(void *arg, uint64_t bytes);
 	/* The log's staging buffer is full: store_submit, show signs of life. */
 	void (*on_wait)(void *arg);
 	/* So much work has been done, perhaps in the middle of an operation, see work.h.  May be

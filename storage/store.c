@@ -169,5 +169,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	ret->map_bytes = engine_map_bytes(s->base);
 	ret->checkpoint_wall_ms = s->checkpoint_wall_ms;
 	ret->checkpoints = s->checkpoints;
+	ret->checkpoint_ms = s->checkpoint_ms;
+	ret->last_checkpoint_ms = s->last_checkpoint_ms;
 	ret->full = !room_left(s) && !room_settled(s);
 }

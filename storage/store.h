@@ -47,7 +47,7 @@ uint64_t store_observed_seq(const struct store *s);
 
 struct store_stats {
 	uint64_t buckets, keys, cache_bytes, recent_keys, log_bytes, base_bytes, map_bytes;
-	uint64_t checkpoint_wall_ms, checkpoints;
+	uint64_t checkpoint_wall_ms, checkpoints, checkpoint_ms, last_checkpoint_ms;
 	bool full;
 };
 

@@ -55,6 +55,9 @@ struct store {
 	uint64_t retry_ms;
 	uint64_t oldest_ms; /* when the oldest unsettled record was written */
 	uint64_t checkpoint_wall_ms;
+	uint64_t checkpoint_begun_ms;
+	uint64_t checkpoint_ms; /* of all of them */
+	uint64_t last_checkpoint_ms;
 	uint64_t checkpoints;
 
 	uint64_t room; /* bytes that puts may still add before it is looked at again */

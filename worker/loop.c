@@ -60,6 +60,15 @@ void worker_synced(void *arg, uint64_t mark, uint64_t seq)
 	wake_coordinator(w->status);
 }
 
+/* Sync thread. */
+void worker_wrote(void *arg, uint64_t bytes)
+{
+	struct worker *w = arg;
+
+	status_add(&w->status->log_syncs, 1);
+	status_add(&w->status->log_written_bytes, bytes);
+}
+
 void worker_publish(struct worker *w)
 {
 	struct segment *g = w->segment;
@@ -214,10 +223,12 @@ static void publish_stats(struct worker *w)
 	status_set(&s->base_bytes, st.base_bytes);
 	status_set(&s->map_bytes, st.map_bytes);
 	status_set(&s->checkpoint_wall_ms, st.checkpoint_wall_ms);
+	status_set(&s->last_checkpoint_ms, st.last_checkpoint_ms);
 	status_set(&s->wall_ms, store_clock(w->store));
 	/* Counts of the store begin at 0 with each worker, the figures go on. */
 	check(st.checkpoints >= w->shown.checkpoints);
 	status_add(&s->checkpoints, st.checkpoints - w->shown.checkpoints);
+	status_add(&s->checkpoint_ms, st.checkpoint_ms - w->shown.checkpoint_ms);
 	w->shown = st;
 }
 

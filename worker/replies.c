@@ -5,8 +5,8 @@
 
 void replies_init(struct replies *r, struct segment *s)
 {
-	r->out[0] = (struct replies_out){&s->immediate, NULL};
-	r->out[1] = (struct replies_out){&s->durable, NULL};
+	r->out[0] = (struct replies_out){&s->immediate, NULL, &s->status->replies_immediate};
+	r->out[1] = (struct replies_out){&s->durable, NULL, &s->status->replies_durable};
 }
 
 static void block_close(struct replies_out *o)
@@ -19,6 +19,7 @@ static void block_close(struct replies_out *o)
 	}
 	o->block->size = (uint32_t)ring_round(sizeof(*o->block) + o->block->bytes);
 	ring_commit(o->ring, o->block->size);
+	status_add(o->replies, o->block->count);
 	o->block = NULL;
 }
 

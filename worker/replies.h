@@ -15,6 +15,7 @@
 struct replies_out {
 	struct ring *ring;
 	struct reply_block *block; /* open at ring->write, or NULL */
+	_Atomic uint64_t *replies; /* the figure that counts them */
 };
 
 struct replies {

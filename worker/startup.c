@@ -54,6 +54,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.clock_ms = status_get(&w->segment->status->wall_ms),
 		.arg = w,
 		.on_synced = worker_synced,
+		.on_wrote = worker_wrote,
 		.on_wait = worker_wait,
 		.on_work = worker_work,
 		.before_apply = before_apply,

@@ -111,6 +111,7 @@ void supervisor_adopt(struct supervisor *s, struct worker *w, const struct spawn
 	atomic_store(&status->state, STATUS_UNUSED);
 	atomic_fetch_add(&status->life, 1);
 	status_set(&status->reached, ring_tail(&w->queue.segment->request));
+	status_add(&status->handovers, 1);
 	w->up_ms = 0;
 	starting(s, w, child, control);
 }
@@ -155,6 +156,7 @@ static void forget(struct supervisor *s, struct worker *w)
 /* Dead while wanted: again, after a delay, unless it is no use. */
 static void again(struct supervisor *s, struct worker *w)
 {
+	struct worker_status *status = w->queue.segment->status;
 	uint64_t now = clock_ms();
 
 	(void)s;
@@ -165,6 +167,10 @@ static void again(struct supervisor *s, struct worker *w)
 		return;
 	}
 	w->restarts++;
+	status_add(w->state == WORKER_KILLING ? &status->restarts_hung
+		   : w->exit_status < 0       ? &status->restarts_killed
+					      : &status->restarts_failed,
+		   1);
 	/* A worker that served is replaced at once; one that cannot start must not spin. */
 	if (w->up_ms) {
 		w->failed_starts = 0;

@@ -39,11 +39,21 @@
 	X( 7, base_bytes,     GAUGE,   BYTES,   SUM,    STORAGE, "bytes",           "Size of what is used of base's file.") \
 	X( 8, map_bytes,      GAUGE,   BYTES,   SUM,    STORAGE, "map_bytes",       "Size that base's file may grow to.") \
 	X( 9, checkpoint_wall_ms, GAUGE, UNIX_MS, LOWEST, STORAGE, "last_checkpoint", "When the last checkpoint was done; of several workers the one that is longest ago; 0: none yet.") \
-	X(10, checkpoints,    COUNTER, ONES,    SUM,    STORAGE, "checkpoints",     "Checkpoints that were done.")
+	X(10, checkpoints,    COUNTER, ONES,    SUM,    STORAGE, "checkpoints",     "Checkpoints that were done.") \
+	X(11, checkpoint_ms,  COUNTER, MS,      SUM,    STORAGE, "checkpoint_ms",   "Time that all checkpoints took together.") \
+	X(12, last_checkpoint_ms, GAUGE, MS,    HIGHEST, STORAGE, "last_checkpoint_ms", "Time that the last checkpoint took; of several workers the longest.") \
+	X(13, replies_immediate, COUNTER, ONES, SUM,    TOTALS,  "replies_immediate", "Replies that waited for nothing.") \
+	X(14, replies_durable, COUNTER, ONES,   SUM,    TOTALS,  "replies_durable", "Replies that waited for the log.")
 
-#define METRICS_SYNC(X)
+#define METRICS_SYNC(X) \
+	X( 0, log_syncs,      COUNTER, ONES,    SUM,    STORAGE, "log_syncs",       "Times that the log was written and synced.") \
+	X( 1, log_written_bytes, COUNTER, BYTES, SUM,   STORAGE, "log_written_bytes", "Bytes of records that were written into the log and synced.")
 
-#define METRICS_COORDINATOR(X)
+#define METRICS_COORDINATOR(X) \
+	X( 0, restarts_killed, COUNTER, ONES,   EACH,   WORKERS, "restarts_killed", "Restarts after it was killed by a signal of somebody else than the node, or crashed.") \
+	X( 1, restarts_hung,  COUNTER, ONES,    EACH,   WORKERS, "restarts_hung",   "Restarts after the node killed it: it showed no sign of life, took too long to start or to leave, or wrote nonsense.") \
+	X( 2, restarts_failed, COUNTER, ONES,   EACH,   WORKERS, "restarts_failed", "Restarts after it had ended by itself.") \
+	X( 3, handovers,      COUNTER, ONES,    EACH,   WORKERS, "handovers",       "Times that an operator had its place handed to a successor.")
 
 #define METRICS(X) METRICS_SERVING(X) METRICS_SYNC(X) METRICS_COORDINATOR(X)
 /* clang-format on */

@@ -33,6 +33,8 @@ struct wal_config {
 	 */
 	void (*synced)(void *arg, uint64_t mark, uint64_t seq);
 	void *arg;
+	/* Likewise, with each sync: of how many bytes of records.  May be NULL. */
+	void (*wrote)(void *arg, uint64_t bytes);
 };
 
 /* A log that has neither been read nor written yet; the caller owns it.  0 or negative errno. */

@@ -85,6 +85,8 @@ static int drain_to(struct wal *w, uint64_t target)
 		if (r < 0)
 			return r;
 		w->written += n;
+		if (w->config.wrote)
+			w->config.wrote(w->config.arg, n);
 	}
 	return 0;
 }

@@ -1,5 +1,6 @@
 """The figures of a node: what status promises is there, all of it is written down, and it counts."""
 import re
+import signal
 
 import lib
 from lib import *
@@ -91,3 +92,81 @@ def counters_go_on_after_restarts_kills_and_upgrades(box):
     same("upgraded")
     c.call("put", "b", "k", "v")
     until(lambda: counters()[0] == 12, 10, "one more")
+
+
+@test("kill")
+def restarts_are_counted_by_what_a_worker_died_of(box):
+    n = box.node("--set", "node.workers=2", "--set", "supervisor.hang_ms=1000",
+                 env={"PAIL_FAULT": "wal.write=EIO#2@2"})
+
+    def reasons(i=0):
+        w = n.workers()[i]
+        return tuple(w["restarts_" + r] for r in ("killed", "hung", "failed")) + (w["handovers"], w["restarts"])
+    eq((0, 0, 0, 0, 0), reasons())
+
+    def dies(signal_, want):
+        old = n.kill_worker(0, signal_)
+        until(lambda: n.workers()[0]["pid"] not in (0, old), 20, "another worker")
+        n.up()
+        eq(want, reasons())
+    dies(signal.SIGKILL, (1, 0, 0, 0, 1))
+    dies(signal.SIGABRT, (2, 0, 0, 0, 2))
+    buckets = iter(range(100))
+
+    def failed():  # the third life cannot write its log
+        try:
+            n.client().call("create", "b%d" % next(buckets), seconds=20)
+        except Error:
+            pass
+        return reasons()[2]
+    until(failed, 20, "a worker that ends by itself")
+    n.up()
+    eq((2, 0, 1, 0, 3), reasons())
+    dies(signal.SIGSTOP, (2, 1, 1, 0, 4))
+    admin(box, n, "worker", "restart", "0")
+    eq((2, 1, 1, 1, 4), reasons())
+    admin(box, n, "worker", "stop", "0")  # wanted: no restart
+    admin(box, n, "worker", "start", "0")
+    eq((2, 1, 1, 1, 4), reasons())
+    admin(box, n, "upgrade", "--wait")
+    eq((2, 1, 1, 1, 4), reasons())
+    eq((0, 0, 0, 0, 0), reasons(1))
+
+
+@test("single")
+def the_log_and_replies_are_counted(box):
+    n = box.node("--set", "node.workers=2", "--set", "storage.checkpoint_ms=1000")
+    c = n.client()
+
+    def figures():
+        s = n.status()
+        return {k: v for m in ("totals", "storage") for k, v in s[m].items()}
+    for i in range(5):
+        c.call("create", "b%d" % i)
+    a = figures()
+    assert a["log_syncs"] > 0 and a["log_written_bytes"] > 0, a
+    size = 1000
+    for i in range(20):  # one after the other: no two of a worker share a sync
+        c.call("put", "b%d" % (i % 4), "k%d" % i, b"x" * size)
+    b = figures()
+    notes = 4  # of the clock, which a checkpoint logs
+    assert 20 <= b["log_syncs"] - a["log_syncs"] <= 20 + notes, (a, b)
+    written = b["log_written_bytes"] - a["log_written_bytes"]
+    assert 20 * size < written < 20 * (size + 300), written
+    c.call("get", "b0", "k0")
+    c.code("get", "none", "k")
+
+    def told():
+        e = figures()
+        return e if (e["replies_durable"], e["replies_immediate"]) == (a["replies_durable"] + 20, a["replies_immediate"] + 2) else None
+    until(told, 10, "replies to be counted")
+    assert told()["log_syncs"] - b["log_syncs"] <= notes, "reads sync nothing"
+    for j in range(5):
+        [c.result(i) for i in c.send(*[("put", "b%d" % j, "%d-%d" % (i, j), b"x" * size) for i in range(1000)])]
+    e = figures()
+    assert e["log_syncs"] - b["log_syncs"] < 2500, "puts in one frame share syncs"
+    until(lambda: figures()["replies_durable"] == a["replies_durable"] + 5020, 10, "every reply to be counted")
+    until(lambda: not figures()["recent_keys"], 20, "a checkpoint of each worker")
+    e = figures()
+    assert e["last_checkpoint_ms"] <= e["checkpoint_ms"] <= e["checkpoints"] * 20000, e
+    assert e["last_checkpoint_ms"] > 0, "thousands of keys take a millisecond at least"
