@@ -123,14 +123,14 @@ static void cache_once(uint32_t i)
 
 static struct wal *wal;
 
-static void nobody_synced(void *arg, uint64_t mark, uint64_t seq)
+static void nobody_synced(void *arg, uint64_t mark, uint64_t lsn)
 {
 	(void)arg;
 	(void)mark;
-	(void)seq;
+	(void)lsn;
 }
 
-static int nobody_applies(void *arg, const struct wal_record *r, bool same)
+static int nobody_applies(void *arg, const struct log_record *r, bool same)
 {
 	(void)arg;
 	(void)r;
@@ -153,21 +153,17 @@ static void log_setup(void)
 
 static void log_once(uint32_t i)
 {
-	uint64_t size = wal_record_size(5, 10, VALUE_BYTES);
-	struct wal_record *r = wal_reserve(wal, size);
+	const struct log_change c = {
+		LOG_PUT, 1, 1, 0, {"fruit",       5          },
+                    {key[i % KEYS], 10         },
+                    {value,         VALUE_BYTES}
+        };
+	struct log_frame *f = wal_reserve(wal, LOG_RECORD_BYTES + log_change_size(&c));
 
-	if (!r)
+	if (!f)
 		die("the staging buffer is full");
-	memset(r, 0, size);
-	r->size = (uint32_t)size;
-	r->request_id = i + 1;
-	r->bucket = 1;
-	r->name_len = 5;
-	r->key_len = 10;
-	r->value_len = VALUE_BYTES;
-	r->op = WAL_PUT;
-	memcpy(r->data + 15, value, VALUE_BYTES);
-	sum += wal_append(wal, r);
+	log_entry_end(f, log_change_write(log_entry_begin(f, LOG_CHANGE, 0, i + 1, 1), &c));
+	sum += wal_append(wal, f, i + 1);
 }
 
 static struct store *store;
@@ -189,7 +185,7 @@ static void put_once(uint32_t i)
 	store_touch(store, &k);
 	if (store_put(store, &k, (struct span){value, sizeof(value)}, 0, &always, &version) < 0)
 		die(store_why(store));
-	sum += version + store_observed_seq(store);
+	sum += version + store_observed_lsn(store);
 }
 
 static void get_once(uint32_t i)
@@ -202,7 +198,7 @@ static void get_once(uint32_t i)
 	store_touch(store, &k);
 	if (store_get(store, &k, &item) < 0)
 		die(store_why(store));
-	sum += item.version + store_observed_seq(store);
+	sum += item.version + store_observed_lsn(store);
 }
 
 static void store_setup(void)

@@ -38,13 +38,30 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse(uint32_t crc, const
 	const uint8_t *p = data;
 	uint64_t c = (uint32_t)~crc;
 
-	while (len >= 8) {
-		uint64_t w;
+	uint64_t w[4];
 
-		memcpy(&w, p, 8);
-		c = __builtin_ia32_crc32di(c, w);
+	while (len >= sizeof(w)) {
+		memcpy(w, p, sizeof(w));
+		c = __builtin_ia32_crc32di(c, w[0]);
+		c = __builtin_ia32_crc32di(c, w[1]);
+		c = __builtin_ia32_crc32di(c, w[2]);
+		c = __builtin_ia32_crc32di(c, w[3]);
+		p += sizeof(w);
+		len -= sizeof(w);
+	}
+	while (len >= 8) {
+		memcpy(w, p, 8);
+		c = __builtin_ia32_crc32di(c, w[0]);
 		p += 8;
 		len -= 8;
+	}
+	if (len >= 4) {
+		uint32_t half;
+
+		memcpy(&half, p, 4);
+		c = __builtin_ia32_crc32si((uint32_t)c, half);
+		p += 4;
+		len -= 4;
 	}
 	while (len--)
 		c = __builtin_ia32_crc32qi((uint32_t)c, *p++);

@@ -4,7 +4,6 @@
 #include "include/wire.h"
 
 #define BLOCK         4096u
-#define RECORD_SPARE  4096u /* a record's head, and refusals that are logged for small values */
 #define HEADER_BYTES  4096u /* at a file's begin */
 #define LIMIT_SHARE   8u    /* of a small limit one file may take */
 #define RESERVE_FILES 6u
@@ -21,7 +20,7 @@ struct log_size log_size(uint64_t value_max, uint64_t file_wanted, uint64_t limi
 	uint64_t file = file_wanted;
 	uint64_t least;
 
-	s.record_bytes = value_max + WIRE_BUCKET_MAX + WIRE_KEY_MAX + RECORD_SPARE;
+	s.record_bytes = value_max + WIRE_BUCKET_MAX + WIRE_KEY_MAX + LOG_ENTRY_SPARE;
 	least = blocks(HEADER_BYTES + s.record_bytes);
 	if (file > limit_bytes / LIMIT_SHARE)
 		file = limit_bytes / LIMIT_SHARE;

@@ -25,6 +25,11 @@ struct bucket {
 	char name[];
 };
 
+static inline struct span bucket_name(const struct bucket *b)
+{
+	return (struct span){b->name, b->name_len};
+}
+
 struct directory;
 
 int directory_new(struct directory **ret);

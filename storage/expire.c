@@ -10,24 +10,16 @@
 
 int clock_note_now(struct store *s)
 {
-	static const struct span nothing = {"", 0};
-	uint64_t position = s->head.request_id;
-	struct wal_clock note;
-	struct wal_record *r;
-	int error = 0;
+	struct log_clock note;
+	int r;
 
 	pace_note(&s->pace, &note);
-	s->head.request_id = 0; /* nobody asked for it */
-	r = record_new(s, WAL_CLOCK, 0, nothing, nothing,
-		       (struct span){(char *)&note, sizeof(note)}, &error);
-	s->head.request_id = position;
-	if (!r) {
+	r = clock_append(s, &note, &s->clock_seq);
+	if (r < 0) {
 		s->pace.noted_ms = 0; /* it is still to be made */
-		return error;
+		return r;
 	}
-	r->expiry = s->pace.now_ms;
-	s->clock_seq = record_append(s, r);
-	s->clock_told = s->pace.now_ms;
+	s->clock_told = note.clock_ms;
 	return 0;
 }
 
@@ -113,28 +105,13 @@ int store_count(struct store *s, struct store_key *k, uint64_t *ret)
 	return r;
 }
 
-/* Log and apply the deletion of one expired key. */
-static int sweep_key(struct store *s, struct bucket *b, uint64_t hash, struct span key)
+static int sweep_key(struct store *s, struct bucket *b, struct entry *e, uint64_t hash,
+		     struct span key)
 {
-	static const struct span nothing = {"", 0};
 	char copy[WIRE_KEY_MAX];
-	struct wal_record *rec;
-	int r = 0;
 
 	memcpy(copy, key.p, key.n); /* the entry it lies in is about to be replaced */
-	key.p = copy;
-	rec = record_new(s, WAL_SWEEP, b->id, (struct span){b->name, b->name_len}, key, nothing,
-			 &r);
-	if (!rec)
-		return r;
-	rec->delta = -1;
-	r = entry_write(s, b, hash, key, nothing, wal_seq(s->wal) + 1, 0, true);
-	if (r < 0)
-		return store_fail(s, r, "no memory");
-	b->count--;
-	s->keys--;
-	(void)record_append(s, rec);
-	return 0;
+	return key_remove(s, b, e, hash, (struct span){copy, key.n}, LOG_SWEEP);
 }
 
 struct sweep {
@@ -148,6 +125,7 @@ static int sweep_row(void *arg, const struct engine_due *row)
 	struct sweep *w = arg;
 	struct store *s = w->s;
 	struct bucket *b = directory_find_id(s->directory, row->bucket);
+	uint64_t hash;
 	int r;
 
 	if (!w->left || !w->rows)
@@ -159,7 +137,8 @@ static int sweep_row(void *arg, const struct engine_due *row)
 	if (!b || !due_is_current(s, row))
 		return 0;
 	w->left--;
-	r = sweep_key(s, b, cache_hash(s->cache, b->id, row->key), row->key);
+	hash = cache_hash(s->cache, b->id, row->key);
+	r = sweep_key(s, b, cache_find(s->cache, hash, b->id, row->key), hash, row->key);
 	return r < 0 ? r : 0;
 }
 
@@ -184,7 +163,7 @@ int store_sweep(struct store *s, unsigned max)
 		w.left--;
 		if (!b || e->tombstone)
 			continue;
-		r = sweep_key(s, b, n.hash, entry_key(e));
+		r = sweep_key(s, b, e, n.hash, entry_key(e));
 		if (r < 0)
 			return r;
 	}

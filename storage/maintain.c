@@ -33,10 +33,10 @@ static void checkpoint_freeze(struct store *s)
 	 * found no room and nothing has come since, it does already: a file more with each try
 	 * would fill the disk.
 	 */
-	if (wal_seq(s->wal) != s->freeze)
+	if (wal_lsn(s->wal) != s->freeze)
 		(void)clock_note_now(s);
 	wal_rotate(s->wal);
-	s->freeze = wal_seq(s->wal);
+	s->freeze = wal_lsn(s->wal);
 	s->active = 0;
 	s->log.frozen += s->log.active;
 	s->log.active = 0;
@@ -54,12 +54,12 @@ static void checkpoint_begin(struct store *s)
 	unsigned skip = 0;
 	unsigned take = 0;
 
-	while (skip < n && closed[skip].last_seq <= s->settled)
+	while (skip < n && closed[skip].last_lsn <= s->settled)
 		skip++;
-	while (skip + take < n && closed[skip + take].last_seq <= s->freeze &&
-	       closed[skip + take].last_position <= s->freed)
+	while (skip + take < n && closed[skip + take].last_lsn <= s->freeze &&
+	       closed[skip + take].last_request_id <= s->freed)
 		take++;
-	if (!take || closed[skip + take - 1].last_seq != s->freeze)
+	if (!take || closed[skip + take - 1].last_lsn != s->freeze)
 		return;
 	check(!s->checkpoint_runs);
 	s->checkpoint_begun_ms = clock_ms();
@@ -203,7 +203,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 	int r = 0;
 
 	s->base_full = false; /* try again, whatever was found before */
-	while (r == 0 && s->settled < wal_seq(s->wal)) {
+	while (r == 0 && s->settled < wal_lsn(s->wal)) {
 		if (!s->checkpoint_runs && !s->checkpoint_wanted)
 			checkpoint_freeze(s);
 		s->config.on_wait(s->config.arg);
@@ -212,7 +212,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 			return store_fail(s, -ENOSPC, "no room to checkpoint");
 		if (clock_ms() >= until)
 			return store_fail(s, -ETIMEDOUT, "checkpoint took too long");
-		if (s->settled < wal_seq(s->wal))
+		if (s->settled < wal_lsn(s->wal))
 			wal_wait(s->wal, 2);
 	}
 	return r;

@@ -1,5 +1,5 @@
 /*
- * A checkpoint: read the frozen segments, sort their records last-wins by key, and merge them in a
+ * A checkpoint: read the frozen segments, sort their changes last-wins by key, and merge them in a
  * few large sorted transactions.  Counts of buckets and the settled sequence change only in the
  * last transaction, so a checkpoint that is cut short is simply done again: every step is
  * idempotent.
@@ -51,7 +51,7 @@ static int changes_grow(struct changes *s)
 	return 0;
 }
 
-static int change_add(struct changes *s, const struct wal_record *r)
+static int change_add(struct changes *s, const struct log_change *r)
 {
 	struct change *c;
 
@@ -60,17 +60,17 @@ static int change_add(struct changes *s, const struct wal_record *r)
 	c = change_of(s, r->bucket);
 	if (!c->id) {
 		c->id = r->bucket;
-		c->name = wal_record_name(r);
+		c->name = r->name;
 		s->count++;
 	}
 	c->delta += r->delta;
-	c->created |= r->op == WAL_CREATE;
-	c->dropped |= r->op == WAL_DROP;
-	s->any_drop |= r->op == WAL_DROP;
+	c->created |= r->op == LOG_CREATE;
+	c->dropped |= r->op == LOG_DROP;
+	s->any_drop |= r->op == LOG_DROP;
 	return 0;
 }
 
-static int item_add(struct checkpoint *c, const struct wal_record *r)
+static int item_add(struct checkpoint *c, const struct log_changes *i)
 {
 	if (c->count == c->room) {
 		uint64_t room = c->room ? 2 * c->room : 65536;
@@ -81,21 +81,36 @@ static int item_add(struct checkpoint *c, const struct wal_record *r)
 		c->items = p;
 		c->room = room;
 	}
-	c->items[c->count++].record = r;
+	c->items[c->count++] = (struct sort_item){0, i->bucket, i->sequence, i->head};
 	return 0;
 }
 
 /* What was whole when it was synced is not any more. */
-static int damaged(struct checkpoint *c, const struct wal_segment *s, uint64_t at, uint64_t seq)
+static int damaged(struct checkpoint *c, const struct wal_segment *s, uint64_t at, uint64_t lsn)
 {
 	char path[1100];
 
 	wal_path(c->dir, s->epoch, path, sizeof(path));
 	(void)snprintf(c->why, sizeof(c->why),
-		       "%.150s: damaged record at offset %llu (sequence %llu): it is not what was "
+		       "%.150s: damaged record at offset %llu (lsn %llu): it is not what was "
 		       "written",
-		       path, (unsigned long long)at, (unsigned long long)seq);
+		       path, (unsigned long long)at, (unsigned long long)lsn);
 	return -EBADMSG;
+}
+
+static int record_collect(struct checkpoint *c, const struct log_entry *e)
+{
+	struct log_changes i;
+	struct log_change x;
+	int r = 0;
+
+	log_changes_begin(&i, e);
+	while (r == 0 && log_changes_next(&i, &x) == 1) {
+		r = change_add(&c->changes, &x);
+		if (r == 0 && x.key.n)
+			r = item_add(c, &i);
+	}
+	return r;
 }
 
 /* Map a segment and take its records behind `after`; they stay mapped until run_done. */
@@ -103,24 +118,21 @@ static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
 {
 	const struct wal_segment *s = &c->segment[i];
 	struct wal_reader *rd = &c->file[i];
-	int r = wal_reader_open(rd, c->dir, s->epoch, s->size, s->first_seq);
+	int r = wal_reader_open(rd, c->dir, s->epoch, s->size, s->first_lsn);
 
 	if (r == -EBADMSG)
-		return damaged(c, s, rd->at, s->last_seq);
+		return damaged(c, s, rd->at, s->last_lsn);
 	if (r == 0)
 		(void)madvise((void *)(uintptr_t)rd->map, rd->size,
 			      MADV_POPULATE_READ); /* only faster */
-	while (r == 0 && rd->seq <= s->last_seq) {
-		const struct wal_record *rec = wal_reader_next(rd);
+	while (r == 0 && rd->lsn <= s->last_lsn) {
+		struct log_record rec;
 
 		/* Base would give rotten bytes a checksum of their own. */
-		if (!rec)
-			return damaged(c, s, rd->at, rd->seq);
-		if (rec->seq <= after || rec->op == WAL_OUTCOME || rec->op == WAL_CLOCK)
-			continue;
-		r = change_add(&c->changes, rec);
-		if (r == 0 && rec->op != WAL_CREATE && rec->op != WAL_DROP)
-			r = item_add(c, rec);
+		if (wal_reader_next(rd, &rec) != 1)
+			return damaged(c, s, rd->at, rd->lsn);
+		if (rec.lsn > after)
+			r = record_collect(c, rec.entry);
 	}
 	return r;
 }
@@ -142,42 +154,42 @@ static void run_done(struct checkpoint *c)
 
 /* ---- merging ---- */
 
-static bool same_key(const struct wal_record *a, const struct wal_record *b)
+static bool same_key(const struct sort_item *a, const struct sort_item *b)
 {
-	return a->bucket == b->bucket && span_equal(wal_record_key(a), wal_record_key(b));
+	return a->bucket == b->bucket && span_equal(log_head_key(a->head), log_head_key(b->head));
 }
 
-/* Keep the last record of each key, and none of buckets that were dropped meanwhile. */
+/* Keep the last change of each key, and none of buckets that were dropped meanwhile. */
 static void items_unique(struct checkpoint *c)
 {
 	uint64_t n = 0;
 
 	for (uint64_t i = 0; i < c->count; i++) {
-		const struct wal_record *r = c->items[i].record;
+		const struct sort_item *x = &c->items[i];
 
 		if (i + 8 < c->count)
-			__builtin_prefetch(c->items[i + 8].record);
-		if (i + 1 < c->count && same_key(r, c->items[i + 1].record))
+			__builtin_prefetch(c->items[i + 8].head);
+		if (i + 1 < c->count && same_key(x, x + 1))
 			continue;
-		if (c->changes.any_drop && change_of(&c->changes, r->bucket)->dropped)
+		if (c->changes.any_drop && change_of(&c->changes, x->bucket)->dropped)
 			continue;
-		check_slow(!n || c->items[n - 1].record->bucket <= r->bucket);
-		c->items[n++] = c->items[i];
+		check_slow(!n || c->items[n - 1].bucket <= x->bucket);
+		c->items[n++] = *x;
 	}
 	c->count = n;
 }
 
-static int record_merge(struct checkpoint *c, const struct wal_record *r)
+static int item_merge(struct checkpoint *c, const struct sort_item *x)
 {
 	struct engine_item item;
 
-	if (r->op != WAL_PUT)
-		return engine_delete(c->base, r->bucket, wal_record_key(r));
-	item.key = wal_record_key(r);
-	item.value = wal_record_value(r);
-	item.version = r->seq;
-	item.expiry = r->expiry;
-	return engine_put(c->base, r->bucket, &item);
+	if (log_head_op(x->head) != LOG_PUT)
+		return engine_delete(c->base, x->bucket, log_head_key(x->head));
+	item.key = log_head_key(x->head);
+	item.value = log_head_value(x->head);
+	item.version = x->version;
+	item.expiry = log_head_expiry(x->head);
+	return engine_put(c->base, x->bucket, &item);
 }
 
 /*
@@ -219,9 +231,9 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 			return r;
 		for (; r == 0 && i < c->count && i < end && bytes < PART_BYTES_MAX; i++) {
 			if (i + 4 < c->count)
-				__builtin_prefetch(c->items[i + 4].record);
-			bytes += c->items[i].record->size;
-			r = record_merge(c, c->items[i].record);
+				__builtin_prefetch(c->items[i + 4].head);
+			bytes += log_head_size(c->items[i].head);
+			r = item_merge(c, &c->items[i]);
 		}
 		if (r == 0 && i == c->count)
 			r = changes_merge(c);
@@ -256,9 +268,9 @@ int checkpoint_run(struct checkpoint *c)
 			r = -ENOMEM;
 	}
 	if (r == 0) {
-		sort_records(c->items, c->scratch, c->count);
+		sort_changes(c->items, c->scratch, c->count);
 		items_unique(c);
-		meta.settled = c->segment[c->segments - 1].last_seq;
+		meta.settled = c->segment[c->segments - 1].last_lsn;
 		/* The next segment may not have reached the disk yet; this one has, and stays. */
 		meta.epoch_min = c->segment[c->segments - 1].epoch;
 		if (c->clock_ms > meta.clock_ms)
@@ -271,5 +283,5 @@ int checkpoint_run(struct checkpoint *c)
 	if (r < 0)
 		return r;
 	(void)fault_at("checkpoint.before_recycle");
-	return wal_settled(c->wal, meta.epoch_min);
+	return wal_settled(c->wal, meta.settled, meta.epoch_min);
 }

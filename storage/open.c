@@ -70,53 +70,62 @@ static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
 	return 0;
 }
 
-/* One record of the log into memory, as the operation that wrote it did. */
-static int record_apply(struct store *s, const struct wal_record *r)
+/* One change of the log into memory, as the operation that wrote it did. */
+static int change_apply(struct store *s, const struct log_change *c, uint64_t version)
 {
-	struct bucket *b = directory_find_id(s->directory, r->bucket);
-	struct span key = wal_record_key(r);
+	struct bucket *b = directory_find_id(s->directory, c->bucket);
 	uint64_t hash;
 
-	store_work(s, WORK_REQUEST + work_bytes(r->size));
-	s->log.active += r->size;
-	switch (r->op) {
-	case WAL_CREATE:
+	switch (c->op) {
+	case LOG_CREATE:
 		s->directory_state++;
-		s->directory_seq = r->seq;
-		if (!b && !directory_add(s->directory, wal_record_name(r), r->seq, 0))
-			return -ENOMEM;
-		return 0;
-	case WAL_DROP:
+		s->directory_seq = version;
+		return b || directory_add(s->directory, c->name, c->bucket, 0) ? 0 : -ENOMEM;
+	case LOG_DROP:
 		s->directory_state++;
-		s->directory_seq = r->seq;
+		s->directory_seq = version;
 		if (b) {
 			s->keys -= b->count;
 			directory_remove(s->directory, b);
 		}
 		return 0;
-	case WAL_PUT:
-	case WAL_DELETE:
-	case WAL_SWEEP:
+	default:
 		if (!b)
 			return 0; /* of a bucket dropped since */
-		b->count += (uint64_t)(int64_t)r->delta;
-		s->keys += (uint64_t)(int64_t)r->delta;
-		hash = cache_hash(s->cache, b->id, key);
-		return entry_write(s, b, hash, key, wal_record_value(r), r->seq, r->expiry,
-				   r->op != WAL_PUT);
-	default:
-		return 0;
+		b->count += (uint64_t)(int64_t)c->delta;
+		s->keys += (uint64_t)(int64_t)c->delta;
+		hash = cache_hash(s->cache, b->id, c->key);
+		return entry_write(s, b, cache_find(s->cache, hash, b->id, c->key), hash, c->key,
+				   c->value, version, c->expiry, c->op != LOG_PUT);
 	}
 }
 
-static int replay_record(void *arg, const struct wal_record *r, bool same)
+static int record_apply(struct store *s, const struct log_record *r)
+{
+	uint64_t size = log_record_size(r->frame);
+	struct log_changes i;
+	struct log_change c;
+	int e = 0;
+
+	store_work(s, WORK_REQUEST + work_bytes(size));
+	s->log.active += size;
+	log_changes_begin(&i, r->entry);
+	while (e == 0 && log_changes_next(&i, &c) == 1)
+		e = change_apply(s, &c, i.sequence);
+	return e;
+}
+
+static int replay_record(void *arg, const struct log_record *r, bool same)
 {
 	struct store *s = arg;
 	int e = 0;
 
-	if (r->op == WAL_CLOCK) {
-		pace_recall(&s->pace, r);
-		if (r->seq <= s->settled)
+	if (r->entry->kind == LOG_CLOCK) {
+		struct log_clock note;
+
+		log_clock_read(r->entry, &note);
+		pace_recall(&s->pace, &note);
+		if (r->lsn <= s->settled)
 			return 0;
 	}
 	if (s->config.before_apply && !s->follower)
@@ -198,7 +207,7 @@ static int recover_log(struct store *s)
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->pace.now_ms);
 	if (r == 0) /* what the incarnation before, or a power cut, has left of settled segments */
-		r = wal_settled(s->wal, meta.epoch_min);
+		r = wal_settled(s->wal, meta.settled, meta.epoch_min);
 	if (r == 0)
 		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
 				     &s->checkpoint);

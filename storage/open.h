@@ -27,8 +27,8 @@ struct store_config {
 	uint64_t clock_ms;      /* what store_clock once was; 0: not known */
 	const struct pace_source *source; /* of the time, see pace.h; NULL: the system */
 	void *arg;
-	/* Sync thread: everything up to `seq` is on disk; `mark` is what store_submit was given. */
-	void (*on_synced)(void *arg, uint64_t mark, uint64_t seq);
+	/* Sync thread: everything up to `lsn` is on disk; `mark` is what store_submit was given. */
+	void (*on_synced)(void *arg, uint64_t mark, uint64_t lsn);
 	/* Sync thread: so many bytes of records were written and synced.  May be NULL. */
 	void (*on_wrote)(void *arg, uint64_t bytes);
 	/* The log's staging buffer is full: store_submit, show signs of life. */
@@ -37,8 +37,8 @@ struct store_config {
 	 * NULL. */
 	void (*on_work)(void *arg);
 	/* While opening: around each record that is applied.  May be NULL. */
-	int (*before_apply)(void *arg, const struct wal_record *r, bool same_generation);
-	int (*after_apply)(void *arg, const struct wal_record *r, bool same_generation);
+	int (*before_apply)(void *arg, const struct log_record *r, bool same_generation);
+	int (*after_apply)(void *arg, const struct log_record *r, bool same_generation);
 };
 
 /*

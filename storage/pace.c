@@ -30,30 +30,23 @@ static uint64_t later(uint64_t a, uint64_t b)
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-void pace_recall(struct pace *p, const struct wal_record *r)
+void pace_recall(struct pace *p, const struct log_clock *note)
 {
 	static const uint8_t unknown[CLOCK_BOOT_ID_BYTES];
-	struct wal_clock note;
-	struct span v = wal_record_value(r);
 	uint64_t passed = 0;
 
-	if (r->op != WAL_CLOCK)
-		return;
-	pace_known(p, r->expiry);
-	if (v.n != sizeof(note)) /* of a version that wrote none */
-		return;
-	memcpy(&note, v.p, sizeof(note));
-	if (!memcmp(note.boot_id, unknown, sizeof(unknown)) ||
+	pace_known(p, note->clock_ms);
+	if (!memcmp(note->boot_id, unknown, sizeof(unknown)) ||
 	    !memcmp(p->boot_id, unknown, sizeof(unknown)))
 		return;
-	if (memcmp(note.boot_id, p->boot_id, sizeof(unknown)) != 0)
+	if (memcmp(note->boot_id, p->boot_id, sizeof(unknown)) != 0)
 		passed = p->boot_ms; /* at least: it was before this boot */
-	else if (p->boot_ms > note.boot_ms)
-		passed = p->boot_ms - note.boot_ms;
-	pace_known(p, later(r->expiry, passed));
-	if (!memcmp(note.boot_id, p->boot_id, sizeof(unknown)) &&
-	    later(r->expiry, passed) > p->expected_ms)
-		p->expected_ms = later(r->expiry, passed);
+	else if (p->boot_ms > note->boot_ms)
+		passed = p->boot_ms - note->boot_ms;
+	pace_known(p, later(note->clock_ms, passed));
+	if (!memcmp(note->boot_id, p->boot_id, sizeof(unknown)) &&
+	    later(note->clock_ms, passed) > p->expected_ms)
+		p->expected_ms = later(note->clock_ms, passed);
 }
 
 static int64_t apart(uint64_t a, uint64_t b)
@@ -98,9 +91,10 @@ bool pace_must_note(const struct pace *p)
 	return !p->noted_ms || p->now_ms - p->noted_ms > SLACK_MS;
 }
 
-void pace_note(struct pace *p, struct wal_clock *ret)
+void pace_note(struct pace *p, struct log_clock *ret)
 {
 	p->noted_ms = p->now_ms;
+	ret->clock_ms = p->now_ms;
 	ret->boot_ms = p->boot_ms;
 	memcpy(ret->boot_id, p->boot_id, sizeof(ret->boot_id));
 }

@@ -40,9 +40,9 @@ struct pace {
 /* Begin with the system's clock.  `source` NULL: the system. */
 void pace_init(struct pace *p, const struct pace_source *source);
 
-/* While opening: it was `ms` at some time before.  A record of the log: the note that it may be. */
+/* While opening: it was `ms` at some time before.  A note that the log has. */
 void pace_known(struct pace *p, uint64_t ms);
-void pace_recall(struct pace *p, const struct wal_record *r);
+void pace_recall(struct pace *p, const struct log_clock *note);
 /* All has been read: see how far the system's clock is from what was expected. */
 void pace_begin(struct pace *p);
 
@@ -52,7 +52,7 @@ void pace_tick(struct pace *p, uint64_t wall_ms);
 /* Must a note be logged before anything is told that depends on the time? */
 bool pace_must_note(const struct pace *p);
 
-/* What a note is in the log: a record's expiry is the clock, its value this. */
-void pace_note(struct pace *p, struct wal_clock *ret);
+/* A note for the log. */
+void pace_note(struct pace *p, struct log_clock *ret);
 
 #endif

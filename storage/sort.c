@@ -1,24 +1,25 @@
-/* Radix sort of records; the sort key is the bucket's id, big-endian, and then the key's bytes. */
+/* Radix sort of changes; the sort key is the bucket's id, big-endian, and then the key's bytes. */
 #include "storage/sort.h"
 
 #include <string.h>
 
 #define SMALL 24u /* fewer are sorted by insertion */
 
-static uint64_t key_size(const struct wal_record *r)
+static uint64_t key_size(const struct sort_item *x)
 {
-	return 8u + r->key_len;
+	return 8u + x->head->key_len;
 }
 
 /* Eight bytes of the sort key from `depth` on as a big-endian number, padded with zeros. */
-static uint64_t key_word(const struct wal_record *r, uint64_t depth)
+static uint64_t key_word(const struct sort_item *x, uint64_t depth)
 {
-	struct span key = wal_record_key(r);
+	struct span key;
 	uint8_t b[8] = {0};
 	uint64_t w = 0;
 
 	if (!depth)
-		return r->bucket;
+		return x->bucket;
+	key = log_head_key(x->head);
 	depth -= 8;
 	if (depth >= key.n)
 		return 0;
@@ -31,11 +32,11 @@ static uint64_t key_word(const struct wal_record *r, uint64_t depth)
 	return __builtin_bswap64(w);
 }
 
-static int record_compare(const struct wal_record *a, const struct wal_record *b)
+static int item_compare(const struct sort_item *a, const struct sort_item *b)
 {
 	if (a->bucket != b->bucket)
 		return a->bucket < b->bucket ? -1 : 1;
-	return span_compare(wal_record_key(a), wal_record_key(b));
+	return span_compare(log_head_key(a->head), log_head_key(b->head));
 }
 
 static void sort_small(struct sort_item *a, uint64_t n)
@@ -44,7 +45,7 @@ static void sort_small(struct sort_item *a, uint64_t n)
 		struct sort_item x = a[i];
 		uint64_t k = i;
 
-		while (k && record_compare(a[k - 1].record, x.record) > 0) {
+		while (k && item_compare(&a[k - 1], &x) > 0) {
 			a[k] = a[k - 1];
 			k--;
 		}
@@ -97,7 +98,7 @@ static void sort_alike(struct sort_item *a, struct sort_item *scratch, uint64_t 
 	uint64_t longer = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t size = key_size(a[i].record);
+		uint64_t size = key_size(&a[i]);
 
 		a[i].word = size <= depth + 8 ? size : depth + 9;
 		longer += size > depth + 8;
@@ -115,8 +116,8 @@ static void sort_depth(struct sort_item *a, struct sort_item *scratch, uint64_t 
 	}
 	for (uint64_t i = 0; i < n; i++) {
 		if (i + 8 < n)
-			__builtin_prefetch(a[i + 8].record);
-		a[i].word = key_word(a[i].record, depth);
+			__builtin_prefetch(a[i + 8].head);
+		a[i].word = key_word(&a[i], depth);
 	}
 	sort_words(a, scratch, n);
 	for (uint64_t i = 0; i < n;) {
@@ -130,7 +131,7 @@ static void sort_depth(struct sort_item *a, struct sort_item *scratch, uint64_t 
 	}
 }
 
-void sort_records(struct sort_item *items, struct sort_item *scratch, uint64_t n)
+void sort_changes(struct sort_item *items, struct sort_item *scratch, uint64_t n)
 {
 	if (n > 1)
 		sort_depth(items, scratch, n, 0);

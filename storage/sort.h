@@ -1,6 +1,6 @@
 /*
- * Sort log records by (bucket, key), those of one key in the order given: a radix sort over eight
- * bytes of the key at a time, which skips bytes that are all alike.
+ * Sort changes of the log by (bucket, key), those of one key in the order given: a radix sort over
+ * eight bytes of the key at a time, which skips bytes that are all alike.
  */
 #ifndef PAIL_SORT_H
 #define PAIL_SORT_H
@@ -11,10 +11,12 @@
 
 struct sort_item {
 	uint64_t word; /* scratch */
-	const struct wal_record *record;
+	uint64_t bucket;
+	uint64_t version;
+	const struct log_change_head *head;
 };
 
 /* `scratch` has room for `n` items too.  Stable. */
-void sort_records(struct sort_item *items, struct sort_item *scratch, uint64_t n);
+void sort_changes(struct sort_item *items, struct sort_item *scratch, uint64_t n);
 
 #endif

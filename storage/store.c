@@ -129,9 +129,9 @@ void store_freed(struct store *s, uint64_t position)
 	s->freed = position;
 }
 
-uint64_t store_seq(const struct store *s)
+uint64_t store_lsn(const struct store *s)
 {
-	return wal_seq(s->wal);
+	return wal_lsn(s->wal);
 }
 
 uint64_t store_synced(const struct store *s)
@@ -153,9 +153,9 @@ int64_t store_jump(struct store *s, bool *ret_behind)
 	return ms;
 }
 
-uint64_t store_observed_seq(const struct store *s)
+uint64_t store_observed_lsn(const struct store *s)
 {
-	return s->head.observed_seq;
+	return s->head.observed_lsn;
 }
 
 void store_stats(const struct store *s, struct store_stats *ret)
@@ -163,7 +163,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	ret->buckets = directory_count(s->directory);
 	ret->keys = s->keys;
 	ret->cache_bytes = cache_bytes(s->cache);
-	ret->recent_keys = wal_seq(s->wal) - s->settled;
+	ret->recent_keys = wal_lsn(s->wal) - s->settled;
 	ret->log_bytes = wal_bytes(s->wal);
 	ret->base_bytes = engine_used(s->base);
 	ret->map_bytes = engine_map_bytes(s->base);

@@ -5,7 +5,7 @@
  * One thread, the serving thread, calls everything here.  Operations never wait for the disk (but
  * for the log's staging buffer when it is full): they take effect in memory and get a sequence
  * number, and the owner tells nobody before that number is synced.  Reads too say how new the
- * newest thing is that they looked at: store_observed_seq.  A reply must wait until store_synced
+ * newest thing is that they looked at: store_observed_lsn.  A reply must wait until store_synced
  * has reached it, or a power cut could take back what somebody was told.
  *
  * Errors: -ENXIO no such bucket, -ENOENT no such key, -EEXIST a condition did not hold, -ENOSPC
@@ -29,7 +29,7 @@
 
 struct store;
 
-uint64_t store_seq(const struct store *s);
+uint64_t store_lsn(const struct store *s);
 uint64_t store_synced(const struct store *s);
 uint64_t store_clock(const struct store *s);
 
@@ -43,7 +43,7 @@ int64_t store_jump(struct store *s, bool *ret_behind);
 unsigned store_pressure(const struct store *s);
 
 /* The newest sequence that the operation since store_begin has looked at. */
-uint64_t store_observed_seq(const struct store *s);
+uint64_t store_observed_lsn(const struct store *s);
 
 struct store_stats {
 	uint64_t buckets, keys, cache_bytes, recent_keys, log_bytes, base_bytes, map_bytes;
@@ -59,17 +59,17 @@ const char *store_why(const struct store *s);
 /* The head of struct store, so that store_begin costs nothing. */
 struct store_head {
 	uint64_t request_id;
-	uint64_t observed_seq;
+	uint64_t observed_lsn;
 	struct work work;
 };
 
-/* Who asks: identity of the request plus 1, or 0.  Clears store_observed_seq. */
+/* Who asks: identity of the request plus 1, or 0.  Clears store_observed_lsn. */
 static inline void store_begin(struct store *s, uint64_t position)
 {
 	struct store_head *h = (struct store_head *)s;
 
 	h->request_id = position;
-	h->observed_seq = 0;
+	h->observed_lsn = 0;
 }
 
 /* The owner's own work counts too. */

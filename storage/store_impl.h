@@ -69,13 +69,22 @@ struct store {
 	struct wal_segment closed[WAL_SEGMENTS_MAX]; /* scratch of checkpoint_begin */
 };
 
-/* A record of `size` for this request, filled but for what the operation adds.  NULL: *ret_error.
- */
-struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, struct span name,
-			      struct span key, struct span value, int *ret_error);
+/* The version of the next change. */
+static inline uint64_t version_next(const struct store *s)
+{
+	return wal_lsn(s->wal) + 1;
+}
 
-/* Append it, and account for it. */
-uint64_t record_append(struct store *s, struct wal_record *r);
+/* A change as a record for which there is room, complete.  NULL: *ret_error. */
+struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error);
+/* Append it for this request, and account for it.  Its version. */
+uint64_t change_append(struct store *s, struct log_frame *f);
+/* Log what the time is.  0 or an error. */
+int clock_append(struct store *s, const struct log_clock *c, uint64_t *ret_lsn);
+
+/* Log and apply that a key which is stored is no more; `old` as with entry_write. */
+int key_remove(struct store *s, struct bucket *b, struct entry *old, uint64_t hash, struct span key,
+	       enum log_op op);
 
 /* Bytes of the cache that may be dirty before writers must wait. */
 uint64_t store_budget(const struct store *s);
@@ -83,9 +92,13 @@ uint64_t store_budget(const struct store *s);
 /* May a put add `bytes` of log?  0, -ENOSPC or -EBUSY. */
 int store_admit(struct store *s, uint64_t bytes);
 
-/* Put a value or a tombstone into the cache and everything that follows it. */
-int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key,
-		struct span value, uint64_t version, uint64_t expiry, bool tombstone);
+/*
+ * Put a value or a tombstone into the cache and everything that follows it.  `old` is the key's
+ * entry as it is, or NULL.
+ */
+int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
+		struct span key, struct span value, uint64_t version, uint64_t expiry,
+		bool tombstone);
 
 /*
  * For assertions: does what is counted one by one agree with what is there?  The dirty entries with
@@ -106,8 +119,8 @@ int store_lookup(struct store *s, const struct store_key *k, struct lookup *ret)
 
 static inline void observe(struct store *s, uint64_t seq)
 {
-	if (seq > s->head.observed_seq)
-		s->head.observed_seq = seq;
+	if (seq > s->head.observed_lsn)
+		s->head.observed_lsn = seq;
 }
 
 /* Look the bucket up again if the directory has changed since.  Returns it, or NULL. */

@@ -18,21 +18,18 @@ int store_writable(struct store *s)
 	return 0;
 }
 
-struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, struct span name,
-			      struct span key, struct span value, int *ret_error)
+/* Room for a record of `size` bytes in all.  NULL: *ret_error. */
+static struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error)
 {
-	uint64_t size = wal_record_size(name.n, key.n, value.n);
-	bool must = op == WAL_OUTCOME || op == WAL_CLOCK || op == WAL_SWEEP;
-	struct wal_record *r;
-	char *p;
+	struct log_frame *f;
 
 	store_work(s, work_bytes(size)); /* before there is anything half done */
 	/* Not even into the open file: each checkpoint that is tried would close it. */
 	*ret_error = must && wal_files_left(s->wal) ? 0 : store_writable(s);
 	if (*ret_error < 0)
 		return NULL;
-	r = wal_reserve(s->wal, size);
-	while (!r) {
+	f = wal_reserve(s->wal, size);
+	while (!f) {
 		if (!wal_files_left(s->wal)) {
 			*ret_error = store_writable(s);
 			return NULL;
@@ -44,43 +41,52 @@ struct wal_record *record_new(struct store *s, enum wal_op op, uint64_t bucket, 
 		}
 		s->config.on_wait(s->config.arg);
 		wal_wait(s->wal, 10);
-		r = wal_reserve(s->wal, size);
+		f = wal_reserve(s->wal, size);
 	}
-	r->size = (uint32_t)size;
-#ifdef PAIL_BREAK_POSITION /* for a test of the tests: do not remember whose it is */
-	r->request_id = 0;
-#else
-	r->request_id = s->head.request_id;
-#endif
-	r->bucket = bucket;
-	r->expiry = 0;
-	r->value_len = (uint32_t)value.n;
-	r->key_len = (uint16_t)key.n;
-	r->name_len = (uint8_t)name.n;
-	r->op = (uint8_t)op;
-	r->delta = 0;
-	memset(r->zero, 0, sizeof(r->zero));
-	p = r->data;
-	memcpy(p, name.p, name.n);
-	p += name.n;
-	if (key.n)
-		memcpy(p, key.p, key.n);
-	p += key.n;
-	if (value.n)
-		memcpy(p, value.p, value.n);
-	p += value.n;
-	memset(p, 0, (size_t)((char *)r + size - p));
-	return r;
+	return f;
 }
 
-uint64_t record_append(struct store *s, struct wal_record *r)
+static uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id)
 {
-	uint64_t size = r->size;
-
 	if (!s->log.active)
 		s->oldest_ms = clock_ms();
-	s->log.active += size;
-	return wal_append(s->wal, r);
+	s->log.active += log_record_size(f);
+#ifdef PAIL_BREAK_POSITION /* for a test of the tests: do not remember whose it is */
+	request_id = 0;
+#endif
+	return wal_append(s->wal, f, request_id);
+}
+
+struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error)
+{
+	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_change_size(c),
+					  c->op == LOG_SWEEP, ret_error);
+	char *p;
+
+	if (!f)
+		return NULL;
+	p = log_entry_begin(f, LOG_CHANGE, 0, version_next(s), 1);
+	log_entry_end(f, log_change_write(p, c));
+	return f;
+}
+
+uint64_t change_append(struct store *s, struct log_frame *f)
+{
+	return record_append(s, f, s->head.request_id);
+}
+
+int clock_append(struct store *s, const struct log_clock *c, uint64_t *ret_lsn)
+{
+	int r = 0;
+	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + sizeof(*c), true, &r);
+	char *p;
+
+	if (!f)
+		return r;
+	p = log_entry_begin(f, LOG_CLOCK, 0, version_next(s), 1);
+	log_entry_end(f, log_clock_write(p, c));
+	*ret_lsn = record_append(s, f, 0); /* nobody asked for it */
+	return 0;
 }
 
 /* Bytes of an entry, about, with what malloc adds. */
@@ -89,17 +95,18 @@ static uint64_t entry_weight(size_t key_len, size_t value_len)
 	return sizeof(struct entry) + key_len + value_len + 24;
 }
 
-int entry_write(struct store *s, struct bucket *b, uint64_t hash, struct span key,
-		struct span value, uint64_t version, uint64_t expiry, bool tombstone)
+int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
+		struct span key, struct span value, uint64_t version, uint64_t expiry,
+		bool tombstone)
 {
 	uint64_t frozen = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
-	struct entry *old = cache_find(s->cache, hash, b->id, key);
 	uint64_t was = old ? entry_weight(key.n, old->value_len) : 0;
 	uint64_t was_dirty = old && old->version > s->settled ? was : 0;
 	uint64_t was_active = old && old->version > frozen ? was : 0;
 	struct entry *moved = NULL;
 	struct entry *e;
 
+	check_slow(old == cache_find(s->cache, hash, b->id, key));
 	if (expiry && !tombstone && expiry_heap_reserve(&s->expiry) < 0)
 		return -ENOMEM;
 	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, &moved);
@@ -149,11 +156,19 @@ static int condition_check(struct store *s, const struct store_condition *c, uin
 	return 0;
 }
 
+static uint64_t expiry_of(const struct store *s, uint64_t ttl_ms)
+{
+	if (!ttl_ms)
+		return 0;
+	return ttl_ms > UINT64_MAX - s->pace.now_ms ? UINT64_MAX : s->pace.now_ms + ttl_ms;
+}
+
 int store_put(struct store *s, struct store_key *k, struct span value, uint64_t ttl_ms,
 	      const struct store_condition *c, uint64_t *ret_version)
 {
 	struct bucket *b = key_bucket(s, k);
-	struct wal_record *rec;
+	struct log_change change;
+	struct log_frame *f;
 	struct lookup l;
 	int r;
 
@@ -165,25 +180,43 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	*ret_version = l.version;
 	r = condition_check(s, c, l.version);
 	if (r == 0)
-		r = store_admit(s, wal_record_size(b->name_len, k->key.n, value.n));
+		r = store_admit(s, log_put_size(b->name_len, k->key.n, value.n));
 	if (r == 0 && ttl_ms)
 		r = clock_note(s);
 	if (r < 0)
 		return r;
-	rec = record_new(s, WAL_PUT, b->id, (struct span){b->name, b->name_len}, k->key, value, &r);
-	if (!rec)
+	change = (struct log_change){LOG_PUT,        !l.stored, b->id, expiry_of(s, ttl_ms),
+				     bucket_name(b), k->key,    value};
+	f = change_new(s, &change, &r);
+	if (!f)
 		return r;
-	if (ttl_ms)
-		rec->expiry =
-			ttl_ms > UINT64_MAX - s->pace.now_ms ? UINT64_MAX : s->pace.now_ms + ttl_ms;
-	rec->delta = !l.stored;
-	r = entry_write(s, b, k->hash, k->key, value, wal_seq(s->wal) + 1, rec->expiry, false);
+	r = entry_write(s, b, l.entry, k->hash, k->key, value, version_next(s), change.expiry,
+			false);
 	if (r < 0)
 		return store_fail(s, r, "no memory");
-	b->count += (uint64_t)rec->delta;
-	s->keys += (uint64_t)rec->delta;
-	*ret_version = record_append(s, rec);
+	b->count += (uint64_t)change.delta;
+	s->keys += (uint64_t)change.delta;
+	*ret_version = change_append(s, f);
 	observe(s, *ret_version);
+	return 0;
+}
+
+int key_remove(struct store *s, struct bucket *b, struct entry *old, uint64_t hash, struct span key,
+	       enum log_op op)
+{
+	static const struct span nothing = {"", 0};
+	const struct log_change change = {op, -1, b->id, 0, bucket_name(b), key, nothing};
+	int r = 0;
+	struct log_frame *f = change_new(s, &change, &r);
+
+	if (!f)
+		return r;
+	r = entry_write(s, b, old, hash, key, nothing, version_next(s), 0, true);
+	if (r < 0)
+		return store_fail(s, r, "no memory");
+	b->count--;
+	s->keys--;
+	(void)change_append(s, f);
 	return 0;
 }
 
@@ -191,8 +224,6 @@ int store_delete(struct store *s, struct store_key *k, const struct store_condit
 		 bool *ret_deleted, uint64_t *ret_version)
 {
 	struct bucket *b = key_bucket(s, k);
-	static const struct span nothing = {"", 0};
-	struct wal_record *rec;
 	struct lookup l;
 	int r;
 
@@ -208,18 +239,10 @@ int store_delete(struct store *s, struct store_key *k, const struct store_condit
 	*ret_deleted = l.alive;
 	if (!l.alive)
 		return 0;
-	rec = record_new(s, WAL_DELETE, b->id, (struct span){b->name, b->name_len}, k->key, nothing,
-			 &r);
-	if (!rec)
-		return r;
-	rec->delta = -1;
-	r = entry_write(s, b, k->hash, k->key, nothing, wal_seq(s->wal) + 1, 0, true);
-	if (r < 0)
-		return store_fail(s, r, "no memory");
-	b->count--;
-	s->keys--;
-	observe(s, record_append(s, rec));
-	return 0;
+	r = key_remove(s, b, l.entry, k->hash, k->key, LOG_DELETE);
+	if (r == 0)
+		observe(s, wal_lsn(s->wal));
+	return r;
 }
 
 void store_elsewhere(struct store *s, uint64_t buckets)
@@ -229,9 +252,9 @@ void store_elsewhere(struct store *s, uint64_t buckets)
 
 int store_create(struct store *s, struct span name, bool *ret_created)
 {
-	static const struct span nothing = {"", 0};
-	struct wal_record *rec;
+	struct log_change change = {.op = LOG_CREATE, .name = name};
 	struct bucket *b = directory_find(s->directory, name);
+	struct log_frame *f;
 	int r;
 
 	*ret_created = false;
@@ -241,16 +264,17 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	if (directory_count(s->directory) + s->buckets_elsewhere >= s->config.buckets_max)
 		return store_fail(s, -ENOSPC, "the limit of %llu buckets is reached",
 				  (unsigned long long)s->config.buckets_max);
-	r = store_admit(s, wal_record_size(name.n, 0, 0));
+	r = store_admit(s, log_put_size(name.n, 0, 0));
 	if (r < 0)
 		return r;
-	rec = record_new(s, WAL_CREATE, wal_seq(s->wal) + 1, name, nothing, nothing, &r);
-	if (!rec)
+	change.bucket = version_next(s);
+	f = change_new(s, &change, &r);
+	if (!f)
 		return r;
-	if (!directory_add(s->directory, name, wal_seq(s->wal) + 1, 0))
+	if (!directory_add(s->directory, name, change.bucket, 0))
 		return store_fail(s, -ENOMEM, "no memory");
 	s->directory_state++;
-	s->directory_seq = record_append(s, rec);
+	s->directory_seq = change_append(s, f);
 	*ret_created = true;
 	observe(s, s->directory_seq);
 	return 0;
@@ -258,22 +282,23 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 
 int store_drop(struct store *s, struct span name, bool *ret_dropped)
 {
-	static const struct span nothing = {"", 0};
+	struct log_change change = {.op = LOG_DROP, .name = name};
 	struct bucket *b = directory_find(s->directory, name);
-	struct wal_record *rec;
+	struct log_frame *f;
 	int r = 0;
 
 	*ret_dropped = false;
 	observe(s, b ? b->id : s->directory_seq);
 	if (!b)
 		return 0;
-	rec = record_new(s, WAL_DROP, b->id, name, nothing, nothing, &r);
-	if (!rec)
+	change.bucket = b->id;
+	f = change_new(s, &change, &r);
+	if (!f)
 		return r;
 	s->keys -= b->count;
 	directory_remove(s->directory, b);
 	s->directory_state++;
-	s->directory_seq = record_append(s, rec);
+	s->directory_seq = change_append(s, f);
 	*ret_dropped = true;
 	observe(s, s->directory_seq);
 	return 0;
@@ -281,12 +306,15 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 
 int store_outcome(struct store *s, struct span name, struct span reply)
 {
-	static const struct span nothing = {"", 0};
 	int r = 0;
-	struct wal_record *rec = record_new(s, WAL_OUTCOME, 0, name, nothing, reply, &r);
+	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_result_size(reply), true, &r);
+	char *p;
 
-	if (!rec)
+	(void)name;
+	if (!f)
 		return r;
-	observe(s, record_append(s, rec));
+	p = log_entry_begin(f, LOG_OUTCOME, 0, version_next(s), 0);
+	log_entry_end(f, log_result_write(f, p, reply));
+	observe(s, record_append(s, f, s->head.request_id));
 	return 0;
 }

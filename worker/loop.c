@@ -46,12 +46,12 @@ void worker_fail(struct worker *w, int error, const char *why)
 	log_error("%s", why);
 }
 
-/* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
-void worker_synced(void *arg, uint64_t mark, uint64_t seq)
+/* Sync thread: the log is safe up to `lsn`, so replies before `mark` may be seen. */
+void worker_synced(void *arg, uint64_t mark, uint64_t lsn)
 {
 	struct worker *w = arg;
 
-	atomic_store_explicit(&w->status->synced, seq, memory_order_release);
+	atomic_store_explicit(&w->status->synced, lsn, memory_order_release);
 #ifdef PAIL_BREAK_SYNC
 	(void)mark; /* worker_publish has told it already */
 #else
@@ -86,9 +86,9 @@ void worker_publish(struct worker *w)
 	ring_publish(&g->durable, g->durable.write);
 	wake_coordinator(w->status);
 #endif
-	if (store_seq(w->store) != w->submitted_seq || g->durable.write != w->submitted_mark) {
-		check_slow(store_seq(w->store) >= w->submitted_seq);
-		w->submitted_seq = store_seq(w->store);
+	if (store_lsn(w->store) != w->submitted_lsn || g->durable.write != w->submitted_mark) {
+		check_slow(store_lsn(w->store) >= w->submitted_lsn);
+		w->submitted_lsn = store_lsn(w->store);
 		w->submitted_mark = g->durable.write;
 		(void)fault_at("worker.before_hand");
 		store_submit(w->store, w->submitted_mark);
@@ -361,19 +361,19 @@ static void slow_down(struct worker *w, uint64_t writes, unsigned pressure)
 static void serve_round(struct worker *w)
 {
 	uint64_t head = ring_head(&w->segment->request);
-	uint64_t before = store_seq(w->store);
+	uint64_t before = store_lsn(w->store);
 
 	check(head - w->read <= w->segment->request.size);
 	while (w->read < head && !is_ending(w)) {
 		w->read = serve_record(w, w->read);
-		if (store_seq(w->store) - before >= SLOW_EVERY &&
+		if (store_lsn(w->store) - before >= SLOW_EVERY &&
 		    store_pressure(w->store) > SLOW_FROM)
 			break; /* many short pauses are better than a long one */
 	}
 	atomic_store_explicit(&w->status->executing, 0, memory_order_relaxed);
 	worker_publish(w);
 	if (store_pressure(w->store) > SLOW_FROM)
-		slow_down(w, store_seq(w->store) - before, store_pressure(w->store));
+		slow_down(w, store_lsn(w->store) - before, store_pressure(w->store));
 }
 
 static void serve(struct worker *w)

@@ -12,8 +12,8 @@
 int worker_run(bool follow);
 
 void worker_beat(struct worker *w, enum worker_phase phase);
-/* Sync thread: the log is safe up to `seq`, so replies before `mark` may be seen. */
-void worker_synced(void *arg, uint64_t mark, uint64_t seq);
+/* Sync thread: the log is safe up to `lsn`, so replies before `mark` may be seen. */
+void worker_synced(void *arg, uint64_t mark, uint64_t lsn);
 void worker_wrote(void *arg, uint64_t bytes);
 /* The store waits for its sync thread, or a reply for room: give both what they need. */
 void worker_wait(void *arg);

@@ -198,7 +198,7 @@ static bool is_over(const struct worker *w, const struct op *op)
 
 static enum segment_ring ring_for(const struct worker *w)
 {
-	return store_observed_seq(w->store) > store_synced(w->store) ? RING_DURABLE
+	return store_observed_lsn(w->store) > store_synced(w->store) ? RING_DURABLE
 								     : RING_IMMEDIATE;
 }
 

@@ -123,9 +123,11 @@ static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
 	return 0;
 }
 
-int recovery_before(struct recovery *t, struct worker *w, const struct wal_record *r, bool same)
+int recovery_before(struct recovery *t, struct worker *w, const struct log_record *r, bool same)
 {
-	return same && r->request_id ? reads_before(t, w, r->request_id - 1) : 0;
+	uint64_t id = r->frame->request_id;
+
+	return same && id ? reads_before(t, w, id - 1) : 0;
 }
 
 static struct left *left_find(const struct recovery *t, uint64_t identity)
@@ -156,35 +158,37 @@ static uint64_t left_msgid(const struct worker *w, const struct left *l)
 }
 
 /* What the record of a request says its reply was. */
-int recovery_after(struct recovery *t, const struct wal_record *r, bool same)
+int recovery_after(struct recovery *t, const struct log_record *r, bool same)
 {
-	struct left *l = same && r->request_id ? left_find(t, r->request_id - 1) : NULL;
-	struct span v = wal_record_value(r);
+	uint64_t id = r->frame->request_id;
+	struct left *l = same && id ? left_find(t, id - 1) : NULL;
+	struct span reply = log_result_read(r->entry);
+	uint64_t version = r->entry->sequence;
 
 	if (!l || l->reply)
 		return 0;
-	if (r->op == WAL_OUTCOME)
-		return keep(t, l, v.p, v.n);
+	if (r->entry->kind == LOG_OUTCOME)
+		return keep(t, l, reply.p, reply.n);
 	l->reply = NULL;
 	l->size = 0;
 	l->answered = true;
 	/* The bytes are made when they are sent: the version is all that is needed till then. */
-	return keep(t, l, (const char *)&r->seq, sizeof(r->seq));
+	return keep(t, l, (const char *)&version, sizeof(version));
 }
 
 /* A kept reply into the ring. */
 static int left_answer(struct recovery *t, struct worker *w, struct left *l)
 {
 	char *p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
-	uint64_t seq;
+	uint64_t version;
 
 	(void)t;
 	if (!p)
 		return -EPIPE;
 	if (l->answered) {
-		memcpy(&seq, l->reply, sizeof(seq));
+		memcpy(&version, l->reply, sizeof(version));
 		p = write_reply_head(p, left_msgid(w, l));
-		p = wire_methods[l->method].result == RESULT_UINT ? write_uint(p, seq)
+		p = wire_methods[l->method].result == RESULT_UINT ? write_uint(p, version)
 								  : write_bool(p, true);
 	} else {
 		memcpy(p, l->reply, l->size);

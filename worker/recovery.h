@@ -20,8 +20,8 @@ int recovery_new(struct worker *w, struct recovery **ret);
 void recovery_free(struct recovery **t);
 
 /* Around a record that is replayed; `same`: its position is of this segment. */
-int recovery_before(struct recovery *t, struct worker *w, const struct wal_record *r, bool same);
-int recovery_after(struct recovery *t, const struct wal_record *r, bool same);
+int recovery_before(struct recovery *t, struct worker *w, const struct log_record *r, bool same);
+int recovery_after(struct recovery *t, const struct log_record *r, bool same);
 
 /* Write the replies gathered into the synced ring; the log is safe by now.  0 or -EPIPE. */
 int recovery_answer(struct recovery *t, struct worker *w);

@@ -18,7 +18,7 @@
 #define FOLLOW_MS   1     /* between looks at a predecessor's log */
 #define FOLLOW_NEAR 5000u /* records of a round: so near its end that the rest is soon read */
 
-static int before_apply(void *arg, const struct wal_record *r, bool same)
+static int before_apply(void *arg, const struct log_record *r, bool same)
 {
 	struct worker *w = arg;
 
@@ -27,7 +27,7 @@ static int before_apply(void *arg, const struct wal_record *r, bool same)
 	return w->recovery ? recovery_before(w->recovery, w, r, same) : 0;
 }
 
-static int after_apply(void *arg, const struct wal_record *r, bool same)
+static int after_apply(void *arg, const struct log_record *r, bool same)
 {
 	struct worker *w = arg;
 
@@ -166,17 +166,17 @@ static int follow_on(struct worker *w)
 	uint64_t before = 0;
 
 	for (;;) {
-		uint64_t seq = atomic_load_explicit(synced, memory_order_acquire);
-		int r = store_tail(w->store, seq);
+		uint64_t lsn = atomic_load_explicit(synced, memory_order_acquire);
+		int r = store_tail(w->store, lsn);
 		int m;
 
 		if (r < 0)
 			return r;
-		if (!told && seq - before < FOLLOW_NEAR) {
+		if (!told && lsn - before < FOLLOW_NEAR) {
 			(void)fault_at("worker.before_caught_up");
 			told = control_send(FD_CONTROL, CONTROL_CAUGHT_UP) == 0;
 		}
-		before = seq;
+		before = lsn;
 		(void)poll(&p, 1, FOLLOW_MS);
 		m = control_receive(FD_CONTROL);
 		if (m == CONTROL_GO)
@@ -227,7 +227,7 @@ int worker_begin(struct worker *w, bool follow)
 	}
 	if (r < 0)
 		return r;
-	w->submitted_seq = store_seq(w->store);
+	w->submitted_lsn = store_lsn(w->store);
 	atomic_store_explicit(&w->status->synced, store_synced(w->store), memory_order_release);
 	if (w->recovery) {
 		log_info("took over %llu unanswered requests",

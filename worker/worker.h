@@ -32,7 +32,7 @@ struct worker {
 	uint64_t ticked_ms;        /* when the store was last given its turn */
 	uint64_t polled_ms;        /* when the control socket was last looked at */
 	uint64_t unpublished;      /* requests since the last publish */
-	uint64_t submitted_seq;
+	uint64_t submitted_lsn;
 	uint64_t submitted_mark;
 	uint64_t published_now;
 	struct store_stats shown; /* what the figures have of the store's counts */

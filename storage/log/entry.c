@@ -1,24 +1,240 @@
-/* Checksums and checks of log records. */
+/* Entries and their changes as bytes. */
 #include "storage/log/entry.h"
+
+#include <errno.h>
 
 #include "common/hash.h"
 
-uint32_t wal_record_crc(const struct wal_record *r, uint64_t epoch)
-{
-	uint32_t crc = crc32c(0, &epoch, sizeof(epoch));
+/* ---- writing ---- */
 
-	return crc32c(crc, &r->size, r->size - offsetof(struct wal_record, size));
+static char *bytes_put(char *p, struct span s)
+{
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	return p + s.n;
 }
 
-bool wal_record_valid(const void *p, uint64_t room, uint64_t epoch)
+char *log_change_write(char *p, const struct log_change *c)
 {
-	const struct wal_record *r = p;
+	struct log_change_head *h = (struct log_change_head *)p;
+	char *end = p + log_change_size(c);
+	unsigned numbers = 0;
+	unsigned flags = (unsigned)c->op;
 
-	if (room < sizeof(*r) || r->size < sizeof(*r) || r->size > room || r->size % 8)
+	memset(end - 8, 0, 8); /* what the rest leaves of it */
+	h->value_len = (uint32_t)c->value.n;
+	h->key_len = (uint16_t)c->key.n;
+	h->name_len = (uint8_t)c->name.n;
+	if (c->name.n)
+		h->number[numbers++] = c->bucket;
+	if (c->expiry) {
+		h->number[numbers++] = c->expiry;
+		flags |= LOG_HAS_EXPIRY;
+	}
+	if (c->delta)
+		flags |= c->delta > 0 ? LOG_COUNTS_ONE : LOG_COUNTS_LESS;
+	h->op_flags = (uint8_t)flags;
+	p = bytes_put((char *)&h->number[numbers], c->name);
+	p = bytes_put(p, c->key);
+	(void)bytes_put(p, c->value);
+	return end;
+}
+
+char *log_clock_write(char *p, const struct log_clock *c)
+{
+	memcpy(p, c, sizeof(*c));
+	return p + sizeof(*c);
+}
+
+char *log_result_write(struct log_frame *f, char *p, struct span result)
+{
+	struct log_result_head *h = (struct log_result_head *)p;
+	char *end = p + log_result_size(result);
+
+	memset(end - 8, 0, 8);
+	((struct log_entry *)(f + 1))->flags |= LOG_HAS_RESULT;
+	h->size = (uint32_t)result.n;
+	h->zero = 0;
+	(void)bytes_put((char *)(h + 1), result);
+	return end;
+}
+
+void log_entry_end(struct log_frame *f, const char *p)
+{
+	struct log_entry *e = (struct log_entry *)(f + 1);
+
+	e->size = (uint32_t)(p - (const char *)e);
+	check_slow(e->size >= sizeof(*e) && e->size % 8 == 0);
+	e->crc = crc32c(0, &e->size, e->size - offsetof(struct log_entry, size));
+}
+
+uint32_t log_epoch_crc(uint64_t epoch)
+{
+	return crc32c(0, &epoch, sizeof(epoch));
+}
+
+uint32_t log_frame_crc(const struct log_frame *f, uint32_t epoch_crc)
+{
+	/* The rest of the frame, and the entry's checksum, which lies right behind it. */
+	return crc32c(epoch_crc, &f->lsn, sizeof(*f) - sizeof(f->crc) + sizeof(uint32_t));
+}
+
+/* ---- reading ---- */
+
+bool log_record_valid(const void *p, uint64_t room, uint32_t epoch_crc)
+{
+	const struct log_frame *f = p;
+	const struct log_entry *e = log_frame_entry(f);
+
+	if (room < LOG_RECORD_BYTES || e->size < sizeof(*e) || e->size > room - sizeof(*f) ||
+	    e->size % 8 || f->crc != log_frame_crc(f, epoch_crc))
 		return false;
-	if (r->op < WAL_PUT || r->op >= WAL_OP_END)
-		return false;
-	if (r->size != wal_record_size(r->name_len, r->key_len, r->value_len))
-		return false;
-	return wal_record_crc(r, epoch) == r->crc;
+	return crc32c(0, &e->size, e->size - offsetof(struct log_entry, size)) == e->crc;
+}
+
+static const char *entry_end(const struct log_entry *e)
+{
+	return (const char *)e + e->size;
+}
+
+void log_changes_begin(struct log_changes *i, const struct log_entry *e)
+{
+	i->at = e->data;
+	i->end = entry_end(e);
+	i->left = e->kind == LOG_CHANGE ? e->count : 0;
+	i->sequence = e->sequence - 1;
+	i->bucket = 0;
+	i->name = (struct span){"", 0};
+	i->head = NULL;
+}
+
+int log_changes_next(struct log_changes *i, struct log_change *ret)
+{
+	const struct log_change_head *h = (const struct log_change_head *)i->at;
+	size_t room = (size_t)(i->end - i->at);
+
+	if (!i->left)
+		return 0;
+	/* First the fixed part, then what it says of itself. */
+	if (room < sizeof(*h) || (size_t)(log_head_name(h).p - i->at) > room ||
+	    log_head_size(h) > room)
+		return -EBADMSG;
+	if (h->name_len) {
+		i->bucket = h->number[0];
+		i->name = log_head_name(h);
+	}
+	ret->op = log_head_op(h);
+	ret->delta = !!(h->op_flags & LOG_COUNTS_ONE) - !!(h->op_flags & LOG_COUNTS_LESS);
+	ret->bucket = i->bucket;
+	ret->expiry = log_head_expiry(h);
+	ret->name = i->name;
+	ret->key = log_head_key(h);
+	ret->value = log_head_value(h);
+	i->head = h;
+	i->at += log_head_size(h);
+	i->sequence++;
+	i->left--;
+	return 1;
+}
+
+struct span log_result_read(const struct log_entry *e)
+{
+	const struct log_result_head *h = (const struct log_result_head *)e->data;
+
+	if (!(e->flags & LOG_HAS_RESULT))
+		return (struct span){"", 0};
+	check(e->kind == LOG_OUTCOME);
+	return (struct span){(const char *)(h + 1), h->size};
+}
+
+/* ---- what this version can read ---- */
+
+static bool change_is_sane(const struct log_change *c, const struct log_change_head *h,
+			   uint32_t partition)
+{
+	bool of_bucket = c->op == LOG_CREATE || c->op == LOG_DROP;
+	bool valued = c->op == LOG_PUT;
+
+	return c->name.n && c->bucket >> PARTITION_SHIFT == partition &&
+	       (h->op_flags & (LOG_COUNTS_ONE | LOG_COUNTS_LESS)) !=
+		       (LOG_COUNTS_ONE | LOG_COUNTS_LESS) &&
+	       of_bucket == !c->key.n && c->key.n <= LOG_KEY_MAX &&
+	       (valued || (!c->value.n && !c->expiry));
+}
+
+static const char *changes_check(const struct log_entry *e)
+{
+	struct log_changes i;
+	struct log_change c;
+	int r;
+
+	if (e->count > 1)
+		return "a group of changes";
+	if (e->count < 1)
+		return "no change";
+	log_changes_begin(&i, e);
+	while ((r = log_changes_next(&i, &c)) == 1) {
+		if (c.op < LOG_PUT || c.op >= LOG_OP_END || c.op == LOG_TOUCH ||
+		    i.head->op_flags &
+			    ~(LOG_OP_MASK | LOG_HAS_EXPIRY | LOG_COUNTS_ONE | LOG_COUNTS_LESS))
+			return "a change of another kind";
+		if (!change_is_sane(&c, i.head, e->partition))
+			return "a change that makes no sense";
+	}
+	return r < 0 || i.at != i.end ? "lengths that do not fit" : NULL;
+}
+
+static const char *outcome_check(const struct log_entry *e)
+{
+	const struct log_result_head *h = (const struct log_result_head *)e->data;
+	uint64_t room = e->size - sizeof(*e);
+
+	if (e->count)
+		return "an outcome with a sequence of its own";
+	if (!(e->flags & LOG_HAS_RESULT) || room < sizeof(*h) ||
+	    log_round(sizeof(*h) + (uint64_t)h->size) != room)
+		return "lengths that do not fit";
+	return NULL;
+}
+
+static const char *entry_fault(const struct log_entry *e)
+{
+	static const char *const not_yet[LOG_KIND_END] = {
+		[LOG_RULED_OUT] = "a request ruled out",
+		[LOG_FORGET_SESSION] = "sessions to be forgotten",
+		[LOG_TERM] = "a term of replicas",
+		[LOG_CUT] = "a cut of replicas",
+		[LOG_LOAD] = "a load of replicas",
+		[LOG_FORGET] = "a partition to be forgotten",
+		[LOG_COMMIT] = "a commit of replicas",
+	};
+
+	if (!e->kind || e->kind >= LOG_KIND_END)
+		return "an entry of another kind";
+	if (not_yet[e->kind])
+		return not_yet[e->kind];
+	if (e->term)
+		return "a term of replicas";
+	if (e->flags & LOG_HAS_SESSION)
+		return "a session";
+	if (e->flags & ~(e->kind == LOG_OUTCOME ? LOG_HAS_RESULT : 0u))
+		return "flags of another version";
+	if (e->partition >= PARTITIONS_MAX)
+		return "a partition that there cannot be";
+	switch (e->kind) {
+	case LOG_CHANGE:
+		return changes_check(e);
+	case LOG_OUTCOME:
+		return outcome_check(e);
+	default:
+		return e->count == 1 && e->size == sizeof(*e) + sizeof(struct log_clock)
+			       ? NULL
+			       : "lengths that do not fit";
+	}
+}
+
+int log_entry_check(const struct log_entry *e, const char **ret_why)
+{
+	*ret_why = entry_fault(e);
+	return *ret_why ? -EBADMSG : 0;
 }

@@ -15,13 +15,13 @@
 /* How far wal_tail has come. */
 struct wal_cursor {
 	uint64_t epoch; /* of the segment that is being read; 0: none was */
-	uint64_t at;    /* offset and sequence of its next record */
-	uint64_t seq;
+	uint64_t at;    /* offset and lsn of its next record */
+	uint64_t lsn;
 	uint64_t clock_ms;
 	uint32_t passed;
 	struct {
 		uint64_t epoch;
-		uint64_t last_position;
+		uint64_t last_request_id;
 	} segment[WAL_SEGMENTS_MAX]; /* those read, the one being read last */
 };
 
@@ -33,16 +33,18 @@ struct wal {
 	char *stage; /* mirrored */
 	uint64_t stage_size;
 	uint64_t append; /* stream position of the next record */
-	uint64_t seq;
+	uint64_t lsn;
 	uint64_t open_start; /* stream position at which the open segment begins */
 	uint64_t open_epoch;
-	bool open_any;          /* something is in the open segment */
-	uint64_t open_position; /* highest request identity in it */
+	uint32_t open_epoch_crc;
+	bool open_any;            /* something is in the open segment */
+	uint64_t open_request_id; /* highest request identity in it */
 
 	/* both sides */
 	_Atomic uint64_t drained; /* stream position written and synced */
 	_Atomic uint64_t synced;
 	_Atomic int error;
+	_Atomic uint64_t base_lsn;      /* everything up to it is in base */
 	_Atomic uint32_t segment_count; /* live */
 	_Atomic uint32_t recycled_count;
 	_Atomic uint64_t live_bytes;
@@ -53,7 +55,7 @@ struct wal {
 	pthread_cond_t submitted_more;
 	pthread_cond_t drained_more;
 	uint64_t submitted;
-	uint64_t submitted_seq;
+	uint64_t submitted_lsn;
 	uint64_t submitted_mark;
 	bool sync_waits;
 	bool stop;
@@ -74,8 +76,8 @@ struct wal {
 
 	/* from replay to start */
 	struct buf rewrite;     /* records to be written anew */
-	uint64_t rewrite_first; /* sequence of the first of them, or of the first new record */
-	uint64_t rewrite_position;
+	uint64_t rewrite_first; /* lsn of the first of them, or of the first new record */
+	uint64_t rewrite_request_id;
 	uint64_t epoch_next;
 };
 
@@ -118,11 +120,11 @@ int wal_pool_add(struct wal *w, const uint64_t *number, unsigned n);
 
 /*
  * For assertions, with the lock held or before there are threads: the live segments follow each
- * other in epoch, sequence and stream, only the last one is open, and their bytes are live_bytes.
+ * other in epoch, lsn and stream, only the last one is open, and their bytes are live_bytes.
  */
 bool wal_segments_agree(const struct wal *w);
 
-/* A segment that was found at start, up to `last_seq`. */
+/* A segment that was found at start, up to `last_lsn`. */
 void wal_segment_keep(struct wal *w, const struct wal_segment *s);
 
 #endif

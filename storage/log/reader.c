@@ -13,7 +13,7 @@
 #include "storage/log/segment.h"
 
 int wal_reader_open(struct wal_reader *rd, const char *dir, uint64_t epoch, uint64_t size,
-		    uint64_t first_seq)
+		    uint64_t first_lsn)
 {
 	char path[1100];
 	struct stat st;
@@ -34,30 +34,35 @@ int wal_reader_open(struct wal_reader *rd, const char *dir, uint64_t epoch, uint
 	(void)close(fd);
 	if (p == MAP_FAILED)
 		return -errno;
-	*rd = (struct wal_reader){p, size, epoch, WAL_HEADER_BYTES, first_seq};
+	*rd = (struct wal_reader){p, size, log_epoch_crc(epoch), WAL_HEADER_BYTES, first_lsn, ""};
 	return 0;
 }
 
-const struct wal_record *wal_reader_next(struct wal_reader *rd)
+int wal_reader_next(struct wal_reader *rd, struct log_record *ret)
 {
-	const struct wal_record *r = (const void *)(rd->map + rd->at);
+	const struct log_frame *f = (const void *)(rd->map + rd->at);
+	int r;
 
 	check(rd->at <= rd->size);
-	if (!wal_record_valid(r, rd->size - rd->at, rd->epoch) || r->seq != rd->seq)
-		return NULL;
-	rd->at += r->size;
-	rd->seq++;
-	return r;
+	if (!log_record_valid(f, rd->size - rd->at, rd->epoch_crc) || f->lsn != (uint32_t)rd->lsn)
+		return 0;
+	r = log_entry_check(log_frame_entry(f), &rd->why);
+	if (r < 0)
+		return r;
+	*ret = (struct log_record){rd->lsn, f, log_frame_entry(f)};
+	rd->at += log_record_size(f);
+	rd->lsn++;
+	return 1;
 }
 
 bool wal_reader_was_synced(const struct wal_reader *rd)
 {
-	for (uint64_t at = rd->at + 8; at + sizeof(struct wal_record) <= rd->size; at += 8) {
-		const struct wal_record *r = (const void *)(rd->map + at);
+	for (uint64_t at = rd->at + 8; at + LOG_RECORD_BYTES <= rd->size; at += 8) {
+		const struct log_frame *f = (const void *)(rd->map + at);
+		uint32_t ahead = f->lsn - (uint32_t)rd->lsn;
 
-		if (r->seq > rd->seq && r->seq - rd->seq < UINT32_MAX &&
-		    r->seq - r->unsynced >= rd->seq &&
-		    wal_record_valid(r, rd->size - at, rd->epoch))
+		if (ahead && ahead <= INT32_MAX && f->unsynced <= ahead &&
+		    log_record_valid(f, rd->size - at, rd->epoch_crc))
 			return true;
 	}
 	return false;

@@ -13,26 +13,28 @@
 struct wal_reader {
 	const char *map; /* the file; NULL: not open */
 	uint64_t size;
-	uint64_t epoch;
-	uint64_t at;  /* offset of the next record */
-	uint64_t seq; /* and its sequence */
+	uint32_t epoch_crc;
+	uint64_t at;     /* offset of the next record */
+	uint64_t lsn;    /* and its lsn */
+	const char *why; /* after -EBADMSG of wal_reader_next */
 };
 
 /*
- * Map the first `size` bytes of a segment's file and stand before its first record, which has the
- * sequence `first_seq`.  Returns 0; -EBADMSG: the file is shorter, and ends at `at`; or negative
+ * Map the first `size` bytes of a segment's file and stand before its first record, `first_lsn`.
+ *  Returns 0; -EBADMSG: the file is shorter, and ends at `at`; or negative
  * errno.  Zero the reader before its first use.
  */
 int wal_reader_open(struct wal_reader *rd, const char *dir, uint64_t epoch, uint64_t size,
-		    uint64_t first_seq);
+		    uint64_t first_lsn);
 
 /*
- * The next record, good until wal_reader_close; or NULL, and the reader stays: what lies at `at` is
- * not a whole record of that sequence.
+ * 1: *ret is the next record, good until wal_reader_close.  Else the reader stays; 0: what lies at
+ * `at` is not a whole record of the lsn that it must have; -EBADMSG: it is whole, but rd->why says
+ * what in it this version cannot read.
  */
-const struct wal_record *wal_reader_next(struct wal_reader *rd);
+int wal_reader_next(struct wal_reader *rd, struct log_record *ret);
 
-/* Does a whole record behind `at` say that the sequence `seq` had been on disk? */
+/* Does a whole record behind `at` say that `lsn` had been on disk? */
 bool wal_reader_was_synced(const struct wal_reader *rd);
 
 void wal_reader_close(struct wal_reader *rd);

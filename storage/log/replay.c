@@ -20,9 +20,9 @@
 
 struct replay {
 	struct wal *w;
-	uint64_t base_seq;
+	uint64_t base_lsn;
 	uint64_t synced;
-	int (*apply)(void *arg, const struct wal_record *r, bool same_generation);
+	int (*apply)(void *arg, const struct log_record *r, bool same_generation);
 	void *arg;
 	uint64_t clock_ms;
 	bool follow; /* the folder is another process's */
@@ -33,7 +33,7 @@ struct replay {
 struct found {
 	struct wal_header header;
 	uint64_t file_size;
-	uint64_t last_position; /* highest request identity of our generation */
+	uint64_t last_request_id; /* highest request identity of our generation */
 };
 
 static int found_compare(const void *a, const void *b)
@@ -85,63 +85,81 @@ static int folder_read(struct replay *rp, struct found *f, unsigned *ret_n)
 	return r;
 }
 
-static int damaged(struct replay *rp, const struct found *f, uint64_t at, uint64_t seq)
+static int damaged(struct replay *rp, const struct found *f, const struct wal_reader *rd)
 {
 	char path[1100];
 
 	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
 	(void)snprintf(rp->why, rp->why_size,
-		       "%.150s: damaged record at offset %" PRIu64 " (sequence %" PRIu64
+		       "%.150s: damaged record at offset %" PRIu64 " (lsn %" PRIu64
 		       "), and later ones show that it had been synced",
-		       path, at, seq);
+		       path, rd->at, rd->lsn);
 	return -EBADMSG;
 }
 
-static int record_take(struct replay *rp, struct found *f, const struct wal_record *r, bool last)
+static int unreadable(struct replay *rp, const struct found *f, const struct wal_reader *rd)
+{
+	char path[1100];
+
+	wal_path(rp->w->dir, f->header.epoch, path, sizeof(path));
+	(void)snprintf(rp->why, rp->why_size,
+		       "%.110s: record at offset %" PRIu64 " (lsn %" PRIu64
+		       "): %s: was it written by a newer version of Pail?",
+		       path, rd->at, rd->lsn, rd->why);
+	return -EBADMSG;
+}
+
+static int record_take(struct replay *rp, struct found *f, const struct log_record *r, bool last)
 {
 	struct wal *w = rp->w;
 	bool same = f->header.generation == w->config.generation;
-	bool safe = !last || (same && r->seq <= rp->synced);
+	bool safe = !last || (same && r->lsn <= rp->synced);
+	bool clock = r->entry->kind == LOG_CLOCK;
 
-	if (r->op == WAL_CLOCK && r->expiry > rp->clock_ms)
-		rp->clock_ms = r->expiry;
-	if (!safe && r->seq > rp->base_seq) {
+	if (clock) {
+		struct log_clock c;
+
+		log_clock_read(r->entry, &c);
+		if (c.clock_ms > rp->clock_ms)
+			rp->clock_ms = c.clock_ms;
+	}
+	if (!safe && r->lsn > rp->base_lsn) {
 		size_t at = w->rewrite.len;
-		struct wal_record *copy;
+		struct log_frame *copy;
 
 		if (!w->rewrite.len)
-			w->rewrite_first = r->seq;
-		buf_add(&w->rewrite, r, r->size);
+			w->rewrite_first = r->lsn;
+		buf_add(&w->rewrite, r->frame, log_record_size(r->frame));
 		if (w->rewrite.failed)
 			return -ENOMEM;
 		copy = (void *)(w->rewrite.data + at);
 		if (!same)
 			copy->request_id = 0; /* a request of a coordinator that is no more */
-		if (copy->request_id > w->rewrite_position)
-			w->rewrite_position = copy->request_id;
+		if (copy->request_id > w->rewrite_request_id)
+			w->rewrite_request_id = copy->request_id;
 	}
-	w->seq = r->seq;
-	if (same && r->request_id > f->last_position)
-		f->last_position = r->request_id;
+	w->lsn = r->lsn;
+	if (same && r->frame->request_id > f->last_request_id)
+		f->last_request_id = r->frame->request_id;
 	/* What the time was is wanted from settled records too. */
-	return r->seq > rp->base_seq || r->op == WAL_CLOCK ? rp->apply(rp->arg, r, same) : 0;
+	return r->lsn > rp->base_lsn || clock ? rp->apply(rp->arg, r, same) : 0;
 }
 
 /* Where wal_tail has come to in a segment that it has begun; 0 and 0 for others: not at all. */
-static void cursor_get(const struct wal *w, struct found *f, uint64_t *at, uint64_t *seq)
+static void cursor_get(const struct wal *w, struct found *f, uint64_t *at, uint64_t *lsn)
 {
 	const struct wal_cursor *k = w->cursor;
 
 	for (uint32_t i = 0; k && i < k->passed; i++)
 		if (k->segment[i].epoch == f->header.epoch)
-			f->last_position = k->segment[i].last_position;
+			f->last_request_id = k->segment[i].last_request_id;
 	if (at && k && k->epoch == f->header.epoch) {
 		*at = k->at;
-		*seq = k->seq;
+		*lsn = k->lsn;
 	}
 }
 
-static void cursor_set(struct wal *w, const struct found *f, uint64_t at, uint64_t seq)
+static void cursor_set(struct wal *w, const struct found *f, uint64_t at, uint64_t lsn)
 {
 	struct wal_cursor *k = w->cursor;
 
@@ -149,46 +167,50 @@ static void cursor_set(struct wal *w, const struct found *f, uint64_t at, uint64
 	check(k->epoch == f->header.epoch ? k->passed > 0 : k->passed < WAL_SEGMENTS_MAX);
 	if (k->epoch != f->header.epoch)
 		k->segment[k->passed++].epoch = f->header.epoch;
-	k->segment[k->passed - 1].last_position = f->last_position;
+	k->segment[k->passed - 1].last_request_id = f->last_request_id;
 	k->epoch = f->header.epoch;
 	k->at = at;
-	k->seq = seq;
+	k->lsn = lsn;
 }
 
-/* Run through one segment up to the sequence `limit`, where the next one begins. */
+/* Run through one segment up to the lsn `limit`, where the next one begins. */
 static int segment_run(struct replay *rp, struct found *f, uint64_t limit, bool last)
 {
 	struct wal_reader rd = {0};
 	int r = wal_reader_open(&rd, rp->w->dir, f->header.epoch, f->file_size,
-				f->header.first_seq);
+				f->header.first_lsn);
 
 	if (r < 0)
 		return r;
-	cursor_get(rp->w, f, &rd.at, &rd.seq);
-	while (r == 0 && rd.seq < limit) {
-		const struct wal_record *rec = wal_reader_next(&rd);
+	cursor_get(rp->w, f, &rd.at, &rd.lsn);
+	while (r == 0 && rd.lsn < limit) {
+		struct log_record rec;
+		int there = wal_reader_next(&rd, &rec);
 
-		if (!rec) {
+		if (there < 0) {
+			r = unreadable(rp, f, &rd);
+		} else if (there) {
+			r = record_take(rp, f, &rec, last);
+		} else {
 			if (!last || wal_reader_was_synced(&rd))
-				r = damaged(rp, f, rd.at, rd.seq);
+				r = damaged(rp, f, &rd);
 			break;
 		}
-		r = record_take(rp, f, rec, last);
 	}
 	wal_reader_close(&rd);
 	if (r == 0 && rp->follow)
-		cursor_set(rp->w, f, rd.at, rd.seq);
+		cursor_set(rp->w, f, rd.at, rd.lsn);
 	return r;
 }
 
-/* Remember a segment, of which the records up to `last_seq` count, until they are settled. */
-static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq)
+/* Remember a segment, of which the records up to `last_lsn` count, until they are settled. */
+static void segment_keep(struct wal *w, const struct found *f, uint64_t last_lsn)
 {
 	const struct wal_segment s = {
 		.epoch = f->header.epoch,
-		.first_seq = f->header.first_seq,
-		.last_seq = last_seq,
-		.last_position = f->last_position,
+		.first_lsn = f->header.first_lsn,
+		.last_lsn = last_lsn,
+		.last_request_id = f->last_request_id,
 		.size = f->file_size,
 		.closed = true,
 		.safe = true,
@@ -201,13 +223,13 @@ static void segment_keep(struct wal *w, const struct found *f, uint64_t last_seq
  * The first segment that is read: the one that base names, the last of those that have settled,
  * which tells what the time was; as long as base names none, the one that it ends in.
  */
-static unsigned first_needed(const struct found *f, unsigned n, uint64_t base_seq,
+static unsigned first_needed(const struct found *f, unsigned n, uint64_t base_lsn,
 			     uint64_t epoch_min)
 {
 	unsigned i = 0;
 
 	while (i + 1 < n && (epoch_min ? f[i].header.epoch < epoch_min
-				       : f[i + 1].header.first_seq <= base_seq + 1))
+				       : f[i + 1].header.first_lsn <= base_lsn + 1))
 		i++;
 	return i;
 }
@@ -225,12 +247,12 @@ static int begin_check(struct replay *rp, const struct found *f, unsigned n, uin
 {
 	struct wal *w = rp->w;
 
-	if (n && (f[0].header.first_seq > rp->base_seq + 1 ||
+	if (n && (f[0].header.first_lsn > rp->base_lsn + 1 ||
 		  (epoch_min && !is_there(f, n, epoch_min)))) {
 		(void)snprintf(rp->why, rp->why_size,
 			       "%.120s: log segment %" PRIu64
 			       " is missing: the log begins at %" PRIu64 ", base ends at %" PRIu64,
-			       w->dir, epoch_min, f[0].header.first_seq, rp->base_seq);
+			       w->dir, epoch_min, f[0].header.first_lsn, rp->base_lsn);
 		return -EBADMSG;
 	}
 	if (!n && epoch_min) {
@@ -244,16 +266,16 @@ static int begin_check(struct replay *rp, const struct found *f, unsigned n, uin
 static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoch_min)
 {
 	struct wal *w = rp->w;
-	unsigned first = first_needed(f, n, rp->base_seq, epoch_min);
+	unsigned first = first_needed(f, n, rp->base_lsn, epoch_min);
 	int r = begin_check(rp, f, n, epoch_min);
 
 	if (!w->cursor)
-		w->seq = rp->base_seq;
+		w->lsn = rp->base_lsn;
 	w->epoch_next = 1;
 	w->rewrite_first = 0;
 	for (unsigned i = 0; i < n && r == 0; i++) {
 		bool last = i + 1 == n;
-		uint64_t limit = last ? UINT64_MAX : f[i + 1].header.first_seq;
+		uint64_t limit = last ? UINT64_MAX : f[i + 1].header.first_lsn;
 
 		if (f[i].header.clock_ms > rp->clock_ms)
 			rp->clock_ms = f[i].header.clock_ms;
@@ -265,34 +287,35 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 	}
 	if (r < 0)
 		return r;
-	if (w->seq < rp->base_seq)
-		w->seq = rp->base_seq;
+	if (w->lsn < rp->base_lsn)
+		w->lsn = rp->base_lsn;
 	if (!w->rewrite.len)
-		w->rewrite_first = w->seq + 1;
+		w->rewrite_first = w->lsn + 1;
 	for (unsigned i = 0; i < n; i++)
 		segment_keep(w, &f[i],
-			     (i + 1 == n ? w->rewrite_first : f[i + 1].header.first_seq) - 1);
+			     (i + 1 == n ? w->rewrite_first : f[i + 1].header.first_lsn) - 1);
 	return 0;
 }
 
 /* The tail goes into a segment of the next epoch: sum its records for that. */
 static void rewrite_sum(struct wal *w)
 {
+	const uint32_t epoch_crc = log_epoch_crc(w->epoch_next);
 	size_t at = 0;
 
 	while (at < w->rewrite.len) {
-		struct wal_record *r = (void *)(w->rewrite.data + at);
+		struct log_frame *f = (void *)(w->rewrite.data + at);
 
-		r->crc = wal_record_crc(r, w->epoch_next);
-		at += r->size;
+		f->crc = log_frame_crc(f, epoch_crc);
+		at += log_record_size(f);
 	}
 }
 
-int wal_replay(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_min,
-	       int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+int wal_replay(struct wal *w, uint64_t base_lsn, uint64_t synced, uint64_t epoch_min,
+	       int (*apply)(void *arg, const struct log_record *r, bool same_generation), void *arg,
 	       uint64_t *ret_clock_ms, char *why, size_t why_size)
 {
-	struct replay rp = {w,     base_seq, synced,
+	struct replay rp = {w,     base_lsn, synced,
 			    apply, arg,      w->cursor ? w->cursor->clock_ms : 0,
 			    false, why,      why_size};
 	struct found *f = calloc(WAL_SEGMENTS_MAX, sizeof(*f));
@@ -317,9 +340,9 @@ static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t e
 	bool more = true;
 	int r = 0;
 
-	for (unsigned i = first_needed(f, n, rp->base_seq, epoch_min); i < n && more && r == 0;
+	for (unsigned i = first_needed(f, n, rp->base_lsn, epoch_min); i < n && more && r == 0;
 	     i++) {
-		uint64_t limit = i + 1 == n ? UINT64_MAX : f[i + 1].header.first_seq;
+		uint64_t limit = i + 1 == n ? UINT64_MAX : f[i + 1].header.first_lsn;
 
 		if (f[i].header.epoch < w->cursor->epoch)
 			continue;
@@ -333,11 +356,11 @@ static int follow_all(struct replay *rp, struct found *f, unsigned n, uint64_t e
 	return r;
 }
 
-int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_min,
-	     int (*apply)(void *arg, const struct wal_record *r, bool same_generation), void *arg,
+int wal_tail(struct wal *w, uint64_t base_lsn, uint64_t synced, uint64_t epoch_min,
+	     int (*apply)(void *arg, const struct log_record *r, bool same_generation), void *arg,
 	     char *why, size_t why_size)
 {
-	struct replay rp = {w, base_seq, synced, apply, arg, 0, true, why, why_size};
+	struct replay rp = {w, base_lsn, synced, apply, arg, 0, true, why, why_size};
 	struct found *f = calloc(WAL_SEGMENTS_MAX, sizeof(*f));
 	bool first = !w->cursor;
 	unsigned n = 0;
@@ -345,7 +368,7 @@ int wal_tail(struct wal *w, uint64_t base_seq, uint64_t synced, uint64_t epoch_m
 
 	if (first) {
 		w->cursor = calloc(1, sizeof(*w->cursor));
-		w->seq = base_seq;
+		w->lsn = base_lsn;
 	}
 	if (!f || !w->cursor) {
 		free(f);

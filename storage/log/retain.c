@@ -62,7 +62,7 @@ bool wal_segments_agree(const struct wal *w)
 
 		bytes += s->size;
 		if (before && (!before->closed || before->epoch >= s->epoch ||
-			       before->start > s->start || before->last_seq >= s->first_seq))
+			       before->start > s->start || before->last_lsn >= s->first_lsn))
 			return false;
 		if (s->safe && !s->closed)
 			return false;
@@ -111,10 +111,18 @@ static int segment_recycle(struct wal *w, const struct wal_segment *s, unsigned 
 	return rename(path, spare) < 0 ? -errno : 1;
 }
 
-int wal_settled(struct wal *w, uint64_t epoch_min)
+uint64_t wal_oldest_needed(const struct wal *w)
+{
+	return atomic_load(&w->base_lsn) + 1;
+}
+
+int wal_settled(struct wal *w, uint64_t lsn, uint64_t epoch_min)
 {
 	uint64_t number[WAL_POOL_MAX];
 	unsigned n = 0;
+
+	check(lsn >= atomic_load(&w->base_lsn));
+	atomic_store(&w->base_lsn, lsn);
 
 	for (;;) {
 		struct wal_segment s;
@@ -123,7 +131,8 @@ int wal_settled(struct wal *w, uint64_t epoch_min)
 
 		(void)pthread_mutex_lock(&w->lock);
 		s = w->segment[0];
-		gone = atomic_load(&w->segment_count) > 1 && s.epoch < epoch_min;
+		gone = atomic_load(&w->segment_count) > 1 && s.epoch < epoch_min &&
+		       s.last_lsn < wal_oldest_needed(w);
 		check_slow(gone || wal_segments_agree(w));
 		(void)pthread_mutex_unlock(&w->lock);
 		if (!gone)

@@ -33,13 +33,20 @@ bool wal_half_full(const struct wal *w);
 unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
 
 /*
- * (background; or before its thread is begun) Everything before the segment `epoch_min` is in
- * base, and base says so: forget those segments, keep their files for reuse.  That segment, the
- * newest of which all is in base, stays, so that a log which begins too late is told from one that
- * lost a file.
+ * The oldest lsn that somebody still needs from the log.  Recycling asks here and nowhere else.
+ * It is what base does not have yet; a checkpoint takes only what has been answered, so that need
+ * not be asked for.  What a copy of a partition elsewhere still has to be sent comes in here.
+ */
+uint64_t wal_oldest_needed(const struct wal *w);
+
+/*
+ * (background; or before its thread is begun) Everything up to `lsn` is in base, and base says so:
+ * forget the segments before `epoch_min` that nobody needs, keep their files for reuse.  That
+ * segment, the newest of which all is in base, stays, so that a log which begins too late is told
+ * from one that lost a file.
  *
  * A power cut may undo the removal of some and not of others: wal_replay passes over those.
  */
-int wal_settled(struct wal *w, uint64_t epoch_min);
+int wal_settled(struct wal *w, uint64_t lsn, uint64_t epoch_min);
 
 #endif

@@ -27,6 +27,25 @@ uint32_t wal_header_crc(const struct wal_header *h)
 	return crc32c(0, &copy, sizeof(copy));
 }
 
+/* The header has lain alike in all versions, what is behind it has not. */
+static int version_check(uint32_t version, const char *path, char *why, size_t why_size)
+{
+	if (version == WAL_VERSION)
+		return 0;
+	if (version > WAL_VERSION)
+		(void)snprintf(why, why_size,
+			       "%.120s: written by a newer version of Pail (log %u, this is %u)",
+			       path, version, WAL_VERSION);
+	else
+		(void)snprintf(
+			why, why_size,
+			"%.90s: made by an older version of Pail. Bring the data over: start "
+			"that version, `pail export`; start this one on a new folder, `pail "
+			"import`",
+			path);
+	return -EBADMSG;
+}
+
 int wal_header_read(const char *dir, uint64_t epoch, struct wal_header *ret,
 		    uint64_t *ret_file_bytes, char *why, size_t why_size)
 {
@@ -50,13 +69,12 @@ int wal_header_read(const char *dir, uint64_t epoch, struct wal_header *ret,
 	}
 	(void)close(fd);
 	*ret_file_bytes = (uint64_t)st.st_size;
-	if ((size_t)n < sizeof(*ret) || ret->magic != WAL_MAGIC || ret->version != WAL_VERSION ||
-	    ret->epoch != epoch || ret->crc != wal_header_crc(ret) ||
-	    *ret_file_bytes < WAL_HEADER_BYTES) {
+	if ((size_t)n < sizeof(*ret) || ret->magic != WAL_MAGIC || ret->epoch != epoch ||
+	    ret->crc != wal_header_crc(ret) || *ret_file_bytes < WAL_HEADER_BYTES) {
 		(void)snprintf(why, why_size, "%.150s: damaged header at offset 0", path);
 		return -EBADMSG;
 	}
-	return 0;
+	return version_check(ret->version, path, why, why_size);
 }
 
 int wal_file_write(int fd, const char *data, uint64_t n, uint64_t offset, const char *point)
@@ -104,7 +122,7 @@ int wal_segment_make(struct wal *w, const struct wal_segment *s, uint64_t clock_
 	h.version = WAL_VERSION;
 	h.epoch = s->epoch;
 	h.generation = w->config.generation;
-	h.first_seq = s->first_seq;
+	h.first_lsn = s->first_lsn;
 	h.clock_ms = clock_ms;
 	h.size = s->size;
 	h.crc = wal_header_crc(&h);

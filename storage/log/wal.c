@@ -46,7 +46,7 @@ void wal_free(struct wal **wp)
 	if (w->thread_runs) {
 		(void)pthread_mutex_lock(&w->lock);
 		w->submitted = w->append;
-		w->submitted_seq = w->seq;
+		w->submitted_lsn = w->lsn;
 		w->stop = true;
 		(void)pthread_cond_signal(&w->submitted_more);
 		(void)pthread_mutex_unlock(&w->lock);

@@ -28,10 +28,10 @@ struct wal_config {
 	uint64_t record_max;    /* the largest record */
 	uint64_t generation;    /* goes into headers */
 	/*
-	 * Called on the sync thread when everything up to `seq` is on disk, with the `mark` that
+	 * Called on the sync thread when everything up to `lsn` is on disk, with the `mark` that
 	 * was submitted with it.
 	 */
-	void (*synced)(void *arg, uint64_t mark, uint64_t seq);
+	void (*synced)(void *arg, uint64_t mark, uint64_t lsn);
 	void *arg;
 	/* Likewise, with each sync: of how many bytes of records.  May be NULL. */
 	void (*wrote)(void *arg, uint64_t bytes);

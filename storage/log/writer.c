@@ -101,7 +101,7 @@ static void *sync_main(void *arg)
 
 	for (;;) {
 		uint64_t target;
-		uint64_t seq;
+		uint64_t lsn;
 		uint64_t mark;
 		int r;
 
@@ -112,12 +112,12 @@ static void *sync_main(void *arg)
 		}
 		w->sync_waits = false;
 		target = w->submitted;
-		seq = w->submitted_seq;
+		lsn = w->submitted_lsn;
 		mark = w->submitted_mark;
 		(void)pthread_mutex_unlock(&w->lock);
 		if (target == w->written && mark == w->marked)
 			return NULL;
-		check(target >= w->written && seq >= atomic_load(&w->synced));
+		check(target >= w->written && lsn >= atomic_load(&w->synced));
 		(void)fault_at("wal.before_write");
 		r = drain_to(w, target);
 		if (r < 0) {
@@ -126,10 +126,10 @@ static void *sync_main(void *arg)
 		}
 		(void)fault_at("wal.after_sync");
 		check(w->written == target);
-		atomic_store_explicit(&w->synced, seq, memory_order_release);
+		atomic_store_explicit(&w->synced, lsn, memory_order_release);
 		atomic_store_explicit(&w->drained, target, memory_order_release);
 		segment_mark_safe(w, target);
-		w->config.synced(w->config.arg, mark, seq);
+		w->config.synced(w->config.arg, mark, lsn);
 		w->marked = mark;
 		(void)fault_at("wal.after_publish");
 		(void)pthread_mutex_lock(&w->lock);
@@ -140,7 +140,7 @@ static void *sync_main(void *arg)
 
 /* ---- the serving thread ---- */
 
-static int segment_open(struct wal *w, uint64_t first_seq)
+static int segment_open(struct wal *w, uint64_t first_lsn)
 {
 	struct wal_segment *s;
 	uint32_t n = atomic_load(&w->segment_count);
@@ -151,8 +151,8 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 	n = atomic_load(&w->segment_count);   /* the background thread may have removed some */
 	if (n && !w->segment[n - 1].closed) { /* else it is one of an incarnation before */
 		w->segment[n - 1].closed = true;
-		w->segment[n - 1].last_seq = first_seq - 1;
-		w->segment[n - 1].last_position = w->open_position;
+		w->segment[n - 1].last_lsn = first_lsn - 1;
+		w->segment[n - 1].last_request_id = w->open_request_id;
 		/* If all is on disk the sync thread has no more reason to look at it. */
 		w->segment[n - 1].safe = atomic_load(&w->drained) >= w->append;
 	}
@@ -160,15 +160,16 @@ static int segment_open(struct wal *w, uint64_t first_seq)
 	s = &w->segment[n];
 	memset(s, 0, sizeof(*s));
 	s->epoch = w->epoch_next++;
-	s->first_seq = first_seq;
+	s->first_lsn = first_lsn;
 	s->size = w->config.segment_bytes;
 	s->start = w->append;
 	atomic_store(&w->segment_count, n + 1);
 	atomic_fetch_add(&w->live_bytes, s->size);
 	w->open_start = w->append;
 	w->open_epoch = s->epoch;
+	w->open_epoch_crc = log_epoch_crc(s->epoch);
 	w->open_any = false;
-	w->open_position = 0;
+	w->open_request_id = 0;
 	check_slow(wal_segments_agree(w));
 	(void)pthread_mutex_unlock(&w->lock);
 	return 0;
@@ -187,7 +188,7 @@ static void empties_drop(struct wal *w)
 	for (uint32_t i = n - 1; i-- > 1;) {
 		const struct wal_segment *s = &w->segment[i];
 
-		if (s->last_seq >= s->first_seq)
+		if (s->last_lsn >= s->first_lsn)
 			continue;
 		wal_path(w->dir, s->epoch, path, sizeof(path));
 		if (unlink(path) < 0)
@@ -205,7 +206,7 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	struct wal_segment *s;
 	int r;
 
-	check(!w->thread_runs && w->rewrite_first <= w->seq + 1);
+	check(!w->thread_runs && w->rewrite_first <= w->lsn + 1);
 	w->clock_ms = clock_ms;
 	w->append = 0;
 	/* The incarnation before may have been killed before it had synced the pool's names. */
@@ -227,22 +228,22 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	empties_drop(w);
 	/* The tail lies in the file, not in the stage: the stream goes on behind it. */
 	w->write_epoch = w->open_epoch;
-	w->open_position = w->rewrite_position;
+	w->open_request_id = w->rewrite_request_id;
 	w->append = w->rewrite.len;
 	w->open_any = w->rewrite.len > 0;
 	w->written = w->append;
 	w->submitted = w->append;
 	atomic_store(&w->drained, w->append);
-	atomic_store(&w->synced, w->seq);
+	atomic_store(&w->synced, w->lsn);
 	buf_fini(&w->rewrite);
 	r = -pthread_create(&w->thread, NULL, sync_main, w);
 	w->thread_runs = r == 0;
 	return r;
 }
 
-uint64_t wal_seq(const struct wal *w)
+uint64_t wal_lsn(const struct wal *w)
 {
-	return w->seq;
+	return w->lsn;
 }
 
 uint64_t wal_synced(const struct wal *w)
@@ -255,7 +256,7 @@ int wal_error(const struct wal *w)
 	return atomic_load(&w->error);
 }
 
-struct wal_record *wal_reserve(struct wal *w, uint64_t size)
+struct log_frame *wal_reserve(struct wal *w, uint64_t size)
 {
 	uint64_t drained = atomic_load_explicit(&w->drained, memory_order_acquire);
 	uint64_t used = w->append - w->open_start + WAL_HEADER_BYTES;
@@ -263,34 +264,38 @@ struct wal_record *wal_reserve(struct wal *w, uint64_t size)
 	if (atomic_load(&w->error) || w->append + size - drained > w->stage_size)
 		return NULL;
 	if (used + size > w->config.segment_bytes)
-		if (!wal_files_left(w) || segment_open(w, w->seq + 1) < 0)
+		if (!wal_files_left(w) || segment_open(w, w->lsn + 1) < 0)
 			return NULL;
-	return (struct wal_record *)(w->stage + (w->append & (w->stage_size - 1)));
+	return (struct log_frame *)(w->stage + (w->append & (w->stage_size - 1)));
 }
 
-uint64_t wal_append(struct wal *w, struct wal_record *r)
+uint64_t wal_append(struct wal *w, struct log_frame *f, uint64_t request_id)
 {
 	uint64_t synced = wal_synced(w);
+	uint64_t size = log_record_size(f);
+	uint64_t lsn = ++w->lsn;
 
-	check_slow((char *)r == w->stage + (w->append & (w->stage_size - 1)) && r->size % 8 == 0);
-	check_slow(w->append + r->size - atomic_load(&w->drained) <= w->stage_size);
-	check_slow(synced <= w->seq);
-	r->seq = ++w->seq;
-	r->unsynced = r->seq - synced > UINT32_MAX ? UINT32_MAX : (uint32_t)(r->seq - synced);
-	r->crc = wal_record_crc(r, w->open_epoch);
-	w->append += r->size;
+	check_slow((char *)f == w->stage + (w->append & (w->stage_size - 1)) && size % 8 == 0);
+	check_slow(w->append + size - atomic_load(&w->drained) <= w->stage_size);
+	check_slow(synced < lsn);
+	f->lsn = (uint32_t)lsn;
+	f->request_id = request_id;
+	f->unsynced = lsn - synced > UINT32_MAX ? UINT32_MAX : (uint32_t)(lsn - synced);
+	f->commit_back = 0;
+	f->crc = log_frame_crc(f, w->open_epoch_crc);
+	w->append += size;
 	w->open_any = true;
-	if (r->request_id > w->open_position)
-		w->open_position = r->request_id;
-	return r->seq;
+	if (request_id > w->open_request_id)
+		w->open_request_id = request_id;
+	return lsn;
 }
 
 void wal_submit(struct wal *w, uint64_t mark)
 {
 	(void)pthread_mutex_lock(&w->lock);
-	check_slow(w->append >= w->submitted && w->seq >= w->submitted_seq);
+	check_slow(w->append >= w->submitted && w->lsn >= w->submitted_lsn);
 	w->submitted = w->append;
-	w->submitted_seq = w->seq;
+	w->submitted_lsn = w->lsn;
 	w->submitted_mark = mark;
 	if (w->sync_waits)
 		(void)pthread_cond_signal(&w->submitted_more);
@@ -313,5 +318,5 @@ void wal_wait(struct wal *w, unsigned ms)
 void wal_rotate(struct wal *w)
 {
 	if (w->open_any)
-		(void)segment_open(w, w->seq + 1);
+		(void)segment_open(w, w->lsn + 1);
 }

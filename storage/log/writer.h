@@ -17,18 +17,21 @@ struct wal;
  */
 int wal_start(struct wal *w, uint64_t clock_ms);
 
-/* (serving) Sequence of the last record appended. */
-uint64_t wal_seq(const struct wal *w);
+/* (serving) The lsn of the last record appended. */
+uint64_t wal_lsn(const struct wal *w);
 
 /*
  * (serving) Room for a record of `size` bytes in the staging buffer, or NULL: the sync thread is
  * behind, or has failed; wal_submit, wal_wait, and try again; but if
  * wal_files_left is 0, that may be for ever.
  */
-struct wal_record *wal_reserve(struct wal *w, uint64_t size);
+struct log_frame *wal_reserve(struct wal *w, uint64_t size);
 
-/* (serving) The record reserved last is complete but for seq, unsynced and crc: append it. */
-uint64_t wal_append(struct wal *w, struct wal_record *r);
+/*
+ * (serving) Append the record reserved last, whose entry has ended, for the request `request_id`
+ * (0: nobody's).  Returns its lsn.
+ */
+uint64_t wal_append(struct wal *w, struct log_frame *f, uint64_t request_id);
 
 /* (serving) Give everything appended to the sync thread; `mark` comes back with it. */
 void wal_submit(struct wal *w, uint64_t mark);
@@ -36,7 +39,7 @@ void wal_submit(struct wal *w, uint64_t mark);
 /* (serving) Wait until the staging buffer has drained a little, at most `ms`. */
 void wal_wait(struct wal *w, unsigned ms);
 
-/* Highest sequence on disk. */
+/* The highest lsn on disk. */
 uint64_t wal_synced(const struct wal *w);
 
 /* 0, or the negative errno that ended the sync thread: the process must end and say so. */

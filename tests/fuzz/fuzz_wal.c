@@ -1,7 +1,7 @@
 /*
  * A log as a crash, a bad disk or a later version may leave it.  The input is a list of chunks: two
  * bytes of flags and length, then bytes that become a record.  Flags make what random bytes never
- * would: right sizes, sequences and checksums, so that what lies behind those checks is reached
+ * would: right sizes, lsns and checksums, so that what lies behind those checks is reached
  * too.
  */
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/hash.h"
 #include "storage/log/wal.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -35,29 +36,48 @@ static void datadir_make(void)
 	(void)atexit(datadir_remove);
 }
 
-static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *seq, unsigned flags,
+/* Lengths that fit, an op that there is. */
+static void change_mend(struct log_change_head *h, size_t room)
+{
+	size_t numbers = 8 * (size_t)(!!h->name_len + !!(h->op_flags & LOG_HAS_EXPIRY));
+
+	h->op_flags =
+		(uint8_t)((h->op_flags & ~LOG_OP_MASK) | (1 + h->op_flags % (LOG_OP_END - 1)));
+	room = room < sizeof(*h) + numbers ? 0 : room - sizeof(*h) - numbers;
+	h->name_len = (uint8_t)(h->name_len % (room + 1));
+	h->key_len = (uint16_t)(h->key_len % (room - h->name_len + 1));
+	h->value_len = (uint32_t)(room - h->name_len - h->key_len);
+}
+
+static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *lsn, unsigned flags,
 		       const uint8_t *data, size_t n)
 {
-	struct wal_record *r = (void *)(file + *at);
-	size_t size = (sizeof(*r) + n + 7) & ~(size_t)7;
+	struct log_frame *f = (void *)(file + *at);
+	struct log_entry *e = (void *)(f + 1);
+	size_t size = LOG_RECORD_BYTES + ((n + 7) & ~(size_t)7);
 
 	if (*at + size > FILE_BYTES)
 		return;
-	memcpy((char *)r + 4, data, n < size - 4 ? n : size - 4);
+	memcpy(&f->request_id, data, n < size - 8 ? n : size - 8);
+	f->lsn = (uint32_t)(flags & 2 ? (*lsn)++ : n);
 	if (flags & 1)
-		r->size = (uint32_t)size;
-	if (flags & 2)
-		r->seq = (*seq)++;
-	if (flags & 4) { /* lengths that fit */
-		r->name_len = (uint8_t)(r->name_len % (n + 1));
-		r->key_len = (uint16_t)(r->key_len % (n - r->name_len + 1));
-		r->value_len = (uint32_t)(n - r->name_len - r->key_len);
-		r->op = (uint8_t)(1 + r->op % (WAL_OP_END - 1));
+		e->size = (uint32_t)(size - sizeof(*f));
+	if (flags & 4) { /* what this version writes */
+		e->term = 0;
+		e->kind = (uint8_t)(1 + e->kind % LOG_CLOCK);
+		e->partition %= PARTITIONS_MAX;
+		e->count = e->kind == LOG_OUTCOME ? 0 : 1;
+		e->flags = e->kind == LOG_OUTCOME ? LOG_HAS_RESULT : 0;
 	}
-	if (flags & 16) /* a size that fits the lengths, be they larger than the file */
-		r->size = (uint32_t)wal_record_size(r->name_len, r->key_len, r->value_len);
-	if ((flags & 8) && r->size >= sizeof(*r) && r->size <= FILE_BYTES - *at)
-		r->crc = wal_record_crc(r, epoch);
+	if ((flags & 16) && size >= LOG_RECORD_BYTES + sizeof(struct log_change_head))
+		change_mend((void *)e->data, size - LOG_RECORD_BYTES);
+	if ((flags & 32) && size >= LOG_RECORD_BYTES + 16) /* the bucket is of the partition */
+		((struct log_change_head *)e->data)->number[0] = (uint64_t)e->partition
+								 << PARTITION_SHIFT;
+	if ((flags & 8) && e->size >= sizeof(*e) && e->size <= FILE_BYTES - *at - sizeof(*f)) {
+		e->crc = crc32c(0, &e->size, e->size - offsetof(struct log_entry, size));
+		f->crc = log_frame_crc(f, log_epoch_crc(epoch));
+	}
 	*at += size;
 }
 
@@ -74,18 +94,26 @@ static void file_write(uint64_t epoch, const char *file)
 	}
 }
 
-static int apply(void *arg, const struct wal_record *r, bool same)
+static int apply(void *arg, const struct log_record *r, bool same)
 {
 	unsigned *sum = arg;
-	struct span part[3] = {wal_record_name(r), wal_record_key(r), wal_record_value(r)};
+	struct span result = log_result_read(r->entry);
+	struct log_changes i;
+	struct log_change c;
+	int more;
 
-	for (int i = 0; i < 3; i++)
-		*sum += touch(part[i].p, part[i].n);
+	log_changes_begin(&i, r->entry);
+	while ((more = log_changes_next(&i, &c)) == 1)
+		*sum += touch(c.name.p, c.name.n) + touch(c.key.p, c.key.n) +
+			touch(c.value.p, c.value.n);
+	if (more < 0 || i.left) /* it has been checked */
+		abort();
+	*sum += touch(result.p, result.n);
 	(void)same;
 	return 0;
 }
 
-static void segment_make(const uint8_t **data, size_t *size, uint64_t epoch, uint64_t *seq)
+static void segment_make(const uint8_t **data, size_t *size, uint64_t epoch, uint64_t *lsn)
 {
 	static char file[FILE_BYTES];
 	struct wal_header *h = (void *)file;
@@ -96,7 +124,7 @@ static void segment_make(const uint8_t **data, size_t *size, uint64_t epoch, uin
 				 .version = WAL_VERSION,
 				 .epoch = epoch,
 				 .generation = GENERATION,
-				 .first_seq = *seq,
+				 .first_lsn = *lsn,
 				 .size = FILE_BYTES};
 	while (*size >= 2) {
 		unsigned flags = (*data)[0];
@@ -107,7 +135,7 @@ static void segment_make(const uint8_t **data, size_t *size, uint64_t epoch, uin
 		if (flags & 0x80)
 			break; /* the next segment */
 		n = n < *size ? n : *size;
-		record_put(file, &at, epoch, seq, flags, *data, n);
+		record_put(file, &at, epoch, lsn, flags, *data, n);
 		*data += n;
 		*size -= n;
 	}
@@ -123,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .record_max = FILE_BYTES / 2,
 					  .generation = GENERATION};
 	struct wal *w = NULL;
-	uint64_t seq = 1;
+	uint64_t lsn = 1;
 	uint64_t clock_ms;
 	unsigned sum = 0;
 	char why[300];
@@ -131,9 +159,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	datadir_make();
 	for (uint64_t epoch = 1; epoch <= 3; epoch++)
-		segment_make(&data, &size, epoch, &seq);
+		segment_make(&data, &size, epoch, &lsn);
 	if (wal_new(&config, &w) == 0) {
-		(void)wal_replay(w, 0, seq / 2, 1, apply, &sum, &clock_ms, why, sizeof(why));
+		(void)wal_replay(w, 0, lsn / 2, 1, apply, &sum, &clock_ms, why, sizeof(why));
 		wal_free(&w);
 	}
 	for (uint64_t epoch = 1; epoch <= 3; epoch++) {

@@ -51,9 +51,9 @@ static void noted(void)
 {
 	static uint64_t told;
 
-	if (store_seq(store) == told)
+	if (store_lsn(store) == told)
 		return;
-	told = store_seq(store);
+	told = store_lsn(store);
 	(void)printf("N %llu\n", (unsigned long long)told);
 }
 
@@ -116,7 +116,7 @@ static int put(void)
 	char key[16];
 	struct store_key k;
 	uint64_t version;
-	uint64_t seq = store_seq(store) + 1;
+	uint64_t seq = store_lsn(store) + 1;
 	struct span v = {value, value_make(seq, value)};
 	int r;
 
@@ -143,7 +143,7 @@ static int delete (void)
 	names_make(bucket, key, &k);
 	r = store_delete(store, &k, &always, &deleted, &version);
 	if (r == 0 && deleted)
-		(void)printf("D %llu %s %s\n", (unsigned long long)store_seq(store), bucket, key);
+		(void)printf("D %llu %s %s\n", (unsigned long long)store_lsn(store), bucket, key);
 	return r;
 }
 
@@ -160,7 +160,7 @@ static int create_or_drop(bool create)
 		   : store_drop(store, span_of(bucket), &did);
 	if (r == 0 && did)
 		(void)printf("%c %llu %s\n", create ? 'C' : 'X',
-			     (unsigned long long)store_seq(store), bucket);
+			     (unsigned long long)store_lsn(store), bucket);
 	return r;
 }
 
@@ -177,7 +177,7 @@ static void step(void)
 	if (what % 7 == 0)
 		store_submit(store, 0);
 	if (what % 50 == 0)
-		while (store_synced(store) < store_seq(store)) {
+		while (store_synced(store) < store_lsn(store)) {
 			store_submit(store, 0);
 			(void)usleep(50);
 		}
@@ -203,7 +203,7 @@ static int run(const char *dir, unsigned operations)
 		(void)fprintf(stderr, "%s\n", why);
 		return 1;
 	}
-	(void)printf("L %llu\n", (unsigned long long)store_seq(store));
+	(void)printf("L %llu\n", (unsigned long long)store_lsn(store));
 	for (unsigned i = 0; i < operations; i++)
 		step();
 	if (random_next() % 2 && store_settle(store, 5000) < 0)
@@ -298,7 +298,7 @@ static void check_one(const char *dir)
 	if (r < 0) {
 		(void)printf("error open: %s\n", why);
 	} else {
-		(void)printf("seq %llu\n", (unsigned long long)store_seq(store));
+		(void)printf("seq %llu\n", (unsigned long long)store_lsn(store));
 		r = contents_tell();
 		if (r == 0)
 			r = works(dir);

@@ -12,7 +12,7 @@ static void files_hold_what_they_must_whatever_is_wanted(void)
 			for (uint64_t limit = 1ull << 20; limit <= 1ull << 42;
 			     limit = limit * 2 + 777) {
 				struct log_size s = log_size(value, wanted, limit);
-				uint64_t record = wal_record_size(255, 480, value);
+				uint64_t record = log_put_size(255, 480, value);
 
 				TRUE_(record <= s.record_bytes);
 				TRUE_(record + WAL_HEADER_BYTES <= s.file_bytes);

@@ -178,18 +178,18 @@ static void a_note_is_made_when_there_is_news(void)
 
 	begin();
 	EQ(0, put_ttl("b", "k", "v", 1000));
-	seq = store_seq(current);
+	seq = store_lsn(current);
 	for (int i = 0; i < 100; i++) {
 		pass(1);
 		EQ(0, put_ttl("b", "k", "v", 1000));
 	}
-	EQ(seq + 100, store_seq(current));
+	EQ(seq + 100, store_lsn(current));
 	wall_at_open += 500;
 	pass(1);
 	EQ(0, put("b", "k", "v"));
-	EQ(seq + 101, store_seq(current));
+	EQ(seq + 101, store_lsn(current));
 	EQ(0, put_ttl("b", "k", "v", 1000));
-	EQ(seq + 103, store_seq(current));
+	EQ(seq + 103, store_lsn(current));
 	finish();
 }
 

@@ -255,15 +255,15 @@ static void the_directory_finds_by_name_id_and_order(void)
 	directory_free(&d);
 }
 
-static int record_compare(const struct wal_record *a, const struct wal_record *b)
+static int item_compare(const struct sort_item *a, const struct sort_item *b)
 {
 	if (a->bucket != b->bucket)
 		return a->bucket < b->bucket ? -1 : 1;
-	return span_compare(wal_record_key(a), wal_record_key(b));
+	return span_compare(log_head_key(a->head), log_head_key(b->head));
 }
 
 /* Keys of all lengths with long common beginnings, zeros at their ends, and repetitions. */
-static void records_are_sorted_and_stable(void)
+static void changes_are_sorted_and_stable(void)
 {
 	enum { N = 5000 };
 	static struct sort_item item[N];
@@ -271,24 +271,29 @@ static void records_are_sorted_and_stable(void)
 	uint64_t s = unit_seed();
 
 	for (unsigned i = 0; i < N; i++) {
-		size_t len = 1 + unit_random(&s) % (i % 3 ? 24 : 3);
-		struct wal_record *r = calloc(1, wal_record_size(0, len, 0));
+		char key[32];
+		struct log_change c = {
+			.op = LOG_PUT,
+			.bucket = 1 + unit_random(&s) % 3,
+			.expiry = unit_random(&s) % 2,
+			.name = {"bucket", i % 7 ? 6 : 0                         },
+			.key = {key,      1 + unit_random(&s) % (i % 3 ? 24 : 3)}
+                };
+		char *p = malloc(log_change_size(&c));
 
-		r->seq = i;
-		r->bucket = 1 + unit_random(&s) % 3;
-		r->key_len = (uint16_t)len;
-		for (size_t k = 0; k < len; k++)
-			r->data[k] = k < 12 && i % 2 ? 'x' : (char)(unit_random(&s) % 2 * 255);
-		item[i].record = r;
+		for (size_t k = 0; k < c.key.n; k++)
+			key[k] = k < 12 && i % 2 ? 'x' : (char)(unit_random(&s) % 2 * 255);
+		EQ(log_change_size(&c), log_change_write(p, &c) - p);
+		item[i] = (struct sort_item){0, c.bucket, i, (struct log_change_head *)p};
 	}
-	sort_records(item, scratch, N);
+	sort_changes(item, scratch, N);
 	for (unsigned i = 1; i < N; i++) {
-		int c = record_compare(item[i - 1].record, item[i].record);
+		int c = item_compare(&item[i - 1], &item[i]);
 
-		TRUE_(c < 0 || (c == 0 && item[i - 1].record->seq < item[i].record->seq));
+		TRUE_(c < 0 || (c == 0 && item[i - 1].version < item[i].version));
 	}
 	for (unsigned i = 0; i < N; i++)
-		free((void *)(uintptr_t)item[i].record);
+		free((void *)(uintptr_t)item[i].head);
 }
 
 static uint64_t resident_bytes(void)
@@ -356,4 +361,4 @@ static void the_table_grows_with_its_entries(void)
 UNIT_MAIN(T(the_table_grows_with_its_entries), T(the_cache_keeps_the_newest),
 	  T(dirty_entries_are_not_evicted), T(no_memory_leaves_the_entry_as_it_was),
 	  T(an_order_is_in_order_both_ways), T(expiries_come_out_in_time),
-	  T(the_directory_finds_by_name_id_and_order), T(records_are_sorted_and_stable))
+	  T(the_directory_finds_by_name_id_and_order), T(changes_are_sorted_and_stable))

@@ -183,37 +183,39 @@ static off_t record_at(int fd, int i)
 	off_t at = WAL_HEADER_BYTES;
 
 	while (i-- > 0) {
-		struct wal_record r;
+		_Alignas(8) char head[LOG_RECORD_BYTES];
 
-		EQ(sizeof(r), pread(fd, &r, sizeof(r), at));
-		at += r.size;
+		EQ(sizeof(head), pread(fd, head, sizeof(head), at));
+		at += (off_t)log_record_size((struct log_frame *)head);
 	}
 	return at;
 }
 
 static void a_log_torn_at_every_byte_of_its_last_record(void)
 {
-	struct wal_record last;
+	_Alignas(8) char head[LOG_RECORD_BYTES];
+	uint32_t size;
 	off_t at;
 	int fd;
 
 	write_keys(3);
 	fd = open(newest_segment(), O_RDWR);
 	at = record_at(fd, 3); /* create, two puts, and this one */
-	EQ(sizeof(last), pread(fd, &last, sizeof(last), at));
+	EQ(sizeof(head), pread(fd, head, sizeof(head), at));
+	size = (uint32_t)log_record_size((struct log_frame *)head);
 	(void)close(fd);
-	for (uint32_t cut = 0; cut < last.size; cut++) {
+	for (uint32_t cut = 0; cut < size; cut++) {
 		char zeros[256] = {0};
 		const char *path;
 
 		write_keys(3);
 		path = newest_segment();
 		fd = open(path, O_RDWR);
-		EQ(last.size - cut, pwrite(fd, zeros, last.size - cut, at + cut));
+		EQ(size - cut, pwrite(fd, zeros, size - cut, at + cut));
 		(void)close(fd);
 		EQ(0, reopen());
 		/* The last two bytes are padding, zeros already: nothing is torn then. */
-		EQ(cut >= last.size - 2 ? 3 : 2, count("b"));
+		EQ(cut >= size - 2 ? 3 : 2, count("b"));
 		is("b", "key00001", "value");
 		/* What is written now must survive the next start, behind a torn tail too. */
 		EQ(0, put("b", "later", "x"));
@@ -273,14 +275,13 @@ static void a_checkpoint_takes_no_rotten_bytes(void)
 	fd = open(path, O_RDONLY);
 	at = record_at(fd, 8); /* the bucket is the first, key00000 the second */
 	(void)close(fd);
-	byte_flip(path, at + (off_t)sizeof(struct wal_record) + 1 + 8); /* the value's first */
+	byte_flip(path, at + (off_t)LOG_RECORD_BYTES + 16 + 1 + 8); /* the value's first */
 	EQ(-EBADMSG, store_settle(current, 10000));
-	(void)snprintf(want, sizeof(want), "damaged record at offset %lld (sequence 9)",
-		       (long long)at);
+	(void)snprintf(want, sizeof(want), "damaged record at offset %lld (lsn 9)", (long long)at);
 	TRUE_(strstr(store_why(current), want));
 	TRUE_(strstr(store_why(current), "/wal-"));
 	finish();
-	byte_flip(path, at + (off_t)sizeof(struct wal_record) + 1 + 8); /* from a backup */
+	byte_flip(path, at + (off_t)LOG_RECORD_BYTES + 16 + 1 + 8); /* from a backup */
 	EQ(0, reopen());
 	is("b", "key00007", "value");
 	EQ(0, store_settle(current, 10000));
@@ -522,17 +523,17 @@ static void a_reply_must_wait_for_what_it_consulted(void)
 	sync_all();
 	EQ(0, put("b", "k", "v"));
 	is("b", "k", "v");
-	EQ(store_seq(current), store_observed_seq(current));
+	EQ(store_lsn(current), store_observed_lsn(current));
 	is("b", "other", NULL);
-	TRUE_(store_observed_seq(current) <= store_synced(current));
+	TRUE_(store_observed_lsn(current) <= store_synced(current));
 	EQ(1, del("b", "k"));
 	is("b", "k", NULL);
-	EQ(store_seq(current), store_observed_seq(current)); /* the tombstone */
+	EQ(store_lsn(current), store_observed_lsn(current)); /* the tombstone */
 	EQ(0, count("b"));
-	EQ(store_seq(current), store_observed_seq(current));
+	EQ(store_lsn(current), store_observed_lsn(current));
 	EQ(0, drop("b"));
 	EQ(-ENXIO, count("b"));
-	EQ(store_seq(current), store_observed_seq(current)); /* the directory */
+	EQ(store_lsn(current), store_observed_lsn(current)); /* the directory */
 	finish();
 }
 

@@ -23,8 +23,8 @@ static int put_until_failure(void)
 		(void)snprintf(key, sizeof(key), "key%05d", i);
 		if (put("b", key, "v") < 0)
 			return i;
-		store_submit(current, store_seq(current));
-		while (store_synced(current) < store_seq(current)) {
+		store_submit(current, store_lsn(current));
+		while (store_synced(current) < store_lsn(current)) {
 			(void)usleep(100);
 			if (store_tick(current, wall) < 0)
 				return i;
@@ -50,7 +50,7 @@ static void the_nth_write_or_sync_that_fails_ends_the_store(void)
 		safe = put_until_failure();
 		TRUE_(safe < 1000);
 		EQ(-EIO, store_tick(current, wall));
-		TRUE_(store_synced(current) < store_seq(current));
+		TRUE_(store_synced(current) < store_lsn(current));
 		TRUE_(strstr(store_why(current), "write the log"));
 		fault_set(NULL, 0);
 		EQ(0, reopen());

@@ -113,7 +113,7 @@ static void settle(void)
 	store_checkpoint(current);
 	for (struct store_stats st = {.recent_keys = 1}; st.recent_keys;) {
 		EQ(0, store_tick(current, wall));
-		store_submit(current, store_seq(current)); /* it logs what the time is */
+		store_submit(current, store_lsn(current)); /* it logs what the time is */
 		store_stats(current, &st);
 		(void)usleep(500);
 		on_work(NULL); /* between two ticks the owner does it by itself */

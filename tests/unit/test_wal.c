@@ -16,27 +16,31 @@ static unsigned dirs;
 
 /* What a reader has been given. */
 struct seen {
-	uint64_t next; /* the sequence that must come */
+	uint64_t next; /* the lsn that must come */
 	uint64_t sum;
 	int bad;
 };
 
-static int take(void *arg, const struct wal_record *r, bool same)
+static int take(void *arg, const struct log_record *r, bool same)
 {
 	struct seen *s = arg;
+	struct log_changes i;
+	struct log_change c;
 
-	if (r->seq != s->next || !same)
+	if (r->lsn != s->next || !same)
 		s->bad++;
-	s->next = r->seq + 1;
-	s->sum += r->bucket;
+	s->next = r->lsn + 1;
+	log_changes_begin(&i, r->entry);
+	while (log_changes_next(&i, &c) == 1)
+		s->sum += c.bucket;
 	return 0;
 }
 
-static void synced(void *arg, uint64_t mark, uint64_t seq)
+static void synced(void *arg, uint64_t mark, uint64_t lsn)
 {
 	(void)arg;
 	(void)mark;
-	(void)seq;
+	(void)lsn;
 }
 
 static struct wal *log_new(void)
@@ -64,29 +68,33 @@ static struct wal *log_open(struct seen *s, uint64_t known)
 
 static void append(struct wal *w, uint64_t *random, uint64_t *sum)
 {
-	uint32_t n = (uint32_t)(unit_random(random) % 3000);
-	uint64_t size = wal_record_size(0, 0, n);
-	struct wal_record *r = wal_reserve(w, size);
+	static const char zeros[3000];
+	const struct log_change c = {
+		.op = LOG_PUT,
+		.bucket = unit_random(random) % 1000,
+		.name = span_of("b"),
+		.key = span_of("k"),
+		.value = {zeros, unit_random(random) % sizeof(zeros)}
+        };
+	uint64_t size = LOG_RECORD_BYTES + log_change_size(&c);
+	struct log_frame *f = wal_reserve(w, size);
 
-	while (!r) {
+	while (!f) {
 		wal_submit(w, 0);
 		wal_wait(w, 5);
-		r = wal_reserve(w, size);
+		f = wal_reserve(w, size);
 	}
-	memset(r, 0, (size_t)size);
-	r->size = (uint32_t)size;
-	r->op = WAL_PUT;
-	r->value_len = n;
-	r->bucket = unit_random(random) % 1000;
-	r->request_id = 1 + wal_seq(w) * 8;
-	*sum += r->bucket;
-	(void)wal_append(w, r);
+	log_entry_end(f,
+		      log_change_write(log_entry_begin(f, LOG_CHANGE, 0, wal_lsn(w) + 1, 1), &c));
+	EQ(size, log_record_size(f));
+	*sum += c.bucket;
+	(void)wal_append(w, f, 1 + wal_lsn(w) * 8);
 }
 
 static void sync_all(struct wal *w)
 {
-	wal_submit(w, wal_seq(w));
-	while (wal_synced(w) < wal_seq(w))
+	wal_submit(w, wal_lsn(w));
+	while (wal_synced(w) < wal_lsn(w))
 		wal_wait(w, 5);
 }
 
@@ -143,7 +151,7 @@ static void a_follower_sees_every_synced_record_once_and_goes_on(void)
 		}
 		append(w, &random, &sum);
 		sync_all(w);
-		newest = wal_seq(w);
+		newest = wal_lsn(w);
 		wal_free(&w);
 		EQ(0, wal_replay(f, 0, newest, 0, take, &its, &clock, why, sizeof(why)));
 		EQ(0, its.bad);
@@ -156,8 +164,8 @@ static void a_follower_sees_every_synced_record_once_and_goes_on(void)
 		n = wal_closed(f, closed, 64);
 		TRUE_(n > 0);
 		for (unsigned i = 0; i < n; i++)
-			if (closed[i].last_seq >= closed[i].first_seq)
-				EQ(1 + (closed[i].last_seq - 1) * 8, closed[i].last_position);
+			if (closed[i].last_lsn >= closed[i].first_lsn)
+				EQ(1 + (closed[i].last_lsn - 1) * 8, closed[i].last_request_id);
 		wal_free(&f);
 		w = log_open(&last, 0);
 		EQ(0, last.bad);
@@ -166,7 +174,7 @@ static void a_follower_sees_every_synced_record_once_and_goes_on(void)
 	}
 }
 
-static void a_hole_before_the_synced_sequence_is_an_error(void)
+static void a_hole_before_the_synced_lsn_is_an_error(void)
 {
 	uint64_t random = unit_seed();
 	struct seen mine = {1, 0, 0};
@@ -215,43 +223,42 @@ static void a_reader_gives_each_record_until_one_is_not_whole(void)
 	char path[400];
 	struct wal_segment s;
 	struct wal_reader rd = {0};
-	const struct wal_record *r;
+	struct log_record r;
 	uint64_t sum;
 	uint64_t n = one_segment(&s, path, sizeof(path), &sum);
 	uint64_t at[21];
 	int fd;
 
-	EQ(0, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_seq));
+	EQ(0, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_lsn));
 	for (uint64_t i = 0; i < n; i++) {
 		at[i] = rd.at;
-		r = wal_reader_next(&rd);
-		TRUE_(r);
-		EQ(s.first_seq + i, r->seq);
-		sum -= r->bucket;
+		EQ(1, wal_reader_next(&rd, &r));
+		EQ(s.first_lsn + i, r.lsn);
+		sum -= ((const struct log_change_head *)r.entry->data)->number[0];
 	}
 	EQ(0, sum);
-	EQ(s.last_seq + 1, rd.seq);
-	TRUE_(!wal_reader_next(&rd));
+	EQ(s.last_lsn + 1, rd.lsn);
+	EQ(0, wal_reader_next(&rd, &r));
 	TRUE_(!wal_reader_was_synced(&rd));
 	wal_reader_close(&rd);
 
 	/* The fifth is damaged: those before it come, and the reader stays there. */
 	fd = open(path, O_RDWR);
 	TRUE_(fd >= 0);
-	EQ(1, pwrite(fd, "\xff", 1, (off_t)at[4] + (off_t)offsetof(struct wal_record, crc)));
-	EQ(1, pwrite(fd, "\xfe", 1, (off_t)at[4] + 1 + (off_t)offsetof(struct wal_record, crc)));
-	EQ(0, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_seq));
+	EQ(1, pwrite(fd, "\xff", 1, (off_t)at[4] + (off_t)offsetof(struct log_frame, crc)));
+	EQ(1, pwrite(fd, "\xfe", 1, (off_t)at[4] + 1 + (off_t)offsetof(struct log_frame, crc)));
+	EQ(0, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_lsn));
 	for (int i = 0; i < 4; i++)
-		TRUE_(wal_reader_next(&rd));
-	TRUE_(!wal_reader_next(&rd));
+		EQ(1, wal_reader_next(&rd, &r));
+	EQ(0, wal_reader_next(&rd, &r));
 	EQ(at[4], rd.at);
-	EQ(s.first_seq + 4, rd.seq);
+	EQ(s.first_lsn + 4, rd.lsn);
 	wal_reader_close(&rd);
 
 	/* The file has lost its end. */
 	EQ(0, ftruncate(fd, (off_t)s.size - 4096));
 	(void)close(fd);
-	EQ(-EBADMSG, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_seq));
+	EQ(-EBADMSG, wal_reader_open(&rd, dir, s.epoch, s.size, s.first_lsn));
 	EQ(s.size - 4096, rd.at);
 	TRUE_(!rd.map);
 }
@@ -286,6 +293,6 @@ static void a_pool_file_of_any_number_is_taken(void)
 }
 
 UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
-	  T(a_hole_before_the_synced_sequence_is_an_error),
+	  T(a_hole_before_the_synced_lsn_is_an_error),
 	  T(a_reader_gives_each_record_until_one_is_not_whole),
 	  T(a_pool_file_of_any_number_is_taken))

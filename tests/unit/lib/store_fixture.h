@@ -42,11 +42,11 @@ static void boot_which(uint8_t ret[CLOCK_BOOT_ID_BYTES])
 	memset(ret, boots, CLOCK_BOOT_ID_BYTES);
 }
 
-__attribute__((unused)) static void on_synced(void *arg, uint64_t mark, uint64_t seq)
+__attribute__((unused)) static void on_synced(void *arg, uint64_t mark, uint64_t lsn)
 {
 	(void)arg;
 	(void)mark;
-	(void)seq;
+	(void)lsn;
 }
 
 static struct store *current;
@@ -107,8 +107,8 @@ __attribute__((unused)) static void finish(void)
 /* Everything appended is on disk. */
 __attribute__((unused)) static void sync_all(void)
 {
-	store_submit(current, store_seq(current));
-	while (store_synced(current) < store_seq(current))
+	store_submit(current, store_lsn(current));
+	while (store_synced(current) < store_lsn(current))
 		(void)usleep(100);
 }
 
