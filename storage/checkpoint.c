@@ -135,7 +135,7 @@ static void *checkpoint_main(void *arg)
 			c->purge &= !maintenance_error;
 			c->ended = true;
 			c->error = maintenance_error ? maintenance_error : r;
-			c->settled = meta.settled;
+			c->settled = meta.settled_lsn;
 		}
 	}
 	(void)pthread_mutex_unlock(&c->lock);

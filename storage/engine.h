@@ -1,13 +1,23 @@
 /*
  * The engine: what keeps base, where writes settle.  One environment per worker, fully synced,
  * written only by the checkpoint thread in large sorted transactions, read by the serving thread
- * through one read transaction that is renewed when a checkpoint has committed.  Errors are
- * negative errno: -ENOENT no such key, -ENOSPC the map is full, -EBADMSG damaged.
+ * through one read transaction that is renewed when a checkpoint has committed.
+ *
+ * Everything that a partition has (keys, buckets, expiry index, how far it is settled) lies under
+ * the partition's number, so that it is contiguous and can be walked or taken out as a whole.  A
+ * bucket's id says its partition (common/partition.h), so functions that take an id take no
+ * partition besides.
+ *
+ * Every row carries a checksum over its key and its content and is verified when it is read.
+ * Errors are negative errno: -ENOENT no such row, -ENOSPC the map or the disk is full, -EBADMSG
+ * damaged, -ENOMEM, -EIO.
  *
  * It is LMDB: lmdb_open.c, lmdb_read.c and lmdb_write.c know it, and nobody else.  Sub-databases:
- * `meta` (settled sequence, clock, oldest log segment, format), `dir` (bucket name -> id, count),
- * `keys` (id, key -> version, expiry, checksum, value), `ttl` (expiry, id, key -> version), `drops`
- * (ids of dropped buckets whose keys are still to be deleted).
+ * `meta` (format, partitions, settled lsn, clock, oldest log segment), `parts` (partition ->
+ * settled sequence, clock), `directory` (partition, name -> id, count), `keys` (id, key -> version,
+ * expiry, checksums, value), `ttl` (partition, expiry, id, key -> version), `drops` (ids of dropped
+ * buckets whose keys are still to be deleted), and two for which nothing writes rows yet:
+ * `sessions` (partition, session, seq) and `tail`.
  */
 #ifndef PAIL_ENGINE_H
 #define PAIL_ENGINE_H
@@ -21,9 +31,14 @@ struct engine;
 struct engine_cursor;
 
 struct engine_meta {
-	uint64_t settled;   /* every record up to this sequence is in base */
-	uint64_t clock_ms;  /* the store's clock then */
-	uint64_t epoch_min; /* the oldest log segment that is needed; 0: none yet */
+	uint64_t settled_lsn; /* every entry of the log up to this one is in base */
+	uint64_t clock_ms;    /* the store's clock then */
+	uint64_t epoch_min;   /* the oldest log segment that is needed; 0: none yet */
+};
+
+struct engine_part {
+	uint64_t settled;  /* every change of the partition up to this sequence is in base */
+	uint64_t clock_ms; /* the partition's clock then */
 };
 
 struct engine_item {
@@ -33,49 +48,72 @@ struct engine_item {
 	uint64_t expiry; /* unix ms; 0: never */
 };
 
-/*
- * Open, and make if missing, the environment in `dir`.  Only who holds the folder's lock may write.
- `why` (at least 256 bytes) says what is wrong.
- */
-int engine_open(const char *dir, uint64_t map_bytes, struct engine **ret, char *why,
-		size_t why_size);
-void engine_close(struct engine **b);
+/* ---- opening, and what is known of the whole: any thread ---- */
 
-void engine_meta(const struct engine *b, struct engine_meta *ret);
+/*
+ * Open, and make if missing, the environment in `dir`.  It is made for so many `partitions` (a
+ * power of two, at most PARTITIONS_MAX) and never opens for another number.  Only who holds the
+ * folder's lock may make or write it; others may read beside.
+ *
+ * Returns 0; -EPROTO: whole, but not for us (made by an older or a newer version of Pail, or for
+ * another number of partitions); -EBADMSG; or what the system says.  `why` (at least 256 bytes)
+ * then says what is wrong and what to do.
+ */
+int engine_open(const char *dir, uint64_t map_bytes, uint32_t partitions, struct engine **ret,
+		char *why, size_t why_size);
+void engine_close(struct engine **e);
+
+/* The environment's row: what engine_open has found, or engine_commit has written since. */
+void engine_meta(const struct engine *e, struct engine_meta *ret);
 
 /* See what another process has committed since; *ret is what the meta row says now. */
-int engine_refresh(struct engine *b, struct engine_meta *ret);
+int engine_refresh(struct engine *e, struct engine_meta *ret);
 
 /* Bytes of pages in use, of the file, and of the map; as of the last commit. */
-uint64_t engine_used(const struct engine *b);
-uint64_t engine_file_bytes(const struct engine *b);
-uint64_t engine_map_bytes(const struct engine *b);
-
-/* ---- reading: the serving thread ---- */
-
-/* See what has been committed since.  Pointers from before are void. */
-int engine_renew(struct engine *b);
+uint64_t engine_used(const struct engine *e);
+uint64_t engine_file_bytes(const struct engine *e);
+uint64_t engine_map_bytes(const struct engine *e);
 
 /*
- * The item of a key, verified.  Pointers hold until engine_renew.  Returns 0, -ENOENT, or -EBADMSG
- * (its checksum is wrong).
+ * ---- reading: the serving thread ----
+ *
+ * All of it is as of the last engine_renew, and what it points to holds until the next.  A function
+ * `row` is called until it returns other than 0, which is then returned; it must not call
+ * engine_renew.
  */
-int engine_get(struct engine *b, uint64_t bucket, struct span key, struct engine_item *ret);
 
-/* Call `row` for each bucket of the directory until it returns not 0. */
-int engine_buckets(struct engine *b,
+/* See what has been committed since.  Pointers from before are void. */
+int engine_renew(struct engine *e);
+
+/* Each partition of which something is settled, in order of their numbers. */
+int engine_parts(struct engine *e,
+		 int (*row)(void *arg, uint32_t partition, const struct engine_part *part),
+		 void *arg);
+
+/*
+ * Each bucket of the directory, by partition and in it by name.  The partition is the one that its
+ * id says, and its name says the same.
+ */
+int engine_buckets(struct engine *e,
 		   int (*row)(void *arg, struct span name, uint64_t id, uint64_t count), void *arg);
+
+/* The item of a key.  Returns 0, -ENOENT, or -EBADMSG. */
+int engine_get(struct engine *e, uint64_t bucket, struct span key, struct engine_item *ret);
 
 /*
  * A cursor over one bucket's keys; good until engine_renew.  `seek` goes to the first key at or
  * behind `key` (reverse: at or before it; an empty key means the end of that side).  Both return 0,
  * -ENOENT (no more), or -EBADMSG.
  */
-int engine_cursor_open(struct engine *b, uint64_t bucket, bool reverse, struct engine_cursor **ret);
+int engine_cursor_open(struct engine *e, uint64_t bucket, bool reverse, struct engine_cursor **ret);
 int engine_cursor_seek(struct engine_cursor *c, struct span key, struct engine_item *ret);
 int engine_cursor_next(struct engine_cursor *c, struct engine_item *ret);
 void engine_cursor_close(struct engine_cursor **c);
 
+/*
+ * The expiry index has a row for each item in base that has an expiry, and no others: a row goes
+ * with the item, or the item's expiry, that it stands for.
+ */
 struct engine_due {
 	uint64_t expiry;
 	uint64_t bucket;
@@ -83,29 +121,66 @@ struct engine_due {
 	struct span key;
 };
 
-/* Rows of the expiry index from *from on (zeroed: the first) up to the clock `now_ms`, in order. */
-int engine_due(struct engine *b, const struct engine_due *from, uint64_t now_ms,
+/*
+ * Rows of a partition's expiry index from *from on (zeroed: the first) up to the clock `now_ms`, in
+ * the order of expiry, bucket, key.
+ */
+int engine_due(struct engine *e, uint32_t partition, const struct engine_due *from, uint64_t now_ms,
 	       int (*row)(void *arg, const struct engine_due *d), void *arg);
 
-/* ---- writing: the checkpoint thread ---- */
-
-int engine_begin(struct engine *b);
-void engine_abort(struct engine *b);
-/* Commit; with `meta`, that becomes the environment's.  The environment is synced when it returns.
+/*
+ * The first partition at or behind `from` that has rows in its expiry index, and the earliest
+ * expiry in it: one step of a walk over the partitions that have any, however few these are.
+ * Returns 0, -ENOENT (no more), or -EBADMSG.
  */
-int engine_commit(struct engine *b, const struct engine_meta *meta);
+int engine_due_partition(struct engine *e, uint32_t from, uint32_t *ret_partition,
+			 uint64_t *ret_expiry);
 
-/* Sorted by (bucket, key) these are cheap.  An older row of the expiry index goes with its item. */
-int engine_put(struct engine *b, uint64_t bucket, const struct engine_item *item);
-int engine_delete(struct engine *b, uint64_t bucket, struct span key);
+/*
+ * ---- writing: the checkpoint thread ----
+ *
+ * From engine_begin to engine_commit or engine_abort; readers see nothing before the commit.  After
+ * an error the transaction must be aborted.
+ */
 
-/* A bucket's count changes by `delta`; `create` makes its row first. */
-int engine_bucket_add(struct engine *b, struct span name, uint64_t id, int64_t delta, bool create);
+int engine_begin(struct engine *e);
+void engine_abort(struct engine *e);
+
+/*
+ * Commit; it is on disk when this returns.  With `meta`, that becomes the environment's: then every
+ * version that was put since the last such commit must be settled in its partition, as
+ * engine_part_put has said by now, and nothing goes backwards.
+ */
+int engine_commit(struct engine *e, const struct engine_meta *meta);
+
+/* How far a partition is settled.  Neither its sequence nor its clock goes backwards. */
+int engine_part_put(struct engine *e, uint32_t partition, const struct engine_part *part);
+
+/*
+ * Put an item, or delete one (0 if there is none); an older row of the expiry index goes with it.
+ * Sorted by (bucket, key) these are cheap.
+ */
+int engine_put(struct engine *e, uint64_t bucket, const struct engine_item *item);
+int engine_delete(struct engine *e, uint64_t bucket, struct span key);
+
+/*
+ * The item's version and expiry change, its value stays.  Returns 0, -ENOENT (no such item), or
+ * -EBADMSG (the value is damaged: it gets no new checksum).
+ */
+int engine_touch(struct engine *e, uint64_t bucket, struct span key, uint64_t version,
+		 uint64_t expiry);
+
+/*
+ * A bucket's count changes by `delta`; `create` makes its row first, in place of an earlier
+ * bucket's of that name.  Without `create` a bucket that is not there, or whose name another has
+ * now, is passed over.
+ */
+int engine_bucket_add(struct engine *e, struct span name, uint64_t id, int64_t delta, bool create);
 /* The bucket leaves the directory; its keys are left to engine_purge. */
-int engine_bucket_drop(struct engine *b, struct span name, uint64_t id);
+int engine_bucket_drop(struct engine *e, struct span name, uint64_t id);
 
 /* Delete up to `max` keys of dropped buckets.  Returns how many (0: nothing is left), or an error.
  */
-int engine_purge(struct engine *b, unsigned max);
+int engine_purge(struct engine *e, unsigned max);
 
 #endif

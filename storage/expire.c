@@ -96,7 +96,7 @@ int store_count(struct store *s, struct store_key *k, uint64_t *ret)
 		return -ENXIO;
 	observe(s, b->written);
 	expiry_heap_each_due(&s->expiry, s->pace.now_ms, due_node, &d);
-	r = engine_due(s->base, &s->sweep_from, s->pace.now_ms, due_row, &d);
+	r = engine_due(s->base, 0, &s->sweep_from, s->pace.now_ms, due_row, &d);
 	if (r < 0)
 		return store_fail(s, r, "read base's expiry index: %s", strerror(-r));
 	if (d.count)
@@ -167,7 +167,7 @@ int store_sweep(struct store *s, unsigned max)
 		if (r < 0)
 			return r;
 	}
-	r = w.left ? engine_due(s->base, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
+	r = w.left ? engine_due(s->base, 0, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
 	s->sweep_more = !w.left || !w.rows;
 	return r < 0 ? r : 0;
 }

@@ -1,11 +1,12 @@
 /*
  * What lies on disk in base, as BASE_FORMAT says.  Data folders outlive every build, so whoever
- * changes a number below has changed the layout: raises the version, and still reads the old one.
+ * changes a number below has changed the layout: raises the version, and either still reads the old
+ * one or refuses it with a sentence that says how to bring its data over.
  */
 #include "common/layout.h"
 #include "storage/base_format.h"
 
-#if BASE_FORMAT != 1
+#if BASE_FORMAT != 2
 #error "write down here how everything lies in this version of BASE_FORMAT"
 #endif
 
@@ -13,20 +14,43 @@
 LAYOUT_SIZE(item_head, 24);
 LAYOUT_AT(item_head, version, 0);
 LAYOUT_AT(item_head, expiry, 8);
-LAYOUT_AT(item_head, crc, 16);
-LAYOUT_AT(item_head, zero, 20);
+LAYOUT_AT(item_head, head_crc, 16);
+LAYOUT_AT(item_head, crc, 20);
 
-LAYOUT_SIZE(dir_row, 16);
-LAYOUT_AT(dir_row, id, 0);
-LAYOUT_AT(dir_row, count, 8);
+LAYOUT_SIZE(directory_row, 24);
+LAYOUT_AT(directory_row, id, 0);
+LAYOUT_AT(directory_row, count, 8);
+LAYOUT_AT(directory_row, zero, 16);
+LAYOUT_AT(directory_row, crc, 20);
+
+LAYOUT_SIZE(part_row, 24);
+LAYOUT_AT(part_row, settled, 0);
+LAYOUT_AT(part_row, clock_ms, 8);
+LAYOUT_AT(part_row, spans, 16);
+LAYOUT_AT(part_row, crc, 20);
+
+LAYOUT_SIZE(ttl_row, 12);
+LAYOUT_AT(ttl_row, version, 0);
+LAYOUT_AT(ttl_row, crc, 8);
+
+LAYOUT_SIZE(drop_row, 4);
+LAYOUT_AT(drop_row, crc, 0);
 
 LAYOUT_SIZE(engine_meta, 24);
-LAYOUT_AT(engine_meta, settled, 0);
+LAYOUT_AT(engine_meta, settled_lsn, 0);
 LAYOUT_AT(engine_meta, clock_ms, 8);
 LAYOUT_AT(engine_meta, epoch_min, 16);
 
-LAYOUT_SIZE(meta_row, 32);
+LAYOUT_SIZE(meta_row, 40);
 LAYOUT_AT(meta_row, format, 0);
 LAYOUT_AT(meta_row, crc, 4);
 LAYOUT_AT(meta_row, meta, 8);
+LAYOUT_AT(meta_row, partitions, 32);
+LAYOUT_AT(meta_row, zero, 36);
+
+LAYOUT_IS(PARTITION_SHIFT, 52);
+LAYOUT_IS(PARTITIONS_MAX, 4096);
+LAYOUT_IS(PARTITION_KEY_BYTES, 2);
+LAYOUT_IS(BUCKET_KEY_BYTES, 8);
+LAYOUT_IS(TTL_KEY_BYTES, 18);
 /* clang-format on */

@@ -2,6 +2,7 @@
 #ifndef PAIL_LMDB_IMPL_H
 #define PAIL_LMDB_IMPL_H
 
+#include <errno.h>
 #include <lmdb.h>
 
 #include "common/check.h"
@@ -9,7 +10,7 @@
 #include "storage/base_format.h"
 #include "storage/engine.h"
 
-enum { DB_META, DB_DIR, DB_KEYS, DB_TTL, DB_DROPS, DB_COUNT };
+enum { DB_META, DB_PARTS, DB_DIRECTORY, DB_KEYS, DB_TTL, DB_DROPS, DB_SESSIONS, DB_TAIL, DB_COUNT };
 
 struct engine {
 	MDB_env *env;
@@ -19,7 +20,12 @@ struct engine {
 	MDB_txn *write;  /* the checkpoint thread's */
 	MDB_cursor *put; /* of `write`, over keys */
 	bool ttl_any;    /* the expiry index has rows, as `write` sees it */
+	uint32_t partitions;
 	struct engine_meta meta;
+	uint64_t
+		*highest; /* by partition: what was put since a commit had a meta row; 0: nothing */
+	char *value;      /* engine_touch's copy */
+	size_t value_room;
 	uint64_t map_bytes;
 	_Atomic uint64_t used;
 	_Atomic uint64_t file_bytes;
@@ -29,7 +35,23 @@ struct engine {
 int engine_errno(int rc);
 
 /* Pages in use and the file's size, as `txn` sees them. */
-void engine_measure(struct engine *b, MDB_txn *txn);
+void engine_measure(struct engine *e, MDB_txn *txn);
+
+/* Write the row of the whole. */
+int engine_meta_put(struct engine *e, MDB_txn *txn, const struct engine_meta *meta);
+
+/* Verify a row of `parts` and take what it says. */
+int part_read(const struct engine *e, const MDB_val *k, const MDB_val *v, uint32_t *ret_partition,
+	      struct engine_part *ret);
+
+/* Verify an item's head and take version, expiry, key and value; the latter is not verified. */
+int item_head_read(uint64_t bucket, struct span key, const MDB_val *v, struct engine_item *ret);
+/* The same, and the value is. */
+int item_read(uint64_t bucket, struct span key, const MDB_val *v, struct engine_item *ret);
+
+/* Verify a row of `directory`, of which `name` is the key's. */
+int directory_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
+		   struct span *ret_name, struct directory_row *ret);
 
 /* The key of the meta row. */
 static inline MDB_val meta_key(void)
@@ -39,25 +61,47 @@ static inline MDB_val meta_key(void)
 	return (MDB_val){4, name};
 }
 
+static inline MDB_val key_end(struct key_bytes *k, size_t at, struct span rest)
+{
+	check(rest.n <= sizeof(k->data) - at);
+	if (rest.n)
+		memcpy(k->data + at, rest.p, rest.n);
+	k->n = at + rest.n;
+	return (MDB_val){k->n, k->data};
+}
+
 static inline MDB_val key_make(struct key_bytes *k, uint64_t bucket, struct span key)
 {
 	check(key.n <= WIRE_KEY_MAX);
 	put_be64(k->data, bucket);
-	if (key.n)
-		memcpy(k->data + 8, key.p, key.n);
-	k->n = 8 + key.n;
-	return (MDB_val){k->n, k->data};
+	return key_end(k, BUCKET_KEY_BYTES, key);
 }
 
-static inline MDB_val ttl_key_make(struct key_bytes *k, uint64_t expiry, uint64_t bucket,
-				   struct span key)
+/* A partition and some bytes: the key of a row of `parts` or `directory`. */
+static inline MDB_val partition_key_make(struct key_bytes *k, uint32_t partition, struct span name)
 {
-	put_be64(k->data, expiry);
-	put_be64(k->data + 8, bucket);
-	if (key.n)
-		memcpy(k->data + 16, key.p, key.n);
-	k->n = 16 + key.n;
-	return (MDB_val){k->n, k->data};
+	check(partition < PARTITIONS_MAX);
+	put_be16(k->data, partition);
+	return key_end(k, PARTITION_KEY_BYTES, name);
+}
+
+static inline MDB_val ttl_key_make(struct key_bytes *k, uint32_t partition, uint64_t expiry,
+				   uint64_t bucket, struct span key)
+{
+	check(key.n <= WIRE_KEY_MAX);
+	put_be16(k->data, partition);
+	put_be64(k->data + PARTITION_KEY_BYTES, expiry);
+	put_be64(k->data + PARTITION_KEY_BYTES + 8, bucket);
+	return key_end(k, TTL_KEY_BYTES, key);
+}
+
+/* The partition of a bucket's id. */
+static inline uint32_t id_partition(const struct engine *e, uint64_t id)
+{
+	uint32_t partition = (uint32_t)(id >> PARTITION_SHIFT);
+
+	check(partition < e->partitions);
+	return partition;
 }
 
 #endif

@@ -12,7 +12,8 @@
 
 #define BASE_READERS 126u /* LMDB's default; the lock file fixes it for all */
 
-static const char *const db_names[DB_COUNT] = {"meta", "dir", "keys", "ttl", "drops"};
+static const char *const db_names[DB_COUNT] = {"meta", "parts", "directory", "keys",
+					       "ttl",  "drops", "sessions",  "tail"};
 
 int engine_errno(int rc)
 {
@@ -37,24 +38,25 @@ int engine_errno(int rc)
 	}
 }
 
-void engine_close(struct engine **bp)
+void engine_close(struct engine **ep)
 {
-	struct engine *b = *bp;
+	struct engine *e = *ep;
 
-	if (!b)
+	if (!e)
 		return;
-	if (b->get)
-		mdb_cursor_close(b->get);
-	if (b->read)
-		mdb_txn_abort(b->read);
-	engine_abort(b);
-	if (b->env)
-		mdb_env_close(b->env);
-	free(b);
-	*bp = NULL;
+	if (e->get)
+		mdb_cursor_close(e->get);
+	if (e->read)
+		mdb_txn_abort(e->read);
+	engine_abort(e);
+	if (e->env)
+		mdb_env_close(e->env);
+	free(e->highest);
+	free(e);
+	*ep = NULL;
 }
 
-void engine_measure(struct engine *b, MDB_txn *txn)
+void engine_measure(struct engine *e, MDB_txn *txn)
 {
 	MDB_envinfo info;
 	MDB_stat st;
@@ -62,61 +64,202 @@ void engine_measure(struct engine *b, MDB_txn *txn)
 	uint64_t page_size = 4096;
 
 	for (int i = 0; i < DB_COUNT; i++)
-		if (mdb_stat(txn, b->dbi[i], &st) == 0) {
+		if (mdb_stat(txn, e->dbi[i], &st) == 0) {
 			pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
 			page_size = st.ms_psize;
 		}
-	b->used = pages * page_size;
-	if (mdb_env_info(b->env, &info) == 0)
-		b->file_bytes = (info.me_last_pgno + 1) * page_size;
+	e->used = pages * page_size;
+	if (mdb_env_info(e->env, &info) == 0)
+		e->file_bytes = (info.me_last_pgno + 1) * page_size;
 }
 
-static int meta_load(struct engine *b, MDB_txn *txn, char *why, size_t why_size)
+/* ---- is it one of ours? ---- */
+
+/* Made by a version of Pail before this one: say how its data come over. */
+static int too_old(const char *dir, char *why, size_t why_size)
 {
-	struct meta_row row;
+	(void)snprintf(why, why_size,
+		       "\"%.80s\" was made by an older version of Pail: to bring its data over, "
+		       "start that version, `pail export`, start this one on a new folder, `pail "
+		       "import`",
+		       dir);
+	return -EPROTO;
+}
+
+static int too_new(const char *dir, const char *what, char *why, size_t why_size)
+{
+	(void)snprintf(why, why_size,
+		       "\"%.100s\" was written by a newer version of Pail (%s): start that one",
+		       dir, what);
+	return -EPROTO;
+}
+
+static int damaged(const char *dir, const char *what, char *why, size_t why_size)
+{
+	(void)snprintf(why, why_size, "base in \"%.100s\" is damaged: %s", dir, what);
+	return -EBADMSG;
+}
+
+int engine_meta_put(struct engine *e, MDB_txn *txn, const struct engine_meta *meta)
+{
+	struct meta_row row = {BASE_FORMAT, 0, *meta, e->partitions, 0};
+	MDB_val key = meta_key();
+	MDB_val val = {sizeof(row), &row};
+
+	row.crc = meta_crc(row.format, &row, sizeof(row));
+	return engine_errno(mdb_put(txn, e->dbi[DB_META], &key, &val, 0));
+}
+
+/* The row of the whole.  -ENOENT: there is none. */
+static int meta_load(struct engine *e, MDB_txn *txn, const char *dir, char *why, size_t why_size)
+{
+	struct meta_row row = {0};
+	char what[32];
 	MDB_val key = meta_key();
 	MDB_val val;
-	int rc = mdb_get(txn, b->dbi[DB_META], &key, &val);
+	int rc = mdb_get(txn, e->dbi[DB_META], &key, &val);
 
-	if (rc == MDB_NOTFOUND)
-		return 0; /* new */
 	if (rc)
 		return engine_errno(rc);
-	if (val.mv_size != sizeof(row)) {
-		(void)snprintf(why, why_size, "base: the meta row has %zu bytes", val.mv_size);
-		return -EBADMSG;
+	memcpy(&row, val.mv_data, val.mv_size < sizeof(row) ? val.mv_size : sizeof(row));
+	if (val.mv_size < META_ROW_MIN || row.crc != meta_crc(row.format, val.mv_data, val.mv_size))
+		return damaged(dir, "its meta row is not what was written", why, why_size);
+	if (row.format < BASE_FORMAT)
+		return too_old(dir, why, why_size);
+	if (row.format > BASE_FORMAT) {
+		(void)snprintf(what, sizeof(what), "format %u", row.format);
+		return too_new(dir, what, why, why_size);
 	}
-	memcpy(&row, val.mv_data, sizeof(row));
-	if (row.format != BASE_FORMAT ||
-	    row.crc != crc32c(row.format, &row.meta, sizeof(row.meta))) {
-		(void)snprintf(why, why_size, "base: the meta row is damaged or of format %u",
-			       row.format);
-		return -EBADMSG;
+	if (val.mv_size != sizeof(row))
+		return damaged(dir, "its meta row has a wrong size", why, why_size);
+	if (row.partitions != e->partitions) {
+		(void)snprintf(why, why_size,
+			       "\"%.80s\" was made with %u partitions, not %u, and that stays: for "
+			       "another number `pail export` and `pail import` into a new folder",
+			       dir, row.partitions, e->partitions);
+		return -EPROTO;
 	}
-	b->meta = row.meta;
+	e->meta = row.meta;
 	return 0;
 }
 
-static int dbs_open(struct engine *b, char *why, size_t why_size)
+static int entries(MDB_txn *txn, MDB_dbi dbi, uint64_t *ret)
+{
+	MDB_stat st;
+	int rc = mdb_stat(txn, dbi, &st);
+
+	if (rc == 0)
+		*ret = st.ms_entries;
+	return rc;
+}
+
+static int part_row_check(struct engine *e, MDB_txn *txn)
+{
+	struct engine_part part;
+	uint32_t partition;
+	MDB_cursor *c;
+	MDB_val k;
+	MDB_val v;
+	int rc = mdb_cursor_open(txn, e->dbi[DB_PARTS], &c);
+	int r = 0;
+
+	if (rc)
+		return engine_errno(rc);
+	while (r == 0 && (rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0)
+		r = part_read(e, &k, &v, &partition, &part);
+	mdb_cursor_close(c);
+	return r < 0 ? r : rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
+}
+
+/* Rows that we do not know what to do with, and those of partitions. */
+static int rows_check(struct engine *e, MDB_txn *txn, const char *dir, char *why, size_t why_size)
+{
+	static const int later[] = {DB_SESSIONS, DB_TAIL};
+	int r;
+
+	for (unsigned i = 0; i < sizeof(later) / sizeof(*later); i++) {
+		uint64_t n = 0;
+		int rc = entries(txn, e->dbi[later[i]], &n);
+
+		if (rc)
+			return engine_errno(rc);
+		if (n)
+			return too_new(dir, db_names[later[i]], why, why_size);
+	}
+	r = part_row_check(e, txn);
+	return r == -EBADMSG
+		       ? damaged(dir, "a row of `parts` is not what was written", why, why_size)
+		       : r;
+}
+
+/* Open what is there.  -ENOENT: nothing is. */
+static int dbs_find(struct engine *e, MDB_txn *txn, const char *dir, char *why, size_t why_size)
+{
+	char format_1[] = "dir"; /* the directory's name in it */
+	MDB_val key = {3, format_1};
+	MDB_val val;
+	MDB_dbi names;
+	uint64_t n = 0;
+	int rc = mdb_dbi_open(txn, NULL, 0, &names);
+	int r;
+
+	if (rc == 0)
+		rc = entries(txn, names, &n);
+	if (rc || !n)
+		return rc ? engine_errno(rc) : -ENOENT;
+	if (mdb_get(txn, names, &key, &val) == 0)
+		return too_old(dir, why, why_size);
+	/* `meta` is the first: what of another format has not is not missed. */
+	for (int i = 0; i < DB_COUNT; i++) {
+		rc = mdb_dbi_open(txn, db_names[i], 0, &e->dbi[i]);
+		r = rc ? engine_errno(rc) : i ? 0 : meta_load(e, txn, dir, why, why_size);
+		if (r == -ENOENT)
+			return damaged(dir, "a part of it is missing", why, why_size);
+		if (r < 0)
+			return r;
+	}
+	return rows_check(e, txn, dir, why, why_size);
+}
+
+/* Make all that a new environment has, at once. */
+static int dbs_make(struct engine *e)
 {
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(b->env, NULL, 0, &txn);
+	int rc = mdb_txn_begin(e->env, NULL, 0, &txn);
 	int r;
 
 	if (rc)
 		return engine_errno(rc);
 	for (int i = 0; i < DB_COUNT && rc == 0; i++)
-		rc = mdb_dbi_open(txn, db_names[i], MDB_CREATE, &b->dbi[i]);
-	r = engine_errno(rc);
-	if (r == 0)
-		r = meta_load(b, txn, why, why_size);
+		rc = mdb_dbi_open(txn, db_names[i], MDB_CREATE, &e->dbi[i]);
+	r = rc ? engine_errno(rc) : engine_meta_put(e, txn, &e->meta);
 	if (r < 0) {
 		mdb_txn_abort(txn);
 		return r;
 	}
-	engine_measure(b, txn);
+	engine_measure(e, txn);
 	return engine_errno(mdb_txn_commit(txn));
 }
+
+/* By a reading transaction: who only reads beside another need not wait for his writing. */
+static int dbs_open(struct engine *e, const char *dir, char *why, size_t why_size)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &txn);
+	int r;
+
+	if (rc)
+		return engine_errno(rc);
+	r = dbs_find(e, txn, dir, why, why_size);
+	if (r < 0) {
+		mdb_txn_abort(txn);
+		return r == -ENOENT ? dbs_make(e) : r;
+	}
+	engine_measure(e, txn);
+	return engine_errno(mdb_txn_commit(txn)); /* with it the handles become all transactions' */
+}
+
+/* ---- opening ---- */
 
 /*
  * LMDB writes a new file's first pages and syncs neither them nor the folder: a power cut could
@@ -174,94 +317,109 @@ static int look_first(const char *dir, const char *path, uint64_t *ret_bytes, ch
 	return r;
 }
 
-int engine_open(const char *dir, uint64_t map_bytes, struct engine **ret, char *why,
-		size_t why_size)
+static int env_open(struct engine *e, const char *dir)
 {
-	struct engine *b = calloc(1, sizeof(*b));
-	uint64_t size;
-	char path[1100];
-	int rc;
-	int r;
+	int dead;
+	int rc = mdb_env_create(&e->env);
 
-	if (!b)
-		return -ENOMEM;
-	(void)snprintf(path, sizeof(path), "%s/data.mdb", dir);
-	r = look_first(dir, path, &size, why, why_size);
-	if (r < 0) {
-		engine_close(&b);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(e->env, e->map_bytes);
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(e->env, DB_COUNT);
+	if (rc == 0)
+		rc = mdb_env_set_maxreaders(e->env, BASE_READERS);
+	if (rc == 0)
+		rc = mdb_env_open(e->env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0640);
+	if (rc == 0)
+		(void)mdb_reader_check(e->env, &dead); /* readers that were killed */
+	return rc;
+}
+
+static int open_all(struct engine *e, const char *dir, const char *path, char *why, size_t why_size)
+{
+	uint64_t size;
+	int rc = 0;
+	int r = look_first(dir, path, &size, why, why_size);
+
+	if (r < 0)
 		return r;
-	}
 	/* A map smaller than the file would hide what is in it. */
-	b->map_bytes = size > map_bytes ? size : map_bytes;
+	if (size > e->map_bytes)
+		e->map_bytes = size;
 	if (!size) {
-		r = make_new(dir, path, map_bytes);
+		r = make_new(dir, path, e->map_bytes);
 		if (r < 0) {
 			(void)snprintf(why, why_size, "make \"%.150s\": %s", path, strerror(-r));
-			engine_close(&b);
 			return r;
 		}
 	}
-	rc = mdb_env_create(&b->env);
-	if (rc == 0)
-		rc = mdb_env_set_mapsize(b->env, b->map_bytes);
-	if (rc == 0)
-		rc = mdb_env_set_maxdbs(b->env, DB_COUNT);
-	if (rc == 0)
-		rc = mdb_env_set_maxreaders(b->env, BASE_READERS);
-	if (rc == 0)
-		rc = mdb_env_open(b->env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0640);
-	r = engine_errno(rc);
+	rc = env_open(e, dir);
+	r = rc ? engine_errno(rc) : dbs_open(e, dir, why, why_size);
 	if (r == 0) {
-		int dead;
-
-		(void)mdb_reader_check(b->env, &dead); /* readers that were killed */
-		r = dbs_open(b, why, why_size);
+		rc = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &e->read);
+		if (rc == 0)
+			rc = mdb_cursor_open(e->read, e->dbi[DB_KEYS], &e->get);
+		r = engine_errno(rc);
 	}
-	if (r == 0)
-		r = engine_errno(mdb_txn_begin(b->env, NULL, MDB_RDONLY, &b->read));
-	if (r == 0)
-		r = engine_errno(mdb_cursor_open(b->read, b->dbi[DB_KEYS], &b->get));
-	if (r < 0) {
-		if (!why[0])
-			(void)snprintf(why, why_size, "base: %.150s: %s", path,
-				       rc ? mdb_strerror(rc) : strerror(-r));
-		engine_close(&b);
-		return r;
-	}
-	*ret = b;
-	return 0;
+	if (r < 0 && !why[0])
+		(void)snprintf(why, why_size, "base: %.150s: %s", path,
+			       rc ? mdb_strerror(rc) : strerror(-r));
+	return r;
 }
 
-void engine_meta(const struct engine *b, struct engine_meta *ret)
+int engine_open(const char *dir, uint64_t map_bytes, uint32_t partitions, struct engine **ret,
+		char *why, size_t why_size)
 {
-	*ret = b->meta;
+	struct engine *e = calloc(1, sizeof(*e));
+	char path[1100];
+	int r;
+
+	check(partitions && partitions <= PARTITIONS_MAX && !(partitions & (partitions - 1)));
+	why[0] = '\0';
+	if (!e)
+		return -ENOMEM;
+	(void)snprintf(path, sizeof(path), "%s/data.mdb", dir);
+	e->map_bytes = map_bytes;
+	e->partitions = partitions;
+	e->highest = calloc(partitions, sizeof(*e->highest));
+	r = e->highest ? open_all(e, dir, path, why, why_size) : -ENOMEM;
+	if (r < 0)
+		engine_close(&e);
+	else
+		*ret = e;
+	return r;
 }
 
-int engine_refresh(struct engine *b, struct engine_meta *ret)
+void engine_meta(const struct engine *e, struct engine_meta *ret)
+{
+	*ret = e->meta;
+}
+
+int engine_refresh(struct engine *e, struct engine_meta *ret)
 {
 	char why[256];
 	int dead;
 	int r;
 
-	(void)mdb_reader_check(b->env, &dead);
-	r = engine_renew(b);
+	(void)mdb_reader_check(e->env, &dead);
+	r = engine_renew(e);
 	if (r == 0)
-		r = meta_load(b, b->read, why, sizeof(why));
-	*ret = b->meta;
+		r = meta_load(e, e->read, "", why, sizeof(why));
+	*ret = e->meta;
 	return r;
 }
 
-uint64_t engine_used(const struct engine *b)
+uint64_t engine_used(const struct engine *e)
 {
-	return b->used;
+	return e->used;
 }
 
-uint64_t engine_file_bytes(const struct engine *b)
+uint64_t engine_file_bytes(const struct engine *e)
 {
-	return b->file_bytes;
+	return e->file_bytes;
 }
 
-uint64_t engine_map_bytes(const struct engine *b)
+uint64_t engine_map_bytes(const struct engine *e)
 {
-	return b->map_bytes;
+	return e->map_bytes;
 }

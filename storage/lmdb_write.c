@@ -1,251 +1,428 @@
 /* The engine over LMDB: the checkpoint thread's transactions. */
 #include "storage/engine.h"
 
-#include <errno.h>
+#include <stdlib.h>
 
 #include "common/fault.h"
 #include "storage/lmdb_impl.h"
 
-int engine_begin(struct engine *b)
+int engine_begin(struct engine *e)
 {
 	MDB_stat st;
 	int rc;
 
-	check(!b->write);
-	rc = mdb_txn_begin(b->env, NULL, 0, &b->write);
+	check(!e->write);
+	rc = mdb_txn_begin(e->env, NULL, 0, &e->write);
 	if (rc) {
-		b->write = NULL;
+		e->write = NULL;
 		return engine_errno(rc);
 	}
-	rc = mdb_cursor_open(b->write, b->dbi[DB_KEYS], &b->put);
+	rc = mdb_cursor_open(e->write, e->dbi[DB_KEYS], &e->put);
 	if (rc == 0)
-		rc = mdb_stat(b->write, b->dbi[DB_TTL], &st);
+		rc = mdb_stat(e->write, e->dbi[DB_TTL], &st);
 	if (rc) {
-		engine_abort(b);
+		engine_abort(e);
 		return engine_errno(rc);
 	}
-	b->ttl_any = st.ms_entries > 0;
+	e->ttl_any = st.ms_entries > 0;
 	return 0;
 }
 
-void engine_abort(struct engine *b)
+/* What a transaction keeps beside LMDB's own. */
+static void txn_end(struct engine *e)
 {
-	if (b->put)
-		mdb_cursor_close(b->put);
-	b->put = NULL;
-	if (b->write)
-		mdb_txn_abort(b->write);
-	b->write = NULL;
+	if (e->put)
+		mdb_cursor_close(e->put);
+	e->put = NULL;
+	free(e->value);
+	e->value = NULL;
+	e->value_room = 0;
 }
 
-int engine_commit(struct engine *b, const struct engine_meta *meta)
+void engine_abort(struct engine *e)
 {
-	int rc = 0;
-	int f = fault_at("base.commit");
-
-	check(b->write && b->put);
-
-	if (f < 0) {
-		engine_abort(b);
-		return f;
-	}
-	if (meta) {
-		struct meta_row row = {BASE_FORMAT, 0, *meta};
-		MDB_val key = meta_key();
-		MDB_val val = {sizeof(row), &row};
-
-		row.crc = crc32c(row.format, &row.meta, sizeof(row.meta));
-		rc = mdb_put(b->write, b->dbi[DB_META], &key, &val, 0);
-	}
-	if (rc) {
-		engine_abort(b);
-		return engine_errno(rc);
-	}
-	mdb_cursor_close(b->put);
-	b->put = NULL;
-	engine_measure(b, b->write);
-	rc = mdb_txn_commit(b->write);
-	b->write = NULL;
-	if (rc == 0 && meta)
-		b->meta = *meta;
-	return engine_errno(rc);
+	txn_end(e);
+	if (e->write)
+		mdb_txn_abort(e->write);
+	e->write = NULL;
 }
 
-/* The row of the expiry index that belongs to the item which the put cursor stands on. */
-static int ttl_drop(struct engine *b, uint64_t bucket, struct span key, const MDB_val *old)
+/* Of a partition, this sequence is in base once the transaction is committed. */
+static void put_seen(struct engine *e, uint64_t bucket, uint64_t sequence)
 {
-	struct item_head head;
+	uint64_t *highest = &e->highest[id_partition(e, bucket)];
+
+	check(e->write);
+	check(sequence && sequence < 1ull << PARTITION_SHIFT);
+	if (*highest < sequence)
+		*highest = sequence;
+}
+
+/* How far a partition is settled as this transaction has it; zeros if nothing is. */
+static int part_get(struct engine *e, uint32_t partition, struct engine_part *ret)
+{
+	static const struct span nothing = {"", 0};
+	struct key_bytes kb;
+	MDB_val k = partition_key_make(&kb, partition, nothing);
+	MDB_val v;
+	int rc = mdb_get(e->write, e->dbi[DB_PARTS], &k, &v);
+
+	if (rc == 0)
+		return part_read(e, &k, &v, &partition, ret);
+	*ret = (struct engine_part){0, 0};
+	return rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
+}
+
+int engine_part_put(struct engine *e, uint32_t partition, const struct engine_part *part)
+{
+	static const struct span nothing = {"", 0};
+	struct part_row row = {part->settled, part->clock_ms, 0, 0};
+	struct engine_part have;
+	struct key_bytes kb;
+	MDB_val v = {sizeof(row), &row};
+	MDB_val k;
+	int r;
+
+	check(e->write && partition < e->partitions);
+	r = part_get(e, partition, &have);
+	if (r < 0)
+		return r;
+	check(part->settled >= have.settled);
+	check(part->clock_ms >= have.clock_ms);
+	k = partition_key_make(&kb, partition, nothing);
+	row.crc = row_crc(k.mv_data, k.mv_size, &row, sizeof(row));
+	return engine_errno(mdb_put(e->write, e->dbi[DB_PARTS], &k, &v, 0));
+}
+
+/* Is everything settled that was put since the last time, as its partition's row says? */
+static int parts_check(struct engine *e)
+{
+	struct engine_part part;
+
+	for (uint32_t p = 0; p < e->partitions; p++) {
+		int r;
+
+		if (!e->highest[p])
+			continue;
+		r = part_get(e, p, &part);
+		if (r < 0)
+			return r;
+		check(part.settled >= e->highest[p]);
+	}
+	return 0;
+}
+
+static int meta_put(struct engine *e, const struct engine_meta *meta)
+{
+	int r = parts_check(e);
+
+	if (r < 0)
+		return r;
+	check(meta->settled_lsn >= e->meta.settled_lsn);
+	check(meta->clock_ms >= e->meta.clock_ms);
+	check(meta->epoch_min >= e->meta.epoch_min);
+	return engine_meta_put(e, e->write, meta);
+}
+
+int engine_commit(struct engine *e, const struct engine_meta *meta)
+{
+	int r = fault_at("base.commit");
+
+	check(e->write && e->put);
+	if (r == 0 && meta)
+		r = meta_put(e, meta);
+	if (r < 0) {
+		engine_abort(e);
+		return r;
+	}
+	txn_end(e);
+	engine_measure(e, e->write);
+	r = engine_errno(mdb_txn_commit(e->write));
+	e->write = NULL;
+	if (r == 0 && meta) {
+		e->meta = *meta;
+		memset(e->highest, 0, e->partitions * sizeof(*e->highest));
+	}
+	return r;
+}
+
+/* ---- items ---- */
+
+/* The row of the expiry index that belongs to an item which is about to go or to be replaced. */
+static int ttl_drop(struct engine *e, uint64_t bucket, const struct engine_item *old)
+{
 	struct key_bytes kb;
 	MDB_val k;
 	int rc;
 
-	if (old->mv_size < sizeof(head))
-		return -EBADMSG;
-	memcpy(&head, old->mv_data, sizeof(head));
-	if (!head.expiry)
+	if (!old->expiry)
 		return 0;
-	k = ttl_key_make(&kb, head.expiry, bucket, key);
-	rc = mdb_del(b->write, b->dbi[DB_TTL], &k, NULL);
+	k = ttl_key_make(&kb, id_partition(e, bucket), old->expiry, bucket, old->key);
+	rc = mdb_del(e->write, e->dbi[DB_TTL], &k, NULL);
 	return rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
 }
 
-int engine_put(struct engine *b, uint64_t bucket, const struct engine_item *item)
+static int ttl_put(struct engine *e, uint64_t bucket, const struct engine_item *item)
 {
-	struct item_head head = {item->version, item->expiry, item_crc(bucket, item), 0};
+	struct ttl_row row = {item->version, 0};
 	struct key_bytes kb;
-	struct key_bytes tb;
+	MDB_val v = {sizeof(row), &row};
+	MDB_val k;
+
+	if (!item->expiry)
+		return 0;
+	e->ttl_any = true;
+	k = ttl_key_make(&kb, id_partition(e, bucket), item->expiry, bucket, item->key);
+	row.crc = row_crc(k.mv_data, k.mv_size, &row, sizeof(row));
+	return engine_errno(mdb_put(e->write, e->dbi[DB_TTL], &k, &v, 0));
+}
+
+/* Write item and row, whatever there was before. */
+static int item_put(struct engine *e, uint64_t bucket, const struct engine_item *item)
+{
+	struct item_head head = {item->version, item->expiry, item_head_crc(bucket, item), 0};
+	struct key_bytes kb;
 	MDB_val k = key_make(&kb, bucket, item->key);
 	MDB_val v = {sizeof(head) + item->value.n, NULL};
-	MDB_val old;
 	int rc;
 
-	if (b->ttl_any) {
-		rc = mdb_cursor_get(b->put, &k, &old, MDB_SET);
-		if (rc == 0) {
-			int r = ttl_drop(b, bucket, item->key, &old);
-
-			if (r < 0)
-				return r;
-		} else if (rc != MDB_NOTFOUND) {
-			return engine_errno(rc);
-		}
-		k = (MDB_val){kb.n, kb.data};
-	}
-	rc = mdb_cursor_put(b->put, &k, &v, MDB_RESERVE);
+	head.crc = crc32c(head.head_crc, item->value.p, item->value.n);
+	rc = mdb_cursor_put(e->put, &k, &v, MDB_RESERVE);
 	if (rc)
 		return engine_errno(rc);
 	memcpy(v.mv_data, &head, sizeof(head));
 	if (item->value.n)
 		memcpy((char *)v.mv_data + sizeof(head), item->value.p, item->value.n);
-	if (item->expiry) {
-		uint64_t version = item->version;
-		MDB_val tk = ttl_key_make(&tb, item->expiry, bucket, item->key);
-		MDB_val tv = {sizeof(version), &version};
-
-		b->ttl_any = true;
-		rc = mdb_put(b->write, b->dbi[DB_TTL], &tk, &tv, 0);
-	}
-	return engine_errno(rc);
+	return ttl_put(e, bucket, item);
 }
 
-int engine_delete(struct engine *b, uint64_t bucket, struct span key)
+/* Have the put cursor on an item, its head verified.  Returns 0, -ENOENT or an error. */
+static int item_find(struct engine *e, uint64_t bucket, struct span key, MDB_val *ret,
+		     struct engine_item *ret_old)
 {
 	struct key_bytes kb;
 	MDB_val k = key_make(&kb, bucket, key);
-	MDB_val old;
-	int rc = mdb_cursor_get(b->put, &k, &old, MDB_SET);
+	int rc = mdb_cursor_get(e->put, &k, ret, MDB_SET);
+
+	return rc ? engine_errno(rc) : item_head_read(bucket, key, ret, ret_old);
+}
+
+int engine_put(struct engine *e, uint64_t bucket, const struct engine_item *item)
+{
+	struct engine_item old;
+	MDB_val v;
+	int r = 0;
+
+	put_seen(e, bucket, item->version);
+	if (e->ttl_any) {
+		r = item_find(e, bucket, item->key, &v, &old);
+		check(r || item->version >= old.version); /* equal: done again */
+		if (r == 0)
+			r = ttl_drop(e, bucket, &old);
+	}
+	return r == 0 || r == -ENOENT ? item_put(e, bucket, item) : r;
+}
+
+int engine_delete(struct engine *e, uint64_t bucket, struct span key)
+{
+	struct engine_item old;
+	MDB_val v;
 	int r;
 
-	if (rc)
-		return rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
-	r = b->ttl_any ? ttl_drop(b, bucket, key, &old) : 0;
+	check(e->write);
+	r = item_find(e, bucket, key, &v, &old);
+	if (r == 0)
+		r = ttl_drop(e, bucket, &old);
+	if (r == 0)
+		r = engine_errno(mdb_cursor_del(e->put, 0));
+	return r == -ENOENT ? 0 : r;
+}
+
+/* A value as it is in base is gone with the first change of the transaction: copy it. */
+static int value_copy(struct engine *e, struct span *value)
+{
+	if (value->n > e->value_room) {
+		char *room = realloc(e->value, value->n);
+
+		if (!room)
+			return -ENOMEM;
+		e->value = room;
+		e->value_room = value->n;
+	}
+	if (value->n)
+		memcpy(e->value, value->p, value->n);
+	value->p = e->value;
+	return 0;
+}
+
+int engine_touch(struct engine *e, uint64_t bucket, struct span key, uint64_t version,
+		 uint64_t expiry)
+{
+	struct engine_item item;
+	MDB_val v;
+	int r;
+
+	put_seen(e, bucket, version);
+	r = item_find(e, bucket, key, &v, &item);
+	if (r == 0)
+		r = item_read(bucket, key, &v, &item);
+	if (r == 0)
+		r = value_copy(e, &item.value);
+	if (r == 0)
+		r = ttl_drop(e, bucket, &item);
 	if (r < 0)
 		return r;
-	return engine_errno(mdb_cursor_del(b->put, 0));
+	check(version >= item.version); /* equal: a checkpoint that was cut short is done again */
+	item.version = version;
+	item.expiry = expiry;
+	return item_put(e, bucket, &item);
 }
 
-int engine_bucket_add(struct engine *b, struct span name, uint64_t id, int64_t delta, bool create)
+/* ---- buckets ---- */
+
+/* The row of a name; -ENOENT: none. */
+static int directory_get(struct engine *e, MDB_val k, struct directory_row *ret)
 {
-	struct dir_row d = {id, 0};
-	char copy[WIRE_BUCKET_MAX];
-	MDB_val k = {name.n, copy};
+	struct span name;
 	MDB_val v;
-	int rc;
+	int rc = mdb_get(e->write, e->dbi[DB_DIRECTORY], &k, &v);
 
-	check(name.n <= sizeof(copy));
-	memcpy(copy, name.p, name.n);
-	rc = mdb_get(b->write, b->dbi[DB_DIR], &k, &v);
-	if (rc == 0 && v.mv_size == sizeof(d)) {
-		struct dir_row have;
-
-		memcpy(&have, v.mv_data, sizeof(have));
-		if (have.id == id)
-			d = have;
-		else if (!create)
-			return 0; /* of an earlier bucket of that name */
-	} else if (rc == 0) {
-		return -EBADMSG;
-	} else if (rc != MDB_NOTFOUND) {
-		return engine_errno(rc);
-	} else if (!create) {
-		return 0;
-	}
-	d.count += (uint64_t)delta;
-	v = (MDB_val){sizeof(d), &d};
-	return engine_errno(mdb_put(b->write, b->dbi[DB_DIR], &k, &v, 0));
+	return rc ? engine_errno(rc) : directory_read(e, &k, &v, &name, ret);
 }
 
-int engine_bucket_drop(struct engine *b, struct span name, uint64_t id)
+int engine_bucket_add(struct engine *e, struct span name, uint64_t id, int64_t delta, bool create)
 {
-	struct dir_row have;
-	char copy[WIRE_BUCKET_MAX];
+	struct directory_row row = {id, 0, 0, 0};
+	struct directory_row have;
+	struct key_bytes kb;
+	MDB_val v = {sizeof(row), &row};
+	MDB_val k;
+	int r;
+
+	check(name.n && name.n <= WIRE_BUCKET_MAX);
+	check(id_partition(e, id) == partition_of(name, e->partitions));
+	k = partition_key_make(&kb, id_partition(e, id), name);
+	r = directory_get(e, k, &have);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0 && have.id == id)
+		row = have;
+	else if (!create)
+		return 0; /* dropped, and its name may be another's by now */
+	put_seen(e, id, id & ((1ull << PARTITION_SHIFT) - 1));
+	row.count += (uint64_t)delta;
+	check((int64_t)row.count >= 0);
+	row.crc = row_crc(k.mv_data, k.mv_size, &row, sizeof(row));
+	return engine_errno(mdb_put(e->write, e->dbi[DB_DIRECTORY], &k, &v, 0));
+}
+
+int engine_bucket_drop(struct engine *e, struct span name, uint64_t id)
+{
+	struct directory_row have;
+	struct drop_row row;
+	struct key_bytes kb;
 	uint8_t idb[8];
-	MDB_val k = {name.n, copy};
-	MDB_val v;
-	int rc;
+	MDB_val v = {sizeof(row), &row};
+	MDB_val k;
+	int r;
 
-	check(name.n <= sizeof(copy));
-	memcpy(copy, name.p, name.n);
-	rc = mdb_get(b->write, b->dbi[DB_DIR], &k, &v);
-	if (rc == 0 && v.mv_size == sizeof(have)) {
-		memcpy(&have, v.mv_data, sizeof(have));
-		if (have.id == id)
-			rc = mdb_del(b->write, b->dbi[DB_DIR], &k, NULL);
-	}
-	if (rc && rc != MDB_NOTFOUND)
-		return engine_errno(rc);
+	check(name.n && name.n <= WIRE_BUCKET_MAX);
+	check(id_partition(e, id) == partition_of(name, e->partitions));
+	k = partition_key_make(&kb, id_partition(e, id), name);
+	r = directory_get(e, k, &have);
+	if (r == 0 && have.id == id)
+		r = engine_errno(mdb_del(e->write, e->dbi[DB_DIRECTORY], &k, NULL));
+	if (r < 0 && r != -ENOENT)
+		return r;
 	put_be64(idb, id);
+	row.crc = row_crc(idb, sizeof(idb), &row, sizeof(row));
 	k = (MDB_val){sizeof(idb), idb};
-	v = (MDB_val){0, NULL};
-	return engine_errno(mdb_put(b->write, b->dbi[DB_DROPS], &k, &v, 0));
+	return engine_errno(mdb_put(e->write, e->dbi[DB_DROPS], &k, &v, 0));
 }
 
-int engine_purge(struct engine *b, unsigned max)
+/* The first dropped bucket whose keys are still there.  -ENOENT: none. */
+static int drop_first(struct engine *e, uint64_t *ret_id)
 {
-	uint8_t idb[8];
-	MDB_val none = {0, NULL};
-	MDB_val k = none;
-	MDB_val v;
+	struct drop_row row;
 	MDB_cursor *c;
-	unsigned n = 0;
-	uint64_t id;
-	int r = 0;
-	int f = fault_at("base.purge");
-	int rc = f < 0 ? -f : mdb_cursor_open(b->write, b->dbi[DB_DROPS], &c);
+	MDB_val k;
+	MDB_val v;
+	int rc = mdb_cursor_open(e->write, e->dbi[DB_DROPS], &c);
 
 	if (rc)
 		return engine_errno(rc);
 	rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
-	id = rc == 0 && k.mv_size == 8 ? get_be64(k.mv_data) : 0;
-	mdb_cursor_close(c);
-	if (rc)
-		return rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
-	put_be64(idb, id);
-	k = (MDB_val){8, idb};
-	rc = mdb_cursor_get(b->put, &k, &v, MDB_SET_RANGE);
-	while (rc == 0 && r == 0 && n < max && k.mv_size >= 8 && get_be64(k.mv_data) == id) {
-		if (b->ttl_any)
-			r = ttl_drop(b, id, (struct span){(char *)k.mv_data + 8, k.mv_size - 8},
-				     &v);
-		if (r == 0)
-			rc = mdb_cursor_del(b->put, 0);
-		n++;
-		if (r == 0 && rc == 0)
-			rc = mdb_cursor_get(b->put, &k, &v, MDB_GET_CURRENT);
-		/* Behind the page's last key GET_CURRENT fails; look again from the bucket's begin.
-		 */
-		if (rc == EINVAL || rc == MDB_NOTFOUND) {
-			k = (MDB_val){8, idb};
-			rc = mdb_cursor_get(b->put, &k, &v, MDB_SET_RANGE);
-		}
+	if (rc == 0 && (k.mv_size != 8 || v.mv_size != sizeof(row)))
+		rc = MDB_CORRUPTED;
+	if (rc == 0) {
+		memcpy(&row, v.mv_data, sizeof(row));
+		*ret_id = get_be64(k.mv_data);
+		if (row.crc != row_crc(k.mv_data, k.mv_size, &row, sizeof(row)) ||
+		    *ret_id >> PARTITION_SHIFT >= e->partitions)
+			rc = MDB_CORRUPTED;
 	}
-	if (r < 0 || (rc && rc != MDB_NOTFOUND))
-		return r < 0 ? r : engine_errno(rc);
+	mdb_cursor_close(c);
+	return engine_errno(rc);
+}
+
+/* Have the put cursor on the first key of a bucket that is left.  -ENOENT: none. */
+static int purge_seek(struct engine *e, uint64_t id, MDB_val *ret_k, MDB_val *ret_v)
+{
+	static const struct span nothing = {"", 0};
+	struct key_bytes kb;
+	int rc;
+
+	*ret_k = key_make(&kb, id, nothing);
+	rc = mdb_cursor_get(e->put, ret_k, ret_v, MDB_SET_RANGE);
+	return engine_errno(rc);
+}
+
+/* Delete what the put cursor stands on, and go on to what is behind it. */
+static int purge_key(struct engine *e, uint64_t id, MDB_val *k, MDB_val *v)
+{
+	struct engine_item old;
+	struct span key = {(char *)k->mv_data + BUCKET_KEY_BYTES, k->mv_size - BUCKET_KEY_BYTES};
+	int r = 0;
+	int rc;
+
+	/* Of a head that is damaged the row is not known: it stays, and is nobody's. */
+	if (e->ttl_any && item_head_read(id, key, v, &old) == 0)
+		r = ttl_drop(e, id, &old);
+	if (r < 0)
+		return r;
+	rc = mdb_cursor_del(e->put, 0);
+	if (rc == 0)
+		rc = mdb_cursor_get(e->put, k, v, MDB_GET_CURRENT);
+	/* Behind the page's last key GET_CURRENT fails; look again from the bucket's begin. */
+	if (rc == EINVAL || rc == MDB_NOTFOUND)
+		return purge_seek(e, id, k, v);
+	return engine_errno(rc);
+}
+
+int engine_purge(struct engine *e, unsigned max)
+{
+	unsigned n = 0;
+	uint8_t idb[8];
+	uint64_t id = 0;
+	MDB_val k;
+	MDB_val v;
+	int r = fault_at("base.purge");
+
+	if (r == 0)
+		r = drop_first(e, &id);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = purge_seek(e, id, &k, &v);
+	for (; r == 0 && n < max && k.mv_size >= BUCKET_KEY_BYTES && get_be64(k.mv_data) == id; n++)
+		r = purge_key(e, id, &k, &v);
+	if (r < 0 && r != -ENOENT)
+		return r;
 	if (n < max) {
-		k = (MDB_val){8, idb};
-		rc = mdb_del(b->write, b->dbi[DB_DROPS], &k, NULL);
-		if (rc)
-			return engine_errno(rc);
+		put_be64(idb, id);
+		k = (MDB_val){sizeof(idb), idb};
+		r = engine_errno(mdb_del(e->write, e->dbi[DB_DROPS], &k, NULL));
+		if (r < 0)
+			return r;
 		n++;
 	}
 	return (int)n;

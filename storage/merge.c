@@ -218,6 +218,7 @@ static int changes_merge(struct checkpoint *c)
 
 static int merge(struct checkpoint *c, const struct engine_meta *meta)
 {
+	const struct engine_part all = {meta->settled_lsn, meta->clock_ms};
 	uint64_t part = c->count / PARTS < PART_MIN ? PART_MIN : c->count / PARTS + 1;
 	uint64_t i = 0;
 	int r;
@@ -237,6 +238,8 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 		}
 		if (r == 0 && i == c->count)
 			r = changes_merge(c);
+		if (r == 0 && i == c->count)
+			r = engine_part_put(c->base, 0, &all);
 		if (r < 0) {
 			engine_abort(c->base);
 			return r;
@@ -261,7 +264,7 @@ int checkpoint_run(struct checkpoint *c)
 	engine_meta(c->base, &meta);
 	c->why[0] = '\0';
 	for (unsigned i = 0; i < c->segments && r == 0; i++)
-		r = segment_collect(c, i, meta.settled);
+		r = segment_collect(c, i, meta.settled_lsn);
 	if (r == 0 && c->count) {
 		c->scratch = malloc(c->count * sizeof(*c->scratch));
 		if (!c->scratch)
@@ -270,7 +273,7 @@ int checkpoint_run(struct checkpoint *c)
 	if (r == 0) {
 		sort_changes(c->items, c->scratch, c->count);
 		items_unique(c);
-		meta.settled = c->segment[c->segments - 1].last_lsn;
+		meta.settled_lsn = c->segment[c->segments - 1].last_lsn;
 		/* The next segment may not have reached the disk yet; this one has, and stays. */
 		meta.epoch_min = c->segment[c->segments - 1].epoch;
 		if (c->clock_ms > meta.clock_ms)
@@ -283,5 +286,5 @@ int checkpoint_run(struct checkpoint *c)
 	if (r < 0)
 		return r;
 	(void)fault_at("checkpoint.before_recycle");
-	return wal_settled(c->wal, meta.settled, meta.epoch_min);
+	return wal_settled(c->wal, meta.settled_lsn, meta.epoch_min);
 }

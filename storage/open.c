@@ -152,7 +152,7 @@ static int open_parts(struct store *s)
 				  (unsigned long long)c->log_bytes,
 				  (unsigned long long)c->value_max,
 				  (unsigned long long)size.limit_least);
-	r = engine_open(s->dir, c->map_bytes, &s->base, s->why, sizeof(s->why));
+	r = engine_open(s->dir, c->map_bytes, 1, &s->base, s->why, sizeof(s->why));
 	if (r < 0)
 		return r;
 	r = cache_new(c->cache_bytes, &s->cache);
@@ -175,7 +175,7 @@ static int recover_base(struct store *s)
 		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
 				  strerror(-r));
 	engine_meta(s->base, &meta);
-	s->settled = meta.settled;
+	s->settled = meta.settled_lsn;
 	pace_known(&s->pace, meta.clock_ms);
 	return 0;
 }
@@ -198,7 +198,7 @@ static int recover_log(struct store *s)
 	/* Time has passed, if this store has been beside another one until now. */
 	pace_tick(&s->pace, s->pace.source->wall_ms());
 	engine_meta(s->base, &meta);
-	r = wal_replay(s->wal, meta.settled, s->config.synced, meta.epoch_min, replay_record, s,
+	r = wal_replay(s->wal, meta.settled_lsn, s->config.synced, meta.epoch_min, replay_record, s,
 		       &clock, s->why, sizeof(s->why));
 	if (r < 0)
 		return log_error_of(s, r);
@@ -207,7 +207,7 @@ static int recover_log(struct store *s)
 	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->pace.now_ms);
 	if (r == 0) /* what the incarnation before, or a power cut, has left of settled segments */
-		r = wal_settled(s->wal, meta.settled, meta.epoch_min);
+		r = wal_settled(s->wal, meta.settled_lsn, meta.epoch_min);
 	if (r == 0)
 		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
 				     &s->checkpoint);
@@ -319,7 +319,7 @@ int store_tail(struct store *s, uint64_t synced)
 
 	pace_tick(&s->pace, s->pace.source->wall_ms());
 	engine_meta(s->base, &meta);
-	r = wal_tail(s->wal, meta.settled, synced, meta.epoch_min, replay_record, s, s->why,
+	r = wal_tail(s->wal, meta.settled_lsn, synced, meta.epoch_min, replay_record, s, s->why,
 		     sizeof(s->why));
 	return r < 0 ? log_error_of(s, r) : 0;
 }
@@ -337,7 +337,7 @@ int store_promote(struct store *s, uint64_t synced)
 	if (r < 0)
 		return store_fail(s, r, "look at base in \"%.150s\" again: %s", s->dir,
 				  strerror(-r));
-	if (now.settled != before.settled)
+	if (now.settled_lsn != before.settled_lsn)
 		return store_fail(s, -ESTALE,
 				  "base in \"%.150s\" has changed while it was followed", s->dir);
 	s->follower = false;
