@@ -73,7 +73,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.lock_wait_ms = 10000,
 		.checkpoint_ms = (uint32_t)conf_number(f, CONF_storage_checkpoint_ms),
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
-		.partitions = PARTITIONS_DEFAULT,
+		.partitions = c->node.partitions,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
 	};
 	int r;
@@ -393,13 +393,40 @@ static void settings_resume(struct conf *conf, const struct resume *x)
 	buf_fini(&kept);
 }
 
+static void shape_apply(struct coord *c, const struct datadir_shape *shape)
+{
+	c->supervisor.count = shape->workers;
+	c->node.partitions = shape->partitions;
+	(void)snprintf(c->node.store, sizeof(c->node.store), "%s", shape->store);
+}
+
+/* Of the folder that the program before has taken: nobody has changed it since. */
+static int datadir_resume(struct coord *c, const char *data)
+{
+	struct datadir_shape shape = {
+		.partitions = (uint32_t)conf_number(c->node.conf, CONF_storage_partitions)};
+	uint32_t workers = c->supervisor.count;
+	char why[512];
+	int r = *data ? datadir_shape(data, &shape, why, sizeof(why)) : 0;
+
+	if (r < 0) {
+		log_error("%s", why);
+		return 1;
+	}
+	shape_apply(c, &shape);
+	c->supervisor.count = workers; /* a router has none */
+	return 0;
+}
+
 static int datadir_open(struct coord *c, const char *data)
 {
 	char why[512];
-	int r = *data ? datadir_take(data, (uint32_t)conf_number(c->node.conf, CONF_node_workers),
-				     &c->lock_fd, &c->supervisor.count, why, sizeof(why))
-		      : 0;
+	struct datadir_shape shape = {
+		.workers = (uint32_t)conf_number(c->node.conf, CONF_node_workers),
+		.partitions = (uint32_t)conf_number(c->node.conf, CONF_storage_partitions)};
+	int r = *data ? datadir_take(data, &shape, &c->lock_fd, why, sizeof(why)) : 0;
 
+	shape_apply(c, &shape);
 	if (r < 0)
 		c->temporary = false; /* not ours to remove */
 	else if (*data && conf_number(c->node.conf, CONF_node_role) != ROLE_ROUTER &&
@@ -454,7 +481,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	else
 		notify_listeners(&c->client_fd, &c->node_fd);
 	c->activated |= c->client_fd && !x;
-	r = x ? 0 : datadir_open(c, data);
+	r = x ? datadir_resume(c, data) : datadir_open(c, data);
 	if (r != 0)
 		return r;
 	if (router)

@@ -81,6 +81,10 @@ void conf_check(struct conf *c)
 		conf_error(c, v[CONF_limits_message].origin,
 			   "limits.message = %s must be at least twice limits.value = %s",
 			   v[CONF_limits_message].text, v[CONF_limits_value].text);
+	if (v[CONF_storage_partitions].number & (v[CONF_storage_partitions].number - 1))
+		conf_error(c, v[CONF_storage_partitions].origin,
+			   "storage.partitions = %s is no power of two",
+			   v[CONF_storage_partitions].text);
 	if (!v[CONF_node_data].text[0] && v[CONF_node_role].number != ROLE_ROUTER && !c->incomplete)
 		conf_error(c, v[CONF_node_data].origin,
 			   "node.data is not set: where shall the data lie? (or use --dev)");

@@ -20,6 +20,7 @@
 
 #include "common/buf.h"
 #include "common/config/keys.h"
+#include "common/partition.h"
 
 #define CONF_TEXT_MAX   1024u
 #define CONF_ORIGIN_MAX 320u

@@ -45,6 +45,9 @@
 	  "disk space that puts leave free; raised to six log files for each worker")              \
 	X(storage, checkpoint_ms, NUMBER, "30000", 100, 86400000, "ms", 0,                         \
 	  "writes settle in base after so long, however few they are")                             \
+	X(storage, partitions, NUMBER, "256", 1, PARTITIONS_MAX, "", 0,                            \
+	  "parts that buckets are spread over, a power of two; fixed when the data folder is "     \
+	  "made")                                                                                  \
 	X(supervisor, start_ms, NUMBER, "120000", 100, 86400000, "ms", 1,                          \
 	  "time for a worker to become ready, if it shows no progress")                            \
 	X(supervisor, hang_ms, NUMBER, "10000", 100, 3600000, "ms", 1,                             \

@@ -18,7 +18,8 @@
 
 static uint32_t worker_of(const struct front *front, struct span bucket)
 {
-	return partition_worker(partition_of(bucket, PARTITIONS_DEFAULT), front->supervisor->count);
+	return partition_worker(partition_of(bucket, front->node->partitions),
+				front->supervisor->count);
 }
 
 /* ---- into a ring ---- */

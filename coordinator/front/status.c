@@ -230,7 +230,9 @@ static void add_totals(struct front *front, struct buf *out)
 
 static void add_storage(struct front *front, struct buf *out)
 {
-	add_map(out, "storage", figures(METRIC_STORAGE));
+	add_map(out, "storage", 2 + figures(METRIC_STORAGE));
+	add_uint(out, "partitions", front->node->partitions);
+	add_text(out, "store", front->node->store);
 	add_figures(front, METRIC_STORAGE, out);
 }
 

@@ -23,6 +23,8 @@ struct node {
 	uint64_t queue_max;   /* bytes that may wait for a peer, or for a reload to settle */
 	uint64_t frame_max;   /* bytes of a frame between nodes */
 	uint64_t upgrades;    /* of this process */
+	uint32_t partitions;  /* of the data folder */
+	char store[33];       /* the data folder's id; "" without a folder */
 	/* reload's */
 	uint64_t reloads; /* that were carried out */
 	/* the loop's */

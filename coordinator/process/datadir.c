@@ -11,14 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/hash.h"
+#include "common/partition.h"
 
-#define WORKERS_MAX 64u
+#define WORKERS_MAX    64u
+#define FORMAT_VERSION 2u
+#define FORMAT_MAX     160u /* bytes of the file; one more is no format */
 
 /* What may lie in a folder that is not ours yet: what a start that was cut short leaves, and what
  * mkfs puts there. */
@@ -198,42 +203,136 @@ static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
 	return 0;
 }
 
-/* The file `format` says for how many workers the folder was made. */
-static int format_read(const char *dir, uint32_t *ret_workers, char *why, size_t why_size)
+/* ---- its shape ---- */
+
+/*
+ * The text of the file `format`.  The check is of what stands above it: a number that is changed by
+ * hand does not make the data another's.
+ */
+static int format_text(const struct datadir_shape *x, char *text, size_t size)
+{
+	int n = snprintf(text, size,
+			 "pail %u\nworkers %" PRIu32 "\npartitions %" PRIu32 "\nstore %s\n",
+			 FORMAT_VERSION, x->workers, x->partitions, x->store);
+
+	return n + snprintf(text + n, size - (size_t)n, "check %08" PRIx32 "\n",
+			    crc32c(0, text, (size_t)n));
+}
+
+/* 0; -EINVAL: of an older version; -ENOTSUP: of a later one; -EBADMSG: damaged. */
+static int format_parse(const char *text, size_t size, struct datadir_shape *ret)
+{
+	char whole[FORMAT_MAX];
+	uint32_t version;
+
+	if (sscanf(text, "pail %9" SCNu32 "\n", &version) != 1)
+		return -EBADMSG;
+	if (version != FORMAT_VERSION)
+		return version > FORMAT_VERSION ? -ENOTSUP : version ? -EINVAL : -EBADMSG;
+	if (sscanf(text, "pail %*u\nworkers %9" SCNu32 "\npartitions %9" SCNu32 "\nstore %32s\n",
+		   &ret->workers, &ret->partitions, ret->store) != 3)
+		return -EBADMSG;
+	/* To the byte what we would have written. */
+	if ((size_t)format_text(ret, whole, sizeof(whole)) != size ||
+	    memcmp(whole, text, size) != 0)
+		return -EBADMSG;
+	if (!ret->workers || ret->workers > WORKERS_MAX || ret->partitions < ret->workers ||
+	    ret->partitions > PARTITIONS_MAX || (ret->partitions & (ret->partitions - 1)))
+		return -EBADMSG;
+	return 0;
+}
+
+static void format_explain(int r, const char *dir, char *why, size_t why_size)
+{
+	if (r == -EINVAL)
+		(void)snprintf(
+			why, why_size,
+			"data folder \"%.150s\" was made by an older version of Pail, this one "
+			"cannot read its data. To bring it over: start the program of before on "
+			"it, `pail export >FILE`, stop it; then set node.data to a new folder, "
+			"start this one, `pail import FILE`",
+			dir);
+	else if (r == -ENOTSUP)
+		(void)snprintf(why, why_size,
+			       "data folder \"%.150s\" was made by a later version of Pail: start "
+			       "that one on it",
+			       dir);
+	else
+		(void)snprintf(why, why_size,
+			       "\"%.200s/format\" is damaged: take the file, or the folder, from "
+			       "a backup",
+			       dir);
+}
+
+int datadir_shape(const char *dir, struct datadir_shape *ret, char *why, size_t why_size)
 {
 	char path[1100];
-	char text[64] = "";
-	uint32_t version;
+	char text[FORMAT_MAX];
+	ssize_t n;
 	int fd;
-	int n;
+	int r;
 
-	(void)snprintf(path, sizeof(path), "%s/format", dir);
+	memset(ret, 0, sizeof(*ret));
+	(void)snprintf(path, sizeof(path), "%.1000s/format", dir);
 	fd = file_open(path, O_RDONLY, 0);
 	if (fd < 0) {
 		(void)snprintf(why, why_size, "open \"%.300s\": %s", path, file_reason(fd));
 		return fd;
 	}
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
+	n = read(fd, text, sizeof(text) - 1);
+	r = n < 0 ? -errno : 0;
 	(void)close(fd);
-	n = sscanf(text, "pail %" SCNu32 "\nworkers %" SCNu32 "\n", &version, ret_workers);
-	if (n != 2 || version != 1 || !*ret_workers || *ret_workers > WORKERS_MAX) {
-		(void)snprintf(why, why_size, "\"%s\" is damaged, or of a later version of Pail",
-			       path);
-		return -EBADMSG;
+	if (r < 0) {
+		(void)snprintf(why, why_size, "read \"%.300s\": %s", path, strerror(-r));
+		return r;
 	}
+	text[n] = '\0';
+	r = format_parse(text, (size_t)n, ret);
+	if (r < 0)
+		format_explain(r, dir, why, why_size);
+	return r == -ENOTSUP ? -EBADMSG : r;
+}
+
+void datadir_explain(const char *dir, const char *key, uint32_t have, uint64_t wanted, char *why,
+		     size_t why_size)
+{
+	const char *what = strchr(key, '.') + 1;
+	int letters = (int)strlen(what) - (have == 1); /* of what is one */
+
+	(void)snprintf(why, why_size,
+		       "data folder \"%.150s\" was made for %" PRIu32 " %.*s, %s says %" PRIu64
+		       ": the number is fixed when the folder is made. To bring its data over: "
+		       "start on it with %" PRIu32 ", `pail export >FILE`, stop; then set "
+		       "node.data to a new folder, start with %" PRIu64 ", `pail import FILE`",
+		       dir, have, letters, what, key, wanted, have, wanted);
+}
+
+static int store_name(char *out)
+{
+	uint8_t id[DATADIR_STORE_BYTES];
+
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
+		return errno ? -errno : -EIO;
+	for (unsigned i = 0; i < sizeof(id); i++)
+		(void)snprintf(out + 2 * (size_t)i, 3, "%02x", id[i]);
 	return 0;
 }
 
-static int format_write(const char *dir, uint32_t workers, char *why, size_t why_size)
+static int format_write(const char *dir, struct datadir_shape *shape, char *why, size_t why_size)
 {
 	char path[1100];
 	char temp[1110];
-	char text[64];
-	int n = snprintf(text, sizeof(text), "pail 1\nworkers %" PRIu32 "\n", workers);
+	char text[FORMAT_MAX];
+	int n;
 	int fd;
-	int r;
+	int r = store_name(shape->store);
 
+	if (r < 0) {
+		(void)snprintf(why, why_size, "draw a random id for data folder \"%.200s\": %s",
+			       dir, strerror(-r));
+		return r;
+	}
+	n = format_text(shape, text, sizeof(text));
 	(void)snprintf(path, sizeof(path), "%s/format", dir);
 	(void)snprintf(temp, sizeof(temp), "%s.new", path);
 	fd = file_open(temp, O_WRONLY | O_CREAT | O_TRUNC, 0640);
@@ -265,10 +364,11 @@ static uint32_t workers_wanted(uint32_t wanted)
 
 uint32_t datadir_workers(const char *dir, uint32_t wanted)
 {
-	uint32_t have;
+	struct datadir_shape have;
 	char why[512];
 
-	return format_read(dir, &have, why, sizeof(why)) == 0 ? have : workers_wanted(wanted);
+	return datadir_shape(dir, &have, why, sizeof(why)) == 0 ? have.workers
+								: workers_wanted(wanted);
 }
 
 bool datadir_is_new(const char *dir)
@@ -279,31 +379,40 @@ bool datadir_is_new(const char *dir)
 	return access(path, F_OK) < 0;
 }
 
-static int format_settle(const char *dir, uint32_t workers, uint32_t *ret, char *why,
-			 size_t why_size)
+static int format_settle(const char *dir, struct datadir_shape *shape, char *why, size_t why_size)
 {
-	uint32_t have = 0;
-	int r = format_read(dir, &have, why, why_size);
+	struct datadir_shape have;
+	int r = datadir_shape(dir, &have, why, why_size);
 
 	if (r == -ENOENT) {
-		*ret = workers_wanted(workers);
-		return format_write(dir, *ret, why, why_size);
+		shape->workers = workers_wanted(shape->workers);
+		if (!shape->partitions)
+			shape->partitions = PARTITIONS_DEFAULT;
+		if (shape->partitions < shape->workers) {
+			(void)snprintf(why, why_size,
+				       "%" PRIu32 " partitions are too few for %" PRIu32
+				       " workers: set storage.partitions higher",
+				       shape->partitions, shape->workers);
+			return -EINVAL;
+		}
+		return format_write(dir, shape, why, why_size);
 	}
 	if (r < 0)
 		return r;
-	if (workers && workers != have) {
-		(void)snprintf(
-			why, why_size,
-			"data folder \"%.200s\" was made for %u workers, node.workers says %u: "
-			"the number is fixed when the folder is made",
-			dir, have, workers);
+	if (shape->workers && shape->workers != have.workers) {
+		datadir_explain(dir, "node.workers", have.workers, shape->workers, why, why_size);
 		return -EINVAL;
 	}
-	*ret = have;
+	if (shape->partitions && shape->partitions != have.partitions) {
+		datadir_explain(dir, "storage.partitions", have.partitions, shape->partitions, why,
+				why_size);
+		return -EINVAL;
+	}
+	*shape = have;
 	return 0;
 }
 
-int datadir_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_workers, char *why,
+int datadir_take(const char *dir, struct datadir_shape *shape, int *ret_fd, char *why,
 		 size_t why_size)
 {
 	int r = datadir_make(dir, why, why_size);
@@ -313,7 +422,7 @@ int datadir_take(const char *dir, uint32_t workers, int *ret_fd, uint32_t *ret_w
 	r = lock_take(dir, ret_fd, why, why_size);
 	if (r < 0)
 		return r;
-	r = format_settle(dir, workers, ret_workers, why, why_size);
+	r = format_settle(dir, shape, why, why_size);
 	if (r < 0) {
 		(void)close(*ret_fd);
 		*ret_fd = -1;

@@ -94,6 +94,49 @@ static void datadir_look(struct conf *c, bool shows)
 		conf_error(c, c->value[CONF_node_data].origin, "%s", why);
 }
 
+/* The folder has `have` of them; a setting of 0 is as many as there are. */
+static void number_keep(struct conf *c, enum conf_key k, const char *name, uint32_t have)
+{
+	uint64_t wanted = conf_number(c, k);
+	char why[512];
+
+	if (!wanted || wanted == have)
+		return;
+	datadir_explain(conf_text(c, CONF_node_data), name, have, wanted, why, sizeof(why));
+	conf_error(c, c->value[k].origin, "%s", why);
+}
+
+/* What is fixed by a folder that is there already, or must fit together in a new one. */
+static void shape_settle(struct conf *c)
+{
+	const char *data = conf_text(c, CONF_node_data);
+	struct datadir_shape have;
+	char why[512];
+	char text[16];
+	int r = *data ? datadir_shape(data, &have, why, sizeof(why)) : -ENOENT;
+
+	if (r == -EINVAL || r == -EBADMSG)
+		conf_error(c, c->value[CONF_node_data].origin, "%s", why);
+	if (r == -ENOENT) {
+		uint32_t n = datadir_workers(data, (uint32_t)conf_number(c, CONF_node_workers));
+
+		if (conf_number(c, CONF_node_role) != ROLE_ROUTER &&
+		    conf_number(c, CONF_storage_partitions) < n)
+			conf_error(c, c->value[CONF_storage_partitions].origin,
+				   "storage.partitions = %s is less than the number of workers, "
+				   "%u (node.workers): each must have one at least",
+				   conf_text(c, CONF_storage_partitions), n);
+	}
+	if (r < 0)
+		return;
+	if (conf_is_default(c, CONF_storage_partitions)) {
+		(void)snprintf(text, sizeof(text), "%u", have.partitions);
+		conf_set(c, "storage.partitions", text, "default: the data folder's");
+	}
+	number_keep(c, CONF_node_workers, "node.workers", have.workers);
+	number_keep(c, CONF_storage_partitions, "storage.partitions", have.partitions);
+}
+
 int settings_read(const struct settings_source *s, struct conf **ret)
 {
 	struct route_table routes = {0};
@@ -108,6 +151,7 @@ int settings_read(const struct settings_source *s, struct conf **ret)
 	flags = flags_read(s->argc, s->argv, *ret);
 	if (s->data)
 		conf_set(*ret, "node.data", s->data, "--dev");
+	shape_settle(*ret);
 	shares_settle(*ret, flags.dev);
 	conf_check(*ret);
 	datadir_look(*ret, flags.shows);

@@ -39,7 +39,7 @@ def status_has_every_figure_that_it_promises(box):
         assert promised <= set(got), promised - set(got)
         assert set(got) <= words, "docs/protocol.md, section 6, does not name %s" % (set(got) - words)
         for k, v in got.items():
-            kind = str if k in ("state", "last_death") else dict if k == "by_method" else int
+            kind = str if k in ("state", "last_death", "store") else dict if k == "by_method" else int
             eq((k, kind), (k, type(v)))
     eq(1, s["totals"]["errors"])
     eq(sum(s["totals"]["by_method"].values()), s["totals"]["requests"])

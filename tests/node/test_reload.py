@@ -144,12 +144,12 @@ def all_or_nothing(box):
     r = box.run(lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % foo.data, "reload")
     eq(78, r.returncode)
     assert b"cannot open" in r.stderr, r.stderr
-    foo.more.update({"limits.unread": "2M", "limits.value": "4M", "node.workers": 7, "node.log": "debug"})
+    foo.more.update({"limits.unread": "2M", "limits.value": "4M", "node.log": "debug"})
     foo.table = {"a-z": "foo"}
     foo.configure()
     r = json.loads(reload(box, foo, "-o", "json"))
     eq(["node.log = debug (was info)", "limits.unread = 2M (was 1M)", "routes: a-z = foo", "a restart is needed for:",
-        "node.workers = 7 (was 1)", "limits.value = 4M (was 8M)"], r["changed"])
+        "limits.value = 4M (was 8M)"], r["changed"])
     eq("no_route", c.code("get", "0", "k")[0])
     eq(8 << 20, c.call("hello")["limits"]["value"])
     eq(1, len(foo.workers()))
