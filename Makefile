@@ -241,8 +241,8 @@ bench: deps
 	bench/redis.sh
 
 # Instructions of the paths that every request takes, held to bench/instructions.txt.
-$(B)/bench/instructions: $(B)/bench/instructions.o $(call objects,storage ipc/wire ipc/shm)
-	$(call link,storage)
+$(B)/bench/instructions: $(B)/bench/instructions.o $(B)/libtestable.a
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(call libs,$(FOLDERS))
 $(B)/bench/instructions.o: ALL_CFLAGS += -DINSTRUCTIONS_TIMES=10000
 
 instructions instructions-update: $(B)/bench/instructions

@@ -3,7 +3,7 @@
  * binary executes the same number each time, whatever else the machine does.  bench/instructions.sh
  * runs it under callgrind, which counts only what `measured` calls.
  *
- *	instructions PATH FOLDER	PATH: walk ring cache log put get
+ *	instructions PATH FOLDER	PATH: walk push prepare ring cache log put get
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,8 @@
 #include "storage/cache.h"
 #include "storage/store.h"
 #include "storage/log/wal.h"
+#include "coordinator/queue/queue.h"
+#include "worker/ops.h"
 
 #define TIMES       INSTRUCTIONS_TIMES
 #define VALUE_BYTES 100u
@@ -225,6 +227,73 @@ static void store_setup(void)
 		put_once(i);
 }
 
+/* ---- a put on its way through the queue ---- */
+
+static struct node node = {.now_ms = 1, .now_us = 1000};
+static struct queue queue;
+
+static void queue_setup(void)
+{
+	static const struct settings settings = {.workers = 1, .value_max = 8u << 20};
+
+	walk_setup();
+	queue.node = &node;
+	queue.wake = -1;
+	if (segment_create(&settings, RING_BYTES, RING_BYTES, &queue.segment) < 0)
+		die("no segment");
+}
+
+/* What the coordinator does with a request that has been walked. */
+static void push_once(uint32_t i)
+{
+	static struct request q;
+	static struct options o;
+	static struct item item;
+	struct request_parts parts;
+	const char *bad;
+	char why[128];
+
+	if (!q.bucket.p && (request_walk(request, request + request_bytes_count, &q, &bad) < 0 ||
+			    request_check(&q, &o, why, sizeof(why)) != WIRE_OK))
+		die("the request is not one");
+	if (request_parts(&q, NULL, 8u << 20, &parts, why, sizeof(why)) != WIRE_OK)
+		die("the request is not right");
+	item = (struct item){.data = request,
+			     .size = (uint32_t)request_bytes_count,
+			     .timeout_ms = 5000,
+			     .next = ITEM_NONE,
+			     .msgid = i,
+			     .method = WIRE_PUT,
+			     .bucket = q.bucket,
+			     .key = parts.key,
+			     .value = parts.value};
+	if (queue_push(&queue, (struct reply_to){0, 0, 0}, &item, 0, 1, queue_item_bytes(&item)) <
+	    0)
+		die("the ring is full");
+	ring_free(&queue.segment->request, queue.segment->request.write);
+}
+
+static struct worker worker;
+
+static void prepare_setup(void)
+{
+	queue_setup();
+	store_setup();
+	worker.store = store;
+	worker.segment = queue.segment;
+	push_once(1);
+}
+
+/* What the worker does with it before it runs. */
+static void prepare_once(uint32_t i)
+{
+	struct op op;
+
+	(void)i;
+	op_prepare(&worker, &op, ring_at(&queue.segment->request, 0), 0, 0);
+	sum += op.deadline_ms;
+}
+
 /* ---- */
 
 static const struct path {
@@ -232,12 +301,14 @@ static const struct path {
 	void (*setup)(void);
 	void (*once)(uint32_t i);
 } paths[] = {
-	{"walk",  walk_setup,  walk_once }, /* a put's bytes, parsed and checked */
-	{"ring",  ring_setup,  ring_once }, /* a record in, seen, and freed */
-	{"cache", cache_setup, cache_once}, /* a key looked up */
-	{"log",   log_setup,   log_once  }, /* a record appended */
-	{"put",   store_setup, put_once  }, /* the store's part of a put */
-	{"get",   store_setup, get_once  }, /* the store's part of a get that hits the cache */
+	{"walk",    walk_setup,    walk_once   }, /* a put's bytes, parsed and checked */
+	{"push",    queue_setup,   push_once   }, /* its parts checked, and into the ring as a record */
+	{"prepare", prepare_setup, prepare_once}, /* found in the record, its bucket looked up */
+	{"ring",    ring_setup,    ring_once   }, /* a record in, seen, and freed */
+	{"cache",   cache_setup,   cache_once  }, /* a key looked up */
+	{"log",     log_setup,     log_once    }, /* a record appended */
+	{"put",     store_setup,   put_once    }, /* the store's part of a put */
+	{"get",     store_setup,   get_once    }, /* the store's part of a get that hits the cache */
 };
 
 /* What is counted. */

@@ -173,7 +173,7 @@ static void look(struct coord *c, int ms)
 
 	poll_make(c, &p);
 	(void)poll(p.fd, p.n, ms);
-	c->node.now_ms = clock_ms();
+	(void)node_clock(&c->node);
 	c->looked_ms = c->node.now_ms;
 	if (p.fd[0].revents)
 		(void)!read(c->supervisor.wake, &drop, sizeof(drop)); /* only empties it */
@@ -400,14 +400,14 @@ int coord_run(struct coord *c)
 
 		wake_workers(c);
 		if (in)
-			c->node.now_ms = clock_ms(); /* what came may have taken its time */
+			(void)node_clock(&c->node); /* what came may have taken its time */
 		out = collect_replies(&c->front);
 		slept = !in && !out;
 		if (c->guarding)
 			next = least(next, c->node.now_ms + CONN_LIMIT_MS);
 		if (slept)
 			doze(c, c->node.changed ? c->node.now_ms : next);
-		else if ((c->node.now_ms = clock_ms()) - c->looked_ms > LOOK_MS)
+		else if (node_clock(&c->node) - c->looked_ms > LOOK_MS)
 			look(c, 0);
 		if (c->node.changed || c->node.now_ms >= next ||
 		    c->node.now_ms - c->ticked_ms >= TICK_MS || c->node.stopping)

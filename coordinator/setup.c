@@ -463,7 +463,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	upgrade_init(&c->upgrade, &c->node, &c->sink, &c->supervisor, source->argv, &upgrade);
 	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
-	c->node.now_ms = clock_ms();
+	(void)node_clock(&c->node);
 	c->node.started_ms = c->node.now_ms;
 	c->node.started_wall_ms = clock_wall_ms();
 	c->watchdog_ms = notify_watchdog_ms();

@@ -52,6 +52,7 @@ enum method_flag {
 	METHOD_LOCAL = 1 << 3,  /* the coordinator answers it: no worker runs it */
 	METHOD_ADMIN = 1 << 4,  /* through the admin socket only */
 	METHOD_DROPPABLE = 1 << 5, /* a read: its finished reply may still become `busy` */
+	METHOD_VALUE = 1 << 6,     /* its third parameter is a value */
 };
 
 /* The form of a result. */
@@ -78,7 +79,8 @@ enum result_type {
 	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  0) \
 	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  0) \
 	X(BUCKETS, buckets, 0, 1, 0,                                         RESULT_LIST,  OPT_RANGE | OPT_LOCAL | OPT_SET) \
-	X(PUT,     put,     3, 4, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_UINT, OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL) \
+	X(PUT,     put,     3, 4, METHOD_BUCKET | METHOD_KEY | METHOD_VALUE | METHOD_WRITES, RESULT_UINT, \
+	  OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL) \
 	X(GET,     get,     2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_VALUE, 0) \
 	X(DELETE,  delete,  2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_BOOL, OPT_IF_VERSION) \
 	X(SCAN,    scan,    1, 2, METHOD_BUCKET | METHOD_DROPPABLE,          RESULT_LIST,  \

@@ -95,9 +95,15 @@ void worker_publish(struct worker *w)
 	}
 }
 
+static void clock_look(struct worker *w)
+{
+	w->now_us = clock_us();
+	w->now_ms = w->now_us / 1000;
+}
+
 void worker_beat(struct worker *w, enum worker_phase phase)
 {
-	w->now_ms = clock_ms();
+	clock_look(w);
 	status_set(&w->status->heartbeat_ms, w->now_ms);
 	atomic_store_explicit(&w->status->phase, phase, memory_order_relaxed);
 }
@@ -173,15 +179,15 @@ void worker_wait(void *arg)
 void worker_work(void *arg)
 {
 	struct worker *w = arg;
-	uint64_t now_ms = clock_ms();
+	uint64_t before_ms = w->now_ms;
 
-	if (now_ms == w->now_ms)
+	clock_look(w);
+	if (w->now_ms == before_ms)
 		return;
-	w->now_ms = now_ms;
-	status_set(&w->status->heartbeat_ms, now_ms);
+	status_set(&w->status->heartbeat_ms, w->now_ms);
 	if (!w->alone) /* words from the coordinator are follow_on's */
 		return;
-	if (now_ms - w->polled_ms > POLL_MS || w->held)
+	if (w->now_ms - w->polled_ms > POLL_MS || w->held)
 		poll_control(w);
 	if (!w->serving)
 		return;

@@ -1,7 +1,7 @@
 /*
- * What each method does.  A function gets the request and writes a whole reply at `p`, where there
- * is room for WIRE_REPLY_ERROR_MAX bytes; get, scan and buckets, whose replies can be large, write
- * into the worker's scratch instead.
+ * What each method does.  A function gets the request, which the coordinator has checked, and
+ * writes a whole reply at `p`, where there is room for WIRE_REPLY_ERROR_MAX bytes; get, scan and
+ * buckets, whose replies can be large, write into the worker's scratch instead.
  */
 #include "worker/ops.h"
 
@@ -20,34 +20,21 @@ bool op_writes(uint8_t method)
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
 		uint32_t index)
 {
+	static const struct entry_options none = {.limit = WIRE_SCAN_LIMIT};
 	const struct request_entry *e = &rec->entry[index];
-	const char *p = (const char *)rec + e->offset;
-	const char *why;
-	char text[8];
-	struct span key = {NULL, 0};
 
+	check(record_fits(rec, index));
+	check(!(e->flags & ENTRY_SESSION)); /* nobody writes it yet */
+	op->rec = rec;
+	op->entry = e;
+	op->options = e->flags & ENTRY_OPTIONS ? record_options(rec, e) : &none;
 	op->record = record;
 	op->index = index;
-	op->deadline_ms = rec->recv_ms + e->timeout_ms;
-	op->refused = WIRE_OK;
-	op->key.bucket = NULL;
-	if (request_walk(p, p + e->size, &op->request, &why) < 0 || op->request.method < 0) {
-		op->refused =
-			WIRE_E_INTERNAL; /* the coordinator passes on only what it could read */
-		return;
-	}
-	op->refused = request_check(&op->request, &op->options, text, sizeof(text));
-	if (op->refused != WIRE_OK || !op->request.bucket.p)
-		return;
-	if (method_is(op->request.method, METHOD_KEY)) {
-		if (request_bytes(&op->request, 1, &key) < 0 || !key.n)
-			op->refused = WIRE_E_BAD_ARGUMENT;
-		else if (key.n > WIRE_KEY_MAX)
-			op->refused = WIRE_E_TOO_LARGE;
-		if (op->refused != WIRE_OK)
-			return;
-	}
-	store_locate(w->store, op->request.bucket, key, &op->key);
+	op->deadline_ms = record_recv_ms(rec) + e->timeout_ms;
+	if (e->bucket_len)
+		store_locate(w->store, record_bucket(rec, e), record_key(rec, e), &op->key);
+	else
+		op->key = (struct store_key){.bucket = NULL};
 }
 
 void op_touch(struct worker *w, const struct op *op)
@@ -62,28 +49,7 @@ static char *op_error(struct worker *w, const struct op *op, char *p, enum wire_
 		      const char *text)
 {
 	status_add(&w->status->errors, 1);
-	return write_error(p, op->request.msgid, op->request.msgid_known, e, text);
-}
-
-char *op_refusal(struct worker *w, struct op *op, char *p)
-{
-	const char *method = wire_method_name((enum wire_method)op->request.method);
-	struct options o;
-	struct span key;
-	char text[256] = "the request cannot be read";
-
-	if (op->refused == WIRE_E_INTERNAL ||
-	    request_check(&op->request, &o, text, sizeof(text)) != WIRE_OK)
-		return op_error(w, op, p, op->refused, text);
-	if (request_bytes(&op->request, 1, &key) < 0)
-		(void)snprintf(text, sizeof(text), "%s: key must be str or bin", method);
-	else if (!key.n)
-		(void)snprintf(text, sizeof(text), "%s: key is empty, it must be 1 to %u bytes",
-			       method, WIRE_KEY_MAX);
-	else
-		(void)snprintf(text, sizeof(text), "%s: key has %zu bytes, the limit is %u", method,
-			       key.n, WIRE_KEY_MAX);
-	return op_error(w, op, p, op->refused, text);
+	return write_error(p, op->entry->msgid, true, e, text);
 }
 
 char *op_store_error(struct worker *w, const struct op *op, char *p, int error)
@@ -94,8 +60,7 @@ char *op_store_error(struct worker *w, const struct op *op, char *p, int error)
 	switch (error) {
 	case -ENXIO:
 		(void)snprintf(text, sizeof(text), "no bucket \"%s\"",
-			       buf_printable(name, sizeof(name), op->request.bucket.p,
-					     op->request.bucket.n));
+			       buf_printable(name, sizeof(name), op->key.name.p, op->key.name.n));
 		return op_error(w, op, p, WIRE_E_NO_BUCKET, text);
 	case -ENOSPC:
 	case -EBUSY: /* these tell nothing of what was looked at, and wait for nothing */
@@ -117,44 +82,33 @@ static char *op_write_error(struct worker *w, const struct op *op, char *p, int 
 	if (error != -EEXIST)
 		return op_store_error(w, op, p, error);
 	status_add(&w->status->errors, 1);
-	return write_conflict(p, op->request.msgid, version);
+	return write_conflict(p, op->entry->msgid, version);
 }
 
 static char *reply_bool(const struct op *op, char *p, bool v)
 {
-	return write_bool(write_reply_head(p, op->request.msgid), v);
+	return write_bool(write_reply_head(p, op->entry->msgid), v);
 }
 
 /* ---- writes; *ret_changed tells whether a record was logged ---- */
 
 static char *op_put(struct worker *w, struct op *op, char *p, bool *ret_changed)
 {
-	const struct options *o = &op->options;
-	struct store_condition c = {o->if_absent, o->given & OPT_IF_VERSION, o->if_version};
-	uint64_t value_max = w->segment->header->settings.value_max;
-	struct span value;
+	const struct entry_options *o = op->options;
+	struct store_condition c = {o->on & OPT_IF_ABSENT, o->given & OPT_IF_VERSION,
+				    o->if_version};
 	uint64_t version = 0;
-	char text[128];
 	int r;
 
-	if (request_bytes(&op->request, 2, &value) < 0)
-		return op_error(w, op, p, WIRE_E_BAD_ARGUMENT, "put: value must be str or bin");
-	if (value.n > value_max) {
-		(void)snprintf(text, sizeof(text), "put: value has %zu bytes, the limit is %llu",
-			       value.n, (unsigned long long)value_max);
-		return op_error(w, op, p, WIRE_E_TOO_LARGE, text);
-	}
-	if ((o->given & OPT_IF_VERSION) && (o->given & OPT_IF_ABSENT))
-		return op_error(w, op, p, WIRE_E_BAD_ARGUMENT,
-				"put: if_version and if_absent exclude each other");
-	r = store_put(w->store, &op->key, value, o->given & OPT_TTL ? o->ttl_ms : 0, &c, &version);
+	r = store_put(w->store, &op->key, record_value(op->rec, op->entry),
+		      o->given & OPT_TTL ? o->ttl_ms : 0, &c, &version);
 	*ret_changed = r == 0;
 	return r < 0 ? op_write_error(w, op, p, r, version) : reply_uint(op, p, version);
 }
 
 static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_changed)
 {
-	const struct options *o = &op->options;
+	const struct entry_options *o = op->options;
 	struct store_condition c = {false, o->given & OPT_IF_VERSION, o->if_version};
 	uint64_t version = 0;
 	bool deleted = false;
@@ -176,14 +130,14 @@ static char *op_create(struct worker *w, struct op *op, char *p, bool *ret_chang
 	int r;
 
 	store_elsewhere(w->store, status_get(&w->status->buckets_elsewhere));
-	r = store_create(w->store, op->request.bucket, ret_changed);
+	r = store_create(w->store, op->key.name, ret_changed);
 	buckets_add(w, r == 0 && *ret_changed, 1);
 	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
 }
 
 static char *op_drop(struct worker *w, struct op *op, char *p, bool *ret_changed)
 {
-	int r = store_drop(w->store, op->request.bucket, ret_changed);
+	int r = store_drop(w->store, op->key.name, ret_changed);
 
 	buckets_add(w, r == 0 && *ret_changed, (uint64_t)-1);
 	return r < 0 ? op_store_error(w, op, p, r) : reply_bool(op, p, *ret_changed);
@@ -242,8 +196,8 @@ static void run_get(struct worker *w, struct op *op)
 	p = worker_room(w, which, op->record, op->index, CODEC_REPLY_MAX + (r ? 0 : item.value.n));
 	if (!p)
 		return;
-	p = r ? write_nil(write_reply_head(p, op->request.msgid))
-	      : write_value_reply(p, op->request.msgid, item.value, item.version);
+	p = r ? write_nil(write_reply_head(p, op->entry->msgid))
+	      : write_value_reply(p, op->entry->msgid, item.value, item.version);
 	replies_done(&w->replies, which, p);
 }
 
@@ -263,7 +217,7 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
 	/* First: even a refusal may have to be logged. */
 	if (store_writable(w->store) < 0)
 		return op_store_error(w, op, p, -EBUSY);
-	switch (op->request.method) {
+	switch (op->entry->method) {
 	case WIRE_PUT:
 		return op_put(w, op, p, ret_changed);
 	case WIRE_DELETE:
@@ -300,7 +254,7 @@ static void run_write(struct worker *w, struct op *op)
 	if (!changed && ring_for(w) == RING_DURABLE) {
 		struct span reply = {small, (size_t)(p - small)};
 
-		if (store_outcome(w->store, op->request.bucket, reply) < 0) {
+		if (store_outcome(w->store, op->key.name, reply) < 0) {
 			worker_fail(w, -EIO, store_why(w->store));
 			return;
 		}
@@ -311,9 +265,9 @@ static void run_write(struct worker *w, struct op *op)
 void op_run(struct worker *w, struct op *op)
 {
 	struct worker_status *status = w->status;
-	unsigned method = op->request.method >= 0 ? (unsigned)op->request.method : 0;
-	char small[REPLY_SMALL];
+	unsigned method = op->entry->method;
 
+	w->replies.begun_us = w->now_us;
 	atomic_store_explicit(&status->executing, op_identity(op) + 1, memory_order_relaxed);
 	(void)fault_at("worker.before_run");
 #ifdef PAIL_FAULTS
@@ -324,13 +278,11 @@ void op_run(struct worker *w, struct op *op)
 	status_add(&status->by_method[method], 1);
 	store_work(w->store, WORK_REQUEST);
 	store_begin(w->store, op_identity(op) + 1);
-	if (is_over(w, op) && op->refused == WIRE_OK)
+	if (is_over(w, op))
 		run_expired(w, op);
-	else if (op->refused != WIRE_OK)
-		put_reply(w, op, small, (size_t)(op_refusal(w, op, small) - small));
-	else if (op->request.method == WIRE_GET)
+	else if (method == WIRE_GET)
 		run_get(w, op);
-	else if (op_writes((uint8_t)op->request.method))
+	else if (op_writes(op->entry->method))
 		run_write(w, op);
 	else
 		run_read(w, op);

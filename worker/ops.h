@@ -7,18 +7,19 @@
 
 #define OPS_BATCH 64u /* requests looked up together, so that memory is on its way for all */
 
-/* A request on its way through the worker. */
+/* A request on its way through the worker: it has been found right before it came here. */
 struct op {
-	struct request request;
-	struct options options;
-	struct store_key key;
-	enum wire_error refused; /* by its form */
-	uint64_t record;         /* position of its record */
-	uint32_t index;          /* in its record */
+	const struct request_record *rec;
+	const struct request_entry *entry;
+	const struct entry_options *options; /* never NULL */
+	struct store_key key;                /* .name.n 0: it is for no bucket */
+	uint64_t record;                     /* position of its record */
+	uint32_t index;                      /* in its record */
 	uint64_t deadline_ms;
 };
 
-/* Parse it and look up its bucket; the key's memory is on its way after op_touch. */
+/* Find its parts in the record and look up its bucket; the key's memory is on its way after
+ * op_touch. */
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
 		uint32_t index);
 void op_touch(struct worker *w, const struct op *op);

@@ -16,9 +16,9 @@ static int read_get(struct worker *w, struct op *op, struct buf *out)
 	if (!p)
 		return -ENOMEM;
 	if (r == -ENOENT)
-		p = write_nil(write_reply_head(p, op->request.msgid));
+		p = write_nil(write_reply_head(p, op->entry->msgid));
 	else
-		p = write_value_reply(p, op->request.msgid, item.value, item.version);
+		p = write_value_reply(p, op->entry->msgid, item.value, item.version);
 	out->len = (size_t)(p - out->data);
 	return 0;
 }
@@ -33,7 +33,7 @@ static int read_head(struct worker *w, struct op *op, struct buf *out)
 		return r;
 	if (!p)
 		return -ENOMEM;
-	p = write_reply_head(p, op->request.msgid);
+	p = write_reply_head(p, op->entry->msgid);
 	if (r == -ENOENT) {
 		p = write_nil(p);
 	} else {
@@ -60,7 +60,10 @@ static int read_count(struct worker *w, struct op *op, struct buf *out)
 
 /* A list that grows item by item until it is long enough. */
 struct list {
-	const struct options *options;
+	const struct op *op;
+	uint32_t limit;
+	bool keys_only;
+	bool with_ttl;
 	struct buf *out;
 	uint64_t count;
 	size_t begin;
@@ -70,16 +73,22 @@ struct list {
 /* Begin `{items: [`; the number of items is filled in later. */
 static int list_begin(struct list *l, struct op *op, struct buf *out, size_t *ret_count_at)
 {
+	const struct entry_options *o = op->options;
 	char *p = buf_room(out, 64);
 
 	if (!p)
 		return -ENOMEM;
-	p = write_map(write_reply_head(p, op->request.msgid), 2);
+	p = write_map(write_reply_head(p, op->entry->msgid), 2);
 	p = write_text(p, "items");
 	*ret_count_at = (size_t)(p - out->data);
 	p = write_array32(p, 0);
 	out->len = (size_t)(p - out->data);
-	*l = (struct list){&op->options, out, 0, out->len, false};
+	*l = (struct list){.op = op,
+			   .limit = o->limit,
+			   .keys_only = o->on & OPT_KEYS_ONLY,
+			   .with_ttl = o->on & OPT_WITH_TTL,
+			   .out = out,
+			   .begin = out->len};
 	return 0;
 }
 
@@ -98,8 +107,7 @@ static int list_end(struct list *l, size_t count_at)
 /* May an item of `n` more bytes go in?  The first one always may. */
 static bool list_takes(struct list *l, size_t n)
 {
-	if (l->count < l->options->limit &&
-	    (!l->count || l->out->len - l->begin + n <= WIRE_SCAN_BYTES_MAX))
+	if (l->count < l->limit && (!l->count || l->out->len - l->begin + n <= WIRE_SCAN_BYTES_MAX))
 		return true;
 	l->more = true;
 	return false;
@@ -108,7 +116,7 @@ static bool list_takes(struct list *l, size_t n)
 static bool scan_item(void *arg, const struct store_item *i)
 {
 	struct list *l = arg;
-	size_t n = i->key.n + (l->options->keys_only ? 0 : i->value.n) + 5 * CODEC_HEAD_MAX;
+	size_t n = i->key.n + (l->keys_only ? 0 : i->value.n) + 5 * CODEC_HEAD_MAX;
 	char *p;
 
 	if (!list_takes(l, n))
@@ -116,10 +124,10 @@ static bool scan_item(void *arg, const struct store_item *i)
 	p = buf_room(l->out, n);
 	if (!p)
 		return false;
-	p = write_bin(write_array(p, 3u + l->options->with_ttl), i->key.p, i->key.n);
-	p = l->options->keys_only ? write_nil(p) : write_bin(p, i->value.p, i->value.n);
+	p = write_bin(write_array(p, 3u + l->with_ttl), i->key.p, i->key.n);
+	p = l->keys_only ? write_nil(p) : write_bin(p, i->value.p, i->value.n);
 	p = write_uint(p, i->version);
-	if (l->options->with_ttl)
+	if (l->with_ttl)
 		p = i->ttl_ms ? write_uint(p, i->ttl_ms) : write_nil(p);
 	l->out->len = (size_t)(p - l->out->data);
 	l->count++;
@@ -128,15 +136,15 @@ static bool scan_item(void *arg, const struct store_item *i)
 
 static int read_scan(struct worker *w, struct op *op, struct buf *out)
 {
-	const struct options *o = &op->options;
+	const struct entry_options *o = op->options;
 	struct store_range range = {
-		.prefix = o->prefix,
-		.from = o->from,
-		.to = o->to,
-		.after = o->after,
+		.prefix = op_span(op, o->prefix),
+		.from = op_span(op, o->from),
+		.to = op_span(op, o->to),
+		.after = op_span(op, o->after),
 		.has_to = o->given & OPT_TO,
 		.has_after = o->given & OPT_AFTER,
-		.reverse = o->reverse,
+		.reverse = o->on & OPT_REVERSE,
 	};
 	struct list l;
 	size_t count_at;
@@ -152,14 +160,15 @@ static int read_scan(struct worker *w, struct op *op, struct buf *out)
 static bool bucket_name(void *arg, struct span name)
 {
 	struct list *l = arg;
-	const struct options *o = l->options;
+	const struct entry_options *o = l->op->options;
+	struct span prefix = op_span(l->op, o->prefix);
 	char *p;
 
-	if (!span_begins(name, o->prefix))
-		return span_compare(name, o->prefix) < 0;
-	if ((o->given & OPT_AFTER) && span_compare(name, o->after) <= 0)
+	if (!span_begins(name, prefix))
+		return span_compare(name, prefix) < 0;
+	if ((o->given & OPT_AFTER) && span_compare(name, op_span(l->op, o->after)) <= 0)
 		return true;
-	if ((o->given & OPT_SET) && !set_has(o->set.p, (uint8_t)name.p[0]))
+	if ((o->given & OPT_SET) && !set_has(op_span(l->op, o->set).p, (uint8_t)name.p[0]))
 		return true;
 	if (!list_takes(l, name.n + CODEC_HEAD_MAX))
 		return false;
@@ -173,8 +182,9 @@ static bool bucket_name(void *arg, struct span name)
 
 static int read_buckets(struct worker *w, struct op *op, struct buf *out)
 {
-	const struct options *o = &op->options;
-	struct span from = span_compare(o->after, o->prefix) > 0 ? o->after : o->prefix;
+	struct span prefix = op_span(op, op->options->prefix);
+	struct span after = op_span(op, op->options->after);
+	struct span from = span_compare(after, prefix) > 0 ? after : prefix;
 	struct list l;
 	size_t count_at;
 	int r = list_begin(&l, op, out, &count_at);
@@ -189,7 +199,7 @@ int op_read(struct worker *w, struct op *op, struct buf *out)
 {
 	out->len = 0;
 	out->failed = false;
-	switch (op->request.method) {
+	switch (op->entry->method) {
 	case WIRE_GET:
 		return read_get(w, op, out);
 	case WIRE_SCAN:
@@ -212,15 +222,15 @@ int op_read_into(struct worker *w, struct op *op, struct buf *out)
 
 	atomic_store_explicit(&w->status->executing, op_identity(op) + 1, memory_order_relaxed);
 	store_begin(w->store, op_identity(op) + 1);
-	r = op->refused == WIRE_OK ? op_read(w, op, out) : 0;
-	if (r == 0 && op->refused == WIRE_OK)
+	r = op_read(w, op, out);
+	if (r == 0)
 		return 0;
 	out->len = 0;
 	out->failed = false;
 	p = buf_room(out, REPLY_SMALL);
 	if (!p)
 		return -ENOMEM;
-	p = op->refused == WIRE_OK ? op_store_error(w, op, p, r) : op_refusal(w, op, p);
+	p = op_store_error(w, op, p, r);
 	out->len = (size_t)(p - out->data);
 	return w->error;
 }

@@ -149,12 +149,8 @@ static struct left *left_find(const struct recovery *t, uint64_t identity)
 static uint64_t left_msgid(const struct worker *w, const struct left *l)
 {
 	const struct request_record *rec = ring_at(&w->segment->request, l->record);
-	const char *p = (const char *)rec + rec->entry[l->index].offset;
-	struct request q;
-	const char *why;
 
-	(void)request_walk(p, p + rec->entry[l->index].size, &q, &why);
-	return q.msgid;
+	return rec->entry[l->index].msgid;
 }
 
 /* What the record of a request says its reply was. */
@@ -179,10 +175,12 @@ int recovery_after(struct recovery *t, const struct log_record *r, bool same)
 /* A kept reply into the ring. */
 static int left_answer(struct recovery *t, struct worker *w, struct left *l)
 {
-	char *p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
 	uint64_t version;
+	char *p;
 
 	(void)t;
+	w->replies.begun_us = w->now_us; /* its predecessor's clock is not known */
+	p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
 	if (!p)
 		return -EPIPE;
 	if (l->answered) {

@@ -3,8 +3,9 @@
 
 #include "common/check.h"
 
-void replies_init(struct replies *r, struct segment *s)
+void replies_init(struct replies *r, struct segment *s, const uint64_t *now_us)
 {
+	r->now_us = now_us;
 	r->out[0] = (struct replies_out){&s->immediate, NULL, &s->status->replies_immediate};
 	r->out[1] = (struct replies_out){&s->durable, NULL, &s->status->replies_durable};
 }
@@ -45,6 +46,7 @@ char *replies_room(struct replies *r, enum segment_ring which, uint64_t record, 
 	b->first = index;
 	b->count = 0;
 	b->bytes = 0;
+	b->begun_us = r->begun_us;
 	o->block = b;
 	return (char *)(b + 1);
 }
@@ -56,6 +58,7 @@ void replies_done(struct replies *r, enum segment_ring which, const char *end)
 	check_slow(b && end >= (const char *)(b + 1) + b->bytes);
 	b->bytes = (uint32_t)(end - (const char *)(b + 1));
 	b->count++;
+	b->done_us = *r->now_us;
 }
 
 void replies_close(struct replies *r)

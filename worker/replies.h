@@ -20,9 +20,11 @@ struct replies_out {
 
 struct replies {
 	struct replies_out out[2]; /* by enum segment_ring less RING_IMMEDIATE */
+	uint64_t begun_us;         /* the request in hand; its owner sets it */
+	const uint64_t *now_us;    /* its owner's clock */
 };
 
-void replies_init(struct replies *r, struct segment *s);
+void replies_init(struct replies *r, struct segment *s, const uint64_t *now_us);
 
 /*
  * Room for one reply of at most `n` bytes to the request (record, index), or NULL: the ring is full

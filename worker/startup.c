@@ -146,7 +146,7 @@ static void enter(struct worker *w)
 	/* Where a predecessor stopped publishing. */
 	ring_attach(&g->immediate, g->immediate.control, g->immediate.data, g->immediate.size);
 	ring_attach(&g->durable, g->durable.control, g->durable.data, g->durable.size);
-	replies_init(&w->replies, g);
+	replies_init(&w->replies, g, &w->now_us);
 	w->read = ring_tail(&g->request);
 	w->published_now = g->immediate.write;
 	w->submitted_mark = g->durable.write;

@@ -28,7 +28,8 @@ struct worker {
 	struct replies replies;
 	struct recovery *recovery; /* requests that a predecessor left unanswered, or NULL */
 	uint64_t read;             /* position in the request ring behind what has been run */
-	uint64_t now_ms;           /* read anew with every bit of work, see worker_work */
+	uint64_t now_us;           /* read anew with every bit of work, see worker_work */
+	uint64_t now_ms;           /* the same moment */
 	uint64_t ticked_ms;        /* when the store was last given its turn */
 	uint64_t polled_ms;        /* when the control socket was last looked at */
 	uint64_t unpublished;      /* requests since the last publish */

@@ -16,12 +16,6 @@
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
 
-static uint32_t worker_of(const struct front *front, struct span bucket)
-{
-	return partition_worker(partition_of(bucket, front->node->partitions),
-				front->supervisor->count);
-}
-
 /* ---- into a ring ---- */
 
 /* A bucket is going to be created: tell each worker how many the others have. */
@@ -48,6 +42,21 @@ static void items_refuse(struct front *front, struct message *m, struct reply_to
 	}
 }
 
+/* Why a worker takes no requests, or WIRE_OK. */
+static enum wire_error worker_check(const struct worker *w, char *text, size_t size)
+{
+	if (w->state == WORKER_FAILED) {
+		(void)snprintf(text, size, "worker %u has failed: %s", w->id, w->reason);
+		return WIRE_E_INTERNAL;
+	}
+	if (!w->wanted) {
+		(void)snprintf(text, size, "worker %u is stopped: pail worker start %u", w->id,
+			       w->id);
+		return WIRE_E_BUSY;
+	}
+	return WIRE_OK;
+}
+
 /* The items of one worker, in records that its ring can hold. */
 static void items_push(struct front *front, struct message *m, struct worker *w, struct reply_to o,
 		       uint32_t first)
@@ -60,29 +69,27 @@ static void items_push(struct front *front, struct message *m, struct worker *w,
 		uint32_t count = 0;
 		uint32_t i = first;
 		bool creates = false;
+		enum wire_error e;
 
 		while (i != ITEM_NONE &&
 		       (!count ||
-			queue_record_bytes(count + 1, bytes + m->routed.item[i].size) <= most)) {
+			queue_record_bytes(bytes + queue_item_bytes(&m->routed.item[i])) <= most)) {
 			creates |= m->routed.item[i].method == WIRE_CREATE;
-			bytes += m->routed.item[i].size;
+			bytes += queue_item_bytes(&m->routed.item[i]);
 			count++;
 			i = m->routed.item[i].next;
 		}
 		if (creates)
 			buckets_tell(front);
-		if (w->state == WORKER_FAILED) {
-			(void)snprintf(text, sizeof(text), "worker %u has failed: %s", w->id,
-				       w->reason);
-			items_refuse(front, m, o, first, count, WIRE_E_INTERNAL, text);
-		} else if (!w->wanted) {
+		e = worker_check(w, text, sizeof(text));
+		if (e == WIRE_OK &&
+		    queue_push(&w->queue, o, m->routed.item, first, count, bytes) < 0) {
+			e = WIRE_E_BUSY;
 			(void)snprintf(text, sizeof(text),
-				       "worker %u is stopped: pail worker start %u", w->id, w->id);
-			items_refuse(front, m, o, first, count, WIRE_E_BUSY, text);
-		} else if (queue_push(&w->queue, o, m->routed.item, first, count, bytes) < 0) {
-			items_refuse(front, m, o, first, count, WIRE_E_BUSY,
-				     "this node's queue is full: try again later");
+				       "this node's queue is full: try again later");
 		}
+		if (e != WIRE_OK)
+			items_refuse(front, m, o, first, count, e, text);
 		first = i;
 	}
 }
@@ -92,7 +99,7 @@ int dispatch_one(struct message *m, struct worker *w, struct reply_to owner, con
 	if (w->state == WORKER_FAILED || !w->wanted)
 		return -EIO;
 	return queue_push(&w->queue, owner, m->routed.item, (uint32_t)(it - m->routed.item), 1,
-			  it->size);
+			  queue_item_bytes(it));
 }
 
 /* ---- the ways ---- */
@@ -136,10 +143,54 @@ bool dispatch_loops(const struct front *front, const struct message *m, const ch
 	return false;
 }
 
-static void to_worker(struct front *front, struct message *m, struct span bucket, uint32_t index)
+void dispatch_options(struct message *m, struct item *it, const struct options *o)
 {
-	uint32_t w = worker_of(front, bucket);
+	struct options *kept = &m->options[it - m->routed.item];
 
+	it->options = NULL;
+	if (!(o->given & ~(unsigned)OPT_TIMEOUT))
+		return;
+	*kept = *o;
+	it->options = kept;
+}
+
+/*
+ * What a worker is to believe of a request is checked here, for the last time.  One that is wrong
+ * is answered: if its worker takes none at all, by saying that, as to any other.
+ */
+static bool parts_check(struct front *front, struct message *m, const struct worker *w,
+			const struct request *q, struct item *it)
+{
+	struct request_parts parts;
+	char text[400];
+	enum wire_error refused;
+	enum wire_error e =
+		request_parts(q, it->options, w->queue.segment->header->settings.value_max, &parts,
+			      text, sizeof(text));
+
+	it->bucket = q->bucket;
+	it->key = parts.key;
+	it->value = parts.value;
+	if (e == WIRE_OK)
+		return true;
+	refused = worker_check(w, text, sizeof(text));
+	front->requests[q->method]++;
+	reply_error(front->sink, reply_to_of(m, it), q->msgid, true,
+		    refused != WIRE_OK ? refused : e, text);
+	return false;
+}
+
+static void to_worker(struct front *front, struct message *m, const struct request *q,
+		      struct item *it)
+{
+	uint32_t index = (uint32_t)(it - m->routed.item);
+	uint32_t w;
+
+	it->partition = (uint16_t)partition_of(q->bucket, front->node->partitions);
+	w = partition_worker(it->partition, front->supervisor->count);
+	if (!parts_check(front, m, &front->supervisor->worker[w], q, it))
+		return;
+	m->routed.count++;
 	if (m->first[w] == ITEM_NONE)
 		m->first[w] = index;
 	else
@@ -188,8 +239,7 @@ void dispatch_item(struct front *front, struct message *m, const struct request 
 		method_route(front, m, reply_to_of(m, it), q, route);
 	} else {
 		check(!method_is(q->method, METHOD_LOCAL)); /* no worker knows what to do with it */
-		to_worker(front, m, q->bucket, index);
-		m->routed.count++;
+		to_worker(front, m, q, it);
 		return;
 	}
 	front->requests[q->method]++;
@@ -307,6 +357,7 @@ static void item_take(struct front *front, struct message *m, const struct parse
 	it->timeout_ms =
 		(uint32_t)(x->left_ms < options.timeout_ms ? x->left_ms : options.timeout_ms);
 	it->next = ITEM_NONE;
+	dispatch_options(m, it, &options);
 	if (!q->bucket.p) {
 		front->requests[q->method]++;
 		method_run(front, m, reply_to_of(m, it), q, it);

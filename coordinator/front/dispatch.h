@@ -10,7 +10,9 @@
 /* Take in m->parsed. */
 void dispatch_parsed(struct front *front, struct message *m);
 
-/* Give an item of `m` that needs no more checks the way that the table says now. */
+/* Keep the options of an item with it, if there are any besides `timeout`. */
+void dispatch_options(struct message *m, struct item *it, const struct options *o);
+/* Give an item of `m` the way that the table says now. */
 void dispatch_begin(struct front *front, struct message *m);
 void dispatch_item(struct front *front, struct message *m, const struct request *q,
 		   struct item *it);

@@ -161,24 +161,35 @@ static void shares_make(const struct front *front, const struct message *m, cons
 	}
 }
 
+/* Write `name: bytes`.  Returns where the bytes lie now. */
+static struct span option_write(char **p, const char *name, struct span s)
+{
+	*p = write_bin(write_text(*p, name), s.p, s.n);
+	return (struct span){*p - s.n, s.n};
+}
+
 /* The client's question, for the bytes in `set`, as the item for requests of our own. */
 static struct item *question(struct message *m, const struct item *it, const struct options *o,
 			     const char *set, char *data)
 {
 	struct item *q = &m->routed.item[WIRE_REQUESTS_MAX];
-	bool after = o->given & OPT_AFTER;
+	struct options own = {.given = OPT_LIMIT | OPT_PREFIX | OPT_SET | (o->given & OPT_AFTER),
+			      .limit = o->limit};
 	char *p = write_request_head(data, it->msgid, WIRE_BUCKETS, 1);
 
-	p = write_map(p, 3u + after);
+	p = write_map(p, own.given & OPT_AFTER ? 4 : 3);
 	p = write_uint(write_text(p, "limit"), o->limit);
-	p = write_bin(write_text(p, "prefix"), o->prefix.p, o->prefix.n);
-	if (after)
-		p = write_bin(write_text(p, "after"), o->after.p, o->after.n);
-	p = write_bin(write_text(p, "set"), set, CODEC_SET_BYTES);
+	own.prefix = option_write(&p, "prefix", o->prefix);
+	if (own.given & OPT_AFTER)
+		own.after = option_write(&p, "after", o->after);
+	own.set = option_write(&p, "set", (struct span){set, CODEC_SET_BYTES});
 	*q = *it;
 	q->data = data;
 	q->size = (uint32_t)(p - data);
 	q->next = ITEM_NONE;
+	q->bucket = q->key = q->value = (struct span){NULL, 0};
+	q->partition = 0;
+	dispatch_options(m, q, &own);
 	return q;
 }
 
@@ -220,16 +231,13 @@ void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 {
 	static struct shares shares;
 	struct fanout *f;
-	struct request q;
-	struct options options;
+	struct options options = {.limit = WIRE_SCAN_LIMIT};
 	struct reply_to self;
 	uint32_t index;
-	const char *why;
-	char text[128];
 	char *data = malloc(it->size + REQUEST_SPARE);
 
-	(void)request_walk(it->data, it->data + it->size, &q, &why);
-	(void)request_check(&q, &options, text, sizeof(text));
+	if (it->options)
+		options = *it->options;
 	f = data ? fanout_new(front, o, &index) : NULL;
 	if (!f) {
 		free(data);

@@ -31,7 +31,8 @@ struct message {
 	struct parsed parsed[WIRE_REQUESTS_MAX];
 	uint32_t parsed_count;
 	struct items routed; /* those that need a worker or a peer, and where it has been */
-	uint32_t first[64];  /* by worker: the first of its items */
+	struct options options[WIRE_REQUESTS_MAX + 1]; /* of those that have any, by index */
+	uint32_t first[64];                            /* by worker: the first of its items */
 	uint32_t last[64];
 	uint32_t targets; /* peers that have items */
 	struct peer *target[512];

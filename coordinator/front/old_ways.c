@@ -62,6 +62,8 @@ static void let_go(void *arg, const struct fenced *f)
 	struct front *front = arg;
 	struct message *m = &front->message;
 	struct item *it = &m->routed.item[0];
+	struct options options;
+	char text[8];
 
 	m->reply_to = f->reply_to;
 	m->busy = NULL;
@@ -72,6 +74,9 @@ static void let_go(void *arg, const struct fenced *f)
 		m->routed.visited[i] = f->visited[i];
 	dispatch_begin(front, m);
 	*it = *f->item;
+	/* It was found right when it came: this only reads its options once more. */
+	(void)request_check(f->request, &options, text, sizeof(text));
+	dispatch_options(m, it, &options);
 	dispatch_item(front, m, f->request, it);
 	dispatch_end(front, m);
 }

@@ -8,14 +8,22 @@
 #include "include/wire.h"
 #include "ipc/wire/peer_message.h"
 
+struct options;
+
 struct item {
-	const char *data;
+	const char *data; /* as it came: what another node gets */
 	uint32_t size;
 	uint32_t timeout_ms; /* from now on */
 	uint32_t next;       /* of the same worker or peer, or ITEM_NONE */
 	uint64_t msgid;
 	uint16_t index; /* in its message */
 	uint8_t method;
+	const struct options *options; /* besides `timeout`, or NULL */
+	/* What a worker gets of it, set on the way there; all lie in `data`. */
+	uint16_t partition;
+	struct span bucket; /* .n 0: it takes none */
+	struct span key;    /* likewise */
+	struct span value;  /* .p NULL: it takes none */
 };
 
 #define ITEM_NONE UINT32_MAX

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
+
 struct conf;
 struct net_ops;
 
@@ -29,10 +31,19 @@ struct node {
 	uint64_t reloads; /* that were carried out */
 	/* the loop's */
 	uint64_t now_ms; /* when this round began, or a moment later */
+	uint64_t now_us; /* the same moment */
 	bool stopping;
 	/* anybody's: a worker's or a peer's state may have changed, deadlines are to be looked at
 	 * anew; the loop takes it back */
 	bool changed;
 };
+
+/* Look at the clock.  Returns now_ms. */
+static inline uint64_t node_clock(struct node *node)
+{
+	node->now_us = clock_us();
+	node->now_ms = node->now_us / 1000;
+	return node->now_ms;
+}
 
 #endif

@@ -8,14 +8,8 @@
 void entry_refuse(struct queue *q, struct request_record *rec, uint32_t i, enum wire_error e,
 		  const char *text)
 {
-	const char *p = (const char *)rec + rec->entry[i].offset;
-	struct request r;
-	const char *why;
-
-	if (!entry_answer(rec, i))
-		return;
-	(void)request_walk(p, p + rec->entry[i].size, &r, &why);
-	reply_error(q->sink, entry_owner(rec, i), r.msgid, r.msgid_known, e, text);
+	if (entry_answer(rec, i))
+		reply_error(q->sink, entry_owner(rec, i), rec->entry[i].msgid, true, e, text);
 }
 
 void queue_fail(struct queue *q, const char *why)
@@ -71,7 +65,7 @@ static uint64_t overdue(struct queue *q, bool alive)
 		struct request_record *rec = ring_at(ring, at);
 
 		for (uint32_t i = 0; i < rec->count && rec->open; i++) {
-			uint64_t end = rec->recv_ms + rec->entry[i].timeout_ms;
+			uint64_t end = record_recv_ms(rec) + rec->entry[i].timeout_ms;
 
 			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) !=
 			    ENTRY_OPEN)

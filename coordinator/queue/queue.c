@@ -2,14 +2,110 @@
 #include "coordinator/queue/queue.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "coordinator/queue/queue_impl.h"
+#include "ipc/wire/request.h"
 
-uint64_t queue_record_bytes(uint32_t count, uint64_t bytes)
+/* Options with spans, which lead anywhere into the rest of a request. */
+#define SPAN_OPTIONS (OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_SET)
+
+/* What is copied of an item: from its bucket on, as far as anything leads into it. */
+static struct span item_body(const struct item *it)
 {
-	return sizeof(struct request_record) + count * sizeof(struct request_entry) + bytes;
+	const char *begin = it->bucket.n ? it->bucket.p : it->data;
+	const char *end = begin + it->bucket.n;
+
+	if (it->options && (it->options->given & SPAN_OPTIONS))
+		end = it->data + it->size;
+	else if (it->value.p)
+		end = it->value.p + it->value.n;
+	else if (it->key.n)
+		end = it->key.p + it->key.n;
+	return (struct span){begin, (size_t)(end - begin)};
+}
+
+uint64_t queue_item_bytes(const struct item *it)
+{
+	return sizeof(struct request_entry) + item_body(it).n +
+	       (it->options ? sizeof(struct entry_options) + RING_ALIGN : 0);
+}
+
+uint64_t queue_record_bytes(uint64_t bytes)
+{
+	return sizeof(struct request_record) + bytes;
+}
+
+static struct entry_span span_in(struct span body, struct span s)
+{
+	if (!s.n)
+		return (struct entry_span){0, 0};
+	check(s.p >= body.p && s.p + s.n <= body.p + body.n);
+	return (struct entry_span){(uint32_t)(s.p - body.p), (uint32_t)s.n};
+}
+
+static void options_fill(struct entry_options *e, const struct options *o, struct span body)
+{
+	*e = (struct entry_options){
+		.given = o->given,
+		.on = (o->if_absent ? OPT_IF_ABSENT : 0u) | (o->reverse ? OPT_REVERSE : 0u) |
+		      (o->keys_only ? OPT_KEYS_ONLY : 0u) | (o->with_ttl ? OPT_WITH_TTL : 0u),
+		.if_version = o->if_version,
+		.ttl_ms = o->ttl_ms,
+		.limit = (uint32_t)o->limit,
+		.prefix = span_in(body, o->prefix),
+		.from = span_in(body, o->from),
+		.to = span_in(body, o->to),
+		.after = span_in(body, o->after),
+		.set = span_in(body, o->set),
+	};
+}
+
+/* Bytes between the end of one run and the begin of the next, which is a MessagePack head. */
+static uint8_t gap(const char *end, const char *next)
+{
+	check(next >= end && next - end <= (ptrdiff_t)CODEC_HEAD_MAX);
+	return (uint8_t)(next - end);
+}
+
+/* One entry and its bytes at `at` of the record.  Returns the place behind them. */
+static uint64_t entry_fill(struct request_record *rec, uint32_t k, const struct item *it,
+			   uint64_t at)
+{
+	struct request_entry *e = &rec->entry[k];
+	struct span body = item_body(it);
+	const char *end = it->bucket.p + it->bucket.n;
+
+	*e = (struct request_entry){
+		.msgid = it->msgid,
+		.timeout_ms = it->timeout_ms,
+		.index = it->index,
+		.partition = it->partition,
+		.key_len = (uint16_t)it->key.n,
+		.bucket_len = (uint8_t)it->bucket.n,
+		.method = it->method,
+		.state = ENTRY_OPEN,
+	};
+	if (it->key.n) {
+		e->key_gap = gap(end, it->key.p);
+		end = it->key.p + it->key.n;
+	}
+	if (it->value.p) {
+		e->value_gap = gap(end, it->value.p);
+		e->value_len = (uint32_t)it->value.n;
+	}
+	if (it->options) {
+		at = ring_round(at);
+		options_fill((struct entry_options *)((char *)rec + at), it->options, body);
+		at += sizeof(struct entry_options);
+		e->flags = ENTRY_OPTIONS;
+	}
+	e->offset = (uint32_t)at;
+	memcpy((char *)rec + at, body.p, body.n);
+	return at + body.n;
 }
 
 int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint32_t first,
@@ -17,36 +113,28 @@ int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint
 {
 	struct ring *ring = &q->segment->request;
 	uint64_t now_ms = q->node->now_ms;
-	uint64_t size = queue_record_bytes(count, bytes);
-	struct request_record *rec = ring_reserve(ring, size);
+	struct request_record *rec = ring_reserve(ring, queue_record_bytes(bytes));
 	uint64_t at = sizeof(*rec) + count * sizeof(struct request_entry);
 	uint32_t i = first;
 
 	if (!rec)
 		return -EAGAIN;
-	rec->size = (uint32_t)ring_round(size);
 	rec->count = count;
 	rec->open = count;
 	rec->reply_to = o.id;
 	rec->reply_to_generation = o.generation;
-	rec->recv_ms = now_ms;
+	rec->recv_us = q->node->now_us;
 	for (uint32_t k = 0; k < count; k++, i = item[i].next) {
-		const struct item *it = &item[i];
-		struct request_entry *e = &rec->entry[k];
-		uint64_t due = now_ms + it->timeout_ms;
+		uint64_t due = now_ms + item[i].timeout_ms;
 
-		e->offset = (uint32_t)at;
-		e->size = it->size;
-		e->method = it->method;
-		e->index = it->index;
-		e->timeout_ms = it->timeout_ms;
-		atomic_store_explicit(&e->state, ENTRY_OPEN, memory_order_relaxed);
-		memcpy((char *)rec + at, it->data, it->size);
-		at += it->size;
+		at = entry_fill(rec, k, &item[i], at);
 		if (due < q->due_ms)
 			q->due_ms = due;
 	}
-	ring_commit(ring, size);
+	check(at <= queue_record_bytes(bytes));
+	rec->size = (uint32_t)ring_round(at);
+	check_slow(record_fits(rec, 0) && record_fits(rec, count - 1));
+	ring_commit(ring, at);
 	ring_publish(ring, ring->write);
 	q->pushed = true;
 	return 0;

@@ -31,12 +31,14 @@ struct queue {
 	bool pushed; /* records were published since the worker was last woken */
 };
 
-/* Bytes that a record of `count` requests takes, which have `bytes` in all. */
-uint64_t queue_record_bytes(uint32_t count, uint64_t bytes);
+/* Bytes that an item takes in a record, at most, and that a record takes of `bytes` of items. */
+uint64_t queue_item_bytes(const struct item *it);
+uint64_t queue_record_bytes(uint64_t bytes);
 
 /*
- * A record of the `count` items from item[first] on, each naming the next one, which have `bytes`
- * in all.  0, or -EAGAIN: there is no room.
+ * A record of the `count` items from item[first] on, each naming the next one, which take `bytes`
+ * at most in all.  The items have been checked (request_parts): a worker believes what the record
+ * says of them.  0, or -EAGAIN: there is no room.
  */
 int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint32_t first,
 	       uint32_t count, uint64_t bytes);

@@ -4,6 +4,7 @@
  * layout, and raises the version.
  */
 #include "common/layout.h"
+#include "include/wire.h"
 #include "ipc/shm/control.h"
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
@@ -65,29 +66,59 @@ LAYOUT_SIZE(ring_control, 128);
 LAYOUT_AT(ring_control, head, 0);
 LAYOUT_AT(ring_control, tail, 64);
 
-LAYOUT_SIZE(request_entry, 16);
-LAYOUT_AT(request_entry, offset, 0);
-LAYOUT_AT(request_entry, size, 4);
-LAYOUT_AT(request_entry, method, 8);
-LAYOUT_AT(request_entry, state, 9);
-LAYOUT_AT(request_entry, index, 10);
-LAYOUT_AT(request_entry, timeout_ms, 12);
+LAYOUT_SIZE(request_entry, 32);
+LAYOUT_AT(request_entry, msgid, 0);
+LAYOUT_AT(request_entry, offset, 8);
+LAYOUT_AT(request_entry, value_len, 12);
+LAYOUT_AT(request_entry, timeout_ms, 16);
+LAYOUT_AT(request_entry, index, 20);
+LAYOUT_AT(request_entry, partition, 22);
+LAYOUT_AT(request_entry, key_len, 24);
+LAYOUT_AT(request_entry, bucket_len, 26);
+LAYOUT_AT(request_entry, key_gap, 27);
+LAYOUT_AT(request_entry, value_gap, 28);
+LAYOUT_AT(request_entry, method, 29);
+LAYOUT_AT(request_entry, flags, 30);
+LAYOUT_AT(request_entry, state, 31);
+
+LAYOUT_SIZE(entry_span, 8);
+LAYOUT_AT(entry_span, at, 0);
+LAYOUT_AT(entry_span, size, 4);
+
+LAYOUT_SIZE(entry_options, 72);
+LAYOUT_AT(entry_options, given, 0);
+LAYOUT_AT(entry_options, on, 4);
+LAYOUT_AT(entry_options, if_version, 8);
+LAYOUT_AT(entry_options, ttl_ms, 16);
+LAYOUT_AT(entry_options, limit, 24);
+LAYOUT_AT(entry_options, prefix, 32);
+LAYOUT_AT(entry_options, from, 40);
+LAYOUT_AT(entry_options, to, 48);
+LAYOUT_AT(entry_options, after, 56);
+LAYOUT_AT(entry_options, set, 64);
+
+LAYOUT_SIZE(entry_session, 32);
+LAYOUT_AT(entry_session, id, 0);
+LAYOUT_AT(entry_session, seq, 16);
+LAYOUT_AT(entry_session, ack, 24);
 
 LAYOUT_SIZE(request_record, 32);
 LAYOUT_AT(request_record, size, 0);
 LAYOUT_AT(request_record, count, 4);
 LAYOUT_AT(request_record, open, 8);
 LAYOUT_AT(request_record, reply_to, 12);
-LAYOUT_AT(request_record, recv_ms, 16);
+LAYOUT_AT(request_record, recv_us, 16);
 LAYOUT_AT(request_record, reply_to_generation, 24);
 LAYOUT_AT(request_record, entry, 32);
 
-LAYOUT_SIZE(reply_block, 24);
+LAYOUT_SIZE(reply_block, 40);
 LAYOUT_AT(reply_block, size, 0);
 LAYOUT_AT(reply_block, bytes, 4);
 LAYOUT_AT(reply_block, record, 8);
 LAYOUT_AT(reply_block, first, 16);
 LAYOUT_AT(reply_block, count, 20);
+LAYOUT_AT(reply_block, begun_us, 24);
+LAYOUT_AT(reply_block, done_us, 32);
 /* clang-format on */
 
 /* Numbers with a meaning on both sides: the last of each list. */
@@ -95,6 +126,8 @@ LAYOUT_IS(METHODS_MAX, 32);
 LAYOUT_IS(STATUS_GOODBYE, 3);
 LAYOUT_IS(PHASE_STOP, 6);
 LAYOUT_IS(ENTRY_ANSWERED, 1);
+LAYOUT_IS(ENTRY_SESSION, 2);
+LAYOUT_IS(OPT_WITH_TTL, 1 << 14);
 LAYOUT_IS(RING_DURABLE, 2);
 LAYOUT_IS(CONTROL_TYPE_END, 11);
 LAYOUT_IS(FD_WAKE_COORDINATOR, 6);

@@ -3,7 +3,17 @@
  *
  * Request ring: one record per (client message, worker), made and marked by the coordinator alone.
  *
- *	struct request_record | entries[count] | request bytes
+ *	struct request_record | entries[count] | for each: [session] [options] bytes
+ *
+ * A request is parsed and checked by the coordinator, once: its entry says where bucket, key and
+ * value lie in its bytes, and what its options are, and the worker looks at nothing else.  The
+ *bytes are the client's own from the bucket on, so that they are copied in one piece:
+ *
+ *	bucket | key_gap | key | value_gap | value
+ *
+ * where a gap is what MessagePack writes before a key or a value.  Options other than `timeout` lie
+ * before the bytes, and then the rest of the request lies behind, since their spans lead into it.
+ * A put of a small value takes sizeof(struct request_entry) and 2 to 4 bytes more than its data.
  *
  * A request's identity is (the segment's generation, record position + index): positions grow and
  * a record is longer than its entries are many, so no two requests share one.
@@ -12,38 +22,143 @@
  * same time, made by the worker.
  *
  *	struct reply_block | replies back to back
+ *
+ * Times are CLOCK_MONOTONIC in microseconds.
  */
 #ifndef PAIL_RECORDS_H
 #define PAIL_RECORDS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "common/span.h"
 
 enum entry_state {
 	ENTRY_OPEN,     /* its reply has not been taken */
 	ENTRY_ANSWERED, /* its client has been answered; a successor leaves it alone */
 };
 
-struct request_entry {
-	uint32_t offset; /* of its bytes, from the record's begin */
-	uint32_t size;
-	uint8_t method;
-	_Atomic uint8_t state; /* enum entry_state, written by the coordinator */
-	uint16_t index;        /* of the request in its message; the coordinator's own */
-	uint32_t timeout_ms;   /* from the record's recv_ms */
+enum entry_flag {
+	ENTRY_OPTIONS = 1 << 0, /* struct entry_options lies before its bytes */
+	ENTRY_SESSION = 1 << 1, /* struct entry_session before that; nobody writes it yet */
 };
-_Static_assert(sizeof(struct request_entry) == 16, "layout of shared memory");
+
+struct request_entry {
+	uint64_t msgid;
+	uint32_t offset;     /* of its bytes, from the record's begin */
+	uint32_t value_len;  /* 0 also where a method takes none */
+	uint32_t timeout_ms; /* from the ms of the record's recv_us */
+	uint16_t index;      /* of the request in its message; the coordinator's own */
+	uint16_t partition;  /* of its bucket; 0 without one */
+	uint16_t key_len;    /* 0: it has none */
+	uint8_t bucket_len;  /* 0: it has none, and then neither key nor value */
+	uint8_t key_gap;
+	uint8_t value_gap;
+	uint8_t method;
+	uint8_t flags;         /* enum entry_flag */
+	_Atomic uint8_t state; /* enum entry_state, written by the coordinator */
+};
+_Static_assert(sizeof(struct request_entry) == 32, "layout of shared memory");
+
+/* A run of a request's bytes. */
+struct entry_span {
+	uint32_t at;
+	uint32_t size;
+};
+
+/* Options besides `timeout`, where any is given; a limit that is not given has its default. */
+struct entry_options {
+	uint32_t given; /* enum option_bit: those that are there */
+	uint32_t on;    /* enum option_bit: those among them that are true */
+	uint64_t if_version;
+	uint64_t ttl_ms;
+	uint32_t limit;
+	uint32_t zero;
+	struct entry_span prefix, from, to, after, set;
+};
+_Static_assert(sizeof(struct entry_options) == 72, "layout of shared memory");
+
+/* Whose request it is, and which of his. */
+struct entry_session {
+	uint8_t id[16];
+	uint64_t seq;
+	uint64_t ack; /* he has the replies up to here */
+};
+_Static_assert(sizeof(struct entry_session) == 32, "layout of shared memory");
 
 struct request_record {
 	uint32_t size;     /* all of it, rounded to RING_ALIGN */
 	uint32_t count;    /* entries */
 	uint32_t open;     /* entries not answered yet; the coordinator's count */
 	uint32_t reply_to; /* who waits for the replies: the coordinator's own numbering */
-	uint64_t recv_ms;
+	uint64_t recv_us;  /* when the coordinator's round began that took it in */
 	uint64_t reply_to_generation;
 	struct request_entry entry[];
 };
 _Static_assert(sizeof(struct request_record) == 32, "layout of shared memory");
+
+static inline uint64_t record_recv_ms(const struct request_record *rec)
+{
+	return rec->recv_us / 1000;
+}
+
+static inline const char *record_bytes(const struct request_record *rec,
+				       const struct request_entry *e)
+{
+	return (const char *)rec + e->offset;
+}
+
+/* Where the last of bucket, key and value ends in its bytes. */
+static inline uint64_t entry_size(const struct request_entry *e)
+{
+	return (uint64_t)e->bucket_len + e->key_gap + e->key_len + e->value_gap + e->value_len;
+}
+
+/* Bytes that options and session take before an entry's own. */
+static inline uint64_t entry_head(const struct request_entry *e)
+{
+	return (e->flags & ENTRY_OPTIONS ? sizeof(struct entry_options) : 0) +
+	       (e->flags & ENTRY_SESSION ? sizeof(struct entry_session) : 0);
+}
+
+/* Whether entry `i` lies in its record as a whole: if not, somebody has gone mad. */
+static inline bool record_fits(const struct request_record *rec, uint32_t i)
+{
+	const struct request_entry *e = &rec->entry[i];
+
+	return i < rec->count && e->offset <= rec->size && entry_size(e) <= rec->size - e->offset &&
+	       e->offset >= sizeof(*rec) + rec->count * sizeof(*e) + entry_head(e);
+}
+
+static inline struct span record_bucket(const struct request_record *rec,
+					const struct request_entry *e)
+{
+	return (struct span){record_bytes(rec, e), e->bucket_len};
+}
+
+static inline struct span record_key(const struct request_record *rec,
+				     const struct request_entry *e)
+{
+	return (struct span){record_bytes(rec, e) + e->bucket_len + e->key_gap, e->key_len};
+}
+
+static inline struct span record_value(const struct request_record *rec,
+				       const struct request_entry *e)
+{
+	return (struct span){record_bytes(rec, e) + e->bucket_len + e->key_gap + e->key_len +
+				     e->value_gap,
+			     e->value_len};
+}
+
+/* NULL: none is given, but perhaps `timeout`. */
+static inline const struct entry_options *record_options(const struct request_record *rec,
+							 const struct request_entry *e)
+{
+	return e->flags & ENTRY_OPTIONS
+		       ? (const void *)(record_bytes(rec, e) - sizeof(struct entry_options))
+		       : NULL;
+}
 
 struct reply_block {
 	uint32_t size;   /* all of it, rounded to RING_ALIGN */
@@ -51,7 +166,15 @@ struct reply_block {
 	uint64_t record; /* position of the request record */
 	uint32_t first;  /* index of the first request answered here */
 	uint32_t count;  /* requests answered */
+	/*
+	 * When the first of them began to run, and when the last was done: by the worker's clock,
+	 * which it reads every few microseconds of work and whenever it has waited, so that no
+	 * request costs a look at it.  A request that a predecessor has run counts as begun and
+	 * done when its reply is written.
+	 */
+	uint64_t begun_us;
+	uint64_t done_us;
 };
-_Static_assert(sizeof(struct reply_block) == 24, "layout of shared memory");
+_Static_assert(sizeof(struct reply_block) == 40, "layout of shared memory");
 
 #endif

@@ -261,6 +261,66 @@ enum wire_error request_check(const struct request *r, struct options *o, char *
 	return options_read(r->method, r->param[plain], o, why, why_size);
 }
 
+static enum wire_error key_part(const struct request *r, struct span *ret, char *why,
+				size_t why_size)
+{
+	const char *m = wire_methods[r->method].name;
+
+	if (request_bytes(r, 1, ret) < 0) {
+		(void)snprintf(why, why_size, "%s: key must be str or bin", m);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (!ret->n) {
+		(void)snprintf(why, why_size, "%s: key is empty, it must be 1 to %u bytes", m,
+			       WIRE_KEY_MAX);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (ret->n > WIRE_KEY_MAX) {
+		(void)snprintf(why, why_size, "%s: key has %zu bytes, the limit is %u", m, ret->n,
+			       WIRE_KEY_MAX);
+		return WIRE_E_TOO_LARGE;
+	}
+	return WIRE_OK;
+}
+
+static enum wire_error value_part(const struct request *r, uint64_t value_max, struct span *ret,
+				  char *why, size_t why_size)
+{
+	const char *m = wire_methods[r->method].name;
+
+	if (request_bytes(r, 2, ret) < 0) {
+		(void)snprintf(why, why_size, "%s: value must be str or bin", m);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (ret->n > value_max) {
+		(void)snprintf(why, why_size, "%s: value has %zu bytes, the limit is %llu", m,
+			       ret->n, (unsigned long long)value_max);
+		return WIRE_E_TOO_LARGE;
+	}
+	return WIRE_OK;
+}
+
+enum wire_error request_parts(const struct request *r, const struct options *o, uint64_t value_max,
+			      struct request_parts *ret, char *why, size_t why_size)
+{
+	enum wire_error e = WIRE_OK;
+
+	*ret = (struct request_parts){
+		{NULL, 0},
+                {NULL, 0}
+        };
+	if (method_is(r->method, METHOD_KEY))
+		e = key_part(r, &ret->key, why, why_size);
+	if (e == WIRE_OK && method_is(r->method, METHOD_VALUE))
+		e = value_part(r, value_max, &ret->value, why, why_size);
+	if (e == WIRE_OK && o && (o->given & OPT_IF_VERSION) && (o->given & OPT_IF_ABSENT)) {
+		(void)snprintf(why, why_size, "%s: if_version and if_absent exclude each other",
+			       wire_methods[r->method].name);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	return e;
+}
+
 char *write_request_head(char *p, uint64_t msgid, enum wire_method m, uint32_t n)
 {
 	*p++ = (char)0x94;

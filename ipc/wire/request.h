@@ -65,6 +65,19 @@ struct options {
 enum wire_error request_check(const struct request *r, struct options *ret, char *why,
 			      size_t why_size);
 
+/* Key and value of a request, as its method takes them. */
+struct request_parts {
+	struct span key;   /* .n 0: it takes none */
+	struct span value; /* .p NULL: it takes none */
+};
+
+/*
+ * What else its node must check of a request that request_check has found right, before it runs:
+ * key, value (at most `value_max` bytes) and options that exclude each other.  Returns likewise.
+ */
+enum wire_error request_parts(const struct request *r, const struct options *o, uint64_t value_max,
+			      struct request_parts *ret, char *why, size_t why_size);
+
 /* Parameter `i` as bytes.  Returns 0 or -EINVAL: there is none, or it is neither str nor bin. */
 int request_bytes(const struct request *r, unsigned i, struct span *ret);
 
