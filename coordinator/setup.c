@@ -470,6 +470,7 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->node.request_max = shares_request_max(conf);
 	c->node.queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->node.request_max);
 	c->node.frame_max = message + peer_message_batch_room(WIRE_REQUESTS_MAX);
+	c->node.peer_versions = (struct peer_versions){PEER_VERSION_MIN, PEER_VERSION_MAX};
 	if (x)
 		settings_resume(conf, x);
 	if (route_table_make(conf, &c->routes) < 0 || conf->error_count)

@@ -95,9 +95,18 @@ static void add_nil(struct buf *b, const char *key)
 	add(b, write_nil(write_text(room(b, 80), key)));
 }
 
+/* The version that is spoken with it; nil: none is. */
+static void add_peer_protocol(struct buf *out, uint64_t protocol)
+{
+	if (protocol)
+		add_uint(out, "protocol", protocol);
+	else
+		add_nil(out, "protocol");
+}
+
 static void add_peer(const struct front *front, const struct peer *p, struct buf *out)
 {
-	add(out, write_map(room(out, 16), 9));
+	add(out, write_map(room(out, 16), 10));
 	add_text(out, "name", p->name);
 	add_text(out, "endpoint", p->endpoint);
 	add_text(out, "state",
@@ -113,6 +122,7 @@ static void add_peer(const struct front *front, const struct peer *p, struct buf
 	add_uint(out, "queue", p->queued);
 	add_uint(out, "forwarded", p->forwarded);
 	add_uint(out, "broke", p->broke);
+	add_peer_protocol(out, p->protocol);
 	add_text(out, "reason", p->state == PEER_UP ? "" : p->reason);
 }
 
@@ -120,12 +130,14 @@ static void add_peer(const struct front *front, const struct peer *p, struct buf
 static void add_asker(const struct front *front, const char *name, struct buf *out)
 {
 	uint64_t seen_ms;
-	bool linked = peer_server_heard(front->peer_server, name, &seen_ms);
+	uint64_t protocol;
+	const char *refused;
+	bool linked = peer_server_heard(front->peer_server, name, &seen_ms, &protocol, &refused);
 
-	add(out, write_map(room(out, 16), 9));
+	add(out, write_map(room(out, 16), 10));
 	add_text(out, "name", name);
 	add_text(out, "endpoint", "-");
-	add_text(out, "state", linked ? "up" : seen_ms ? "down" : "unknown");
+	add_text(out, "state", linked ? "up" : seen_ms || *refused ? "down" : "unknown");
 	if (seen_ms)
 		add_uint(out, "last_seen_ms", front->node->now_ms - seen_ms);
 	else
@@ -134,7 +146,11 @@ static void add_asker(const struct front *front, const char *name, struct buf *o
 	add_uint(out, "queue", 0);
 	add_uint(out, "forwarded", 0);
 	add_uint(out, "broke", 0);
-	add_text(out, "reason", linked ? "" : "it only asks, and has not done so for a while");
+	add_peer_protocol(out, linked ? protocol : 0);
+	add_text(out, "reason",
+		 linked     ? ""
+		 : *refused ? refused
+			    : "it only asks, and has not done so for a while");
 }
 
 static void add_peers(struct front *front, struct buf *out)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
+#include "ipc/wire/peer_message.h"
 
 struct conf;
 struct net_ops;
@@ -24,9 +25,10 @@ struct node {
 	uint64_t request_max; /* bytes of one request that can be right */
 	uint64_t queue_max;   /* bytes that may wait for a peer, or for a reload to settle */
 	uint64_t frame_max;   /* bytes of a frame between nodes */
-	uint64_t upgrades;    /* of this process */
-	uint32_t partitions;  /* of the data folder */
-	char store[33];       /* the data folder's id; "" without a folder */
+	struct peer_versions peer_versions; /* that it speaks with other nodes */
+	uint64_t upgrades;                  /* of this process */
+	uint32_t partitions;                /* of the data folder */
+	char store[33];                     /* the data folder's id; "" without a folder */
 	/* reload's */
 	uint64_t reloads; /* that were carried out */
 	/* the loop's */

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "coordinator/node/item.h"
 #include "coordinator/peers/peers_impl.h"
+#include "coordinator/peers/versions.h"
 
 #define SEND_QUEUE     16u /* frames in ZeroMQ's hands: the rest waits here, where it is counted */
 #define RECEIVE_QUEUE  1000u
@@ -64,10 +65,27 @@ static void queue_refuse(struct peers *s, struct peer *p)
 	peer_client_refuse(s, p, 0, UINT64_MAX, WIRE_E_NODE_DOWN, text);
 }
 
+/*
+ * Said once as long as it is down, however often it is tried; and again when somebody is there and
+ * says another reason.
+ */
+static void down_tell(struct peer *p, bool answered, uint32_t lost)
+{
+	uint64_t reason = hash64(1, p->reason, strlen(p->reason));
+
+	if (p->retired || (p->told && (!answered || reason == p->told_of)))
+		return;
+	log_warn("peer %s at %s is down: %s%s", p->name, p->endpoint, p->reason,
+		 lost ? "; requests that were there got timeout" : "");
+	p->told = true;
+	p->told_of = reason;
+}
+
 /* The link is no more; `reason` says why. */
 static void peer_break(struct peers *s, struct peer *p, const char *reason)
 {
 	bool was_up = p->state == PEER_UP || p->state == PEER_LEAVING;
+	bool answered = p->state == PEER_CONNECTING && p->seen_ms >= p->since_ms;
 	uint32_t lost;
 
 	if (reason != p->reason)
@@ -75,6 +93,7 @@ static void peer_break(struct peers *s, struct peer *p, const char *reason)
 	s->node->net->close(&p->link);
 	state_set(s, p, PEER_DOWN);
 	p->pinged_ms = 0;
+	p->protocol = 0;
 	lost = peer_client_broken(s, p);
 	if (was_up) {
 		p->broke++;
@@ -82,10 +101,7 @@ static void peer_break(struct peers *s, struct peer *p, const char *reason)
 		p->told = false;
 	}
 	retry_later(s, p);
-	if (!p->told && !p->retired)
-		log_warn("peer %s at %s is down: %s%s", p->name, p->endpoint, reason,
-			 lost ? "; requests that were there got timeout" : "");
-	p->told = true;
+	down_tell(p, answered, lost);
 	if (s->node->now_ms >= p->hold_ms)
 		queue_refuse(s, p);
 }
@@ -112,6 +128,7 @@ static void hello_send(struct peers *s, struct peer *p)
 {
 	const struct peer_message h = {
 		.stamp_ms = s->node->now_ms,
+		.versions = s->node->peer_versions,
 		.node = span_of(conf_text(s->node->conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
 		.started = s->node->started_wall_ms,
@@ -125,22 +142,29 @@ static void hello_send(struct peers *s, struct peer *p)
 
 static void welcome(struct peers *s, struct peer *p, const struct peer_message *h)
 {
-	char why[200];
+	const struct peer_versions *v = &s->node->peer_versions;
+	char name[4 * PEER_MESSAGE_NODE_MAX + 1];
+	char range[VERSIONS_TEXT_MAX];
+	char why[300];
 
 	if (p->state != PEER_CONNECTING)
 		return;
-	if (h->protocol != PEER_MESSAGE_PROTOCOL) {
-		(void)snprintf(why, sizeof(why), "it speaks version %llu between nodes, this is %u",
-			       (unsigned long long)h->protocol, PEER_MESSAGE_PROTOCOL);
+	if (h->protocol < v->min || h->protocol > v->max) {
+		versions_print(*v, range, sizeof(range));
+		(void)snprintf(why, sizeof(why),
+			       "it chose version %llu of the protocol between nodes, and this node "
+			       "speaks %s",
+			       (unsigned long long)h->protocol, range);
 		peer_break(s, p, why);
 		return;
 	}
 	if (!span_equal(h->node, span_of(p->name))) {
-		(void)snprintf(why, sizeof(why), "the node there is named \"%.*s\"", (int)h->node.n,
-			       h->node.p);
+		(void)snprintf(why, sizeof(why), "the node there is named \"%s\"",
+			       buf_printable(name, sizeof(name), h->node.p, h->node.n));
 		peer_break(s, p, why);
 		return;
 	}
+	p->protocol = h->protocol;
 	p->frame_max = h->frame_max;
 	p->delay_ms = 0;
 	p->told = false;
@@ -155,7 +179,7 @@ static void goaway(struct peers *s, struct peer *p, const struct peer_message *h
 {
 	char why[PEER_MESSAGE_TEXT_MAX + 1];
 
-	(void)snprintf(why, sizeof(why), "%.*s", (int)h->text.n, h->text.p);
+	(void)buf_printable(why, sizeof(why), h->text.p, h->text.n);
 	/* Only one that has said who it is may have requests wait for it. */
 	if (h->hold_ms && p->state != PEER_CONNECTING)
 		p->hold_ms =
@@ -183,12 +207,14 @@ static bool frame_take(struct peers *s, struct peer *p, struct span f)
 
 	while (at < f.p + f.n) {
 		struct peer_message h;
+		char why[200];
+		bool whole = peer_message_read(at, f.p + f.n, &h) == 0;
 
-		if (peer_message_read(at, f.p + f.n, &h) < 0 ||
-		    (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(s, p, &h))) {
-			log_error("peer %s at %s sent what is no message between nodes", p->name,
-				  p->endpoint);
-			peer_break(s, p, "it sent what is no message between nodes");
+		if (!whole || (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(s, p, &h))) {
+			(void)snprintf(why, sizeof(why),
+				       "it sent what is no message between nodes: %s",
+				       whole ? "replies to what was not asked" : h.why);
+			peer_break(s, p, why);
 			return false;
 		}
 		at = h.end;

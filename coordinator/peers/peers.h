@@ -65,11 +65,13 @@ struct peer {
 	uint64_t seen_ms;    /* when something came from it last; 0: never */
 	uint64_t pinged_ms;  /* the oldest ping that nothing has come after; 0: none */
 	uint64_t ping_ms;    /* when the last ping went out */
+	uint64_t protocol;   /* the version that is spoken: UP, LEAVING; else 0 */
 	uint64_t frame_max;  /* of the other node */
 	uint64_t broke;      /* how often a link that was up has broken */
 	char reason[256];    /* why it is not up */
 	bool open;           /* CONNECTING: connected, a hello is to be sent */
 	bool told;           /* that it is not up has been logged */
+	uint64_t told_of;    /* hash of the reason that was */
 	struct buf building; /* the frame that gathers this round's batches */
 	uint64_t building_first; /* batches in it */
 	uint64_t building_last;

@@ -2,7 +2,6 @@
 #include "coordinator/peers/server.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,8 @@
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/peers.h"
+#include "coordinator/peers/versions.h"
+#include "coordinator/peers/warning.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 
@@ -21,9 +22,8 @@
 #define BATCHES_MAX  65536u /* of all of them, without all their replies */
 #define WINDOW_MS    30000u /* clocks are compared anew so often: no two run alike for ever */
 #define SILENT_MS \
-	3000u          /* a node that restarted with its clock set back is believed after so long */
-#define WARN_MS 60000u /* between warnings of one kind */
-#define NONE    UINT32_MAX
+	3000u /* a node that restarted with its clock set back is believed after so long */
+#define NONE UINT32_MAX
 
 /* A node that has said hello. */
 struct session {
@@ -34,6 +34,8 @@ struct session {
 	uint64_t seen_ms;
 	int64_t offset[2]; /* least of ours minus its clock, in the window before and in this one */
 	uint64_t window_ms;
+	uint64_t protocol;                       /* the version that is spoken */
+	char refused[PEER_MESSAGE_TEXT_MAX + 1]; /* why its last hello was, or empty */
 };
 
 struct batch {
@@ -42,13 +44,6 @@ struct batch {
 	uint64_t id;
 	uint32_t left;
 	uint32_t next_free;
-};
-
-/* Something that strangers can cause as often as they like: it is told once in a while. */
-struct warning {
-	uint64_t next_ms; /* not before */
-	uint64_t held;    /* how often it was not told since */
-	char text[200];   /* of the last one */
 };
 
 struct peer_server {
@@ -60,6 +55,7 @@ struct peer_server {
 	struct peer_events events;
 	struct warning stranger;
 	struct warning nonsense;
+	struct warning versions;
 	struct session session[SESSIONS_MAX];
 	uint32_t sessions;
 	struct batch batch[BATCHES_MAX];
@@ -105,39 +101,11 @@ static void turn_away(struct peer_server *s, struct reply_to connection, const c
 	small_answer(s, connection, data, peer_message_goaway(data, why, 0));
 }
 
-static void warn(struct peer_server *s, struct warning *w, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void warn(struct peer_server *s, struct warning *w, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(w->text, sizeof(w->text), fmt, ap);
-	va_end(ap);
-	if (s->node->now_ms < w->next_ms) {
-		w->held++;
-		return;
-	}
-	log_warn("%s", w->text);
-	w->next_ms = s->node->now_ms + WARN_MS;
-}
-
-/* What was not told in the last minute is counted. */
-static void warning_tick(struct peer_server *s, struct warning *w)
-{
-	if (!w->held || s->node->now_ms < w->next_ms)
-		return;
-	log_warn("%llu times more in the last minute, and last: %s", (unsigned long long)w->held,
-		 w->text);
-	w->held = 0;
-	w->next_ms = s->node->now_ms + WARN_MS;
-}
-
 void peer_server_tick(struct peer_server *s)
 {
-	warning_tick(s, &s->stranger);
-	warning_tick(s, &s->nonsense);
+	warning_tick(&s->stranger, s->node->now_ms);
+	warning_tick(&s->nonsense, s->node->now_ms);
+	warning_tick(&s->versions, s->node->now_ms);
 }
 
 /* ---- callers ---- */
@@ -198,9 +166,24 @@ static uint64_t lateness(struct session *x, uint64_t now_ms, uint64_t stamp_ms)
 	return (uint64_t)(offset - least);
 }
 
+/* The version to speak with it, or 0: it is turned away, and why is kept for `status`. */
+static uint64_t versions_agree(struct peer_server *s, struct reply_to connection, struct session *x,
+			       const struct peer_message *h)
+{
+	uint64_t protocol = peer_versions_agree(s->node->peer_versions, h->versions);
+
+	x->refused[0] = '\0';
+	if (protocol)
+		return protocol;
+	versions_explain(s->node, h, x->refused, sizeof(x->refused));
+	warn(&s->versions, s->node->now_ms, "turned away node \"%s\": %s", x->name, x->refused);
+	turn_away(s, connection, x->refused);
+	return 0;
+}
+
 static void hello(struct peer_server *s, struct reply_to connection, const struct peer_message *h)
 {
-	const struct peer_message answer = {
+	struct peer_message answer = {
 		.node = span_of(conf_text(s->node->conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
 		.frame_max = s->node->frame_max,
@@ -209,9 +192,8 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 	bool older;
 	char data[PEER_MESSAGE_SMALL_MAX];
 
-	if (h->protocol != PEER_MESSAGE_PROTOCOL || s->node->stopping) {
-		turn_away(s, connection,
-			  s->node->stopping ? "it stops" : "it speaks another version");
+	if (s->node->stopping) {
+		turn_away(s, connection, "it stops");
 		return;
 	}
 	if (span_equal(h->node, answer.node)) {
@@ -221,12 +203,16 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 	if (!named(s, h->node)) {
 		char name[4 * PEER_MESSAGE_NODE_MAX + 1];
 
-		warn(s, &s->stranger, "turned away node \"%.100s\", which is not in [peers]",
+		warn(&s->stranger, s->node->now_ms,
+		     "turned away node \"%.100s\", which is not in [peers]",
 		     buf_printable(name, sizeof(name), h->node.p, h->node.n));
 		turn_away(s, connection, "this node does not have that one in its [peers]");
 		return;
 	}
 	x = session_named(s, h->node);
+	answer.protocol = versions_agree(s, connection, x, h);
+	if (!answer.protocol)
+		return;
 	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
 	if (x->connection.generation && !same(x->connection, connection)) {
 		if (older && s->node->now_ms - x->seen_ms < SILENT_MS) {
@@ -236,6 +222,7 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		turn_away(s, x->connection, "a newer link of that name has come");
 	}
 	x->connection = connection;
+	x->protocol = answer.protocol;
 	x->started = h->started;
 	x->epoch = h->epoch;
 	x->seen_ms = s->node->now_ms;
@@ -243,7 +230,8 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 	x->offset[0] = x->offset[1] = (int64_t)(s->node->now_ms - h->stamp_ms);
 	*clients_tag(s->clients, connection) = (uint32_t)(x - s->session) + 1;
 	small_answer(s, connection, data, peer_message_welcome(data, &answer));
-	log_debug("node %s has linked up, epoch %llu", x->name, (unsigned long long)h->epoch);
+	log_debug("node %s has linked up, epoch %llu, version %llu", x->name,
+		  (unsigned long long)h->epoch, (unsigned long long)x->protocol);
 	peers_kick(s->peers, h->node);
 }
 
@@ -259,17 +247,22 @@ void peer_server_configure(struct peer_server *s)
 	}
 }
 
-bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms)
+bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms,
+		       uint64_t *ret_protocol, const char **ret_refused)
 {
 	const uint64_t dead_ms = conf_number(s->node->conf, CONF_links_dead_ms);
 
 	*ret_seen_ms = 0;
+	*ret_protocol = 0;
+	*ret_refused = "";
 	for (uint32_t i = 0; i < s->sessions; i++) {
 		const struct session *x = &s->session[i];
 
 		if (strcmp(x->name, name) != 0)
 			continue;
 		*ret_seen_ms = x->seen_ms;
+		*ret_protocol = x->protocol;
+		*ret_refused = x->refused;
 		return x->connection.generation && s->node->now_ms - x->seen_ms < dead_ms;
 	}
 	return false;
@@ -439,6 +432,16 @@ static bool peer_message_take(struct peer_server *s, struct reply_to connection,
 	}
 }
 
+static void nonsense(struct peer_server *s, struct reply_to connection, const char *why)
+{
+	char text[PEER_MESSAGE_TEXT_MAX];
+
+	warn(&s->nonsense, s->node->now_ms, "what is no message between nodes came to %s: %s",
+	     s->endpoint, why);
+	(void)snprintf(text, sizeof(text), "it got what is no message between nodes: %s", why);
+	turn_away(s, connection, text);
+}
+
 static void message_take(struct peer_server *s, struct socket *link, const struct socket_message *m)
 {
 	struct reply_to connection;
@@ -453,12 +456,18 @@ static void message_take(struct peer_server *s, struct socket *link, const struc
 
 		while (at < end) {
 			struct peer_message h;
+			const char *why = NULL;
 
-			if (m->cut || peer_message_read(at, end, &h) < 0 ||
-			    !peer_message_take(s, connection, &h)) {
-				warn(s, &s->nonsense, "what is no message between nodes came to %s",
-				     s->endpoint);
-				turn_away(s, connection, "it got what is no message between nodes");
+			if (m->cut)
+				why = "it is larger than a frame may be";
+			else if (peer_message_read(at, end, &h) < 0)
+				why = h.why;
+			else if (!peer_message_take(s, connection, &h))
+				why = "it is not for this node to read, or has other requests in "
+				      "it "
+				      "than it says";
+			if (why) {
+				nonsense(s, connection, why);
 				return;
 			}
 			at = h.end;

@@ -59,8 +59,13 @@ void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t
 bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret);
 /* [peers] has changed: who is not there any more is turned away. */
 void peer_server_configure(struct peer_server *s);
-/* Whether a node of that name is linked to this one, and when it was heard last (0: never). */
-bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms);
+/*
+ * Whether a node of that name is linked to this one; when it was heard last (0: never), in which
+ * version of the protocol, and why its last hello was refused ("": it was not), valid until the
+ * next call of anything here.
+ */
+bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms,
+		       uint64_t *ret_protocol, const char **ret_refused);
 /* Now and then: say what was not said at once. */
 void peer_server_tick(struct peer_server *s);
 /* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not

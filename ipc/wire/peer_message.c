@@ -8,10 +8,11 @@
 #include "include/wire.h"
 #include "ipc/wire/msgpack.h"
 
-#define INDEX_BYTES 2u
+#define INDEX_BYTES        2u
+#define OLD_HELLO_ELEMENTS 7u /* of programs before ranges of versions */
 
 static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
-	[PEER_MESSAGE_HELLO] = 7,   [PEER_MESSAGE_WELCOME] = 5, [PEER_MESSAGE_GOAWAY] = 3,
+	[PEER_MESSAGE_HELLO] = 9,   [PEER_MESSAGE_WELCOME] = 6, [PEER_MESSAGE_GOAWAY] = 3,
 	[PEER_MESSAGE_PING] = 2,    [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
 	[PEER_MESSAGE_REPLIES] = 4,
 };
@@ -60,6 +61,89 @@ static struct span take_node(const char **p, bool *bad)
 	return s;
 }
 
+static bool key_is_new(const struct span *key, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (span_equal(key[i], key[n]))
+			return false;
+	return true;
+}
+
+/*
+ * The map at the end of a hello or welcome: room for what versions to come have to say to each
+ * other.  Nothing in it is known yet; this is where a key would be looked for.
+ */
+static void more_read(const char *p, struct peer_message *h, bool *bad)
+{
+	struct span key[PEER_MESSAGE_MORE_MAX];
+	uint32_t n;
+
+	if (*bad)
+		return;
+	*bad = true;
+	h->why = "what ends it is no map";
+	if (read_type(p) != TYPE_MAP)
+		return;
+	n = read_map(&p);
+	h->why = "its map has more than 32 entries";
+	if (n > PEER_MESSAGE_MORE_MAX)
+		return;
+	h->why = "its map's keys are not different texts of 1 to 64 bytes";
+	for (uint32_t i = 0; i < n; i++) {
+		bool no = false;
+
+		key[i] = take_bytes(&p, PEER_MESSAGE_KEY_MAX, &no);
+		if (no || !key[i].n || !key_is_new(key, i))
+			return;
+		p = read_skip(p);
+	}
+	*bad = false;
+}
+
+/* From the node's name to the epoch, which stand alike in the hello of programs before ranges. */
+static const char *sender_read(const char *p, struct peer_message *h, bool *bad)
+{
+	h->node = take_node(&p, bad);
+	h->version = take_bytes(&p, PEER_MESSAGE_NODE_MAX, bad);
+	h->started = take_uint(&p, bad);
+	h->epoch = take_uint(&p, bad);
+	return p;
+}
+
+static void hello_read(const char *p, struct peer_message *h, bool *bad)
+{
+	h->why = "a hello's elements are of other types";
+	h->stamp_ms = take_uint(&p, bad);
+	h->versions.min = take_uint(&p, bad);
+	h->versions.max = take_uint(&p, bad);
+	p = sender_read(p, h, bad);
+	if (!*bad && (!h->versions.min || h->versions.min > h->versions.max)) {
+		h->why = "a hello's versions are no range";
+		*bad = true;
+	}
+	more_read(p, h, bad);
+}
+
+/* [0, stamp, protocol, node, version, started, epoch], so that it can be told whose it is. */
+static void old_hello_read(const char *p, struct peer_message *h, bool *bad)
+{
+	h->why = "a hello's elements are of other types";
+	h->stamp_ms = take_uint(&p, bad);
+	(void)take_uint(&p, bad);
+	h->versions = (struct peer_versions){0, 0};
+	(void)sender_read(p, h, bad);
+}
+
+static void welcome_read(const char *p, struct peer_message *h, bool *bad)
+{
+	h->why = "a welcome's elements are of other types";
+	h->protocol = take_uint(&p, bad);
+	h->node = take_node(&p, bad);
+	h->version = take_bytes(&p, PEER_MESSAGE_NODE_MAX, bad);
+	h->frame_max = take_uint(&p, bad);
+	more_read(p, h, bad);
+}
+
 static void batch_read(const char *p, struct peer_message *h, bool *bad)
 {
 	h->id = take_uint(&p, bad);
@@ -88,18 +172,10 @@ static void body_read(const char *p, struct peer_message *h, bool *bad)
 {
 	switch (h->kind) {
 	case PEER_MESSAGE_HELLO:
-		h->stamp_ms = take_uint(&p, bad);
-		h->protocol = take_uint(&p, bad);
-		h->node = take_node(&p, bad);
-		h->version = take_bytes(&p, PEER_MESSAGE_NODE_MAX, bad);
-		h->started = take_uint(&p, bad);
-		h->epoch = take_uint(&p, bad);
+		hello_read(p, h, bad);
 		return;
 	case PEER_MESSAGE_WELCOME:
-		h->protocol = take_uint(&p, bad);
-		h->node = take_node(&p, bad);
-		h->version = take_bytes(&p, PEER_MESSAGE_NODE_MAX, bad);
-		h->frame_max = take_uint(&p, bad);
+		welcome_read(p, h, bad);
 		return;
 	case PEER_MESSAGE_GOAWAY:
 		h->text = take_bytes(&p, PEER_MESSAGE_TEXT_MAX, bad);
@@ -121,21 +197,42 @@ static void body_read(const char *p, struct peer_message *h, bool *bad)
 
 int peer_message_read(const char *p, const char *end, struct peer_message *ret)
 {
+	const char *begin = p;
 	bool bad = false;
 	uint64_t kind;
 	uint32_t n;
 
+	ret->why = "it is no MessagePack array, or cut short";
 	if (p >= end || !read_whole(p, end, &ret->end) || read_type(p) != TYPE_ARRAY)
 		return -EBADMSG;
+	ret->why = "it has no kind that is known, or not that kind's number of elements";
 	n = read_array(&p);
 	if (!n)
 		return -EBADMSG;
 	kind = take_uint(&p, &bad);
-	if (bad || kind >= PEER_MESSAGE_KIND_COUNT || n != elements[kind])
+	if (bad || kind >= PEER_MESSAGE_KIND_COUNT)
 		return -EBADMSG;
 	ret->kind = (enum peer_message_kind)kind;
+	if (kind == PEER_MESSAGE_HELLO && n == OLD_HELLO_ELEMENTS) {
+		old_hello_read(p, ret, &bad);
+		return bad ? -EBADMSG : 0;
+	}
+	if (n != elements[kind])
+		return -EBADMSG;
+	if (kind <= PEER_MESSAGE_WELCOME && ret->end - begin > PEER_MESSAGE_GREET_MAX) {
+		ret->why = "a hello or welcome of more than 4096 bytes";
+		return -EBADMSG;
+	}
+	ret->why = "its elements are of other types or sizes";
 	body_read(p, ret, &bad);
 	return bad ? -EBADMSG : 0;
+}
+
+uint64_t peer_versions_agree(struct peer_versions a, struct peer_versions b)
+{
+	uint64_t max = a.max < b.max ? a.max : b.max;
+
+	return max >= a.min && max >= b.min ? max : 0;
 }
 
 /* ---- writing ---- */
@@ -153,16 +250,16 @@ static char *write_span(char *p, struct span s)
 char *peer_message_hello(char *p, const struct peer_message *h)
 {
 	p = write_uint(head(p, PEER_MESSAGE_HELLO), h->stamp_ms);
-	p = write_span(write_uint(p, PEER_MESSAGE_PROTOCOL), h->node);
-	p = write_span(p, h->version);
-	return write_uint(write_uint(p, h->started), h->epoch);
+	p = write_uint(write_uint(p, h->versions.min), h->versions.max);
+	p = write_span(write_span(p, h->node), h->version);
+	return write_map(write_uint(write_uint(p, h->started), h->epoch), 0);
 }
 
 char *peer_message_welcome(char *p, const struct peer_message *h)
 {
-	p = write_uint(head(p, PEER_MESSAGE_WELCOME), PEER_MESSAGE_PROTOCOL);
+	p = write_uint(head(p, PEER_MESSAGE_WELCOME), h->protocol);
 	p = write_span(write_span(p, h->node), h->version);
-	return write_uint(p, h->frame_max);
+	return write_map(write_uint(p, h->frame_max), 0);
 }
 
 char *peer_message_goaway(char *p, const char *text, uint64_t hold_ms)

@@ -4,14 +4,17 @@
  * Pure, as all of this folder is: no allocation, no state, everything read is checked first.
  *
  *	from DEALER to ROUTER
- *	[0, stamp, protocol, node, version, started, epoch]  hello
- *	[3, stamp]                                           ping
- *	[5, id, stamp, visited, times, requests]             batch
+ *	[0, stamp, min, max, node, version, started, epoch, more]  hello
+ *	[3, stamp]                                                 ping
+ *	[5, id, stamp, visited, times, requests]                   batch
  *	from ROUTER to DEALER
- *	[1, protocol, node, version, frame_max]              welcome
- *	[2, text, hold]                                      goaway
- *	[4]                                                  pong
- *	[6, id, indexes, replies]                            replies
+ *	[1, protocol, node, version, frame_max, more]              welcome
+ *	[2, text, hold]                                            goaway
+ *	[4]                                                        pong
+ *	[6, id, indexes, replies]                                  replies
+ *
+ * Hello, welcome and goaway keep their form whatever else changes, so that two nodes of any
+ * versions can tell each other which ones they speak; what comes goes into `more`, a map.
  */
 #ifndef PAIL_PEER_MESSAGE_H
 #define PAIL_PEER_MESSAGE_H
@@ -21,10 +24,16 @@
 
 #include "common/span.h"
 
-#define PEER_MESSAGE_PROTOCOL 1u
-#define HOPS_MAX              8u /* links that a request may cross */
-#define PEER_MESSAGE_NODE_MAX 63u
-#define PEER_MESSAGE_TEXT_MAX 300u
+/* Versions of the protocol between nodes that this program speaks.  1 had no range in its hello. */
+#define PEER_VERSION_MIN 2u
+#define PEER_VERSION_MAX 2u
+
+#define HOPS_MAX               8u /* links that a request may cross */
+#define PEER_MESSAGE_NODE_MAX  63u
+#define PEER_MESSAGE_TEXT_MAX  300u
+#define PEER_MESSAGE_GREET_MAX 4096u /* bytes of a hello or welcome: they come before any trust */
+#define PEER_MESSAGE_MORE_MAX  32u   /* entries of its map */
+#define PEER_MESSAGE_KEY_MAX   64u   /* bytes of the name of one */
 
 enum peer_message_kind {
 	PEER_MESSAGE_HELLO,
@@ -37,12 +46,19 @@ enum peer_message_kind {
 	PEER_MESSAGE_KIND_COUNT
 };
 
+/* Both included; min <= max, but for the hello of a program that knew no ranges: 0, 0. */
+struct peer_versions {
+	uint64_t min;
+	uint64_t max;
+};
+
 /* One message, as it lies in a frame; which fields count depends on its kind. */
 struct peer_message {
 	enum peer_message_kind kind;
-	const char *end;   /* behind it */
-	uint64_t stamp_ms; /* the sender's clock when it was written */
-	uint64_t protocol;
+	const char *end;               /* behind it */
+	uint64_t stamp_ms;             /* the sender's clock when it was written */
+	struct peer_versions versions; /* of a hello: what its sender speaks */
+	uint64_t protocol;             /* of a welcome: what is spoken from now on */
 	struct span node;
 	struct span version;
 	uint64_t started;   /* unix ms: when the sender was started */
@@ -57,11 +73,16 @@ struct peer_message {
 	const char *times;   /* `count` unsigned integers: milliseconds left from the stamp on */
 	struct span indexes; /* `count` numbers of requests in their batch, two bytes each */
 	struct span bytes;   /* the requests or replies, back to back */
+	const char *why;     /* when the bytes are none: in what they are not; static */
 };
 
+/* The highest version that both speak, or 0: there is none. */
+uint64_t peer_versions_agree(struct peer_versions a, struct peer_versions b);
+
 /*
- * Read the message at `p`.  Returns 0, or -EBADMSG: the bytes are none.  A batch's requests and the
- * replies are not looked into.
+ * Read the message at `p`.  Returns 0, or -EBADMSG: the bytes are none, ret->why says in what.  A
+ * batch's requests and the replies are not looked into.  Entries of a `more` that are not known are
+ * passed over; one that is no map of different texts makes the message none.
  */
 int peer_message_read(const char *p, const char *end, struct peer_message *ret);
 

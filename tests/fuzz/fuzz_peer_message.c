@@ -1,4 +1,5 @@
 /* A frame from another node. */
+#include "common/check.h"
 #include "include/wire.h"
 #include "ipc/wire/msgpack.h"
 #include "ipc/wire/peer_message.h"
@@ -28,7 +29,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *end = p + size;
 	struct peer_message h;
 
-	while (p < end && peer_message_read(p, end, &h) == 0) {
+	while (p < end) {
+		if (peer_message_read(p, end, &h) < 0) {
+			check(h.why && *h.why);
+			return 0;
+		}
+		if (h.kind == PEER_MESSAGE_HELLO) {
+			const struct peer_versions all = {1, UINT64_MAX};
+
+			check(h.versions.min <= h.versions.max);
+			check(peer_versions_agree(all, h.versions) == h.versions.max);
+		}
 		if (h.kind == PEER_MESSAGE_BATCH)
 			batch_look(&h);
 		for (uint32_t i = 0; h.kind == PEER_MESSAGE_REPLIES && i < h.count; i++)

@@ -361,7 +361,7 @@ class Peer:
                 if m[0] == 0:
                     self.hellos.append((to, m))
                     if not quiet:
-                        self.send(to, 1, 1, self.name, "x", self.frame_max)
+                        self.send(to, 1, 2, self.name, "x", self.frame_max, {})
                 elif m[0] == 3:
                     self.pings += 1
                     self.send(to, 4)
@@ -394,7 +394,7 @@ def a_forwarded_request_carries_bytes_way_and_time(box):
     c = foo.client()
     p.serve(lambda: foo_up(foo))
     to, h = p.hellos[0]
-    eq([0, 1, "foo"], [h[0], h[2], h[3]])
+    eq([0, 2, 2, "foo", {}], [h[0], h[2], h[3], h[4], h[8]])
     bytes_ = msgpack.packb([0, 12345, "put", ["zulu", "k", b"v", {"timeout": 700}]], use_bin_type=True)
     c.socket.send(bytes_ + bytes_)
     p.serve(lambda: p.batches)
@@ -438,7 +438,7 @@ def what_breaks_a_link_loses_nothing_silently(box):
             got = c.wait(k)
             eq("timeout", got[2][0])
         p.serve(lambda: len(p.hellos) > hellos)
-        epochs = [h[6] for _, h in p.hellos]
+        epochs = [h[7] for _, h in p.hellos]
         eq(sorted(set(epochs)), epochs)  # each link has a higher one
         eq("foo", c.call("route", "alpha")["node"])
         p.serve(lambda: up(foo, p))
@@ -456,7 +456,7 @@ def up(foo, p):
             m = msgpack.unpackb(frame, raw=False, strict_map_key=False)
             if m[0] == 0:
                 p.hellos.append((to, m))
-                p.send(to, 1, 1, p.name, "x", p.frame_max)
+                p.send(to, 1, 2, p.name, "x", p.frame_max, {})
             elif m[0] == 3:
                 p.send(to, 4)
             elif m[0] == 5:
@@ -532,7 +532,7 @@ class Asker:
         self.socket.linger = 0
         self.socket.connect(node.peer)
         box.clients.append(self)
-        self.send(0, self.now(), 1, name, "x", started or int(time.time() * 1000), epoch)
+        self.send(0, self.now(), 2, 2, name, "x", started or int(time.time() * 1000), epoch, {})
 
     def close(self):
         self.socket.close()
@@ -614,7 +614,7 @@ def nonsense_from_a_node_is_turned_away(box):
             data[rng.randrange(len(data))] = rng.randrange(256)
         a.socket.send(bytes(data[:rng.randrange(1, len(data) + 1)]))
     for k, bad in enumerate(([5, 1, 1, ["x"], [1000, 1000], msgpack.packb([0, 1, "ping", []])], [5, 1, 1, ["x"], [1000], b"\xc1"],
-                [6, 1, b"\0\0", b"\xc0"], [1, 1, "x", "y", 5])):
+                [6, 1, b"\0\0", b"\xc0"], [1, 2, "x", "y", 5, {}])):
         a = Asker(box, n, name="x", epoch=1000 + k)
         a.take()
         a.send(*bad)

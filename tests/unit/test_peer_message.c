@@ -73,25 +73,30 @@ static void replies_come_back(void)
 
 static void small_messages_come_back(void)
 {
-	const struct peer_message hello = {.stamp_ms = 5,
-					   .node = span_of("foo"),
-					   .version = span_of("1.2"),
-					   .started = 9,
-					   .epoch = 10};
+	const struct peer_message hello = {
+		.stamp_ms = 5,
+		.versions = {2, 300},
+		.node = span_of("foo"),
+		.version = span_of("1.2"),
+		.started = 9,
+		.epoch = 10
+        };
 	const struct peer_message welcome = {
-		.node = span_of("bar"), .version = span_of("1.3"), .frame_max = 99};
+		.protocol = 7, .node = span_of("bar"), .version = span_of("1.3"), .frame_max = 99};
 	char b[PEER_MESSAGE_SMALL_MAX];
 	struct peer_message h;
 
 	EQ(0, peer_message_read(b, peer_message_hello(b, &hello), &h));
 	EQ(PEER_MESSAGE_HELLO, h.kind);
-	EQ(PEER_MESSAGE_PROTOCOL, h.protocol);
+	EQ(2, h.versions.min);
+	EQ(300, h.versions.max);
 	EQ(5, h.stamp_ms);
 	EQ(9, h.started);
 	EQ(10, h.epoch);
 	SAME(h.node.p, h.node.n, "foo");
 	EQ(0, peer_message_read(b, peer_message_welcome(b, &welcome), &h));
 	EQ(PEER_MESSAGE_WELCOME, h.kind);
+	EQ(7, h.protocol);
 	EQ(99, h.frame_max);
 	EQ(0, peer_message_read(b, peer_message_goaway(b, "it stops", 250), &h));
 	EQ(PEER_MESSAGE_GOAWAY, h.kind);
@@ -170,5 +175,240 @@ static void flipped_bytes_never_crash(void)
 	}
 }
 
+/* ---- hello and welcome: what nodes of any versions must be able to read ---- */
+
+#define HELLO              \
+	"\x05\x02\x03\xa3" \
+	"foo"              \
+	"\xa5"             \
+	"0.1.0"            \
+	"\x09\x0a"
+
+/* A hello with `more` as its last element. */
+static size_t put_hello(char *b, const char *more, size_t n)
+{
+	memcpy(b, "\x99\x00" HELLO, 17);
+	memcpy(b + 17, more, n);
+	return 17 + n;
+}
+
+/* As docs/protocol.md has them: other programs are written by that page. */
+static void a_hello_is_those_bytes(void)
+{
+	const struct peer_message hello = {
+		.stamp_ms = 5,
+		.versions = {2, 3},
+		.node = span_of("foo"),
+		.version = span_of("0.1.0"),
+		.started = 9,
+		.epoch = 10
+        };
+	const struct peer_message welcome = {.protocol = 2,
+					     .node = span_of("bar"),
+					     .version = span_of("0.1.0"),
+					     .frame_max = 1000};
+	static const char greeting[] = "\x96\x01\x02\xa3"
+				       "bar"
+				       "\xa5"
+				       "0.1.0"
+				       "\xcd\x03\xe8\x80";
+	char want[64];
+	char b[PEER_MESSAGE_SMALL_MAX];
+	size_t n = put_hello(want, "\x80", 1);
+
+	EQ(n, peer_message_hello(b, &hello) - b);
+	EQ(0, memcmp(want, b, n));
+	EQ(sizeof(greeting) - 1, peer_message_welcome(b, &welcome) - b);
+	EQ(0, memcmp(greeting, b, sizeof(greeting) - 1));
+}
+
+static void the_highest_common_version_is_agreed_on(void)
+{
+	static const struct {
+		struct peer_versions a, b;
+		uint64_t agreed;
+	} row[] = {
+		{{2, 2},          {2, 2},                   2         },
+                {{2, 4},          {3, 5},                   4         },
+		{{1, 9},          {3, 5},                   5         },
+                {{2, 4},          {4, 6},                   4         },
+		{{2, 3},          {4, 6},                   0         },
+                {{1, UINT64_MAX}, {UINT64_MAX, UINT64_MAX}, UINT64_MAX},
+		{{2, 2},          {0, 0},                   0         }, /* of before ranges */
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		EQ(row[i].agreed, peer_versions_agree(row[i].a, row[i].b));
+		EQ(row[i].agreed, peer_versions_agree(row[i].b, row[i].a));
+	}
+}
+
+static void what_a_hello_has_more_is_passed_over(void)
+{
+	static const char more[] = "\x83"
+				   "\xa3"
+				   "one"
+				   "\xc3"
+				   "\xc4\x03"
+				   "two"
+				   "\x92\x81\x01\x02\xc0"
+				   "\xa5"
+				   "three"
+				   "\xcb\x00\x00\x00\x00\x00\x00\x00\x00";
+	char b[256];
+	size_t n = put_hello(b, more, sizeof(more) - 1);
+	struct peer_message h;
+
+	EQ(0, peer_message_read(b, b + n, &h));
+	EQ(2, h.versions.min);
+	EQ(3, h.versions.max);
+	SAME(h.node.p, h.node.n, "foo");
+	EQ(10, h.epoch);
+	EQ(n, h.end - b);
+}
+
+/* What is no map of different texts is refused, and said why. */
+static void a_hello_that_ends_in_no_map_is_none(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		const char *why;
+	} bad[] = {
+		{"\x01",                       1, "no map"},
+		{"\xc0",                       1, "no map"},
+		{"\x90",                       1, "no map"},
+		{"\x81\x01\x02",               3, "texts" },
+		{"\x81\xa0\x02",               3, "texts" }, /* an empty one */
+		{"\x82\xa1k\x01\xa1k\x02",     7, "texts" }, /* one twice */
+		{"\x82\xa1k\x01\xc4\x01k\x02", 8, "texts" }, /* as bin: the same */
+		{"\x81\x81\x01\x02\xa1k",      6, "texts" },
+	};
+	char b[256];
+	struct peer_message h;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		size_t n = put_hello(b, bad[i].bytes, bad[i].n);
+
+		EQ(-EBADMSG, peer_message_read(b, b + n, &h));
+		TRUE_(strstr(h.why, bad[i].why));
+	}
+}
+
+/* A map of `count` entries with keys of `key` bytes and values of `value`, behind a hello. */
+static size_t put_large(char *b, uint32_t count, size_t key, size_t value)
+{
+	char *p = b + put_hello(b, "", 0);
+	char text[256];
+
+	memset(text, 'k', sizeof(text));
+	p = write_map(p, count);
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(text, &i, sizeof(i));
+		p = write_str(p, text, key);
+		p = write_bin_head(p, value);
+		memset(p, 0, value);
+		p += value;
+	}
+	return (size_t)(p - b);
+}
+
+static void a_hello_is_bounded(void)
+{
+	static char b[1 << 20];
+	struct peer_message h;
+	size_t n = put_large(b, 32, 64, 8);
+
+	EQ(0, peer_message_read(b, b + n, &h));
+	n = put_large(b, 33, 8, 1);
+	EQ(-EBADMSG, peer_message_read(b, b + n, &h));
+	TRUE_(strstr(h.why, "32 entries"));
+	n = put_large(b, 1, 65, 1);
+	EQ(-EBADMSG, peer_message_read(b, b + n, &h));
+	n = put_large(b, 1, 8, 4096 - 17 - 1 - 9 - 3);
+	EQ(4096, n);
+	EQ(0, peer_message_read(b, b + n, &h));
+	n = put_large(b, 1, 8, 4096 - 17 - 1 - 9 - 3 + 1);
+	EQ(-EBADMSG, peer_message_read(b, b + n, &h));
+	TRUE_(strstr(h.why, "4096 bytes"));
+	n = put_large(b, 60000, 8, 1);
+	EQ(-EBADMSG, peer_message_read(b, b + n, &h));
+}
+
+static void a_hello_needs_a_range(void)
+{
+	static const char *const bad[] = {"\x00\x00", "\x00\x02", "\x03\x02"};
+	char b[64];
+	struct peer_message h;
+
+	for (size_t i = 0; i < 3; i++) {
+		size_t n = put_hello(b, "\x80", 1);
+
+		memcpy(b + 3, bad[i], 2);
+		EQ(-EBADMSG, peer_message_read(b, b + n, &h));
+		TRUE_(strstr(h.why, "no range"));
+	}
+	(void)put_hello(b, "\x80", 1);
+	b[3] = '\xc3'; /* a boolean */
+	EQ(-EBADMSG, peer_message_read(b, b + 18, &h));
+	TRUE_(strstr(h.why, "types"));
+}
+
+/* So that it can be told which node must be upgraded. */
+static void a_hello_of_before_ranges_can_be_read(void)
+{
+	static const char old[] = "\x97\x00\x05\x01\xa3"
+				  "foo"
+				  "\xa5"
+				  "0.1.0"
+				  "\x09\x0a";
+	struct peer_message h;
+
+	EQ(0, peer_message_read(old, old + sizeof(old) - 1, &h));
+	EQ(PEER_MESSAGE_HELLO, h.kind);
+	EQ(0, h.versions.min);
+	EQ(0, h.versions.max);
+	SAME(h.node.p, h.node.n, "foo");
+	SAME(h.version.p, h.version.n, "0.1.0");
+	EQ(10, h.epoch);
+}
+
+static void hellos_cut_or_flipped_never_crash(void)
+{
+	uint64_t seed = unit_seed();
+	static const char more[] = "\x82"
+				   "\xa3"
+				   "one"
+				   "\xc3"
+				   "\xc4\x03"
+				   "two"
+				   "\x92\x81\x01\x02\xc0";
+	char b[256];
+	size_t n = put_hello(b, more, sizeof(more) - 1);
+
+	for (uint32_t round = 0; round < 20000; round++) {
+		size_t size = round < n ? round : n;
+		char *copy = malloc(size ? size : 1);
+		struct peer_message h;
+
+		memcpy(copy, b, size);
+		for (int k = 0; round >= n && k < 3; k++)
+			copy[unit_random(&seed) % size] = (char)unit_random(&seed);
+		if (peer_message_read(copy, copy + size, &h) == 0) {
+			TRUE_(round >= n && h.end <= copy + size);
+			if (h.kind == PEER_MESSAGE_HELLO)
+				TRUE_(h.node.n && h.node.p + h.node.n <= copy + size &&
+				      h.versions.min <= h.versions.max);
+		} else {
+			TRUE_(h.why && *h.why);
+		}
+		free(copy);
+	}
+}
+
 UNIT_MAIN(T(a_batch_comes_back), T(replies_come_back), T(small_messages_come_back),
-	  T(truncations_are_refused), T(what_is_none_is_refused), T(flipped_bytes_never_crash))
+	  T(truncations_are_refused), T(what_is_none_is_refused), T(flipped_bytes_never_crash),
+	  T(a_hello_is_those_bytes), T(the_highest_common_version_is_agreed_on),
+	  T(what_a_hello_has_more_is_passed_over), T(a_hello_that_ends_in_no_map_is_none),
+	  T(a_hello_is_bounded), T(a_hello_needs_a_range), T(a_hello_of_before_ranges_can_be_read),
+	  T(hellos_cut_or_flipped_never_crash))

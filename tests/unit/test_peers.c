@@ -356,11 +356,14 @@ static void nodes_open(void)
 	net.delay_ms = 1;
 	memset(&foo, 0, sizeof(foo));
 	memset(&bar, 0, sizeof(bar));
-	foo.node = (struct node){.net = &simulated,
-				 .now_ms = net.now_ms,
-				 .started_wall_ms = 1,
-				 .queue_max = 1u << 20,
-				 .frame_max = 1u << 20};
+	foo.node = (struct node){
+		.net = &simulated,
+		.now_ms = net.now_ms,
+		.started_wall_ms = 1,
+		.peer_versions = {PEER_VERSION_MIN, PEER_VERSION_MAX},
+		.queue_max = 1u << 20,
+		.frame_max = 1u << 20
+        };
 	bar.node = foo.node;
 	foo.node.conf = conf_make("foo", "[node]\nname = foo\n[peers]\nbar = tcp://bar:1\n");
 	bar.node.conf = conf_make("bar", "[node]\nname = bar\n[peers]\nfoo = -\n");
@@ -584,6 +587,77 @@ static void each_request_is_answered_once_whatever_links_do(void)
 	nodes_close();
 }
 
+/* foo speaks one range of versions, bar another. */
+static void nodes_open_speaking(struct peer_versions foos, struct peer_versions bars)
+{
+	nodes_open();
+	foo.node.peer_versions = foos;
+	bar.node.peer_versions = bars;
+}
+
+static void two_nodes_speak_the_highest_common_version(void)
+{
+	uint64_t seen_ms;
+	uint64_t protocol;
+	const char *refused;
+
+	nodes_open_speaking((struct peer_versions){2, 4}, (struct peer_versions){3, 5});
+	steps_until_up(2000);
+	EQ(4, peer_of_foo()->protocol);
+	TRUE_(peer_server_heard(bar.server, "foo", &seen_ms, &protocol, &refused));
+	EQ(4, protocol);
+	SAME(refused, strlen(refused), "");
+	ask(1, 5000);
+	steps(10);
+	EQ(DONE, request_of[0].outcome);
+	nodes_close();
+}
+
+/* `what` to do, and both ranges; tried now and then, and linked once there is one in common. */
+static void refused_until_upgraded(struct peer_versions foos, struct peer_versions bars,
+				   const char *what, const char *ranges)
+{
+	uint64_t seen_ms;
+	uint64_t protocol;
+	uint32_t dealers;
+	const char *refused;
+
+	nodes_open_speaking(foos, bars);
+	steps(20000);
+	dealers = net.dealers;
+	steps(60000);
+	TRUE_(net.dealers - dealers >= 60000 / 4000);
+	TRUE_(net.dealers - dealers <= 60000 / 1000);
+	EQ(PEER_DOWN, peer_of_foo()->state);
+	EQ(0, peer_of_foo()->protocol);
+	TRUE_(strstr(peer_of_foo()->reason, what) == peer_of_foo()->reason);
+	TRUE_(strstr(peer_of_foo()->reason, ranges));
+	TRUE_(!peer_server_heard(bar.server, "foo", &seen_ms, &protocol, &refused));
+	EQ(0, strncmp(refused, peer_of_foo()->reason, 250)); /* both say the same */
+	ask(1, 5000);
+	steps(10);
+	EQ(NODE_DOWN, request_of[0].outcome);
+	foo.node.peer_versions = bar.node.peer_versions;
+	steps_until_up(4000);
+	EQ(bar.node.peer_versions.max, peer_of_foo()->protocol);
+	SAME(peer_of_foo()->reason, strlen(peer_of_foo()->reason), "");
+	TRUE_(peer_server_heard(bar.server, "foo", &seen_ms, &protocol, &refused));
+	SAME(refused, strlen(refused), "");
+	nodes_close();
+}
+
+static void nodes_without_a_common_version_say_who_must_be_upgraded(void)
+{
+	refused_until_upgraded((struct peer_versions){2, 3}, (struct peer_versions){4, 6},
+			       "upgrade \"foo\": ",
+			       "speaks 2 to 3; \"bar\", Pail " WIRE_VERSION ", speaks 4 to 6");
+	refused_until_upgraded((struct peer_versions){7, 9}, (struct peer_versions){4, 6},
+			       "upgrade \"bar\": ",
+			       "speaks 7 to 9; \"bar\", Pail " WIRE_VERSION ", speaks 4 to 6");
+}
+
 UNIT_MAIN(T(requests_cross_a_slow_link_and_come_back), T(time_on_the_way_counts),
 	  T(a_silent_link_is_given_up_and_made_again),
-	  T(each_request_is_answered_once_whatever_links_do))
+	  T(each_request_is_answered_once_whatever_links_do),
+	  T(two_nodes_speak_the_highest_common_version),
+	  T(nodes_without_a_common_version_say_who_must_be_upgraded))
