@@ -307,7 +307,7 @@ static void serve_batch(struct worker *w, const struct request_record *rec, uint
 		if (entry_is_open(w, rec, at, i))
 			op_prepare(w, &op[n++], rec, at, i);
 	for (uint32_t i = 0; i < n; i++)
-		op_touch(w, &op[i]);
+		op_prefetch(w, &op[i]);
 	for (uint32_t i = 0; i < n && !is_ending(w); i++) {
 		if (i && !entry_is_open(w, rec, at, op[i].index))
 			continue; /* those before it took long: it has been answered meanwhile */

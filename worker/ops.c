@@ -37,7 +37,7 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 		op->key = (struct store_key){.bucket = NULL};
 }
 
-void op_touch(struct worker *w, const struct op *op)
+void op_prefetch(struct worker *w, const struct op *op)
 {
 	if (op->key.bucket && op->key.key.n)
 		store_touch(w->store, &op->key);

@@ -19,10 +19,10 @@ struct op {
 };
 
 /* Find its parts in the record and look up its bucket; the key's memory is on its way after
- * op_touch. */
+ * op_prefetch. */
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
 		uint32_t index);
-void op_touch(struct worker *w, const struct op *op);
+void op_prefetch(struct worker *w, const struct op *op);
 
 /* Run it and write its reply. */
 void op_run(struct worker *w, struct op *op);
