@@ -395,6 +395,7 @@ static void settings_resume(struct conf *conf, const struct resume *x)
 
 static void shape_apply(struct coord *c, const struct datadir_shape *shape)
 {
+	_Static_assert(sizeof(c->node.store) == sizeof(shape->store), "one id");
 	c->supervisor.count = shape->workers;
 	c->node.partitions = shape->partitions;
 	(void)snprintf(c->node.store, sizeof(c->node.store), "%s", shape->store);

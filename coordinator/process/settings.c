@@ -120,8 +120,8 @@ static void shape_settle(struct conf *c)
 	if (r == -ENOENT) {
 		uint32_t n = datadir_workers(data, (uint32_t)conf_number(c, CONF_node_workers));
 
-		if (conf_number(c, CONF_node_role) != ROLE_ROUTER &&
-		    conf_number(c, CONF_storage_partitions) < n)
+		/* A router's folder too: its role may change, its numbers cannot. */
+		if (*data && conf_number(c, CONF_storage_partitions) < n)
 			conf_error(c, c->value[CONF_storage_partitions].origin,
 				   "storage.partitions = %s is less than the number of workers, "
 				   "%u (node.workers): each must have one at least",

@@ -2,13 +2,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import lib
 from lib import eq, test
 
 
-def refused(box, data, *args):
+def refused(box, data, *args, errors=1):
     """Says the same at a start and to --check-config; what it says."""
     said = []
     for more in (), ("--check-config",):
@@ -17,7 +18,7 @@ def refused(box, data, *args):
         eq((78, b""), (r.returncode, r.stdout))
         said.append(r.stderr.decode())
     eq(said[0], said[1])
-    assert said[0].endswith("paild: 1 error in the configuration\n"), said[0]
+    assert not errors or said[0].endswith("paild: %d error in the configuration\n" % errors), said[0]
     return said[0]
 
 
@@ -93,6 +94,9 @@ def numbers_that_cannot_be_are_refused(box):
                                      (3, 2, "storage.partitions = 2 is less than the number of workers, 3 (node.workers)")):
         out = refused(box, data, "--set", "node.workers=%d" % workers, "--set", "storage.partitions=%d" % partitions)
         assert out.startswith("--set: ") and why in out, out
+        out = refused(box, data, "--set", "node.workers=%d" % workers, "--set", "storage.partitions=%d" % partitions, "--set",
+                      "node.role=router", "--set", "limits.log=1G", errors=None)
+        assert why in out, out
     assert not os.path.exists(data)
     eq(("256", "default"), setting(box, data))
     eq(("4096", "PAIL_STORAGE_PARTITIONS"), env_setting(box, data))
@@ -180,6 +184,22 @@ def a_running_node_keeps_its_numbers(box):
     c = n.client()
     there(c, 20)
     eq(20, len(c.call("buckets")["items"]))
+    # another folder, and other numbers for it, are for the next start: until then the numbers are those of the one that is in use
+    kept = n.conf + ".kept"
+    shutil.copy(n.conf, kept)
+    with open(n.conf) as f:
+        text = f.read()
+    with open(n.conf, "w") as f:
+        f.write(re.sub("(?m)^data = .*$", "data = %s/another" % box.dir, text) + "[storage]\npartitions = 8\n")
+    r = box.run(lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % n.data, "reload")
+    eq(0, r.returncode)
+    assert b"storage.partitions = 8 (was 4)" in r.stdout and b"a restart is needed for" in r.stdout, r.stdout
+    r = box.run(lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % n.data, "upgrade", "--wait")
+    eq((0, b""), (r.returncode, r.stderr))
+    eq(before, shape(n))
+    there(n.client(), 20)
+    assert not os.path.exists(box.dir + "/another")
+    os.rename(kept, n.conf)
     eq(0, n.stop())
     n.start()
     eq(before, shape(n))
