@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/mirror.h"
+#include "common/partition.h"
 #include "ipc/wire/request.h"
 #include "ipc/shm/ring.h"
 #include "storage/cache.h"
@@ -212,6 +213,7 @@ static void store_setup(void)
 				 .map_bytes = 256u << 20,
 				 .value_max = 8u << 20,
 				 .buckets_max = 1000,
+				 .partitions = PARTITIONS_DEFAULT,
 				 .checkpoint_ms = 1000000,
 				 .on_synced = nobody_synced,
 				 .on_wait = nobody_waits};

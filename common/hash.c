@@ -86,21 +86,40 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
+/* The last `rest` bytes, 1 to 7, of `len` as a little-endian number; `p` is the first of them. */
+static uint64_t tail_word(const uint8_t *p, size_t rest, size_t len)
+{
+	uint32_t low;
+	uint32_t high;
+	uint64_t w;
+
+	if (len >= 8) { /* from what is before them, and without that */
+		memcpy(&w, p + rest - 8, 8);
+		return w >> (64 - 8 * rest);
+	}
+	if (rest >= 4) { /* two halves, which overlap in bytes that are alike */
+		memcpy(&low, p, 4);
+		memcpy(&high, p + rest - 4, 4);
+		return low | (uint64_t)high << (8 * rest - 32);
+	}
+	return p[0] | (uint64_t)p[rest / 2] << (8 * (rest / 2)) |
+	       (uint64_t)p[rest - 1] << (8 * (rest - 1));
+}
+
 uint64_t hash64(uint64_t seed, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 	uint64_t h = seed ^ 0x9e3779b97f4a7c15u ^ (uint64_t)len;
+	size_t rest = len;
 	uint64_t w;
 
-	while (len >= 8) {
+	while (rest >= 8) {
 		memcpy(&w, p, 8);
 		h = fold(h ^ w, 0xd6e8feb86659fd93u);
 		p += 8;
-		len -= 8;
+		rest -= 8;
 	}
-	w = 0;
-	for (size_t i = 0; i < len; i++)
-		w |= (uint64_t)p[i] << (8 * i);
+	w = rest ? tail_word(p, rest, len) : 0;
 	h = fold(h ^ w, 0xa0761d6478bd642fu);
 	return h ^ (h >> 29);
 }

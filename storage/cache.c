@@ -144,10 +144,10 @@ struct entry *cache_find(struct cache *c, uint64_t hash, uint64_t bucket, struct
 	return NULL;
 }
 
-struct entry *cache_find_version(struct cache *c, uint64_t hash, uint64_t version)
+struct entry *cache_find_stamp(struct cache *c, uint64_t hash, uint64_t stamp)
 {
 	for (struct entry *e = c->slot[place(c, hash)]; e; e = e->next)
-		if (e->hash == hash && e->version == version)
+		if (e->hash == hash && entry_stamp(e) == stamp)
 			return e;
 	return NULL;
 }
@@ -211,7 +211,7 @@ uint64_t cache_budget(const struct cache *c)
 	return c->budget;
 }
 
-void cache_evict(struct cache *c, uint64_t settled)
+void cache_evict(struct cache *c, const struct marks *settled)
 {
 	for (unsigned step = 0; step < EVICT_STEPS && c->bytes > c->budget; step++) {
 		struct entry **link = &c->slot[c->hand];
@@ -221,7 +221,7 @@ void cache_evict(struct cache *c, uint64_t settled)
 		while (*link) {
 			struct entry *e = *link;
 
-			if (e->version > settled || e->used) {
+			if (e->used || !marks_cover(settled, e->bucket, e->version)) {
 				e->used = 0;
 				link = &e->next;
 				continue;
@@ -236,7 +236,7 @@ void cache_evict(struct cache *c, uint64_t settled)
 	}
 }
 
-void cache_each_dirty(struct cache *c, uint64_t settled, struct work *work,
+void cache_each_dirty(struct cache *c, const struct marks *settled, struct work *work,
 		      void (*each)(void *arg, struct entry *e), void *arg)
 {
 	for (uint64_t i = 0; i < c->slots; i++) {
@@ -244,7 +244,7 @@ void cache_each_dirty(struct cache *c, uint64_t settled, struct work *work,
 			__builtin_prefetch(c->slot[i + AHEAD]);
 		work_done(work, 1);
 		for (struct entry *e = c->slot[i]; e; e = e->next)
-			if (e->version > settled)
+			if (!marks_cover(settled, e->bucket, e->version))
 				each(arg, e);
 	}
 }

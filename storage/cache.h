@@ -1,6 +1,6 @@
 /*
  * The cache: hash of (bucket, key) -> newest value.  It holds every write that base does not have
- * yet (those entries are dirty: their version is above the settled sequence) and, within a memory
+ * yet (those entries are dirty: what is settled does not cover their version) and, within a memory
  * budget, what has been read from base.  Clean entries are evicted by a clock hand; dirty ones
  * stay. One thread.
  */
@@ -11,13 +11,14 @@
 #include <stdint.h>
 
 #include "common/span.h"
+#include "storage/marks.h"
 #include "storage/work.h"
 
 struct entry {
 	struct entry *next; /* in its chain */
 	uint64_t hash;
 	uint64_t bucket;  /* id */
-	uint64_t version; /* the sequence that wrote it, tombstones too */
+	uint64_t version; /* the sequence of its partition that wrote it, tombstones too */
 	uint64_t expiry;  /* unix ms; 0: never */
 	uint32_t value_len;
 	uint16_t key_len;
@@ -54,8 +55,13 @@ void cache_prefetch_entry(const struct cache *c, uint64_t hash);
 /* The entry of a key, or NULL.  Good until the next cache_put or cache_evict. */
 struct entry *cache_find(struct cache *c, uint64_t hash, uint64_t bucket, struct span key);
 
-/* Any entry with this hash and version, or NULL. */
-struct entry *cache_find_version(struct cache *c, uint64_t hash, uint64_t version);
+static inline uint64_t entry_stamp(const struct entry *e)
+{
+	return stamp_make(bucket_partition(e->bucket), e->version);
+}
+
+/* Any entry with this hash and stamp, or NULL. */
+struct entry *cache_find_stamp(struct cache *c, uint64_t hash, uint64_t stamp);
 
 /*
  * Make or overwrite a key's entry.  An existing one may be replaced: then *ret_moved is the old
@@ -70,11 +76,11 @@ struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct 
 uint64_t cache_bytes(const struct cache *c);
 uint64_t cache_budget(const struct cache *c);
 
-/* Evict entries whose version is at most `settled` until within the budget, or a bounded effort. */
-void cache_evict(struct cache *c, uint64_t settled);
+/* Evict entries that `settled` covers until within the budget, or a bounded effort. */
+void cache_evict(struct cache *c, const struct marks *settled);
 
-/* Call `each` for every entry above `settled`. */
-void cache_each_dirty(struct cache *c, uint64_t settled, struct work *work,
+/* Call `each` for every entry that `settled` does not cover. */
+void cache_each_dirty(struct cache *c, const struct marks *settled, struct work *work,
 		      void (*each)(void *arg, struct entry *e), void *arg);
 
 #endif

@@ -142,14 +142,30 @@ static void *checkpoint_main(void *arg)
 	return NULL;
 }
 
-int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint64_t tight_bytes,
-		     struct checkpoint **ret)
+static int part_load(void *arg, uint32_t partition, const struct engine_part *part)
+{
+	struct checkpoint *c = arg;
+
+	check(partition < c->partitions);
+	c->part[partition] = *part;
+	return 0;
+}
+
+int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint32_t partitions,
+		     uint64_t tight_bytes, struct checkpoint **ret)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c));
-	int r;
+	int r = 0;
 
 	if (!c)
 		return -ENOMEM;
+	c->partitions = partitions;
+	c->part = calloc(partitions, sizeof(*c->part));
+	c->part_next = calloc(partitions, sizeof(*c->part_next));
+	if (!c->part || !c->part_next)
+		r = -ENOMEM;
+	if (r == 0) /* before the thread begins: reading is the caller's */
+		r = engine_parts(base, part_load, c);
 	(void)snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	c->base = base;
 	c->wal = wal;
@@ -161,7 +177,8 @@ int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint
 	clock_cond_init(&c->more);
 	atomic_store(&c->disk_free, UINT64_MAX);
 	look_at_disk(c);
-	r = -pthread_create(&c->thread, NULL, checkpoint_main, c);
+	if (r == 0)
+		r = -pthread_create(&c->thread, NULL, checkpoint_main, c);
 	c->runs = r == 0;
 	if (r < 0)
 		checkpoint_stop(&c);
@@ -186,6 +203,8 @@ void checkpoint_stop(struct checkpoint **cp)
 	}
 	(void)pthread_cond_destroy(&c->more);
 	(void)pthread_mutex_destroy(&c->lock);
+	free(c->part);
+	free(c->part_next);
 	free(c);
 	*cp = NULL;
 }

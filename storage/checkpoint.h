@@ -14,17 +14,17 @@
 struct checkpoint;
 
 /*
- * Starts the thread.  `dir`, `base` and `wal` must outlive it.  With less than `tight_bytes` free
- * on the disk the log keeps no more spare files than it needs.
+ * Starts the thread.  `dir`, `base`, which is for so many `partitions`, and `wal` must outlive it.
+ * With less than `tight_bytes` free on the disk the log keeps no more spare files than it needs.
  */
-int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint64_t tight_bytes,
-		     struct checkpoint **ret);
+int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint32_t partitions,
+		     uint64_t tight_bytes, struct checkpoint **ret);
 
 /* Stop and join; a checkpoint that runs ends at its next transaction.  Sets *c to NULL. */
 void checkpoint_stop(struct checkpoint **c);
 
 /*
- * Merge `n` segments, oldest first and without a gap behind the settled sequence.  One at a time:
+ * Merge `n` segments, oldest first and without a gap behind what is settled.  One at a time:
  * the last one must have been fetched.
  */
 void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
@@ -33,7 +33,7 @@ void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, u
 /*
  * Has the checkpoint ended?  False: it still runs.  True, once: *ret_error is 0, -ENOSPC (base or
  * disk is full, nothing is lost, try again later), or what makes this store unusable; *ret_settled
- * is the new settled sequence.
+ * is the lsn up to which all is in base now.
  */
 bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settled);
 

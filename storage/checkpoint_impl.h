@@ -29,6 +29,9 @@ struct checkpoint {
 	struct engine *base;
 	struct wal *wal;
 	uint64_t tight_bytes;
+	uint32_t partitions;
+	struct engine_part *part;      /* what base says of each; read when it begins */
+	struct engine_part *part_next; /* and what it will say after this run */
 	pthread_t thread;
 	bool runs;
 

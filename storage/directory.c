@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/hash.h"
+#include "storage/marks.h"
 #include "storage/sorted_index.h"
 
 struct directory {
@@ -174,7 +175,7 @@ struct bucket *directory_add(struct directory *d, struct span name, uint64_t id,
 	b->id = id;
 	b->count = count;
 	b->base_count = count;
-	b->written = id;
+	b->written = stamp_sequence(id);
 	b->name_len = (uint8_t)name.n;
 	memcpy(b->name, name.p, name.n);
 	at = directory_seek(d, name);

@@ -15,9 +15,9 @@ struct bucket {
 	struct bucket *next_name;
 	struct bucket *next_id;
 	uint64_t hash;
-	uint64_t id;                /* the sequence that created it */
+	uint64_t id;                /* its partition, and the sequence that created it */
 	uint64_t count;             /* keys stored, expired ones too until they are swept */
-	uint64_t written;           /* the sequence of its last change */
+	uint64_t written;           /* the version of its last change */
 	uint64_t base_count;        /* keys of it in base; while 0, base need not be asked */
 	struct sorted_index *index; /* its dirty keys in order; NULL: nobody has scanned */
 	uint32_t sorted_index_idle; /* checkpoints since the last scan that used it */

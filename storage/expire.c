@@ -8,37 +8,40 @@
 #define SWEEP_MS   10u /* between sweeps that find little */
 #define SWEEP_ROWS 4u  /* of base's index for each key that may be deleted */
 
-int clock_note_now(struct store *s)
+int clock_note_now(struct store *s, uint32_t partition)
 {
+	struct partition *p = &s->part[partition];
 	struct log_clock note;
 	int r;
 
 	pace_note(&s->pace, &note);
-	r = clock_append(s, &note, &s->clock_seq);
+	r = clock_append(s, partition, &note);
 	if (r < 0) {
 		s->pace.noted_ms = 0; /* it is still to be made */
 		return r;
 	}
-	s->clock_told = note.clock_ms;
+	p->clock_told = note.clock_ms;
+	p->clock_version = s->newest->at[partition];
 	return 0;
 }
 
-int clock_note(struct store *s)
+int clock_note(struct store *s, uint32_t partition)
 {
-	return pace_must_note(&s->pace) ? clock_note_now(s) : 0;
+	return pace_must_note(&s->pace) ? clock_note_now(s, partition) : 0;
 }
 
-int clock_tell(struct store *s, uint64_t expiry)
+int clock_tell(struct store *s, uint32_t partition, uint64_t expiry)
 {
+	struct partition *p = &s->part[partition];
 	int r = 0;
 
 	if (!s->checkpoint) { /* the log is still being read */
-		s->tell_clock = true;
+		p->tell_clock = true;
 		return 0;
 	}
-	if (expiry > s->clock_told)
-		r = clock_note_now(s);
-	observe(s, s->clock_seq);
+	if (expiry > p->clock_told)
+		r = clock_note_now(s, partition);
+	observe(s, stamp_make(partition, 0), p->clock_version);
 	return r;
 }
 
@@ -52,7 +55,7 @@ struct due {
 static void due_node(void *arg, const struct expiry_node *n)
 {
 	struct due *d = arg;
-	struct entry *e = cache_find_version(d->s->cache, n->hash, n->version);
+	struct entry *e = cache_find_stamp(d->s->cache, n->hash, n->stamp);
 
 	store_work(d->s, 4);
 
@@ -70,8 +73,8 @@ static bool due_is_current(struct store *s, const struct engine_due *row)
 	struct entry *e = cache_find(s->cache, hash, row->bucket, row->key);
 
 	store_work(s, 8);
-	/* Above the settled sequence it is the heap's: a checkpoint is half done. */
-	return row->version <= s->settled && (!e || e->version == row->version);
+	/* What is not settled yet is the heap's: a checkpoint is half done. */
+	return is_settled(s, row->bucket, row->version) && (!e || e->version == row->version);
 }
 
 static int due_row(void *arg, const struct engine_due *row)
@@ -86,21 +89,37 @@ static int due_row(void *arg, const struct engine_due *row)
 	return 0;
 }
 
+/* The first row of a partition's index that may not have been swept. */
+static struct engine_due sweep_begin(const struct store *s, uint32_t partition)
+{
+	if (s->sweep_inside && s->sweep_partition == partition)
+		return s->sweep_from;
+	return (struct engine_due){
+		.expiry = s->due_ms[partition], .key = {"", 0}
+        };
+}
+
 int store_count(struct store *s, struct store_key *k, uint64_t *ret)
 {
 	struct bucket *b = key_bucket(s, k);
 	struct due d = {s, b ? b->id : 0, 0, 0};
-	int r;
+	uint32_t partition;
+	int r = 0;
 
 	if (!b)
 		return -ENXIO;
-	observe(s, b->written);
+	observe(s, b->id, b->written);
+	partition = bucket_partition(b->id);
 	expiry_heap_each_due(&s->expiry, s->pace.now_ms, due_node, &d);
-	r = engine_due(s->base, 0, &s->sweep_from, s->pace.now_ms, due_row, &d);
+	if (s->due_ms[partition] <= s->pace.now_ms) {
+		struct engine_due from = sweep_begin(s, partition);
+
+		r = engine_due(s->base, partition, &from, s->pace.now_ms, due_row, &d);
+	}
 	if (r < 0)
 		return store_fail(s, r, "read base's expiry index: %s", strerror(-r));
 	if (d.count)
-		r = clock_tell(s, d.latest);
+		r = clock_tell(s, partition, d.latest);
 	*ret = b->count - d.count;
 	return r;
 }
@@ -118,6 +137,7 @@ struct sweep {
 	struct store *s;
 	unsigned left; /* keys to be deleted */
 	unsigned rows; /* of base's index to be looked at: many may be of writes that are no more */
+	uint64_t next_ms; /* the expiry of the first row that is not due */
 };
 
 static int sweep_row(void *arg, const struct engine_due *row)
@@ -128,9 +148,14 @@ static int sweep_row(void *arg, const struct engine_due *row)
 	uint64_t hash;
 	int r;
 
+	if (row->expiry > s->pace.now_ms) {
+		w->next_ms = row->expiry;
+		return 1;
+	}
 	if (!w->left || !w->rows)
 		return 1;
 	w->rows--;
+	s->sweep_inside = true;
 	s->sweep_from = *row;
 	memcpy(s->sweep_key, row->key.p, row->key.n);
 	s->sweep_from.key.p = s->sweep_key;
@@ -142,9 +167,73 @@ static int sweep_row(void *arg, const struct engine_due *row)
 	return r < 0 ? r : 0;
 }
 
+/* The rows of one partition: all that are due, or as far as the sweep may go. */
+static int sweep_rows(struct store *s, struct sweep *w, uint32_t partition)
+{
+	struct engine_due from = sweep_begin(s, partition);
+	int r;
+
+	s->sweep_partition = partition;
+	w->next_ms = UINT64_MAX;
+	r = engine_due(s->base, partition, &from, UINT64_MAX, sweep_row, w);
+	if (r < 0)
+		return r;
+	if (r == 1 && w->next_ms == UINT64_MAX)
+		return 0; /* at its limit */
+	s->due_ms[partition] = w->next_ms;
+	s->sweep_inside = false;
+	return 0;
+}
+
+/* Base's index, partition by partition, from where the last sweep stopped. */
+static int sweep_base(struct store *s, struct sweep *w)
+{
+	uint32_t n = s->config.partitions;
+	uint32_t first = s->sweep_partition;
+	int r = 0;
+
+	if (s->due_first_ms > s->pace.now_ms)
+		return 0;
+	for (uint32_t i = 0; i < n && w->left && w->rows && r == 0; i++) {
+		uint32_t partition = (first + i) % n;
+
+		if (s->due_ms[partition] <= s->pace.now_ms)
+			r = sweep_rows(s, w, partition);
+	}
+	s->due_first_ms = UINT64_MAX;
+	for (uint32_t i = 0; i < n; i++)
+		if (s->due_ms[i] < s->due_first_ms)
+			s->due_first_ms = s->due_ms[i];
+	return r;
+}
+
+int sweep_reset(struct store *s)
+{
+	uint32_t from = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->config.partitions; i++)
+		s->due_ms[i] = UINT64_MAX;
+	s->due_first_ms = UINT64_MAX;
+	s->sweep_inside = false;
+	while (r == 0 && from < s->config.partitions) {
+		uint64_t expiry;
+		uint32_t p;
+
+		store_work(s, WORK_BASE);
+		r = engine_due_partition(s->base, from, &p, &expiry);
+		if (r < 0 || p >= s->config.partitions)
+			break;
+		s->due_ms[p] = expiry;
+		s->due_first_ms = expiry < s->due_first_ms ? expiry : s->due_first_ms;
+		from = p + 1;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 int store_sweep(struct store *s, unsigned max)
 {
-	struct sweep w = {s, max, SWEEP_ROWS * max};
+	struct sweep w = {s, max, SWEEP_ROWS * max, 0};
 	struct expiry_node n;
 	int r;
 
@@ -157,7 +246,7 @@ int store_sweep(struct store *s, unsigned max)
 		return 0; /* they are invisible anyhow; let the checkpoint catch up */
 	}
 	while (w.left && expiry_heap_pop(&s->expiry, s->pace.now_ms, &n)) {
-		struct entry *e = cache_find_version(s->cache, n.hash, n.version);
+		struct entry *e = cache_find_stamp(s->cache, n.hash, n.stamp);
 		struct bucket *b = e ? directory_find_id(s->directory, e->bucket) : NULL;
 
 		w.left--;
@@ -167,7 +256,7 @@ int store_sweep(struct store *s, unsigned max)
 		if (r < 0)
 			return r;
 	}
-	r = w.left ? engine_due(s->base, 0, &s->sweep_from, s->pace.now_ms, sweep_row, &w) : 0;
+	r = w.left ? sweep_base(s, &w) : 0;
 	s->sweep_more = !w.left || !w.rows;
-	return r < 0 ? r : 0;
+	return r;
 }

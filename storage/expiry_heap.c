@@ -107,13 +107,13 @@ void expiry_heap_each_due(const struct expiry_heap *x, uint64_t now_ms,
 	}
 }
 
-void expiry_heap_settle(struct expiry_heap *x, uint64_t settled, struct work *work)
+void expiry_heap_settle(struct expiry_heap *x, const struct marks *settled, struct work *work)
 {
 	uint64_t n = 0;
 
 	for (uint64_t i = 0; i < x->count; i++) {
 		work_done(work, 1);
-		if (x->node[i].version > settled)
+		if (!marks_cover_stamp(settled, x->node[i].stamp))
 			x->node[n++] = x->node[i];
 	}
 	x->count = n;

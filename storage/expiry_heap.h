@@ -1,6 +1,6 @@
 /*
  * When dirty keys with a ttl expire: a heap by time.  A node names a write, not an entry (hash and
- * version), so a key that was written again leaves a stale node that is thrown away when met.  What
+ * stamp), so a key that was written again leaves a stale node that is thrown away when met.  What
  * has settled is in base's own index and leaves the heap.  One thread.
  */
 #ifndef PAIL_EXPIRY_HEAP_H
@@ -9,12 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "storage/marks.h"
 #include "storage/work.h"
 
 struct expiry_node {
 	uint64_t at_ms;
 	uint64_t hash;
-	uint64_t version;
+	uint64_t stamp;
 };
 
 struct expiry_heap {
@@ -38,6 +39,6 @@ void expiry_heap_each_due(const struct expiry_heap *x, uint64_t now_ms,
 			  void (*each)(void *arg, const struct expiry_node *n), void *arg);
 
 /* Leave out nodes whose write has settled. */
-void expiry_heap_settle(struct expiry_heap *x, uint64_t settled, struct work *work);
+void expiry_heap_settle(struct expiry_heap *x, const struct marks *settled, struct work *work);
 
 #endif

@@ -33,10 +33,11 @@ static void checkpoint_freeze(struct store *s)
 	 * found no room and nothing has come since, it does already: a file more with each try
 	 * would fill the disk.
 	 */
-	if (wal_lsn(s->wal) != s->freeze)
-		(void)clock_note_now(s);
+	if (wal_lsn(s->wal) != s->freeze_lsn)
+		(void)clock_note_now(s, s->last_partition);
 	wal_rotate(s->wal);
-	s->freeze = wal_lsn(s->wal);
+	s->freeze_lsn = wal_lsn(s->wal);
+	marks_set(s->freeze, s->newest);
 	s->active = 0;
 	s->log.frozen += s->log.active;
 	s->log.active = 0;
@@ -54,12 +55,12 @@ static void checkpoint_begin(struct store *s)
 	unsigned skip = 0;
 	unsigned take = 0;
 
-	while (skip < n && closed[skip].last_lsn <= s->settled)
+	while (skip < n && closed[skip].last_lsn <= s->settled_lsn)
 		skip++;
-	while (skip + take < n && closed[skip + take].last_lsn <= s->freeze &&
+	while (skip + take < n && closed[skip + take].last_lsn <= s->freeze_lsn &&
 	       closed[skip + take].last_request_id <= s->freed)
 		take++;
-	if (!take || closed[skip + take - 1].last_lsn != s->freeze)
+	if (!take || closed[skip + take - 1].last_lsn != s->freeze_lsn)
 		return;
 	check(!s->checkpoint_runs);
 	s->checkpoint_begun_ms = clock_ms();
@@ -68,10 +69,21 @@ static void checkpoint_begin(struct store *s)
 	s->checkpoint_runs = true;
 }
 
-static void settle_memory(struct store *s, uint64_t settled)
+/* What base says of a partition is what was frozen of it. */
+static int part_agrees(void *arg, uint32_t partition, const struct engine_part *part)
 {
-	check(settled >= s->settled && settled == s->freeze);
-	s->settled = settled;
+	const struct marks *settled = arg;
+
+	check(partition < settled->partitions && part->settled == settled->at[partition]);
+	return 0;
+}
+
+static void settle_memory(struct store *s, uint64_t settled_lsn)
+{
+	check(settled_lsn >= s->settled_lsn && settled_lsn == s->freeze_lsn);
+	s->settled_lsn = settled_lsn;
+	marks_set(s->settled, s->freeze);
+	check_slow(engine_parts(s->base, part_agrees, s->settled) == 0);
 	s->dirty = s->active;
 	s->log.frozen = 0;
 	s->oldest_ms = clock_ms();
@@ -84,10 +96,9 @@ static void settle_memory(struct store *s, uint64_t settled)
 		if (++b->sorted_index_idle > INDEX_IDLE_MAX)
 			sorted_index_free(&b->index);
 		else
-			sorted_index_settle(b->index, settled, &s->head.work);
+			sorted_index_settle(b->index, s->settled, &s->head.work);
 	}
-	expiry_heap_settle(&s->expiry, settled, &s->head.work);
-	memset(&s->sweep_from, 0, sizeof(s->sweep_from));
+	expiry_heap_settle(&s->expiry, s->settled, &s->head.work);
 	s->checkpoint_wall_ms = s->pace.now_ms;
 	s->checkpoints++;
 	s->last_checkpoint_ms = clock_ms() - s->checkpoint_begun_ms;
@@ -128,7 +139,8 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 	if (r < 0)
 		return store_fail(s, r, "renew the read transaction: %s", strerror(-r));
 	settle_memory(s, settled);
-	return 0;
+	r = sweep_reset(s);
+	return r < 0 ? store_fail(s, r, "read base's expiry index: %s", strerror(-r)) : 0;
 }
 
 static int checkpoint_step(struct store *s)
@@ -203,7 +215,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 	int r = 0;
 
 	s->base_full = false; /* try again, whatever was found before */
-	while (r == 0 && s->settled < wal_lsn(s->wal)) {
+	while (r == 0 && s->settled_lsn < wal_lsn(s->wal)) {
 		if (!s->checkpoint_runs && !s->checkpoint_wanted)
 			checkpoint_freeze(s);
 		s->config.on_wait(s->config.arg);
@@ -212,7 +224,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 			return store_fail(s, -ENOSPC, "no room to checkpoint");
 		if (clock_ms() >= until)
 			return store_fail(s, -ETIMEDOUT, "checkpoint took too long");
-		if (s->settled < wal_lsn(s->wal))
+		if (s->settled_lsn < wal_lsn(s->wal))
 			wal_wait(s->wal, 2);
 	}
 	return r;

@@ -1,6 +1,6 @@
 /*
  * A checkpoint: read the frozen segments, sort their changes last-wins by key, and merge them in a
- * few large sorted transactions.  Counts of buckets and the settled sequence change only in the
+ * few large sorted transactions.  Counts of buckets and what is settled change only in the
  * last transaction, so a checkpoint that is cut short is simply done again: every step is
  * idempotent.
  */
@@ -98,6 +98,22 @@ static int damaged(struct checkpoint *c, const struct wal_segment *s, uint64_t a
 	return -EBADMSG;
 }
 
+/* How far its partition is settled when this entry is in base; does it follow what is there? */
+static bool part_collect(struct checkpoint *c, const struct log_entry *e)
+{
+	struct engine_part *p = &c->part_next[e->partition];
+	struct log_clock clock;
+
+	if (e->partition >= c->partitions || e->sequence != p->settled + !!e->count)
+		return false;
+	p->settled = e->count ? e->sequence + e->count - 1 : p->settled;
+	if (e->kind == LOG_CLOCK) {
+		log_clock_read(e, &clock);
+		p->clock_ms = clock.clock_ms > p->clock_ms ? clock.clock_ms : p->clock_ms;
+	}
+	return true;
+}
+
 static int record_collect(struct checkpoint *c, const struct log_entry *e)
 {
 	struct log_changes i;
@@ -129,7 +145,8 @@ static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
 		struct log_record rec;
 
 		/* Base would give rotten bytes a checksum of their own. */
-		if (wal_reader_next(rd, &rec) != 1)
+		if (wal_reader_next(rd, &rec) != 1 ||
+		    (rec.lsn > after && !part_collect(c, rec.entry)))
 			return damaged(c, s, rd->at, rd->lsn);
 		if (rec.lsn > after)
 			r = record_collect(c, rec.entry);
@@ -216,9 +233,18 @@ static int changes_merge(struct checkpoint *c)
 	return r;
 }
 
+static int parts_merge(struct checkpoint *c)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < c->partitions && r == 0; i++)
+		if (c->part_next[i].settled != c->part[i].settled)
+			r = engine_part_put(c->base, i, &c->part_next[i]);
+	return r;
+}
+
 static int merge(struct checkpoint *c, const struct engine_meta *meta)
 {
-	const struct engine_part all = {meta->settled_lsn, meta->clock_ms};
 	uint64_t part = c->count / PARTS < PART_MIN ? PART_MIN : c->count / PARTS + 1;
 	uint64_t i = 0;
 	int r;
@@ -239,7 +265,7 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 		if (r == 0 && i == c->count)
 			r = changes_merge(c);
 		if (r == 0 && i == c->count)
-			r = engine_part_put(c->base, 0, &all);
+			r = parts_merge(c);
 		if (r < 0) {
 			engine_abort(c->base);
 			return r;
@@ -263,6 +289,7 @@ int checkpoint_run(struct checkpoint *c)
 
 	engine_meta(c->base, &meta);
 	c->why[0] = '\0';
+	memcpy(c->part_next, c->part, c->partitions * sizeof(*c->part));
 	for (unsigned i = 0; i < c->segments && r == 0; i++)
 		r = segment_collect(c, i, meta.settled_lsn);
 	if (r == 0 && c->count) {
@@ -285,6 +312,7 @@ int checkpoint_run(struct checkpoint *c)
 	run_done(c);
 	if (r < 0)
 		return r;
+	memcpy(c->part, c->part_next, c->partitions * sizeof(*c->part));
 	(void)fault_at("checkpoint.before_recycle");
 	return wal_settled(c->wal, meta.settled_lsn, meta.epoch_min);
 }

@@ -71,19 +71,17 @@ static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
 }
 
 /* One change of the log into memory, as the operation that wrote it did. */
-static int change_apply(struct store *s, const struct log_change *c, uint64_t version)
+static int change_apply(struct store *s, const struct log_change *c, uint64_t version, uint64_t lsn)
 {
 	struct bucket *b = directory_find_id(s->directory, c->bucket);
 	uint64_t hash;
 
 	switch (c->op) {
 	case LOG_CREATE:
-		s->directory_state++;
-		s->directory_seq = version;
+		directory_changed(s, bucket_partition(c->bucket), version, lsn);
 		return b || directory_add(s->directory, c->name, c->bucket, 0) ? 0 : -ENOMEM;
 	case LOG_DROP:
-		s->directory_state++;
-		s->directory_seq = version;
+		directory_changed(s, bucket_partition(c->bucket), version, lsn);
 		if (b) {
 			s->keys -= b->count;
 			directory_remove(s->directory, b);
@@ -111,30 +109,77 @@ static int record_apply(struct store *s, const struct log_record *r)
 	s->log.active += size;
 	log_changes_begin(&i, r->entry);
 	while (e == 0 && log_changes_next(&i, &c) == 1)
-		e = change_apply(s, &c, i.sequence);
+		e = change_apply(s, &c, i.sequence, r->lsn);
 	return e;
+}
+
+/*
+ * Is the entry the one that must come in its partition?  What is settled is told by the lsn for all
+ * partitions at once; each partition's own sequence must say the same.
+ */
+static int sequence_check(struct store *s, const struct log_record *r)
+{
+	const struct log_entry *e = r->entry;
+	bool known = e->partition < s->config.partitions;
+	uint64_t newest = known ? s->newest->at[e->partition] : 0;
+
+	if (known && r->lsn <= s->settled_lsn && e->sequence <= s->settled->at[e->partition])
+		return 0;
+	if (known && r->lsn > s->settled_lsn && e->sequence == newest + !!e->count)
+		return 0;
+	return store_fail(s, -EBADMSG,
+			  "log in \"%.120s\": lsn %llu has sequence %llu of partition %u: %u "
+			  "partitions, %llu is the last",
+			  s->dir, (unsigned long long)r->lsn, (unsigned long long)e->sequence,
+			  e->partition, s->config.partitions, (unsigned long long)newest);
+}
+
+/* The partition's clock and, of the last boot, the store's. */
+static void clock_apply(struct store *s, const struct log_entry *e)
+{
+	struct partition *p = &s->part[e->partition];
+	struct log_clock note;
+
+	log_clock_read(e, &note);
+	pace_recall(&s->pace, &note);
+	if (note.clock_ms > p->clock_told)
+		p->clock_told = note.clock_ms;
+	p->clock_version = e->sequence;
 }
 
 static int replay_record(void *arg, const struct log_record *r, bool same)
 {
 	struct store *s = arg;
-	int e = 0;
+	int e = sequence_check(s, r);
 
-	if (r->entry->kind == LOG_CLOCK) {
-		struct log_clock note;
-
-		log_clock_read(r->entry, &note);
-		pace_recall(&s->pace, &note);
-		if (r->lsn <= s->settled)
-			return 0;
-	}
+	if (e < 0)
+		return e;
+	if (r->entry->kind == LOG_CLOCK)
+		clock_apply(s, r->entry);
+	if (r->lsn <= s->settled_lsn)
+		return 0;
 	if (s->config.before_apply && !s->follower)
 		e = s->config.before_apply(s->config.arg, r, same);
 	if (e == 0)
 		e = record_apply(s, r);
+	if (e == 0 && r->entry->count)
+		partition_advance(s, r->entry->partition, r->entry->sequence + r->entry->count - 1,
+				  r->lsn);
 	if (e == 0 && s->config.after_apply && !s->follower)
 		e = s->config.after_apply(s->config.arg, r, same);
 	return e;
+}
+
+static int partitions_make(struct store *s)
+{
+	uint32_t n = s->config.partitions;
+
+	s->part = calloc(n, sizeof(*s->part));
+	s->due_ms = calloc(n, sizeof(*s->due_ms));
+	s->newest = marks_new(n, NULL);
+	s->settled = marks_new(n, s->newest);
+	s->freeze = marks_new(n, s->newest);
+	return s->part && s->due_ms && s->newest && s->settled && s->freeze ? 0 : -ENOMEM;
 }
 
 static int open_parts(struct store *s)
@@ -152,7 +197,11 @@ static int open_parts(struct store *s)
 				  (unsigned long long)c->log_bytes,
 				  (unsigned long long)c->value_max,
 				  (unsigned long long)size.limit_least);
-	r = engine_open(s->dir, c->map_bytes, 1, &s->base, s->why, sizeof(s->why));
+	if (!c->partitions || c->partitions > PARTITIONS_MAX ||
+	    (c->partitions & (c->partitions - 1)))
+		return store_fail(s, -EINVAL, "%u partitions: they must be a power of two up to %u",
+				  c->partitions, PARTITIONS_MAX);
+	r = engine_open(s->dir, c->map_bytes, c->partitions, &s->base, s->why, sizeof(s->why));
 	if (r < 0)
 		return r;
 	r = cache_new(c->cache_bytes, &s->cache);
@@ -160,12 +209,39 @@ static int open_parts(struct store *s)
 		r = directory_new(&s->directory);
 	if (r == 0)
 		r = wal_new(&wc, &s->wal);
+	if (r == 0)
+		r = partitions_make(s);
 	if (r < 0)
 		return store_fail(s, r, "open store: %s", strerror(-r));
 	return 0;
 }
 
-/* What base holds: buckets, and where the log must go on from. */
+static int part_load(void *arg, uint32_t partition, const struct engine_part *part)
+{
+	struct store *s = arg;
+
+	if (partition >= s->config.partitions)
+		return -EBADMSG;
+	s->newest->at[partition] = part->settled;
+	s->settled->at[partition] = part->settled;
+	s->freeze->at[partition] = part->settled;
+	s->part[partition].clock_told = part->clock_ms;
+	return 0;
+}
+
+/* All that has been read so far is on disk. */
+static void partitions_synced(struct store *s)
+{
+	for (uint32_t i = 0; i < s->config.partitions; i++) {
+		struct partition *p = &s->part[i];
+
+		p->synced = s->newest->at[i];
+		p->mark = s->newest->at[i];
+		p->mark_lsn = p->last_lsn;
+	}
+}
+
+/* What base holds: partitions, buckets, and where the log must go on from. */
 static int recover_base(struct store *s)
 {
 	struct engine_meta meta;
@@ -174,8 +250,16 @@ static int recover_base(struct store *s)
 	if (r < 0)
 		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
 				  strerror(-r));
+	r = engine_parts(s->base, part_load, s);
+	if (r == 0)
+		r = sweep_reset(s);
+	if (r < 0)
+		return store_fail(s, r, "read the partitions in \"%.150s\": %s", s->dir,
+				  strerror(-r));
+	partitions_synced(s);
 	engine_meta(s->base, &meta);
-	s->settled = meta.settled_lsn;
+	s->settled_lsn = meta.settled_lsn;
+	s->freeze_lsn = meta.settled_lsn;
 	pace_known(&s->pace, meta.clock_ms);
 	return 0;
 }
@@ -204,18 +288,20 @@ static int recover_log(struct store *s)
 		return log_error_of(s, r);
 	pace_known(&s->pace, clock);
 	pace_begin(&s->pace);
-	s->clock_told = clock > meta.clock_ms ? clock : meta.clock_ms;
 	r = wal_start(s->wal, s->pace.now_ms);
 	if (r == 0) /* what the incarnation before, or a power cut, has left of settled segments */
 		r = wal_settled(s->wal, meta.settled_lsn, meta.epoch_min);
 	if (r == 0)
-		r = checkpoint_start(s->dir, s->base, s->wal, TIGHT * s->config.disk_reserve_bytes,
-				     &s->checkpoint);
+		r = checkpoint_start(s->dir, s->base, s->wal, s->config.partitions,
+				     TIGHT * s->config.disk_reserve_bytes, &s->checkpoint);
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
+	partitions_synced(s);
 	check_slow(store_counts_agree(s));
-	r = s->tell_clock ? clock_tell(s, s->pace.now_ms) : 0;
+	for (uint32_t i = 0; i < s->config.partitions && r == 0; i++)
+		if (s->part[i].tell_clock)
+			r = clock_tell(s, i, s->pace.now_ms);
 	return r == -EBUSY ? 0 : r; /* too many files: then the new one's header must do */
 }
 
@@ -365,6 +451,11 @@ void store_close(struct store **sp)
 	engine_close(&s->base);
 	directory_free(&s->directory);
 	cache_free(&s->cache);
+	free(s->part);
+	free(s->due_ms);
+	free(s->newest);
+	free(s->settled);
+	free(s->freeze);
 	expiry_heap_fini(&s->expiry);
 	if (s->lock_fd >= 0)
 		(void)close(s->lock_fd); /* lets go of the lock */

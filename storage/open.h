@@ -19,6 +19,7 @@ struct store_config {
 	uint64_t map_bytes;
 	uint64_t value_max;
 	uint64_t buckets_max;
+	uint32_t partitions;         /* of the data folder, a power of two up to PARTITIONS_MAX */
 	uint64_t disk_reserve_bytes; /* to be left free on the file system by puts */
 	uint32_t lock_wait_ms;
 	uint32_t checkpoint_ms; /* settle what is older, even if it is little */

@@ -31,9 +31,7 @@ static int lookup_base(struct store *s, const struct store_key *k, struct lookup
 {
 	int r;
 
-	/* Nothing of a bucket younger than the settled sequence is in base, but what the cache has.
-	 */
-	if (k->bucket->id > s->settled)
+	if (!bucket_is_settled(s, k->bucket))
 		return 0;
 	store_work(s, WORK_BASE);
 	r = engine_get(s->base, k->bucket->id, k->key, &l->item);
@@ -44,7 +42,7 @@ static int lookup_base(struct store *s, const struct store_key *k, struct lookup
 	l->stored = true;
 	l->alive = !is_expired(s, l->item.expiry);
 	l->version = l->alive ? l->item.version : 0;
-	return l->alive ? 0 : clock_tell(s, l->item.expiry);
+	return l->alive ? 0 : clock_tell(s, bucket_partition(k->bucket->id), l->item.expiry);
 }
 
 int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
@@ -57,12 +55,12 @@ int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
 	l->version = 0;
 	if (!e)
 		return lookup_base(s, k, l);
-	observe(s, e->version);
+	observe(s, e->bucket, e->version);
 	if (e->tombstone)
 		return 0;
 	l->stored = true;
 	if (is_expired(s, e->expiry))
-		return clock_tell(s, e->expiry);
+		return clock_tell(s, bucket_partition(e->bucket), e->expiry);
 	l->alive = true;
 	l->version = e->version;
 	return 0;

@@ -41,7 +41,7 @@ static int sorted_index_want(struct store *s, struct bucket *b)
 	struct collect c = {NULL, b->id, false};
 
 	b->sorted_index_idle = 0;
-	if (b->index || b->written <= s->settled)
+	if (b->index || is_settled(s, b->id, b->written))
 		return 0;
 	if (sorted_index_new(&c.index) < 0)
 		return -ENOMEM;
@@ -70,7 +70,7 @@ static int merge_begin(struct merge *m, struct span start)
 		return store_fail(m->s, r, "no memory");
 	if (m->b->index)
 		m->dirty = sorted_index_seek(m->b->index, start, m->range->reverse, &m->place);
-	if (m->b->id > m->s->settled)
+	if (!bucket_is_settled(m->s, m->b))
 		return 0;
 	r = engine_cursor_open(m->s->base, m->b->id, m->range->reverse, &m->cursor);
 	if (r < 0)
@@ -114,7 +114,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 		r = base_step(m, engine_cursor_next(m->cursor, &m->settled));
 	if (r == 0 && *ret_alive && is_expired(m->s, expiry)) {
 		*ret_alive = false;
-		r = clock_tell(m->s, expiry);
+		r = clock_tell(m->s, bucket_partition(m->b->id), expiry);
 	}
 	return r < 0 ? r : 1;
 }
@@ -196,7 +196,7 @@ int store_scan(struct store *s, struct store_key *k, const struct store_range *r
 
 	if (!m.b)
 		return -ENXIO;
-	observe(s, m.b->written);
+	observe(s, m.b->id, m.b->written);
 	if (range->reverse &&
 	    ((range->has_to && !range->to.n) || (range->has_after && !range->after.n)))
 		return 0; /* nothing is before the empty key */
@@ -223,7 +223,7 @@ void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, st
 {
 	uint64_t i = directory_seek(s->directory, from);
 
-	observe(s, s->directory_seq);
+	observe_lsn(s, s->directory_lsn);
 	for (; i < directory_count(s->directory); i++) {
 		struct bucket *b = directory_at(s->directory, i);
 

@@ -182,7 +182,7 @@ int sorted_index_put(struct sorted_index *o, struct entry *e)
 	return 0;
 }
 
-void sorted_index_settle(struct sorted_index *o, uint64_t settled, struct work *work)
+void sorted_index_settle(struct sorted_index *o, const struct marks *settled, struct work *work)
 {
 	uint64_t kept = 0;
 
@@ -192,7 +192,7 @@ void sorted_index_settle(struct sorted_index *o, uint64_t settled, struct work *
 
 		work_done(work, 2 * b->count);
 		for (uint32_t k = 0; k < b->count; k++)
-			if (b->entry[k]->version > settled)
+			if (!marks_cover(settled, b->entry[k]->bucket, b->entry[k]->version))
 				b->entry[n++] = b->entry[k];
 		b->count = n;
 		if (n)

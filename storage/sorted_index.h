@@ -27,8 +27,8 @@ int sorted_index_sort(struct sorted_index *o, struct work *work);
  */
 int sorted_index_put(struct sorted_index *o, struct entry *e);
 
-/* Leave out entries at or below `settled`, before the cache may evict them. */
-void sorted_index_settle(struct sorted_index *o, uint64_t settled, struct work *work);
+/* Leave out entries that `settled` covers, before the cache may evict them. */
+void sorted_index_settle(struct sorted_index *o, const struct marks *settled, struct work *work);
 
 /* A place in the order; good until it is changed. */
 struct sorted_index_place {

@@ -124,6 +124,29 @@ void store_submit(struct store *s, uint64_t mark)
 	wal_submit(s->wal, mark);
 }
 
+void partition_advance(struct store *s, uint32_t partition, uint64_t sequence, uint64_t lsn)
+{
+	struct partition *p = &s->part[partition];
+
+	check_slow(sequence > s->newest->at[partition] && lsn > p->last_lsn);
+	check_slow(p->synced <= p->mark && p->mark_lsn <= p->last_lsn);
+	if (p->mark_lsn <= wal_synced(s->wal)) {
+		p->synced = p->mark;
+		p->mark = s->newest->at[partition];
+		p->mark_lsn = p->last_lsn;
+	}
+	s->newest->at[partition] = sequence;
+	p->last_lsn = lsn;
+	s->last_partition = partition;
+}
+
+void observe_absence(struct store *s, struct span name)
+{
+	uint32_t partition = name_partition(s, name);
+
+	observe(s, stamp_make(partition, 0), s->part[partition].directory_version);
+}
+
 void store_freed(struct store *s, uint64_t position)
 {
 	s->freed = position;
@@ -158,12 +181,17 @@ uint64_t store_observed_lsn(const struct store *s)
 	return s->head.observed_lsn;
 }
 
+bool store_committed(const struct store *s)
+{
+	return s->head.observed_lsn <= wal_synced(s->wal);
+}
+
 void store_stats(const struct store *s, struct store_stats *ret)
 {
 	ret->buckets = directory_count(s->directory);
 	ret->keys = s->keys;
 	ret->cache_bytes = cache_bytes(s->cache);
-	ret->recent_keys = wal_lsn(s->wal) - s->settled;
+	ret->recent_keys = wal_lsn(s->wal) - s->settled_lsn;
 	ret->log_bytes = wal_bytes(s->wal);
 	ret->base_bytes = engine_used(s->base);
 	ret->map_bytes = engine_map_bytes(s->base);

@@ -3,10 +3,14 @@
  * in the cache at once, and settles in base at a checkpoint.
  *
  * One thread, the serving thread, calls everything here.  Operations never wait for the disk (but
- * for the log's staging buffer when it is full): they take effect in memory and get a sequence
- * number, and the owner tells nobody before that number is synced.  Reads too say how new the
- * newest thing is that they looked at: store_observed_lsn.  A reply must wait until store_synced
- * has reached it, or a power cut could take back what somebody was told.
+ * for the log's staging buffer when it is full): they take effect in memory and in the log, where
+ * they have a number (lsn), and the owner tells nobody before that number is synced.  Reads too say
+ * how new the newest thing is that they looked at: store_observed_lsn.  A reply must wait until
+ * store_synced has reached it (store_committed), or a power cut could take back what somebody was
+ * told.
+ *
+ * A bucket belongs to a partition (common/partition.h), and each partition has its own sequence:
+ * the version of a key is the number of its write in its partition.
  *
  * Errors: -ENXIO no such bucket, -ENOENT no such key, -EEXIST a condition did not hold, -ENOSPC
  * full, -EBUSY writers outrun the disk, -ENOMEM, -EBADMSG damaged data, -EIO the log cannot be
@@ -29,6 +33,7 @@
 
 struct store;
 
+/* The lsn of the newest record of the log, and of the newest that is on disk. */
 uint64_t store_lsn(const struct store *s);
 uint64_t store_synced(const struct store *s);
 uint64_t store_clock(const struct store *s);
@@ -42,8 +47,12 @@ int64_t store_jump(struct store *s, bool *ret_behind);
 /* How far writers are ahead of the checkpoint, in percent: at 100 puts get -EBUSY. */
 unsigned store_pressure(const struct store *s);
 
-/* The newest sequence that the operation since store_begin has looked at. */
+/*
+ * What the operation since store_begin has looked at is all in the log up to this lsn.  May what it
+ * found be told now?  Committed is what is synced here, as long as there are no replicas.
+ */
 uint64_t store_observed_lsn(const struct store *s);
+bool store_committed(const struct store *s);
 
 struct store_stats {
 	uint64_t buckets, keys, cache_bytes, recent_keys, log_bytes, base_bytes, map_bytes;

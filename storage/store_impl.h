@@ -7,6 +7,7 @@
 #include "storage/checkpoint.h"
 #include "storage/directory.h"
 #include "storage/expiry_heap.h"
+#include "storage/marks.h"
 #include "storage/sorted_index.h"
 #include "storage/pace.h"
 #include "storage/store.h"
@@ -17,6 +18,24 @@ struct unsettled {
 	uint64_t frozen;
 	uint64_t active;
 };
+
+/* What the store knows of each partition. */
+struct partition {
+	/*
+	 * What may be told: replies wait for an lsn, and an lsn is not kept for each version.  Up
+	 * to `synced` all is on disk; up to `mark` when mark_lsn is; the newest when last_lsn is. A
+	 * write moves the marks on.
+	 */
+	uint64_t synced;
+	uint64_t mark;
+	uint64_t mark_lsn;
+	uint64_t last_lsn;
+	uint64_t directory_version; /* of the last create or drop */
+	uint64_t clock_told;        /* the highest clock that its log knows to have been told */
+	uint64_t clock_version;     /* the entry that says so */
+	bool tell_clock;            /* a read during the replay saw something expired */
+};
+_Static_assert(sizeof(struct partition) == 64, "a line of the processor's cache");
 
 struct store {
 	struct store_head head; /* first */
@@ -30,18 +49,21 @@ struct store {
 	struct directory *directory;
 	struct expiry_heap expiry;
 	uint64_t directory_state; /* changes with each create and drop */
-	uint64_t directory_seq;   /* the sequence of the last of them */
+	uint64_t directory_lsn;   /* of the last of them */
 	uint64_t buckets_elsewhere;
 	uint64_t keys; /* sum of the buckets' counts */
 
-	struct pace pace;    /* the clock */
-	uint64_t clock_told; /* the highest clock that the log knows to have been told */
-	uint64_t clock_seq;  /* the record that says so */
-	bool tell_clock;     /* a read during the replay saw something expired */
+	struct partition *part;
+	struct marks *newest;  /* the sequences given last */
+	struct marks *settled; /* what is in base */
+	struct marks *freeze;  /* what the running checkpoint takes */
+	uint64_t settled_lsn;  /* the same of the whole log */
+	uint64_t freeze_lsn;
+	uint32_t last_partition; /* of the last entry that took a sequence */
 
-	uint64_t settled;
-	uint64_t freed;  /* requests below are answered */
-	uint64_t freeze; /* the last sequence that the running checkpoint takes */
+	struct pace pace; /* the clock */
+
+	uint64_t freed; /* requests below are answered */
 	uint64_t commits_seen;
 	uint64_t dirty;         /* bytes of cache entries that base does not have yet */
 	uint64_t active;        /* of these, what the running checkpoint does not take either */
@@ -60,8 +82,13 @@ struct store {
 	uint64_t last_checkpoint_ms;
 	uint64_t checkpoints;
 
-	uint64_t room; /* bytes that puts may still add before it is looked at again */
-	struct engine_due sweep_from; /* rows of base's expiry index before this are swept */
+	uint64_t room;         /* bytes that puts may still add before it is looked at again */
+	uint64_t *due_ms;      /* by partition: the first expiry in base's index that is not swept;
+				  UINT64_MAX: there is none */
+	uint64_t due_first_ms; /* the earliest of them */
+	uint32_t sweep_partition; /* where the last sweep stopped */
+	bool sweep_inside;        /* within it: rows before sweep_from are swept */
+	struct engine_due sweep_from;
 	char sweep_key[512];
 	uint64_t swept_ms;
 	bool sweep_more; /* the last sweep stopped at its limit */
@@ -69,18 +96,47 @@ struct store {
 	struct wal_segment closed[WAL_SEGMENTS_MAX]; /* scratch of checkpoint_begin */
 };
 
-/* The version of the next change. */
-static inline uint64_t version_next(const struct store *s)
+/* Is what was written to the bucket with this version in base? */
+static inline bool is_settled(const struct store *s, uint64_t bucket, uint64_t version)
 {
-	return wal_lsn(s->wal) + 1;
+	return marks_cover(s->settled, bucket, version);
 }
+
+/* Can base have anything of the bucket?  Not if its making is not there. */
+static inline bool bucket_is_settled(const struct store *s, const struct bucket *b)
+{
+	return marks_cover_stamp(s->settled, b->id);
+}
+
+/* What is neither in base nor taken by the checkpoint that runs is not covered by these. */
+static inline const struct marks *frozen_marks(const struct store *s)
+{
+	return s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
+}
+
+/* The version of the next change of a partition. */
+static inline uint64_t version_next(const struct store *s, uint32_t partition)
+{
+	return s->newest->at[partition] + 1;
+}
+
+static inline uint32_t name_partition(const struct store *s, struct span name)
+{
+	return partition_of(name, s->config.partitions);
+}
+
+/* An entry of the log, written or replayed, took a partition's sequence up to `sequence`. */
+void partition_advance(struct store *s, uint32_t partition, uint64_t sequence, uint64_t lsn);
 
 /* A change as a record for which there is room, complete.  NULL: *ret_error. */
 struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error);
-/* Append it for this request, and account for it.  Its version. */
+/* Append it for this request, account for it, observe it.  Its version. */
 uint64_t change_append(struct store *s, struct log_frame *f);
-/* Log what the time is.  0 or an error. */
-int clock_append(struct store *s, const struct log_clock *c, uint64_t *ret_lsn);
+/* Log, in a partition, what the time is.  0 or an error. */
+int clock_append(struct store *s, uint32_t partition, const struct log_clock *c);
+
+/* The directory has one bucket more, or less, in the partition. */
+void directory_changed(struct store *s, uint32_t partition, uint64_t version, uint64_t lsn);
 
 /* Log and apply that a key which is stored is no more; `old` as with entry_write. */
 int key_remove(struct store *s, struct bucket *b, struct entry *old, uint64_t hash, struct span key,
@@ -117,28 +173,50 @@ struct lookup {
 
 int store_lookup(struct store *s, const struct store_key *k, struct lookup *ret);
 
-static inline void observe(struct store *s, uint64_t seq)
+static inline void observe_lsn(struct store *s, uint64_t lsn)
 {
-	if (seq > s->head.observed_lsn)
-		s->head.observed_lsn = seq;
+	if (lsn > s->head.observed_lsn)
+		s->head.observed_lsn = lsn;
 }
+
+/*
+ * Something of this version was looked at, in a bucket: whoever is told of it waits for its lsn, or
+ * for one a little later.
+ */
+static inline void observe(struct store *s, uint64_t bucket, uint64_t version)
+{
+	const struct partition *p = &s->part[bucket_partition(bucket)];
+
+	if (version > p->synced)
+		observe_lsn(s, version <= p->mark ? p->mark_lsn : p->last_lsn);
+}
+
+/* That a bucket is not there is known since its partition's directory last changed. */
+void observe_absence(struct store *s, struct span name);
 
 /* Look the bucket up again if the directory has changed since.  Returns it, or NULL. */
 static inline struct bucket *key_bucket(struct store *s, struct store_key *k)
 {
 	if (k->directory != s->directory_state)
 		store_locate(s, k->name, k->key, k);
-	/* That it is not there is known since the directory last changed; that it is, since its
-	 * making. */
-	observe(s, k->bucket ? k->bucket->id : s->directory_seq);
+	if (k->bucket) /* that it is there is known since its making */
+		observe(s, k->bucket->id, stamp_sequence(k->bucket->id));
+	else
+		observe_absence(s, k->name);
 	return k->bucket;
 }
 
-/* Something has been seen to be gone since `expiry`: the log must know before it is told. */
-int clock_tell(struct store *s, uint64_t expiry);
-/* What is about to be logged depends on the time: have that in the log first. */
-int clock_note(struct store *s);
-int clock_note_now(struct store *s); /* whether it must be or not */
+/*
+ * Something in the partition has been seen to be gone since `expiry`: its log must know before it
+ * is told.
+ */
+int clock_tell(struct store *s, uint32_t partition, uint64_t expiry);
+/* What is about to be logged there depends on the time: have that in the log first. */
+int clock_note(struct store *s, uint32_t partition);
+int clock_note_now(struct store *s, uint32_t partition); /* whether it must be or not */
+
+/* Base has other rows in its expiry index than before: look when the first are due. */
+int sweep_reset(struct store *s);
 
 /* Delete expired keys, at most `max`. */
 int store_sweep(struct store *s, unsigned max);

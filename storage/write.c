@@ -48,34 +48,42 @@ static struct log_frame *record_room(struct store *s, uint64_t size, bool must, 
 
 static uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id)
 {
+	const struct log_entry *e = log_frame_entry(f);
+	uint64_t lsn;
+
 	if (!s->log.active)
 		s->oldest_ms = clock_ms();
 	s->log.active += log_record_size(f);
 #ifdef PAIL_BREAK_POSITION /* for a test of the tests: do not remember whose it is */
 	request_id = 0;
 #endif
-	return wal_append(s->wal, f, request_id);
+	lsn = wal_append(s->wal, f, request_id);
+	if (e->count)
+		partition_advance(s, e->partition, e->sequence + e->count - 1, lsn);
+	return lsn;
 }
 
 struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error)
 {
 	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_change_size(c),
 					  c->op == LOG_SWEEP, ret_error);
+	uint32_t partition = bucket_partition(c->bucket);
 	char *p;
 
 	if (!f)
 		return NULL;
-	p = log_entry_begin(f, LOG_CHANGE, 0, version_next(s), 1);
+	p = log_entry_begin(f, LOG_CHANGE, partition, version_next(s, partition), 1);
 	log_entry_end(f, log_change_write(p, c));
 	return f;
 }
 
 uint64_t change_append(struct store *s, struct log_frame *f)
 {
-	return record_append(s, f, s->head.request_id);
+	observe_lsn(s, record_append(s, f, s->head.request_id));
+	return log_frame_entry(f)->sequence;
 }
 
-int clock_append(struct store *s, const struct log_clock *c, uint64_t *ret_lsn)
+int clock_append(struct store *s, uint32_t partition, const struct log_clock *c)
 {
 	int r = 0;
 	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + sizeof(*c), true, &r);
@@ -83,9 +91,9 @@ int clock_append(struct store *s, const struct log_clock *c, uint64_t *ret_lsn)
 
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_CLOCK, 0, version_next(s), 1);
+	p = log_entry_begin(f, LOG_CLOCK, partition, version_next(s, partition), 1);
 	log_entry_end(f, log_clock_write(p, c));
-	*ret_lsn = record_append(s, f, 0); /* nobody asked for it */
+	(void)record_append(s, f, 0); /* nobody asked for it */
 	return 0;
 }
 
@@ -99,10 +107,9 @@ int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t h
 		struct span key, struct span value, uint64_t version, uint64_t expiry,
 		bool tombstone)
 {
-	uint64_t frozen = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
 	uint64_t was = old ? entry_weight(key.n, old->value_len) : 0;
-	uint64_t was_dirty = old && old->version > s->settled ? was : 0;
-	uint64_t was_active = old && old->version > frozen ? was : 0;
+	uint64_t was_dirty = old && !is_settled(s, b->id, old->version) ? was : 0;
+	uint64_t was_active = old && !marks_cover(frozen_marks(s), b->id, old->version) ? was : 0;
 	struct entry *moved = NULL;
 	struct entry *e;
 
@@ -116,7 +123,7 @@ int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t h
 	s->dirty += entry_weight(key.n, value.n) - was_dirty;
 	s->active += entry_weight(key.n, value.n) - was_active;
 	if (expiry && !tombstone)
-		expiry_heap_add(&s->expiry, (struct expiry_node){expiry, hash, version});
+		expiry_heap_add(&s->expiry, (struct expiry_node){expiry, hash, entry_stamp(e)});
 	b->written = version;
 	if (b->index && sorted_index_put(b->index, e) < 0)
 		sorted_index_free(&b->index); /* the next scan builds it again */
@@ -131,13 +138,12 @@ static void weigh(void *arg, struct entry *e)
 
 bool store_counts_agree(struct store *s)
 {
-	uint64_t frozen = s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
 	uint64_t dirty = 0;
 	uint64_t active = 0;
 	uint64_t keys = 0;
 
 	cache_each_dirty(s->cache, s->settled, &s->head.work, weigh, &dirty);
-	cache_each_dirty(s->cache, frozen, &s->head.work, weigh, &active);
+	cache_each_dirty(s->cache, frozen_marks(s), &s->head.work, weigh, &active);
 	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
 		store_work(s, 1);
 		keys += directory_at(s->directory, i)->count;
@@ -182,7 +188,7 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	if (r == 0)
 		r = store_admit(s, log_put_size(b->name_len, k->key.n, value.n));
 	if (r == 0 && ttl_ms)
-		r = clock_note(s);
+		r = clock_note(s, bucket_partition(b->id));
 	if (r < 0)
 		return r;
 	change = (struct log_change){LOG_PUT,        !l.stored, b->id, expiry_of(s, ttl_ms),
@@ -190,14 +196,13 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	f = change_new(s, &change, &r);
 	if (!f)
 		return r;
-	r = entry_write(s, b, l.entry, k->hash, k->key, value, version_next(s), change.expiry,
-			false);
+	r = entry_write(s, b, l.entry, k->hash, k->key, value,
+			version_next(s, bucket_partition(b->id)), change.expiry, false);
 	if (r < 0)
 		return store_fail(s, r, "no memory");
 	b->count += (uint64_t)change.delta;
 	s->keys += (uint64_t)change.delta;
 	*ret_version = change_append(s, f);
-	observe(s, *ret_version);
 	return 0;
 }
 
@@ -211,7 +216,8 @@ int key_remove(struct store *s, struct bucket *b, struct entry *old, uint64_t ha
 
 	if (!f)
 		return r;
-	r = entry_write(s, b, old, hash, key, nothing, version_next(s), 0, true);
+	r = entry_write(s, b, old, hash, key, nothing, version_next(s, bucket_partition(b->id)), 0,
+			true);
 	if (r < 0)
 		return store_fail(s, r, "no memory");
 	b->count--;
@@ -239,10 +245,7 @@ int store_delete(struct store *s, struct store_key *k, const struct store_condit
 	*ret_deleted = l.alive;
 	if (!l.alive)
 		return 0;
-	r = key_remove(s, b, l.entry, k->hash, k->key, LOG_DELETE);
-	if (r == 0)
-		observe(s, wal_lsn(s->wal));
-	return r;
+	return key_remove(s, b, l.entry, k->hash, k->key, LOG_DELETE);
 }
 
 void store_elsewhere(struct store *s, uint64_t buckets)
@@ -250,16 +253,34 @@ void store_elsewhere(struct store *s, uint64_t buckets)
 	s->buckets_elsewhere = buckets;
 }
 
+/* The bucket of this name, or NULL; either is observed. */
+static struct bucket *bucket_find(struct store *s, struct span name)
+{
+	struct bucket *b = directory_find(s->directory, name);
+
+	if (b)
+		observe(s, b->id, stamp_sequence(b->id));
+	else
+		observe_absence(s, name);
+	return b;
+}
+
+void directory_changed(struct store *s, uint32_t partition, uint64_t version, uint64_t lsn)
+{
+	s->directory_state++;
+	s->directory_lsn = lsn;
+	s->part[partition].directory_version = version;
+}
+
 int store_create(struct store *s, struct span name, bool *ret_created)
 {
 	struct log_change change = {.op = LOG_CREATE, .name = name};
-	struct bucket *b = directory_find(s->directory, name);
+	uint32_t partition = name_partition(s, name);
 	struct log_frame *f;
 	int r;
 
 	*ret_created = false;
-	observe(s, b ? b->id : s->directory_seq);
-	if (b)
+	if (bucket_find(s, name))
 		return 0;
 	if (directory_count(s->directory) + s->buckets_elsewhere >= s->config.buckets_max)
 		return store_fail(s, -ENOSPC, "the limit of %llu buckets is reached",
@@ -267,28 +288,25 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	r = store_admit(s, log_put_size(name.n, 0, 0));
 	if (r < 0)
 		return r;
-	change.bucket = version_next(s);
+	change.bucket = stamp_make(partition, version_next(s, partition));
 	f = change_new(s, &change, &r);
 	if (!f)
 		return r;
 	if (!directory_add(s->directory, name, change.bucket, 0))
 		return store_fail(s, -ENOMEM, "no memory");
-	s->directory_state++;
-	s->directory_seq = change_append(s, f);
+	directory_changed(s, partition, change_append(s, f), wal_lsn(s->wal));
 	*ret_created = true;
-	observe(s, s->directory_seq);
 	return 0;
 }
 
 int store_drop(struct store *s, struct span name, bool *ret_dropped)
 {
 	struct log_change change = {.op = LOG_DROP, .name = name};
-	struct bucket *b = directory_find(s->directory, name);
+	struct bucket *b = bucket_find(s, name);
 	struct log_frame *f;
 	int r = 0;
 
 	*ret_dropped = false;
-	observe(s, b ? b->id : s->directory_seq);
 	if (!b)
 		return 0;
 	change.bucket = b->id;
@@ -297,24 +315,22 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 		return r;
 	s->keys -= b->count;
 	directory_remove(s->directory, b);
-	s->directory_state++;
-	s->directory_seq = change_append(s, f);
+	directory_changed(s, bucket_partition(change.bucket), change_append(s, f), wal_lsn(s->wal));
 	*ret_dropped = true;
-	observe(s, s->directory_seq);
 	return 0;
 }
 
 int store_outcome(struct store *s, struct span name, struct span reply)
 {
+	uint32_t partition = name_partition(s, name);
 	int r = 0;
 	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_result_size(reply), true, &r);
 	char *p;
 
-	(void)name;
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_OUTCOME, 0, version_next(s), 0);
+	p = log_entry_begin(f, LOG_OUTCOME, partition, s->newest->at[partition], 0);
 	log_entry_end(f, log_result_write(f, p, reply));
-	observe(s, record_append(s, f, s->head.request_id));
+	observe_lsn(s, record_append(s, f, s->head.request_id));
 	return 0;
 }

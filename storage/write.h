@@ -1,4 +1,4 @@
-/* Writes.  Nobody may be told of one before store_synced has reached its sequence. */
+/* Writes.  Nobody may be told of one before store_synced has reached its lsn. */
 #ifndef PAIL_STORE_WRITE_H
 #define PAIL_STORE_WRITE_H
 

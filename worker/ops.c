@@ -152,8 +152,7 @@ static bool is_over(const struct worker *w, const struct op *op)
 
 static enum segment_ring ring_for(const struct worker *w)
 {
-	return store_observed_lsn(w->store) > store_synced(w->store) ? RING_DURABLE
-								     : RING_IMMEDIATE;
+	return store_committed(w->store) ? RING_IMMEDIATE : RING_DURABLE;
 }
 
 static void put_reply(struct worker *w, const struct op *op, const char *data, size_t n)

@@ -46,6 +46,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.map_bytes = g->map_bytes,
 		.value_max = g->value_max,
 		.buckets_max = g->buckets_max,
+		.partitions = g->partitions,
 		.disk_reserve_bytes = g->disk_reserve_bytes,
 		.lock_wait_ms = g->lock_wait_ms,
 		.checkpoint_ms = g->checkpoint_ms,

@@ -2,12 +2,13 @@
  * The store as a program, to be cut off.
  *
  *	store run DIR SEED OPERATIONS LIFE	operations at random, each told on stdout with its
- *					sequence; what is synced is told in the file DIR/acks.
+ *					lsn; what is synced is told in the file DIR/acks.
  *					PAIL_FAULT may end it
  *	store check			for each folder named on stdin: open it, tell everything
  *that is in it, see whether it still works store open DIR			open it and close it
  *
- * The value of a key is made from the sequence that wrote it, so that it can be checked anywhere.
+ * The value of a key begins with the lsn that wrote it and is made from that, so that it can be
+ * checked anywhere.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,9 +21,12 @@
 #include "common/fault.h"
 #include "storage/store.h"
 
-#define BUCKETS   3u
+#define BUCKETS   5u
 #define KEYS      40u
 #define VALUE_MAX 1024u
+
+/* Few, so that buckets share them and do not. */
+#define PARTITIONS 4u
 
 static struct store *store;
 static int acks = -1;
@@ -38,15 +42,15 @@ static uint64_t random_next(void)
 	return z ^ z >> 31;
 }
 
-static void on_synced(void *arg, uint64_t mark, uint64_t seq)
+static void on_synced(void *arg, uint64_t mark, uint64_t lsn)
 {
 	(void)arg;
 	(void)mark;
-	if (acks >= 0 && pwrite(acks, &seq, sizeof(seq), 0) != sizeof(seq))
+	if (acks >= 0 && pwrite(acks, &lsn, sizeof(lsn), 0) != sizeof(lsn))
 		abort();
 }
 
-/* What the store has logged by itself, notes of the time, has sequences too. */
+/* What the store has logged by itself, notes of the time, has an lsn too. */
 static void noted(void)
 {
 	static uint64_t told;
@@ -74,6 +78,7 @@ static int open_it(const char *dir, char *why, size_t size)
 		.map_bytes = 8 << 20,
 		.value_max = VALUE_MAX,
 		.buckets_max = 100,
+		.partitions = PARTITIONS,
 		.lock_wait_ms = 1000,
 		.checkpoint_ms = 1000000,
 		.on_synced = on_synced,
@@ -89,13 +94,14 @@ static void fail(const char *what, int r)
 	exit(1);
 }
 
-/* The value that the write with sequence `seq` has. */
-static size_t value_make(uint64_t seq, char *out)
+/* The value that the write with this lsn has. */
+static size_t value_make(uint64_t lsn, char *out)
 {
-	uint64_t h = seq * 0x9e3779b97f4a7c15u;
-	size_t n = (size_t)(h >> 33) % VALUE_MAX;
+	uint64_t h = lsn * 0x9e3779b97f4a7c15u;
+	size_t n = sizeof(lsn) + (size_t)(h >> 33) % (VALUE_MAX - sizeof(lsn));
 
-	for (size_t i = 0; i < n; i++)
+	memcpy(out, &lsn, sizeof(lsn));
+	for (size_t i = sizeof(lsn); i < n; i++)
 		out[i] = (char)(h >> (i % 57));
 	return n;
 }
@@ -116,17 +122,17 @@ static int put(void)
 	char key[16];
 	struct store_key k;
 	uint64_t version;
-	uint64_t seq = store_lsn(store) + 1;
-	struct span v = {value, value_make(seq, value)};
+	uint64_t lsn = store_lsn(store) + 1;
+	struct span v = {value, value_make(lsn, value)};
 	int r;
 
 	names_make(bucket, key, &k);
 	r = store_put(store, &k, v, 0, &always, &version);
 	if (r < 0)
 		return r;
-	if (version != seq)
-		fail("a put has another version than it should", 0);
-	(void)printf("P %llu %s %s\n", (unsigned long long)seq, bucket, key);
+	if (store_lsn(store) != lsn)
+		fail("a put has another lsn than it should", 0);
+	(void)printf("P %llu %s %s\n", (unsigned long long)lsn, bucket, key);
 	return 0;
 }
 
@@ -219,11 +225,14 @@ static const char *bucket_now;
 static bool item_tell(void *arg, const struct store_item *i)
 {
 	char want[VALUE_MAX];
-	size_t n = value_make(i->version, want);
+	uint64_t lsn = 0;
+	size_t n;
 
+	memcpy(&lsn, i->value.p, i->value.n < sizeof(lsn) ? i->value.n : sizeof(lsn));
+	n = value_make(lsn, want);
 	(void)arg;
 	(void)printf("K %s %.*s %llu %s\n", bucket_now, (int)i->key.n, i->key.p,
-		     (unsigned long long)i->version,
+		     (unsigned long long)lsn,
 		     n == i->value.n && !memcmp(want, i->value.p, n) ? "whole" : "WRONG");
 	return true;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/partition.h"
 #include "storage/pace.h"
 #include "storage/store.h"
 #include "tests/unit/lib/unit.h"
@@ -21,6 +22,7 @@ static uint64_t wall;     /* what the tests say the time is */
 static bool stepped_back; /* and it shall stay so over a restart */
 static char why[256];
 static uint64_t cache_bytes = 1 << 20;
+static uint32_t partitions = PARTITIONS_DEFAULT;
 
 /* What has passed is what the tests say, in the boot that they say; 0: the system's wall clock. */
 static uint64_t wall_at_open;
@@ -72,6 +74,7 @@ __attribute__((unused)) static struct store_config config(void)
 	c.map_bytes = 64 << 20;
 	c.value_max = 64 << 10;
 	c.buckets_max = 1000;
+	c.partitions = partitions;
 	c.checkpoint_ms = 1000000;
 	c.on_synced = on_synced;
 	c.on_wait = on_wait;
