@@ -40,7 +40,7 @@ void engine_measure(struct engine *e, MDB_txn *txn);
 /* Write the row of the whole. */
 int engine_meta_put(struct engine *e, MDB_txn *txn, const struct engine_meta *meta);
 
-/* Verify a row of `parts` and take what it says. */
+/* Verify a row of `parts` and take what it says.  -EPROTO: it has more than we know of. */
 int part_read(const struct engine *e, const MDB_val *k, const MDB_val *v, uint32_t *ret_partition,
 	      struct engine_part *ret);
 

@@ -153,7 +153,7 @@ static int entries(MDB_txn *txn, MDB_dbi dbi, uint64_t *ret)
 	return rc;
 }
 
-static int part_row_check(struct engine *e, MDB_txn *txn)
+static int part_rows_check(struct engine *e, MDB_txn *txn)
 {
 	struct engine_part part;
 	uint32_t partition;
@@ -186,10 +186,12 @@ static int rows_check(struct engine *e, MDB_txn *txn, const char *dir, char *why
 		if (n)
 			return too_new(dir, db_names[later[i]], why, why_size);
 	}
-	r = part_row_check(e, txn);
-	return r == -EBADMSG
-		       ? damaged(dir, "a row of `parts` is not what was written", why, why_size)
-		       : r;
+	r = part_rows_check(e, txn);
+	if (r == -EPROTO)
+		return too_new(dir, "spans in parts", why, why_size);
+	if (r == -EBADMSG)
+		return damaged(dir, "a row of parts is not what was written", why, why_size);
+	return r;
 }
 
 /* Open what is there.  -ENOENT: nothing is. */

@@ -25,8 +25,10 @@ int part_read(const struct engine *e, const MDB_val *k, const MDB_val *v, uint32
 	struct part_row row;
 	int r = k->mv_size == PARTITION_KEY_BYTES ? row_read(k, v, &row, sizeof(row)) : -EBADMSG;
 
-	if (r == 0 && (row.spans || get_be16(k->mv_data) >= e->partitions))
+	if (r == 0 && get_be16(k->mv_data) >= e->partitions)
 		r = -EBADMSG;
+	if (r == 0 && row.spans)
+		r = -EPROTO;
 	if (r < 0)
 		return r;
 	*ret_partition = get_be16(k->mv_data);

@@ -308,25 +308,47 @@ static void a_base_of_before_is_refused_and_left_as_it_is(void)
 	}
 }
 
-static void a_base_of_later_is_refused(void)
+/* A whole meta row, with a bit more in it, of another format. */
+static void make_format(uint32_t format)
 {
 	struct raw_row row;
-	uint32_t format = BASE_FORMAT + 1;
 	uint32_t crc;
 
 	fresh();
 	EQ(0, open_for(2));
 	raw_begin();
 	row = raw_take("meta", 0);
-	row.value[row.value_size] = 7; /* with more in it */
+	memset(row.value + row.value_size, 7, 8);
 	row.value_size += 8;
 	memcpy(row.value, &format, 4);
 	crc = meta_crc(format, row.value, row.value_size);
 	memcpy(row.value + 4, &crc, 4);
 	raw_give("meta", &row);
 	raw_end();
+}
+
+static void another_formats_base_is_refused(void)
+{
+	make_format(BASE_FORMAT - 1);
+	EQ(-EPROTO, open_for(2));
+	TRUE_(strstr(why, dir) && strstr(why, "older version"));
+	make_format(BASE_FORMAT);
+	EQ(-EBADMSG, open_for(2));
+	make_format(BASE_FORMAT + 1);
 	EQ(-EPROTO, open_for(2));
 	TRUE_(strstr(why, dir) && strstr(why, "newer version") && strstr(why, "format 3"));
+}
+
+/* A right checksum, and a part that this version does not know. */
+static void part_row_with_spans(void)
+{
+	const uint8_t key[] = {0, 1};
+	struct part_row row = {5, 0, 2, 0};
+
+	row.crc = row_crc(key, sizeof(key), &row, sizeof(row));
+	raw_begin();
+	raw_put("parts", key, sizeof(key), &row, sizeof(row));
+	raw_end();
 }
 
 static void rows_that_nobody_writes_yet_are_refused(void)
@@ -347,6 +369,11 @@ static void rows_that_nobody_writes_yet_are_refused(void)
 		EQ(0, open_for(2));
 		engine_close(&e);
 	}
+	fresh();
+	EQ(0, open_for(2));
+	part_row_with_spans();
+	EQ(-EPROTO, open_for(2));
+	TRUE_(strstr(why, dir) && strstr(why, "newer version") && strstr(why, "spans"));
 }
 
 static void another_number_of_partitions_is_refused(void)
@@ -520,6 +547,6 @@ static void what_cannot_be_ends_in_a_check(void)
 UNIT_MAIN(T(a_flipped_bit_of_any_row_is_found), T(a_row_cut_short_is_found),
 	  T(a_rotten_item_gets_no_new_checksum), T(a_rotten_item_does_not_keep_a_dropped_bucket),
 	  T(a_bucket_in_another_partition_than_its_names_is_damage),
-	  T(a_base_of_before_is_refused_and_left_as_it_is), T(a_base_of_later_is_refused),
+	  T(a_base_of_before_is_refused_and_left_as_it_is), T(another_formats_base_is_refused),
 	  T(rows_that_nobody_writes_yet_are_refused), T(another_number_of_partitions_is_refused),
 	  T(an_environment_of_others_is_refused), T(what_cannot_be_ends_in_a_check))
