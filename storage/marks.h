@@ -34,6 +34,12 @@ static inline uint32_t bucket_partition(uint64_t id)
 	return (uint32_t)(id >> PARTITION_SHIFT);
 }
 
+/* For tables by bucket: their low bits differ between partitions too. */
+static inline uint64_t bucket_hash(uint64_t id)
+{
+	return (id ^ id >> 40) * 0x9e3779b97f4a7c15u >> 20;
+}
+
 static inline uint64_t stamp_make(uint32_t partition, uint64_t sequence)
 {
 	check(sequence <= SEQUENCE_MAX);

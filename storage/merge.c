@@ -15,6 +15,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "storage/marks.h"
 
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
 #define PART_MIN       8192u /* keys */
@@ -24,7 +25,7 @@
 
 static struct change *change_of(struct changes *s, uint64_t id)
 {
-	uint64_t i = id * 0x9e3779b97f4a7c15u >> 20 & s->mask;
+	uint64_t i = bucket_hash(id) & s->mask;
 
 	while (s->slot[i].id && s->slot[i].id != id)
 		i = (i + 1) & s->mask;

@@ -6,6 +6,7 @@
 
 #include "common/fault.h"
 
+#include "storage/marks.h"
 #include "tests/unit/lib/store_fixture.h"
 
 #define KEYS 10u
@@ -207,11 +208,27 @@ static void model_make(struct model *m, const char *name)
 	EQ(0, create(name));
 }
 
+/* Until the checkpoint that was begun has ended. */
+static void checkpoint_end(void)
+{
+	const uint64_t until = clock_ms() + 20000;
+	struct store_stats before;
+	struct store_stats now;
+
+	store_stats(current, &before);
+	do {
+		TRUE_(clock_ms() < until);
+		store_submit(current, 0);
+		EQ(0, store_tick(current, wall));
+		store_stats(current, &now);
+	} while (now.checkpoints == before.checkpoints);
+}
+
 /*
  * Partition A has written `n[0]` times when it is settled and `n[1]` since; B likewise n[2] and
  * n[3]. B's bucket is made before the checkpoint or behind it.
  */
-static void two_partitions(const unsigned n[4], bool late)
+static void two_partitions(const unsigned n[4], bool late, bool meanwhile)
 {
 	char ballast[32];
 	struct model a;
@@ -227,11 +244,19 @@ static void two_partitions(const unsigned n[4], bool late)
 	model_write(&a, n[0], 5000);
 	if (!late)
 		model_write(&b, n[2], 5000);
-	EQ(0, store_settle(current, 20000));
+	model_is(&a); /* and has an order of its dirty keys from now on */
+	if (!late)
+		model_is(&b);
+	sync_all();
+	store_checkpoint(current);
+	if (!meanwhile)
+		checkpoint_end();
 	if (late)
 		model_make(&b, name_of(2, 0));
 	model_write(&b, n[3], 4000);
 	model_write(&a, n[1], 4000);
+	if (meanwhile)
+		checkpoint_end();
 	both_are(&a, &b, ballast);
 	wall += 4500; /* what was written last has expired, what is settled has not */
 	EQ(0, store_tick(current, wall));
@@ -271,7 +296,7 @@ static void each_partition_is_settled_as_far_as_it_is(void)
 	partitions = 4;
 	cache_bytes = 64 << 10;
 	for (unsigned i = 0; i < sizeof(some) / sizeof(some[0]); i++)
-		two_partitions(some[i].n, some[i].late);
+		two_partitions(some[i].n, some[i].late, i % 2);
 	partitions = PARTITIONS_DEFAULT;
 	cache_bytes = 1 << 20;
 }
@@ -398,6 +423,24 @@ static void half_a_checkpoint_is_nobodys_settled(void)
 
 /* ---- many ---- */
 
+/* Buckets made alike in all partitions have ids alike but for their first bits. */
+static void ids_of_all_partitions_spread_in_a_table(void)
+{
+	static uint8_t chain[16384];
+	uint64_t longest = 0;
+
+	for (uint64_t sequence = 1; sequence <= 1000000; sequence *= 10) {
+		memset(chain, 0, sizeof(chain));
+		for (uint32_t p = 0; p < PARTITIONS_MAX; p++) {
+			uint64_t i = bucket_hash(stamp_make(p, sequence)) % sizeof(chain);
+
+			if (++chain[i] > longest)
+				longest = chain[i];
+		}
+	}
+	TRUE_(longest <= 8);
+}
+
 /* A bucket in each of all partitions there can be, each with keys that expire one after another. */
 static void every_partition_is_swept(void)
 {
@@ -455,4 +498,5 @@ static void every_partition_is_swept(void)
 
 UNIT_MAIN(T(each_partition_is_settled_as_far_as_it_is),
 	  T(a_bucket_made_again_is_empty_whatever_else_is_settled),
-	  T(half_a_checkpoint_is_nobodys_settled), T(every_partition_is_swept))
+	  T(half_a_checkpoint_is_nobodys_settled), T(ids_of_all_partitions_spread_in_a_table),
+	  T(every_partition_is_swept))
