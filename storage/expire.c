@@ -138,6 +138,7 @@ struct sweep {
 	unsigned left; /* keys to be deleted */
 	unsigned rows; /* of base's index to be looked at: many may be of writes that are no more */
 	uint64_t next_ms; /* the expiry of the first row that is not due */
+	bool stopped;     /* at one of these limits, in the middle of a partition */
 };
 
 static int sweep_row(void *arg, const struct engine_due *row)
@@ -152,7 +153,8 @@ static int sweep_row(void *arg, const struct engine_due *row)
 		w->next_ms = row->expiry;
 		return 1;
 	}
-	if (!w->left || !w->rows)
+	w->stopped = !w->left || !w->rows;
+	if (w->stopped)
 		return 1;
 	w->rows--;
 	s->sweep_inside = true;
@@ -175,11 +177,12 @@ static int sweep_rows(struct store *s, struct sweep *w, uint32_t partition)
 
 	s->sweep_partition = partition;
 	w->next_ms = UINT64_MAX;
+	w->stopped = false;
 	r = engine_due(s->base, partition, &from, UINT64_MAX, sweep_row, w);
 	if (r < 0)
 		return r;
-	if (r == 1 && w->next_ms == UINT64_MAX)
-		return 0; /* at its limit */
+	if (w->stopped)
+		return 0;
 	s->due_ms[partition] = w->next_ms;
 	s->sweep_inside = false;
 	return 0;
@@ -233,7 +236,7 @@ int sweep_reset(struct store *s)
 
 int store_sweep(struct store *s, unsigned max)
 {
-	struct sweep w = {s, max, SWEEP_ROWS * max, 0};
+	struct sweep w = {s, max, SWEEP_ROWS * max, 0, false};
 	struct expiry_node n;
 	int r;
 

@@ -482,6 +482,7 @@ static void every_partition_is_swept(void)
 		wall += 10;
 		EQ(0, store_tick(current, wall));
 	}
+	TRUE_(store_idle_ms(current) >= 100); /* nothing is left to be done */
 	for (uint32_t p = 0; p < PARTITIONS_MAX; p++)
 		EQ(2, count(name[p]));
 	store_stats(current, &st);
