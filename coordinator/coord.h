@@ -54,6 +54,9 @@ struct coord {
 	bool reload;        /* asked for by a signal */
 	bool guarding;      /* connections are to be looked at soon */
 	bool announced;     /* all workers have come up, or failed */
+	bool took_in;       /* this round: messages */
+	bool slept;         /* this round: found nothing to do, and waits */
+	uint64_t next_ms;   /* when deadlines are to be looked at */
 	uint64_t ticked_ms;
 	uint64_t looked_ms; /* at the descriptors, under load */
 	uint64_t stop_until_ms;
@@ -84,6 +87,15 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf);
 
 /* Serve until told to stop.  Returns the exit status. */
 int coord_run(struct coord *c);
+/*
+ * The same in steps: start the workers, then round after round, each in two halves.  The first does
+ * what there is to do and returns for how many ms the round may wait for more, -1: not even look.
+ * The second waits as long as it is told and sees to everything else; it returns -1: go on, or the
+ * exit status.
+ */
+void coord_start(struct coord *c);
+int coord_round_begin(struct coord *c);
+int coord_round_end(struct coord *c, int ms);
 /* Tell the clients that have not been told yet to go away.  Returns how many. */
 uint32_t coord_goaway(struct coord *c, const char *why);
 /* Does anybody wait for a reply? */

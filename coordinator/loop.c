@@ -275,7 +275,8 @@ static bool ready(struct socket *l)
 	return l && socket_maybe_readable(l) && socket_ready(l, NULL);
 }
 
-static void doze(struct coord *c, uint64_t until)
+/* Going to sleep: whoever has something for us will have to wake us.  Returns for how many ms. */
+static int doze_begin(struct coord *c, uint64_t until)
 {
 	uint64_t ms;
 
@@ -293,7 +294,11 @@ static void doze(struct coord *c, uint64_t until)
 	if (replies_any(c) || ready(c->link) || ready(c->node_link) || ready(c->admin_link) ||
 	    peers_ready(&c->peers))
 		ms = 0;
-	look(c, (int)(ms > 1000 ? 1000 : ms));
+	return (int)(ms > 1000 ? 1000 : ms);
+}
+
+static void doze_end(struct coord *c)
+{
 	for (uint32_t i = 0; i < c->supervisor.count; i++)
 		sleep_end(&c->supervisor.worker[i].queue.segment->status->coordinator_sleeps);
 }
@@ -384,44 +389,63 @@ static unsigned take_in(struct coord *c, bool slept)
 	return n;
 }
 
-int coord_run(struct coord *c)
+void coord_start(struct coord *c)
 {
-	uint64_t next;
-	bool slept = false;
-
 	for (uint32_t i = 0; i < c->supervisor.count && !c->resumed; i++)
 		supervisor_event(&c->supervisor, &c->supervisor.worker[i], EVENT_START);
 	if (c->resumed)
 		go_on(c);
-	next = c->node.now_ms;
-	for (;;) {
-		unsigned in = take_in(c, slept);
-		unsigned out;
+	c->next_ms = c->node.now_ms;
+}
 
-		wake_workers(c);
-		if (in)
-			(void)node_clock(&c->node); /* what came may have taken its time */
-		out = collect_replies(&c->front);
-		slept = !in && !out;
-		if (c->guarding)
-			next = least(next, c->node.now_ms + CONN_LIMIT_MS);
-		if (slept)
-			doze(c, c->node.changed ? c->node.now_ms : next);
-		else if (node_clock(&c->node) - c->looked_ms > LOOK_MS)
-			look(c, 0);
-		if (c->node.changed || c->node.now_ms >= next ||
-		    c->node.now_ms - c->ticked_ms >= TICK_MS || c->node.stopping)
-			next = tick(c);
-		if (upgrade_due(&c->upgrade, !in, c->quiet_ms)) {
-			upgrade_exec(&c->upgrade);
-			return 1;
-		}
-		if (!c->announced && started_all(c))
-			announce(c);
-		if (c->node.stopping && stop_step(c))
-			break;
+int coord_round_begin(struct coord *c)
+{
+	unsigned in = take_in(c, c->slept);
+	unsigned out;
+
+	c->took_in = in;
+	wake_workers(c);
+	if (in)
+		(void)node_clock(&c->node); /* what came may have taken its time */
+	out = collect_replies(&c->front);
+	c->slept = !in && !out;
+	if (c->guarding)
+		c->next_ms = least(c->next_ms, c->node.now_ms + CONN_LIMIT_MS);
+	if (c->slept)
+		return doze_begin(c, c->node.changed ? c->node.now_ms : c->next_ms);
+	(void)node_clock(&c->node);
+	return c->node.now_ms - c->looked_ms > LOOK_MS ? 0 : -1;
+}
+
+int coord_round_end(struct coord *c, int ms)
+{
+	if (ms >= 0)
+		look(c, ms);
+	if (c->slept)
+		doze_end(c);
+	if (c->node.changed || c->node.now_ms >= c->next_ms ||
+	    c->node.now_ms - c->ticked_ms >= TICK_MS || c->node.stopping)
+		c->next_ms = tick(c);
+	if (upgrade_due(&c->upgrade, !c->took_in, c->quiet_ms)) {
+		upgrade_exec(&c->upgrade);
+		return 1;
 	}
+	if (!c->announced && started_all(c))
+		announce(c);
+	if (!c->node.stopping || !stop_step(c))
+		return -1;
 	(void)collect_replies(&c->front);
 	log_info("stopped");
 	return 0;
+}
+
+int coord_run(struct coord *c)
+{
+	int r;
+
+	coord_start(c);
+	do
+		r = coord_round_end(c, coord_round_begin(c));
+	while (r < 0);
+	return r;
 }
