@@ -290,6 +290,7 @@ static int doze_begin(struct coord *c, uint64_t until)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->due_ms < until - OVERDUE_GRACE_MS)
 			until = c->peers.peer[i]->due_ms + OVERDUE_GRACE_MS;
+	c->next_ms = least(c->next_ms, until);
 	ms = until > c->node.now_ms ? until - c->node.now_ms : 0;
 	if (replies_any(c) || ready(c->link) || ready(c->node_link) || ready(c->admin_link) ||
 	    peers_ready(&c->peers))
