@@ -152,6 +152,22 @@ $(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(OBJ_TESTLIB) $(B)/libtestable.
 
 unit: all $(UNIT)
 
+# Several nodes in one process, on a simulated clock, links and worker processes.  System calls are
+# led to the simulation, and a few objects of the archive are replaced by its own.
+SIM := $(B)/tests/sim/sim
+SIM_WRAPPED := eventfd signalfd close read write poll clock_gettime gettimeofday time nanosleep usleep \
+	sleep fork getrandom sigprocmask kill waitid posix_fallocate fsync fdatasync
+
+$(SIM): $(call objs,$(call src,tests/sim)) $(B)/libtestable.a
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(foreach f,$(SIM_WRAPPED),-Wl,--wrap=$f) $(call libs,$(FOLDERS))
+
+# RUNS histories of each scenario, from the seed FROM on; SCENARIOS: some of them.
+RUNS ?= 300
+FROM ?= 1
+sim:
+	@$(MAKE) --no-print-directory MODE=debug build/debug/tests/sim/sim
+	build/debug/tests/sim/sim --runs $(RUNS) --from $(FROM) --seconds 0 $(SCENARIOS)
+
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
 FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire common/config),$(call src,$(f))) coordinator/routing/table.c
@@ -272,7 +288,7 @@ lint-symbols: all
 
 # What editors and analyzers ask for.
 compdb:
-	@$(MAKE) --no-print-directory -Bn MODE=debug all unit | tools/compdb.sh >compile_commands.json
+	@$(MAKE) --no-print-directory -Bn MODE=debug all unit build/debug/tests/sim/sim | tools/compdb.sh >compile_commands.json
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
@@ -322,6 +338,7 @@ help:
 	@echo 'make test-systemd   the units under a real systemd, in a container'
 	@echo 'make test-fresh     make run and make test on a bare Debian, in a folder'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
+	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
 	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
@@ -332,4 +349,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE

@@ -33,6 +33,7 @@ has() { # word list
 # node tests.
 threads="a_storm_of_kills a_rolling_restart_under_load_is_noticed_by_nobody killed_at_wal_after_sync values_in_base_survive_many_restarts methods scans"
 programs=$(basename -s .c tests/unit/test_*.c)
+sim_scenarios=$(sed -n 's/^\t{"\([a-z_]*\)",.*{.*/\1/p' tests/sim/main.c)
 fuzz_targets=$(basename -s .c tests/fuzz/fuzz_*.c)
 node_words=$(/usr/bin/python3 tests/node/run.py --list) || exit 1
 unit_words() { # programs... : they and their tests, a line each
@@ -47,7 +48,7 @@ known_check() { # variable words... : is there something of each name?
 	local w from=$1
 	shift
 	for w in "$@"; do
-		has "$w" "debug asan tsan unit node fuzz power power_cuts ${fuzz_targets//$'\n'/ } ${all_units//$'\n'/ } ${node_words//$'\n'/ }" || {
+		has "$w" "debug asan tsan unit sim node fuzz power power_cuts ${sim_scenarios//$'\n'/ } ${fuzz_targets//$'\n'/ } ${all_units//$'\n'/ } ${node_words//$'\n'/ }" || {
 			echo "$from: there is no test, tag, kind or mode \"$w\"" >&2
 			exit 2
 		}
@@ -65,7 +66,7 @@ modes="" kinds="" tests=""
 for w in ${only//,/ }; do
 	case $w in
 	debug | asan | tsan) modes="$modes $w" ;;
-	unit | node | fuzz | power) kinds="$kinds $w" ;;
+	unit | sim | node | fuzz | power) kinds="$kinds $w" ;;
 	*) tests="$tests $w" ;;
 	esac
 done
@@ -131,6 +132,27 @@ units() { # mode programs...
 		timeout 900 "$t" $chosen | tee -a "$results"
 		[ "${PIPESTATUS[0]}" = 0 ] || tail -1 "$results" | grep -q '^not ok' || echo "not ok $mode/$program ended badly" | tee -a "$results"
 	done
+}
+
+# Histories of nodes on simulated clocks and links: some that are always the same, and others for
+# SIM_S seconds.
+sims() { # mode
+	local mode=$1 name chosen=""
+	wanted sim "$mode" || return
+	for name in $sim_scenarios; do
+		if { [ -z "$tests" ] || has "$name" "$tests"; } && ! has "$name" "$exclude"; then
+			chosen="$chosen $name"
+		fi
+	done
+	[ -n "$chosen" ] || {
+		echo "left out: all simulations, by ONLY or EXCLUDE"
+		return
+	}
+	build "$mode" "build/$mode/tests/sim/sim"
+	echo "== $mode simulations"
+	# shellcheck disable=SC2086
+	timeout 900 "build/$mode/tests/sim/sim" --seconds "${SIM_S:-4}" $chosen | tee -a "$results"
+	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode simulations ended badly" | tee -a "$results"
 }
 
 nodes() { # mode slow [build [tests]]
@@ -202,10 +224,12 @@ power() {
 
 # shellcheck disable=SC2086
 units debug $programs
+sims debug
 power
 nodes debug 1
 # shellcheck disable=SC2086
 units asan $programs
+sims asan
 HISTORY_S=${HISTORY_S:-15} exclude="$exclude broken" nodes asan 4
 fuzzers
 units tsan test_ipc test_store test_store_faults test_wal

@@ -334,6 +334,15 @@ bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_t
 	return b != NULL;
 }
 
+uint32_t peer_server_waits(const struct peer_server *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->used; i++)
+		n += s->batch[i].generation != 0;
+	return n;
+}
+
 static bool batch_new(struct peer_server *s, struct reply_to connection,
 		      const struct peer_message *h, struct reply_to *ret)
 {

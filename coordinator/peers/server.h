@@ -57,6 +57,8 @@ void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t
 			uint32_t count, const char *replies, size_t n);
 /* The connection that a batch came on, for its unread limit.  False: it is gone. */
 bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret);
+/* Batches that have not been answered throughout. */
+uint32_t peer_server_waits(const struct peer_server *s);
 /* [peers] has changed: who is not there any more is turned away. */
 void peer_server_configure(struct peer_server *s);
 /*
