@@ -52,7 +52,7 @@ static void retry_later(struct peers *s, struct peer *p)
 	p->next_ms = s->node->now_ms + p->delay_ms - p->delay_ms / 4 + spread;
 }
 
-/* Refuse what waits for a link that will not be there in time. */
+/* Refuse what waits for a link that will not be there in time; what was sent is awaited. */
 static void queue_refuse(struct peers *s, struct peer *p)
 {
 	char text[400];
@@ -62,7 +62,7 @@ static void queue_refuse(struct peers *s, struct peer *p)
 	(void)snprintf(text, sizeof(text), "node \"%s\" is not connected: %s", p->name,
 		       *p->reason ? p->reason : "its link is being made");
 	outbox_drop(p);
-	peer_client_refuse(s, p, 0, UINT64_MAX, WIRE_E_NODE_DOWN, text);
+	peer_client_refuse(s, p, p->sent_id + 1, UINT64_MAX, WIRE_E_NODE_DOWN, text);
 }
 
 /*

@@ -545,6 +545,31 @@ static void a_silent_link_is_given_up_and_made_again(void)
 	nodes_close();
 }
 
+/* It was handed over, so that nobody may say that it did not take effect. */
+static void what_was_sent_is_awaited_when_the_hold_for_others_ends(void)
+{
+	nodes_open();
+	steps_until_up(900);
+	bar.serves_ms = 1u << 30;
+	ask(1, 60000);
+	steps(5);
+	TRUE_(request_of[0].runs == 1 && bar.jobs);
+	bar.jobs->due_ms = net.now_ms + 3000;
+	peer_server_goaway(bar.server, "it stops", 0);
+	steps(3);
+	EQ(PEER_LEAVING, peer_of_foo()->state);
+	TRUE_(net.now_ms < peer_of_foo()->hold_ms);
+	ask(1, 60000); /* waits: the link may be there again in time */
+	steps(1500);
+	EQ(0, request_of[0].answers);
+	EQ(NODE_DOWN, request_of[1].outcome);
+	EQ(0, request_of[1].runs);
+	steps(2000);
+	EQ(DONE, request_of[0].outcome);
+	EQ(1, request_of[0].answers);
+	nodes_close();
+}
+
 /* Half an hour of cuts, resets and delays that come and go. */
 static void each_request_is_answered_once_whatever_links_do(void)
 {
@@ -658,6 +683,7 @@ static void nodes_without_a_common_version_say_who_must_be_upgraded(void)
 
 UNIT_MAIN(T(requests_cross_a_slow_link_and_come_back), T(time_on_the_way_counts),
 	  T(a_silent_link_is_given_up_and_made_again),
+	  T(what_was_sent_is_awaited_when_the_hold_for_others_ends),
 	  T(each_request_is_answered_once_whatever_links_do),
 	  T(two_nodes_speak_the_highest_common_version),
 	  T(nodes_without_a_common_version_say_who_must_be_upgraded))
