@@ -136,8 +136,8 @@ units() { # mode programs...
 
 # Histories of nodes on simulated clocks and links: some that are always the same, and others for
 # SIM_S seconds.
-sims() { # mode
-	local mode=$1 name chosen=""
+sims() { # mode runs
+	local mode=$1 runs=$2 name chosen=""
 	wanted sim "$mode" || return
 	for name in $sim_scenarios; do
 		if { [ -z "$tests" ] || has "$name" "$tests"; } && ! has "$name" "$exclude"; then
@@ -151,7 +151,7 @@ sims() { # mode
 	build "$mode" "build/$mode/tests/sim/sim"
 	echo "== $mode simulations"
 	# shellcheck disable=SC2086
-	timeout 900 "build/$mode/tests/sim/sim" --seconds "${SIM_S:-4}" $chosen | tee -a "$results"
+	timeout 900 "build/$mode/tests/sim/sim" --runs "$runs" --seconds "${SIM_S:-3}" $chosen | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode simulations ended badly" | tee -a "$results"
 }
 
@@ -224,12 +224,12 @@ power() {
 
 # shellcheck disable=SC2086
 units debug $programs
-sims debug
+sims debug 6
 power
 nodes debug 1
 # shellcheck disable=SC2086
 units asan $programs
-sims asan
+sims asan 2
 HISTORY_S=${HISTORY_S:-15} exclude="$exclude broken" nodes asan 4
 fuzzers
 units tsan test_ipc test_store test_store_faults test_wal

@@ -18,6 +18,7 @@
 #define PATIENCE_US (1200 * WORLD_MS) /* for a reply, behind its request's time */
 #define DRAIN_US    (3000 * WORLD_MS) /* for what is in flight after a goaway */
 #define MESSAGE_MAX 8000u
+#define VALUE_MAX   1000u
 #define LOOK_US     (50 * WORLD_MS)
 
 struct sim_client {
@@ -151,6 +152,17 @@ static void ask_choose(struct ask *a)
 	}
 }
 
+/* Which put it was, and then some bytes that only take room. */
+static char *value_write(char *p, const struct ask *a)
+{
+	size_t more = world_chance(habits.large_percent) ? world_random(VALUE_MAX) : 0;
+
+	p = write_bin_head(p, sizeof(a->value) + more);
+	memcpy(p, &a->value, sizeof(a->value));
+	memset(p + sizeof(a->value), 0xc1, more);
+	return p + sizeof(a->value) + more;
+}
+
 static char *ask_write(char *p, const struct ask *a, uint64_t msgid)
 {
 	unsigned options = 1u + a->if_absent + a->conditional;
@@ -163,7 +175,7 @@ static char *ask_write(char *p, const struct ask *a, uint64_t msgid)
 	if (a->key[0])
 		p = write_bin(p, a->key, strlen(a->key));
 	if (a->method == WIRE_PUT)
-		p = write_bin(p, &a->value, sizeof(a->value));
+		p = value_write(p, a);
 	p = write_uint(write_text(write_map(p, options), "timeout"), a->timeout_ms);
 	if (a->if_absent)
 		p = write_bool(write_text(p, "if_absent"), true);
@@ -303,6 +315,9 @@ static void receive(struct sim_client *c)
 			c->open = true;
 		} else {
 			world_note("client %u has lost its connection", c->index);
+			if (c->flights && c->node->orderly == c->incarnation && links_are_quick())
+				world_fail("client %u lost %u requests by an orderly stop of %s",
+					   c->index, c->flights, c->node->name);
 			disconnect(c);
 		}
 	}

@@ -13,6 +13,7 @@ struct client_habits {
 	uint32_t flight_max;    /* requests in flight of one client */
 	uint32_t requests_max;  /* of one message */
 	uint32_t short_percent; /* of requests that have little time */
+	uint32_t large_percent; /* of puts with large values */
 	uint32_t buckets;       /* of each first byte */
 };
 

@@ -9,6 +9,8 @@
 #include "tests/sim/node.h"
 #include "tests/sim/world.h"
 
+#define ORDER_US (5000 * WORLD_MS) /* no request is answered later than that */
+
 static struct ask *asks;
 static uint32_t count;
 
@@ -170,6 +172,8 @@ void history_ran(uint64_t msgid, struct sim_node *at)
 		fail(a, "run at two nodes");
 	if (says_not_run(a) && !is_semantic(a) && method_is(a->method, METHOD_WRITES))
 		fail(a, "run after it was said not to be");
+	if (links_too_late(a))
+		fail(a, "run when its time was long over");
 	if (!links_may_run(a, at))
 		fail(a, "run at a node whose table sends it elsewhere");
 	a->ran++;
@@ -221,14 +225,38 @@ static void ask_check(const struct ask *a)
 		fail(a, "answered, and never run");
 }
 
+/* Run by a worker, and its client was told so. */
+static bool is_told(const struct ask *a)
+{
+	return a->state == ASK_ANSWERED && (!a->code || is_semantic(a)) &&
+	       a->method != WIRE_BUCKETS && a->method != WIRE_ROUTE && a->method != WIRE_PING;
+}
+
 /* Has it to have its place in its bucket's order? */
 static bool in_order(const struct ask *a)
 {
-	if (a->method == WIRE_BUCKETS || a->method == WIRE_ROUTE || a->method == WIRE_PING)
-		return false;
-	if (a->state == ASK_ANSWERED && (!a->code || is_semantic(a)))
-		return true;
-	return is_write(a) && a->done; /* nobody was told, but it happened */
+	return is_told(a) || (is_write(a) && a->done); /* nobody was told, but it happened */
+}
+
+/*
+ * One client's requests on one bucket are run in the order sent, also where a change of tables sent
+ * the later one to another node.  (At one node the search for an order sees to it.)
+ */
+static void order_check(uint32_t i)
+{
+	const struct ask *a = &asks[i];
+	char text[400];
+
+	for (uint32_t k = i; k-- > 0 && asks[k].sent_us + ORDER_US > a->sent_us;) {
+		const struct ask *b = &asks[k];
+
+		if (b->client == a->client && !strcmp(b->bucket, a->bucket) && is_told(b) &&
+		    b->ran_at != a->ran_at && b->ran_us > a->ran_us) {
+			world_fail("overtaken by a later one, #%u: %s", i,
+				   ask_text(b, text, sizeof(text)));
+			return;
+		}
+	}
 }
 
 static bool same_object(const struct ask *a, const struct ask *b)
@@ -245,6 +273,9 @@ void history_check(void)
 
 	for (uint32_t i = 0; i < count && !world.failed; i++)
 		ask_check(&asks[i]);
+	for (uint32_t i = 0; i < count && !world.failed; i++)
+		if (is_told(&asks[i]))
+			order_check(i);
 	for (uint32_t i = 0; i < count && !world.failed; i++) {
 		uint32_t n = 0;
 

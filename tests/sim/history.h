@@ -12,7 +12,7 @@
 #include "ipc/wire/reply.h"
 #include "tests/sim/store.h"
 
-#define HISTORY_MAX 16000u
+#define HISTORY_MAX 8000u
 
 struct sim_node;
 
@@ -44,7 +44,9 @@ struct ask {
 	uint32_t ran; /* how often it was begun */
 	uint64_t ran_us;
 	struct sim_node *ran_at;
-	int32_t done; /* changes of it that are in a log */
+	uint32_t deaths; /* of workers, in it */
+	bool poison;     /* whoever runs it dies */
+	int32_t done;    /* changes of it that are in a log */
 	uint64_t done_version;
 };
 
@@ -63,8 +65,6 @@ void history_ran(uint64_t msgid, struct sim_node *at);
 void history_done(uint64_t msgid, uint64_t version);
 void history_undone(uint64_t msgid);
 
-/* What must hold of every reply at the moment when it comes; links between nodes: links.c. */
-void history_check_reply(const struct ask *a, uint64_t msgid);
 /* At the end: everything has an end, and there is an order in which it could have happened. */
 void history_check(void);
 /* linear.c: the same for one bucket of one node; false with the request that fits nowhere. */

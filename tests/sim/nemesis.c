@@ -143,16 +143,26 @@ static void hurt(void)
 		p->hung = true;
 		return;
 	case 2:
-		p->slow_us = world_random(2) ? world_random(3 * WORLD_MS) : 0;
-		return;
-	case 3:
-		p->store->sync_most_us =
-			world_random(2) ? world_between(WORLD_MS, 200 * WORLD_MS) : 3 * WORLD_MS;
+		world_note("%s worker %u will be poisoned", p->node->name, p->worker);
+		p->poisoned = true;
 		return;
 	default:
 		p->doom = 1 + (uint32_t)world_random(60);
 		return;
 	}
+}
+
+static void strain(void)
+{
+	struct process *p = anyone();
+
+	if (!p)
+		return;
+	if (world_chance(50))
+		p->slow_us = world_random(2) ? world_random(8 * WORLD_MS) : 0;
+	else
+		p->store->sync_most_us =
+			world_random(2) ? world_between(WORLD_MS, 200 * WORLD_MS) : 3 * WORLD_MS;
 }
 
 /* ---- nodes ---- */
@@ -190,9 +200,9 @@ static void next(void)
 
 static void fault(void *arg)
 {
-	static void (*const all[])(void) = {cut, delay, hurt, restart, reroute};
-	const bool on[] = {faults.cuts, faults.delays, faults.kills, faults.restarts,
-			   faults.reloads};
+	static void (*const all[])(void) = {cut, delay, strain, hurt, restart, reroute};
+	const bool on[] = {faults.cuts,  faults.delays,   faults.strains,
+			   faults.kills, faults.restarts, faults.reloads};
 	uint64_t which = world_random(sizeof(on) / sizeof(on[0]));
 
 	(void)arg;
@@ -211,7 +221,7 @@ void nemesis_open(const struct faults *f)
 {
 	faults = *f;
 	over = false;
-	if (f->cuts || f->delays || f->kills || f->restarts || f->reloads)
+	if (f->cuts || f->delays || f->strains || f->kills || f->restarts || f->reloads)
 		next();
 }
 
@@ -220,6 +230,7 @@ void nemesis_end(void)
 	over = true;
 	for (struct process *p = processes(); p; p = p->next) {
 		p->doom = 0;
+		p->poisoned = false;
 		p->slow_us = 0;
 	}
 }

@@ -20,7 +20,8 @@
 
 #define ROUND_LEAST_US 3u /* of work */
 #define ROUND_MOST_US  40u
-#define BUSY_MAX       20000u /* rounds without a pause: it spins */
+#define STOP_US        (1400 * WORLD_MS) /* a little less than supervisor.stop_ms */
+#define BUSY_MAX       20000u            /* rounds without a pause: it spins */
 
 struct sim_cluster cluster;
 
@@ -136,6 +137,7 @@ void node_start(struct sim_node *n)
 	n->reloads = 0;
 	n->busy = 0;
 	n->waits = false;
+	n->stopping_us = 0;
 	world_note("%s starts, life %llu", n->name, (unsigned long long)n->incarnation);
 	system_node = n;
 	check(settings_read(&n->source, &conf) == 0);
@@ -189,10 +191,11 @@ void node_kill(struct sim_node *n, bool silent)
 
 void node_stop(struct sim_node *n)
 {
-	if (!n->coord)
+	if (!n->coord || n->stopping_us) /* a second time would mean: at once */
 		return;
 	world_note("%s is told to stop", n->name);
 	links_trouble_node(n);
+	n->stopping_us = world.now_us;
 	system_signal(n, SIGTERM);
 }
 
@@ -227,6 +230,8 @@ static bool half_end(struct sim_node *n, int ms)
 	if (status < 0)
 		return true;
 	world_note("%s ends with %d", n->name, status);
+	if (world.now_us - n->stopping_us < STOP_US)
+		n->orderly = n->incarnation;
 	gone(n);
 	return false;
 }

@@ -41,9 +41,10 @@ struct sim_node {
 	bool woken;       /* something has happened since it looked last */
 	uint32_t busy;    /* rounds in a row without a pause */
 	uint64_t incarnation;
-	uint64_t trouble_us; /* when it was not whole last: down, a worker missing */
-	uint64_t reloads;    /* of this incarnation, seen */
-	bool wanted;         /* to be started again when it has ended */
+	uint64_t stopping_us; /* when it was told to stop; 0: it was not */
+	uint64_t orderly;     /* the last life that ended in order and in time */
+	uint64_t reloads;     /* of this incarnation, seen */
+	bool wanted;          /* to be started again when it has ended */
 	struct sim_store *store[SIM_WORKERS];
 	struct sim_table table[SIM_TABLES]; /* in force, the last one now */
 	uint32_t tables;

@@ -16,12 +16,11 @@
 #include "tests/sim/system.h"
 #include "tests/sim/world.h"
 
-#define RUN_MOST  8u /* requests in one step */
-#define IDLE_US   (100 * WORLD_MS)
-#define STEP_US   5u
-#define LOCK_US   (5 * WORLD_MS) /* between looks at a lock */
-#define ROOM      4096u          /* that the replies to one request may take, with their block */
-#define LEFT_MOST 8192u
+#define RUN_MOST 8u /* requests in one step */
+#define IDLE_US  (100 * WORLD_MS)
+#define STEP_US  5u
+#define LOCK_US  (5 * WORLD_MS) /* between looks at a lock */
+#define ROOM     4096u          /* that the replies to one request may take, with their block */
 
 /* Requests that a predecessor left, and their replies as far as the replay gives them. */
 struct left {
@@ -36,6 +35,7 @@ struct left {
 struct recovered {
 	struct left *left;
 	uint32_t count;
+	uint32_t room;
 };
 
 static struct process *first;
@@ -73,7 +73,10 @@ struct process *process_new(struct sim_node *node, int segment_fd, int wake_fd, 
 	p->coordinator_fd = coordinator_fd;
 	p->channel = channel;
 	p->wake_us = WORLD_NEVER;
-	wake_at(p, world.now_us + world_between(500, 20 * WORLD_MS)); /* exec takes its time */
+	/* Usually exec takes some ms; nobody may count on it. */
+	wake_at(p, world.now_us + (world_chance(20)   ? world_between(1, 50)
+				   : world_chance(80) ? world_between(500, 20 * WORLD_MS)
+						      : world_between(WORLD_MS, 500 * WORLD_MS)));
 	return p;
 }
 
@@ -126,6 +129,8 @@ static void end(struct process *p, bool killed, int status)
 		free(p->recovered->left);
 		p->recovered = NULL;
 	}
+	if (p->running)
+		p->running->deaths++;
 	world_note("%s worker %u pid %d %s %d", p->node->name, p->worker, (int)p->pid,
 		   killed ? "is killed by" : "ends with", status);
 	channel_close(p->channel);
@@ -256,26 +261,30 @@ static struct left *left_find(const struct process *p, uint64_t identity)
 	return NULL;
 }
 
+static void left_add(struct recovered *r, uint64_t at, uint32_t i)
+{
+	if (r->count == r->room) {
+		r->room = r->room ? 2 * r->room : 16;
+		r->left = realloc(r->left, r->room * sizeof(*r->left));
+		check(r->left);
+	}
+	r->left[r->count++] = (struct left){.identity = at + i, .record = at, .index = i};
+}
+
 static void left_gather(struct process *p)
 {
 	struct ring *ring = &p->segment->request;
-	struct recovered *r = world_alloc(sizeof(*r));
 	uint64_t head = ring_head(ring);
 
-	r->left = calloc(LEFT_MOST, sizeof(*r->left));
-	check(r->left);
+	p->recovered = world_alloc(sizeof(*p->recovered));
 	for (uint64_t at = ring_tail(ring); at < head;) {
 		const struct request_record *rec = ring_at(ring, at);
 
 		for (uint32_t i = 0; i < rec->count; i++)
-			if (entry_is_open(rec, i)) {
-				check(r->count < LEFT_MOST);
-				r->left[r->count++] =
-					(struct left){.identity = at + i, .record = at, .index = i};
-			}
+			if (entry_is_open(rec, i))
+				left_add(p->recovered, at, i);
 		at += rec->size;
 	}
-	p->recovered = r;
 }
 
 /* Reads that were sent before the request `identity` run before it. */
@@ -402,6 +411,14 @@ static void run(struct process *p, const struct request_record *rec)
 		return;
 	}
 	status_set(&status->executing, identity + 1);
+	p->running = history_of(a.msgid);
+	if (p->running && p->poisoned)
+		p->running->poison = true;
+	p->poisoned = false;
+	if (p->running && p->running->poison) {
+		process_kill(p);
+		return;
+	}
 	if (point(p))
 		return;
 	if (clock_ms() >= a.deadline_ms) {
@@ -481,6 +498,7 @@ static void serve_some(struct process *p)
 		return;
 	if (p->read == ring_head(&p->segment->request) || world_chance(60)) {
 		status_set(&p->segment->status->executing, 0);
+		p->running = NULL;
 		if (!publish(p))
 			return;
 	}

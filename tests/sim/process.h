@@ -10,6 +10,7 @@
 #include "tests/sim/store.h"
 #include "worker/replies.h"
 
+struct ask;
 struct channel;
 struct sim_node;
 struct recovered;
@@ -39,10 +40,12 @@ struct process {
 	uint64_t submitted_mark;
 	uint64_t submitted_lsn;
 	struct recovered *recovered;
+	struct ask *running;
 	bool stop, orphan;
 	/* what is done to it */
 	bool hung;
 	uint64_t slow_us; /* more for each request */
+	bool poisoned;    /* the next request that it runs kills it, and whoever runs it after */
 	uint32_t doom;    /* dies at so many points from now; 0: not */
 };
 

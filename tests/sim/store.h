@@ -15,7 +15,7 @@
 #define STORE_KEYS    8u
 #define STORE_NAME    16u
 #define STORE_REPLY   512u /* bytes of a reply of the model */
-#define STORE_LOG_MAX 16384u
+#define STORE_LOG_MAX 8000u
 
 struct store_key_model {
 	char name[STORE_NAME];
