@@ -55,6 +55,11 @@ bool client_is_req(uint32_t i)
 	return client[i].req;
 }
 
+uint32_t client_byte(void)
+{
+	return (uint32_t)world_random(habits.bytes);
+}
+
 static void wake_at(struct sim_client *c, uint64_t at_us)
 {
 	if (at_us >= c->wake_us && c->wake_us >= world.now_us)
@@ -136,10 +141,10 @@ static void ask_choose(struct ask *a)
 {
 	a->method = method_choose();
 	a->timeout_ms = (uint32_t)(world_chance(habits.short_percent) ? world_between(1, 300)
-								      : world_between(1500, 3000));
+								      : world_between(700, 3000));
 	if (!method_is(a->method, METHOD_BUCKET))
 		return;
-	(void)snprintf(a->bucket, sizeof(a->bucket), "%c%u", 'a' + (char)world_random(SIM_BYTES),
+	(void)snprintf(a->bucket, sizeof(a->bucket), "%c%u", 'a' + (char)client_byte(),
 		       (unsigned)world_random(habits.buckets));
 	if (!method_is(a->method, METHOD_KEY))
 		return;

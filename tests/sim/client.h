@@ -14,11 +14,14 @@ struct client_habits {
 	uint32_t requests_max;  /* of one message */
 	uint32_t short_percent; /* of requests that have little time */
 	uint32_t large_percent; /* of puts with large values */
-	uint32_t buckets;       /* of each first byte */
+	uint32_t bytes;         /* first bytes of buckets that are asked for, */
+	uint32_t buckets;       /* and buckets of each */
 };
 
 void clients_open(const struct client_habits *h);
 void clients_close(void);
+/* A first byte that clients ask for. */
+uint32_t client_byte(void);
 /* No more requests from now on. */
 void clients_hush(void);
 /* Does any of them wait for a reply? */

@@ -45,7 +45,8 @@ struct ask {
 	uint64_t ran_us;
 	struct sim_node *ran_at;
 	uint32_t deaths; /* of workers, in it */
-	bool poison;     /* whoever runs it dies */
+	bool poison;     /* whoever runs it dies, */
+	bool opium;      /* or hangs */
 	int32_t done;    /* changes of it that are in a log */
 	uint64_t done_version;
 };

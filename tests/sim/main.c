@@ -75,16 +75,31 @@ static bool quiet(char *why, size_t size)
 	return !clients_wait();
 }
 
-static void run_load(const struct scenario *s)
+static struct client_habits habits_choose(void)
 {
-	const struct client_habits habits = {
+	struct client_habits h = {
 		.pause_us = world_between(8, 60) * WORLD_MS,
 		.flight_max = (uint32_t)world_between(1, 24),
 		.requests_max = (uint32_t)world_between(1, 5),
 		.short_percent = world_chance(70) ? 5 : 30,
 		.large_percent = world_chance(50) ? 0 : 80,
+		.bytes = SIM_BYTES,
 		.buckets = (uint32_t)world_between(1, 2),
 	};
+
+	if (world_chance(50)) { /* all want the same few things, and quickly */
+		h.bytes = (uint32_t)world_between(1, 2);
+		h.buckets = 1;
+		h.pause_us = world_between(2, 15) * WORLD_MS;
+	}
+	if (world_chance(15)) /* rings are filled and emptied, however slow their workers are */
+		h.short_percent = 100;
+	return h;
+}
+
+static void run_load(const struct scenario *s)
+{
+	const struct client_habits habits = habits_choose();
 	uint64_t end;
 	char why[500];
 

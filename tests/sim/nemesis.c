@@ -41,7 +41,7 @@ static void reroute(void)
 	struct sim_node *n = &cluster.node[someone()];
 
 	for (uint32_t i = 1 + (uint32_t)world_random(3); i--;)
-		n->asked.target[world_random(SIM_BYTES)] = someone();
+		n->asked.target[client_byte()] = someone();
 	if (n->tables + 4 < SIM_TABLES)
 		node_reload(n);
 }
@@ -146,6 +146,11 @@ static void hurt(void)
 		world_note("%s worker %u will be poisoned", p->node->name, p->worker);
 		p->poisoned = true;
 		return;
+	case 3:
+		world_note("%s worker %u will crash often", p->node->name, p->worker);
+		p->store->crashes_until_us = world.now_us + world_between(100, 1500) * WORLD_MS;
+		p->doom = 1 + (uint32_t)world_random(60);
+		return;
 	default:
 		p->doom = 1 + (uint32_t)world_random(60);
 		return;
@@ -228,6 +233,9 @@ void nemesis_open(const struct faults *f)
 void nemesis_end(void)
 {
 	over = true;
+	for (uint32_t i = 0; i < cluster.nodes; i++)
+		for (uint32_t w = 0; w < SIM_WORKERS; w++)
+			cluster.node[i].store[w]->crashes_until_us = 0;
 	for (struct process *p = processes(); p; p = p->next) {
 		p->doom = 0;
 		p->poisoned = false;

@@ -73,6 +73,8 @@ struct process *process_new(struct sim_node *node, int segment_fd, int wake_fd, 
 	p->coordinator_fd = coordinator_fd;
 	p->channel = channel;
 	p->wake_us = WORLD_NEVER;
+	if (world.now_us < p->store->crashes_until_us)
+		p->doom = 1 + (uint32_t)world_random(40);
 	/* Usually exec takes some ms; nobody may count on it. */
 	wake_at(p, world.now_us + (world_chance(20)   ? world_between(1, 50)
 				   : world_chance(80) ? world_between(500, 20 * WORLD_MS)
@@ -115,6 +117,20 @@ void processes_close(void)
 
 /* ---- the end ---- */
 
+/* Two may die in one request, not knowing it. */
+static void death_in(struct process *p, struct ask *a)
+{
+	struct sim_store *s = p->store;
+	char text[400];
+
+	a->deaths++;
+	s->died_times = s->died_in == a ? s->died_times + 1 : 1;
+	s->died_in = a;
+	if (s->died_times > 2)
+		world_fail("it killed %u workers in a row: %s", s->died_times,
+			   ask_text(a, text, sizeof(text)));
+}
+
 static void end(struct process *p, bool killed, int status)
 {
 	if (p->state == PROCESS_DEAD)
@@ -130,7 +146,9 @@ static void end(struct process *p, bool killed, int status)
 		p->recovered = NULL;
 	}
 	if (p->running)
-		p->running->deaths++;
+		death_in(p, p->running);
+	else
+		p->store->died_in = NULL;
 	world_note("%s worker %u pid %d %s %d", p->node->name, p->worker, (int)p->pid,
 		   killed ? "is killed by" : "ends with", status);
 	channel_close(p->channel);
@@ -412,13 +430,18 @@ static void run(struct process *p, const struct request_record *rec)
 	}
 	status_set(&status->executing, identity + 1);
 	p->running = history_of(a.msgid);
-	if (p->running && p->poisoned)
+	if (p->running && p->poisoned && world_chance(50))
 		p->running->poison = true;
+	else if (p->running && p->poisoned)
+		p->running->opium = true;
 	p->poisoned = false;
 	if (p->running && p->running->poison) {
 		process_kill(p);
 		return;
 	}
+	p->hung = p->running && p->running->opium;
+	if (p->hung)
+		return;
 	if (point(p))
 		return;
 	if (clock_ms() >= a.deadline_ms) {
@@ -452,8 +475,10 @@ static bool serve(struct process *p)
 	l = left_find(p, p->read + p->index);
 	if (entry_is_open(rec, p->index) && !(l && l->answered))
 		run(p, rec);
-	if (p->state == PROCESS_DEAD || ++p->index < rec->count)
-		return p->state != PROCESS_DEAD;
+	if (p->state == PROCESS_DEAD || p->hung)
+		return false;
+	if (++p->index < rec->count)
+		return true;
 	p->read += rec->size;
 	p->index = 0;
 	atomic_store_explicit(&p->segment->status->reached, p->read, memory_order_release);
@@ -494,7 +519,7 @@ static void serve_some(struct process *p)
 	sleep_end(&p->segment->status->worker_sleeps);
 	while (n < most && serve(p))
 		n++;
-	if (p->state == PROCESS_DEAD || world.failed)
+	if (p->state == PROCESS_DEAD || p->hung || world.failed)
 		return;
 	if (p->read == ring_head(&p->segment->request) || world_chance(60)) {
 		status_set(&p->segment->status->executing, 0);

@@ -17,6 +17,8 @@
 #define STORE_REPLY   512u /* bytes of a reply of the model */
 #define STORE_LOG_MAX 8000u
 
+struct ask;
+
 struct store_key_model {
 	char name[STORE_NAME];
 	bool there;
@@ -49,7 +51,10 @@ struct store_record {
 };
 
 struct sim_store {
-	struct process *owner; /* who has its lock */
+	struct process *owner;     /* who has its lock */
+	uint64_t crashes_until_us; /* whoever is started before then dies soon */
+	const struct ask *died_in; /* what the last one to die was running, */
+	uint32_t died_times;       /* and how many in a row did in that */
 	struct store_record *log;
 	uint64_t lsn;       /* records */
 	uint64_t submitted; /* of them, handed to the sync: the others die with their process */
