@@ -29,6 +29,7 @@ struct sim_client {
 	uint32_t connection;
 	bool req; /* one message at a time, with a delimiter, and no notifications */
 	bool open;
+	bool answered; /* something, on this connection */
 	bool draining;
 	uint64_t drained_us; /* when it gives up waiting for what is in flight */
 	uint64_t next_us;    /* message, or connection */
@@ -86,6 +87,7 @@ static void connect_to(struct sim_client *c)
 	(void)socket_connect(&c->context, endpoint, &o, &c->socket);
 	c->connection++;
 	c->open = false;
+	c->answered = false;
 	c->draining = false;
 	c->incarnation = c->node->incarnation;
 	world_note("client %u connects to %s", c->index, c->node->name);
@@ -244,6 +246,7 @@ static void reply_take(struct sim_client *c, const struct reply *r)
 		c->draining = true;
 		return;
 	}
+	c->answered = true;
 	history_reply(c->index, r);
 	for (uint32_t i = 0; i < c->flights; i++)
 		if (c->flight[i] == r->msgid) {
@@ -308,6 +311,18 @@ static bool waits_too_long(const struct sim_client *c)
 	return c->draining && c->flights && world.now_us >= c->drained_us;
 }
 
+/* Its node has ended in order: then it was told so, and got its replies. */
+static void stop_check(const struct sim_client *c)
+{
+	if (!links_are_quick())
+		return;
+	if (c->node->orderly == c->incarnation && c->flights)
+		world_fail("client %u lost %u requests by an orderly stop of %s", c->index,
+			   c->flights, c->node->name);
+	if (c->node->stopped == c->incarnation && c->answered && !c->draining && !c->req)
+		world_fail("client %u was not told that %s stops", c->index, c->node->name);
+}
+
 static void receive(struct sim_client *c)
 {
 	struct socket_message *m;
@@ -319,10 +334,8 @@ static void receive(struct sim_client *c)
 		if (e == SOCKET_OPEN) {
 			c->open = true;
 		} else {
+			stop_check(c);
 			world_note("client %u has lost its connection", c->index);
-			if (c->flights && c->node->orderly == c->incarnation && links_are_quick())
-				world_fail("client %u lost %u requests by an orderly stop of %s",
-					   c->index, c->flights, c->node->name);
 			disconnect(c);
 		}
 	}

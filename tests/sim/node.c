@@ -230,6 +230,7 @@ static bool half_end(struct sim_node *n, int ms)
 	if (status < 0)
 		return true;
 	world_note("%s ends with %d", n->name, status);
+	n->stopped = n->incarnation;
 	if (world.now_us - n->stopping_us < STOP_US)
 		n->orderly = n->incarnation;
 	gone(n);

@@ -42,7 +42,8 @@ struct sim_node {
 	uint32_t busy;    /* rounds in a row without a pause */
 	uint64_t incarnation;
 	uint64_t stopping_us; /* when it was told to stop; 0: it was not */
-	uint64_t orderly;     /* the last life that ended in order and in time */
+	uint64_t stopped;     /* the last life that ended in order, */
+	uint64_t orderly;     /* and in time */
 	uint64_t reloads;     /* of this incarnation, seen */
 	bool wanted;          /* to be started again when it has ended */
 	struct sim_store *store[SIM_WORKERS];

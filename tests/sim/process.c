@@ -506,8 +506,7 @@ static bool control_read(struct process *p)
 /* What is logged and not synced is, before it says goodbye. */
 static bool finished(const struct process *p)
 {
-	return p->read == ring_head(&p->segment->request) && !p->store->syncing &&
-	       p->submitted_lsn == p->store->synced &&
+	return !p->store->syncing && p->submitted_lsn == p->store->synced &&
 	       p->submitted_mark == ring_head(&p->segment->durable);
 }
 
@@ -517,11 +516,12 @@ static void serve_some(struct process *p)
 	uint64_t n = 0;
 
 	sleep_end(&p->segment->status->worker_sleeps);
-	while (n < most && serve(p))
+	p->finishing |= p->stop && p->read == ring_head(&p->segment->request) && !p->index;
+	while (n < most && !p->finishing && serve(p))
 		n++;
 	if (p->state == PROCESS_DEAD || p->hung || world.failed)
 		return;
-	if (p->read == ring_head(&p->segment->request) || world_chance(60)) {
+	if (p->finishing || p->read == ring_head(&p->segment->request) || world_chance(60)) {
 		status_set(&p->segment->status->executing, 0);
 		p->running = NULL;
 		if (!publish(p))
@@ -531,7 +531,7 @@ static void serve_some(struct process *p)
 		wake_at(p, world.now_us + n * (STEP_US + p->slow_us));
 		return;
 	}
-	if (p->stop && finished(p)) {
+	if (p->finishing && finished(p)) {
 		goodbye(p);
 		return;
 	}

@@ -41,7 +41,9 @@ struct process {
 	uint64_t submitted_lsn;
 	struct recovered *recovered;
 	struct ask *running;
-	bool stop, orphan;
+	bool stop;      /* it was told to, */
+	bool finishing; /* and serves no more: the rest is a successor's */
+	bool orphan;
 	/* what is done to it */
 	bool hung;
 	uint64_t slow_us; /* more for each request */
