@@ -186,7 +186,7 @@ static void restart(void)
 {
 	struct sim_node *n = &cluster.node[someone()];
 
-	if (!n->coord || n->wanted)
+	if (!n->coord || n->wanted || (n->stopping_us && world_chance(90)))
 		return;
 	n->wanted = true;
 	if (world_chance(40))

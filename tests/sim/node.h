@@ -28,7 +28,7 @@ struct sim_table {
 
 struct sim_node {
 	uint32_t index;
-	char name[8];
+	char name[16];
 	char data[256];
 	char config[300];
 	struct settings_source source;
