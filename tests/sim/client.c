@@ -89,7 +89,6 @@ static void connect_to(struct sim_client *c)
 	c->open = false;
 	c->answered = false;
 	c->draining = false;
-	c->incarnation = c->node->incarnation;
 	world_note("client %u connects to %s", c->index, c->node->name);
 }
 
@@ -333,6 +332,7 @@ static void receive(struct sim_client *c)
 	while (c->socket && (e = socket_event(c->socket)) != SOCKET_NOTHING) {
 		if (e == SOCKET_OPEN) {
 			c->open = true;
+			c->incarnation = c->node->incarnation;
 		} else {
 			stop_check(c);
 			world_note("client %u has lost its connection", c->index);

@@ -41,7 +41,7 @@ uint32_t history_count(void)
 const char *ask_text(const struct ask *a, char *out, size_t size)
 {
 	(void)snprintf(out, size,
-		       "#%u client %u to %s: %s %s %s%s -> %s%s found=%d value=%llu version=%llu; "
+		       "#%u client %u to %s: %s %s %s%s -> %s found=%d value=%llu version=%llu; "
 		       "ran %u at %s, done %d",
 		       (unsigned)(a - asks), a->client, a->node->name,
 		       wire_method_name((enum wire_method)a->method), a->bucket, a->key,
@@ -52,7 +52,7 @@ const char *ask_text(const struct ask *a, char *out, size_t size)
 		       : a->state == ASK_LOST ? "lost"
 		       : a->code              ? wire_error_name(a->code)
 					      : "ok",
-		       "", a->found, (unsigned long long)a->value, (unsigned long long)a->version,
+		       a->found, (unsigned long long)a->value, (unsigned long long)a->version,
 		       a->ran, a->ran_at ? a->ran_at->name : "-", a->done);
 	return out;
 }

@@ -76,7 +76,6 @@ static struct {
 	struct conn *conn[CONNS_MAX];
 	uint32_t conns;
 	struct socket *routers;
-	uint32_t flights;
 	bool cut[NET_HOSTS_MAX][NET_HOSTS_MAX];
 	uint64_t least_us[NET_HOSTS_MAX][NET_HOSTS_MAX];
 	uint64_t most_us[NET_HOSTS_MAX][NET_HOSTS_MAX];
@@ -196,15 +195,6 @@ static void lane_run(void *arg)
 			return; /* it stays until the cut is healed */
 		arrive(c, l->to, take(&l->flights));
 	}
-}
-
-uint32_t net_flights(void)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 1; i <= net.conns; i++)
-		n += net.conn[i]->lane[0].flights.count + net.conn[i]->lane[1].flights.count;
-	return n;
 }
 
 /* ---- what happens to links ---- */

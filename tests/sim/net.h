@@ -38,8 +38,6 @@ void net_reset(uint32_t a, uint32_t b);
 /* A machine is gone, or back: what comes for it meanwhile is not even refused. */
 void net_host(uint32_t host, bool up);
 
-/* Messages and ends of connections on their way. */
-uint32_t net_flights(void);
 /* What poll asks of a socket's descriptors: whether it is to be looked at. */
 bool net_readable(const struct socket *s);
 bool net_event_pending(const struct socket *s);

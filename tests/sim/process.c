@@ -126,7 +126,7 @@ static void death_in(struct process *p, struct ask *a)
 	a->deaths++;
 	s->died_times = s->died_in == a ? s->died_times + 1 : 1;
 	s->died_in = a;
-	if (s->died_times > 2)
+	if (s->died_times > 2 && a->method != WIRE_BUCKETS) /* many workers are asked that */
 		world_fail("it killed %u workers in a row: %s", s->died_times,
 			   ask_text(a, text, sizeof(text)));
 }
@@ -430,11 +430,10 @@ static void run(struct process *p, const struct request_record *rec)
 	}
 	status_set(&status->executing, identity + 1);
 	p->running = history_of(a.msgid);
-	if (p->running && p->poisoned && world_chance(50))
-		p->running->poison = true;
-	else if (p->running && p->poisoned)
-		p->running->opium = true;
-	p->poisoned = false;
+	if (p->poisoned && p->running && a.method != WIRE_BUCKETS) {
+		*(world_chance(50) ? &p->running->poison : &p->running->opium) = true;
+		p->poisoned = false;
+	}
 	if (p->running && p->running->poison) {
 		process_kill(p);
 		return;
