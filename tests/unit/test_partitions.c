@@ -570,8 +570,7 @@ static uint64_t hash_plain(uint64_t seed, const uint8_t *p, size_t n)
 		last = n < 8;
 		for (size_t i = 0; i < (last ? n : 8); i++)
 			w |= (uint64_t)p[i] << (8 * i);
-		m = (wide)(h ^ w) *
-		    (last ? 0xa0761d6478bd642fu : 0xd6e8feb86659fd93u);
+		m = (wide)(h ^ w) * (last ? 0xa0761d6478bd642fu : 0xd6e8feb86659fd93u);
 		h = (uint64_t)m ^ (uint64_t)(m >> 64);
 		p += 8;
 		n -= last ? 0 : 8;
