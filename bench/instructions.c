@@ -185,7 +185,7 @@ static void put_once(uint32_t i)
 
 	store_begin(store, i + 1);
 	store_locate(store, span_of("fruit"), key_of(i), &k);
-	store_touch(store, &k);
+	store_prefetch(store, &k);
 	if (store_put(store, &k, (struct span){value, sizeof(value)}, 0, &always, &version) < 0)
 		die(store_why(store));
 	sum += version + store_observed_lsn(store);
@@ -198,7 +198,7 @@ static void get_once(uint32_t i)
 
 	store_begin(store, i + 1);
 	store_locate(store, span_of("fruit"), key_of(i), &k);
-	store_touch(store, &k);
+	store_prefetch(store, &k);
 	if (store_get(store, &k, &item) < 0)
 		die(store_why(store));
 	sum += item.version + store_observed_lsn(store);

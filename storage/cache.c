@@ -189,7 +189,7 @@ struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct 
 		c->entries += !old;
 	}
 	e->value_len = (uint32_t)value.n;
-	if (value.n)
+	if (value.n && value.p != e->data + key.n)
 		memcpy(e->data + key.n, value.p, value.n);
 	e->version = version;
 	e->expiry = expiry;

@@ -64,9 +64,9 @@ static inline uint64_t entry_stamp(const struct entry *e)
 struct entry *cache_find_stamp(struct cache *c, uint64_t hash, uint64_t stamp);
 
 /*
- * Make or overwrite a key's entry.  An existing one may be replaced: then *ret_moved is the old
- * one, which the caller frees when nothing points at it any more; else NULL.  Returns the entry, or
- * NULL without memory: nothing changed.
+ * Make or overwrite a key's entry.  The value may be the one that is in it.  An existing one may be
+ * replaced: then *ret_moved is the old one, which the caller frees when nothing points at it any
+ * more; else NULL.  Returns the entry, or NULL without memory: nothing changed.
  */
 struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct span key,
 			struct span value, uint64_t version, uint64_t expiry, bool tombstone,

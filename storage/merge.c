@@ -1,7 +1,7 @@
 /*
- * A checkpoint: read the frozen segments, sort their changes last-wins by key, and merge them in a
- * few large sorted transactions.  Counts of buckets and what is settled change only in the
- * last transaction, so a checkpoint that is cut short is simply done again: every step is
+ * A checkpoint: read the frozen segments, sort their changes by key, fold those of one key, and
+ * merge them in a few large sorted transactions.  Counts of buckets and what is settled change only
+ * in the last transaction, so a checkpoint that is cut short is simply done again: every step is
  * idempotent.
  */
 #include "storage/checkpoint_impl.h"
@@ -20,6 +20,7 @@
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
 #define PART_MIN       8192u /* keys */
 #define PART_BYTES_MAX (32u << 20)
+#define TOUCH_BYTES    4096u /* of a value that is written again where it lies */
 
 /* ---- collecting ---- */
 
@@ -82,7 +83,7 @@ static int item_add(struct checkpoint *c, const struct log_changes *i)
 		c->items = p;
 		c->room = room;
 	}
-	c->items[c->count++] = (struct sort_item){0, i->bucket, i->sequence, i->head};
+	c->items[c->count++] = (struct sort_item){{0}, i->bucket, i->sequence, i->head};
 	return 0;
 }
 
@@ -177,18 +178,40 @@ static bool same_key(const struct sort_item *a, const struct sort_item *b)
 	return a->bucket == b->bucket && span_equal(log_head_key(a->head), log_head_key(b->head));
 }
 
-/* Keep the last change of each key, and none of buckets that were dropped meanwhile. */
+/* The change that has the value which a key has after `x`, if it had that of `before` until then.
+ */
+static const struct log_change_head *value_after(const struct sort_item *x,
+						 const struct log_change_head *before)
+{
+	switch (log_head_op(x->head)) {
+	case LOG_PUT:
+		return x->head;
+	case LOG_TOUCH:
+		return before; /* NULL: what is in base */
+	default:
+		return NULL;
+	}
+}
+
+/*
+ * Keep the last change of each key, with the value that it leaves there, and none of buckets that
+ * were dropped meanwhile.
+ */
 static void items_unique(struct checkpoint *c)
 {
+	const struct log_change_head *value = NULL;
 	uint64_t n = 0;
 
 	for (uint64_t i = 0; i < c->count; i++) {
-		const struct sort_item *x = &c->items[i];
+		struct sort_item *x = &c->items[i];
 
 		if (i + 8 < c->count)
 			__builtin_prefetch(c->items[i + 8].head);
+		value = value_after(x, value);
 		if (i + 1 < c->count && same_key(x, x + 1))
 			continue;
+		x->value = value;
+		value = NULL;
 		if (c->changes.any_drop && change_of(&c->changes, x->bucket)->dropped)
 			continue;
 		check_slow(!n || c->items[n - 1].bucket <= x->bucket);
@@ -199,15 +222,33 @@ static void items_unique(struct checkpoint *c)
 
 static int item_merge(struct checkpoint *c, const struct sort_item *x)
 {
+	enum log_op op = log_head_op(x->head);
 	struct engine_item item;
+	int r;
 
-	if (log_head_op(x->head) != LOG_PUT)
-		return engine_delete(c->base, x->bucket, log_head_key(x->head));
 	item.key = log_head_key(x->head);
-	item.value = log_head_value(x->head);
 	item.version = x->version;
 	item.expiry = log_head_expiry(x->head);
-	return engine_put(c->base, x->bucket, &item);
+	if (x->value) {
+		item.value = log_head_value(x->value);
+		return engine_put(c->base, x->bucket, &item);
+	}
+	if (op != LOG_TOUCH)
+		return engine_delete(c->base, x->bucket, item.key);
+	r = engine_touch(c->base, x->bucket, item.key, item.version, item.expiry);
+	if (r != -ENOENT && r != -EBADMSG)
+		return r;
+	(void)snprintf(c->why, sizeof(c->why),
+		       "the value in base that version %llu of partition %u touches is %s",
+		       (unsigned long long)x->version, bucket_partition(x->bucket),
+		       r == -ENOENT ? "not there" : "damaged");
+	return -EBADMSG;
+}
+
+/* Bytes that go into base with it, about: those of a value that lies there are not known here. */
+static uint64_t item_bytes(const struct sort_item *x)
+{
+	return log_head_size(x->head) + (x->value ? log_head_size(x->value) : TOUCH_BYTES);
 }
 
 /*
@@ -260,7 +301,7 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 		for (; r == 0 && i < c->count && i < end && bytes < PART_BYTES_MAX; i++) {
 			if (i + 4 < c->count)
 				__builtin_prefetch(c->items[i + 4].head);
-			bytes += log_head_size(c->items[i].head);
+			bytes += item_bytes(&c->items[i]);
 			r = item_merge(c, &c->items[i]);
 		}
 		if (r == 0 && i == c->count)

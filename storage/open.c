@@ -70,6 +70,39 @@ static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
 	return 0;
 }
 
+/*
+ * The value that a touch is folded onto lies in the cache, written by the log so far or settled, or
+ * in base.  A checkpoint that was cut short may have taken it out of base already: then what comes
+ * behind in the log says so, and the touch means nothing.
+ */
+static int touch_apply(struct store *s, struct bucket *b, const struct log_change *c,
+		       uint64_t version)
+{
+	uint64_t hash = cache_hash(s->cache, b->id, c->key);
+	struct entry *e = cache_find(s->cache, hash, b->id, c->key);
+	struct engine_item item;
+	int r;
+
+	if (e && e->tombstone)
+		return store_fail(s, -EBADMSG,
+				  "log in \"%.150s\": version %llu touches a key that is not there",
+				  s->dir, (unsigned long long)version);
+	if (e) {
+		item.value = entry_value(e);
+	} else {
+		if (!bucket_is_settled(s, b))
+			return 0;
+		r = engine_get(s->base, b->id, c->key, &item);
+		if (r == -ENOENT)
+			return 0;
+		if (r < 0)
+			return store_fail(s, r, "damaged value in base of \"%.150s\"", s->dir);
+		store_work(s, WORK_BASE + work_bytes(item.value.n));
+	}
+	s->log.active += item.value.n;
+	return entry_write(s, b, e, hash, c->key, item.value, version, c->expiry, false);
+}
+
 /* One change of the log into memory, as the operation that wrote it did. */
 static int change_apply(struct store *s, const struct log_change *c, uint64_t version, uint64_t lsn)
 {
@@ -87,6 +120,8 @@ static int change_apply(struct store *s, const struct log_change *c, uint64_t ve
 			directory_remove(s->directory, b);
 		}
 		return 0;
+	case LOG_TOUCH:
+		return b ? touch_apply(s, b, c, version) : 0;
 	default:
 		if (!b)
 			return 0; /* of a bucket dropped since */

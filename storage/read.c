@@ -21,7 +21,7 @@ void store_locate(struct store *s, struct span name, struct span key, struct sto
 	}
 }
 
-void store_touch(const struct store *s, const struct store_key *k)
+void store_prefetch(const struct store *s, const struct store_key *k)
 {
 	if (k->bucket)
 		cache_prefetch_entry(s->cache, k->hash);

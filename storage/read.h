@@ -22,7 +22,7 @@ struct store_key {
  * operations. */
 void store_locate(struct store *s, struct span name, struct span key, struct store_key *ret);
 /* Start fetching the key's entry. */
-void store_touch(const struct store *s, const struct store_key *k);
+void store_prefetch(const struct store *s, const struct store_key *k);
 
 struct store_item {
 	struct span key;

@@ -10,7 +10,10 @@
 #include "storage/log/entry.h"
 
 struct sort_item {
-	uint64_t word; /* scratch */
+	union {
+		uint64_t word;                       /* scratch of the sort */
+		const struct log_change_head *value; /* the caller's, afterwards */
+	};
 	uint64_t bucket;
 	uint64_t version;
 	const struct log_change_head *head;

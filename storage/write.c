@@ -206,6 +206,51 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	return 0;
 }
 
+int store_touch(struct store *s, struct store_key *k, uint64_t ttl_ms,
+		const struct store_condition *c, uint64_t *ret_version)
+{
+	struct bucket *b = key_bucket(s, k);
+	struct log_change change;
+	struct log_frame *f;
+	struct span value;
+	struct lookup l;
+	int r;
+
+	if (!b)
+		return -ENXIO;
+	r = store_lookup(s, k, &l);
+	if (r < 0)
+		return r;
+	*ret_version = l.version;
+	r = condition_check(s, c, l.version);
+	if (r == 0 && !l.alive)
+		r = -ENOENT;
+	if (r < 0)
+		return r;
+	/* As a put of its value: base will write it again, and until then the cache holds it. */
+	value = l.entry ? entry_value(l.entry) : l.item.value;
+	r = store_admit(s, log_put_size(b->name_len, k->key.n, value.n));
+	if (r == 0 && ttl_ms)
+		r = clock_note(s, bucket_partition(b->id));
+	if (r < 0)
+		return r;
+	change = (struct log_change){.op = LOG_TOUCH,
+				     .bucket = b->id,
+				     .expiry = expiry_of(s, ttl_ms),
+				     .name = bucket_name(b),
+				     .key = k->key};
+	f = change_new(s, &change, &r);
+	if (!f)
+		return r;
+	r = entry_write(s, b, l.entry, k->hash, k->key, value,
+			version_next(s, bucket_partition(b->id)), change.expiry, false);
+	if (r < 0)
+		return store_fail(s, r, "no memory");
+	*ret_version = change_append(s, f);
+	s->log.active += value.n;
+	return 0;
+}
+
 int key_remove(struct store *s, struct bucket *b, struct entry *old, uint64_t hash, struct span key,
 	       enum log_op op)
 {

@@ -17,6 +17,12 @@ struct store_condition {
 /* *ret_version: the new version, or with -EEXIST the one there is (0: no such key). */
 int store_put(struct store *s, struct store_key *k, struct span value, uint64_t ttl_ms,
 	      const struct store_condition *c, uint64_t *ret_version);
+/*
+ * The key lives for `ttl_ms` from now on (0: for ever); its value stays, and is not logged again.
+ * -ENOENT: no such key.  *ret_version as with store_put.
+ */
+int store_touch(struct store *s, struct store_key *k, uint64_t ttl_ms,
+		const struct store_condition *c, uint64_t *ret_version);
 int store_delete(struct store *s, struct store_key *k, const struct store_condition *c,
 		 bool *ret_deleted, uint64_t *ret_version);
 

@@ -40,7 +40,7 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 void op_prefetch(struct worker *w, const struct op *op)
 {
 	if (op->key.bucket && op->key.key.n)
-		store_touch(w->store, &op->key);
+		store_prefetch(w->store, &op->key);
 }
 
 /* ---- errors ---- */

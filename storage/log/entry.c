@@ -153,13 +153,13 @@ static bool change_is_sane(const struct log_change *c, const struct log_change_h
 			   uint32_t partition)
 {
 	bool of_bucket = c->op == LOG_CREATE || c->op == LOG_DROP;
-	bool valued = c->op == LOG_PUT;
 
 	return c->name.n && c->bucket >> PARTITION_SHIFT == partition &&
 	       (h->op_flags & (LOG_COUNTS_ONE | LOG_COUNTS_LESS)) !=
 		       (LOG_COUNTS_ONE | LOG_COUNTS_LESS) &&
 	       of_bucket == !c->key.n && c->key.n <= LOG_KEY_MAX &&
-	       (valued || (!c->value.n && !c->expiry));
+	       (c->op == LOG_PUT || !c->value.n) &&
+	       (c->op == LOG_PUT || c->op == LOG_TOUCH || !c->expiry);
 }
 
 static const char *changes_check(const struct log_entry *e)
@@ -174,7 +174,7 @@ static const char *changes_check(const struct log_entry *e)
 		return "no change";
 	log_changes_begin(&i, e);
 	while ((r = log_changes_next(&i, &c)) == 1) {
-		if (c.op < LOG_PUT || c.op >= LOG_OP_END || c.op == LOG_TOUCH ||
+		if (c.op < LOG_PUT || c.op >= LOG_OP_END ||
 		    i.head->op_flags &
 			    ~(LOG_OP_MASK | LOG_HAS_EXPIRY | LOG_COUNTS_ONE | LOG_COUNTS_LESS))
 			return "a change of another kind";

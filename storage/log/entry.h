@@ -82,7 +82,7 @@ _Static_assert(sizeof(struct log_session) == 40, "layout on disk");
 enum log_op {
 	LOG_PUT = 1,
 	LOG_DELETE,
-	LOG_TOUCH, /* another expiry for what is there (not yet) */
+	LOG_TOUCH, /* another version and expiry for what is there; it has no value of its own */
 	LOG_CREATE,
 	LOG_DROP,
 	LOG_SWEEP, /* a delete of an expired key, by nobody's request */

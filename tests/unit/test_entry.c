@@ -241,6 +241,7 @@ static void value_short(struct log_entry *e) { head_of(e)->value_len -= 8; }
 static void elsewhere(struct log_entry *e) { head_of(e)->number[0] += 1ull << PARTITION_SHIFT; }
 static void both_ways(struct log_entry *e) { head_of(e)->op_flags |= LOG_COUNTS_LESS | LOG_COUNTS_ONE; }
 static void value_of_delete(struct log_entry *e) { head_of(e)->op_flags = LOG_DELETE; }
+static void value_of_touch(struct log_entry *e) { head_of(e)->op_flags = LOG_TOUCH; }
 static void clock_short(struct log_entry *e) { e->kind = LOG_CLOCK; }
 static void outcome_counted(struct log_entry *e) { e->kind = LOG_OUTCOME; }
 
@@ -255,7 +256,7 @@ static const struct other others[] = {
 	{"a change of another kind", change_flag_new}, {"makes no sense", nameless},
 	{"makes no sense", key_none}, {"makes no sense", key_long},
 	{"lengths", value_long}, {"lengths", value_short}, {"makes no sense", elsewhere},
-	{"makes no sense", both_ways}, {"makes no sense", value_of_delete},
+	{"makes no sense", both_ways}, {"makes no sense", value_of_delete}, {"makes no sense", value_of_touch},
 	{"lengths", clock_short}, {"an outcome with", outcome_counted},
 };
 /* clang-format on */

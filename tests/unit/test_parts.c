@@ -295,7 +295,7 @@ static void changes_are_sorted_and_stable(void)
 		for (size_t k = 0; k < c.key.n; k++)
 			key[k] = k < 12 && i % 2 ? 'x' : (char)(unit_random(&s) % 2 * 255);
 		EQ(log_change_size(&c), log_change_write(p, &c) - p);
-		item[i] = (struct sort_item){0, c.bucket, i, (struct log_change_head *)p};
+		item[i] = (struct sort_item){{0}, c.bucket, i, (struct log_change_head *)p};
 	}
 	sort_changes(item, scratch, N);
 	for (unsigned i = 1; i < N; i++) {
