@@ -215,6 +215,17 @@ char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, ui
 
 /* ---- serving ---- */
 
+bool worker_requests_agree(struct worker_status *s)
+{
+	uint64_t kills_max = atomic_load_explicit(&s->life, memory_order_relaxed);
+	uint64_t requests = status_get(&s->requests);
+	uint64_t all = 0;
+
+	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
+		all += status_get(&s->by_method[m]);
+	return all <= requests + kills_max && requests <= all + kills_max;
+}
+
 static void publish_stats(struct worker *w)
 {
 	struct store_stats st;
@@ -236,6 +247,7 @@ static void publish_stats(struct worker *w)
 	status_add(&s->checkpoints, st.checkpoints - w->shown.checkpoints);
 	status_add(&s->checkpoint_ms, st.checkpoint_ms - w->shown.checkpoint_ms);
 	w->shown = st;
+	check_slow(worker_requests_agree(s));
 }
 
 /* A clock that jumps is a fault of the machine's, which its operator must know of. */

@@ -38,4 +38,10 @@ char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, ui
 /* This worker cannot go on: remember why (first reason wins). */
 void worker_fail(struct worker *w, int error, const char *why);
 
+/*
+ * For assertions: requests are those of all methods.  A worker that is killed between the two
+ * counts, in whatever order they are stored, leaves one of them behind for ever.
+ */
+bool worker_requests_agree(struct worker_status *s);
+
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/config/config.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/peers_impl.h"
@@ -19,6 +20,7 @@
 #define REQUESTS_MAX (1u << 18) /* in flight to one peer */
 #define ENTRIES_KEPT 256u       /* a batch's memory is kept up to so many */
 #define NONE         UINT32_MAX
+#define AGREE_MOST   256u /* batches that assertions go through */
 
 struct entry {
 	uint64_t msgid;
@@ -122,6 +124,9 @@ static void batch_free(struct peer_requests *f, struct batch *b)
 	struct peer *p = b->peer;
 	uint32_t i = (uint32_t)(b - f->batch);
 
+	check(b->id && (b->id & (BATCHES_MAX - 1)) == i);
+	check(p->batches);
+	check(p->requests >= b->open);
 	*(b->prev == NONE ? &p->batch_first : &f->batch[b->prev].next) = b->next;
 	*(b->next == NONE ? &p->batch_last : &f->batch[b->next].prev) = b->prev;
 	p->batches--;
@@ -134,6 +139,30 @@ static void batch_free(struct peer_requests *f, struct batch *b)
 	}
 	b->next = f->free_list;
 	f->free_list = i;
+}
+
+bool peer_client_agrees(const struct peers *s, const struct peer *p)
+{
+	const struct peer_requests *f = s->requests;
+	uint64_t open = 0;
+	uint64_t id = 0;
+	uint32_t last = NONE;
+	uint32_t n = 0;
+
+	if (p->batches > AGREE_MOST)
+		return true;
+	for (uint32_t i = p->batch_first; i != NONE && n <= p->batches; i = f->batch[i].next) {
+		const struct batch *b = &f->batch[i];
+
+		if (b->peer != p || b->prev != last || b->id <= id || !b->open ||
+		    b->open > b->count)
+			return false;
+		id = b->id;
+		open += b->open;
+		last = i;
+		n++;
+	}
+	return n == p->batches && open == p->requests && last == p->batch_last;
 }
 
 static struct batch *batch_find(struct peer_requests *f, const struct peer *p, uint64_t id)
@@ -156,6 +185,8 @@ static void entry_error(struct peers *s, struct batch *b, struct entry *e, enum 
 {
 	if (e->answered)
 		return;
+	check(b->open);
+	check(b->peer->requests);
 	e->answered = true;
 	b->open--;
 	b->peer->requests--;
@@ -282,6 +313,8 @@ static void replies_pick(struct peers *s, struct batch *b, const struct peer_mes
 		if (over && method_is(e->method, METHOD_DROPPABLE)) {
 			entry_error(s, b, e, WIRE_E_BUSY, over);
 		} else if (!e->answered) {
+			check(b->open);
+			check(b->peer->requests);
 			e->answered = true;
 			b->open--;
 			b->peer->requests--;
@@ -334,6 +367,8 @@ bool peer_client_replies(struct peers *s, struct peer *p, const struct peer_mess
 	} else {
 		for (uint32_t i = 0; i < h->count; i++)
 			b->entry[peer_message_index_at(h->indexes, i)].answered = true;
+		check(b->open >= h->count);
+		check(p->requests >= h->count);
 		b->open -= h->count;
 		p->requests -= h->count;
 		reply_many(s->sink, b->reply_to, f->index, h->count, h->bytes.p, h->bytes.n, false);
@@ -425,6 +460,7 @@ uint64_t peer_client_overdue(struct peers *s)
 			p->due_ms = overdue(s, p);
 		if (p->due_ms < next)
 			next = p->due_ms;
+		check_slow(peer_client_agrees(s, p));
 	}
 	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
 }

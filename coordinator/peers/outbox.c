@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "coordinator/peers/peers.h"
 #include "coordinator/peers/peers_impl.h"
 
@@ -71,12 +72,31 @@ char *outbox_room(struct peer *p, uint64_t id, size_t n)
 	return room;
 }
 
+bool outbox_agrees(const struct peer *p)
+{
+	uint64_t bytes = p->building.len;
+	uint64_t id = p->sent_id;
+
+	for (const struct outgoing *o = p->out_first; o; o = o->next) {
+		if (o->first_id <= id || o->last_id < o->first_id || (!o->next && o != p->out_last))
+			return false;
+		id = o->last_id;
+		bytes += o->n;
+	}
+	if (p->building.len && (p->building_first <= id || p->building_last < p->building_first))
+		return false;
+	return bytes == p->queued;
+}
+
 void outbox_wrote(struct peer *p, const char *end)
 {
 	size_t before = p->building.len;
 
 	p->building.len = (size_t)(end - p->building.data);
+	check(p->building.len > before);
+	check(p->building.len <= p->building.size);
 	p->queued += p->building.len - before;
+	check_slow(outbox_agrees(p));
 }
 
 void outbox_drop(struct peer *p)
@@ -109,6 +129,8 @@ void outbox_send(struct peers *s, struct peer *p)
 		p->out_first = o->next;
 		if (!o->next)
 			p->out_last = NULL;
+		check(p->queued >= o->n);
+		check(o->first_id > p->sent_id);
 		p->queued -= o->n;
 		if (o->n > p->frame_max) { /* queued before it had told its limit */
 			peer_client_refuse(s, p, o->first_id, o->last_id, WIRE_E_TOO_LARGE,
@@ -120,4 +142,5 @@ void outbox_send(struct peers *s, struct peer *p)
 		}
 		free(o);
 	}
+	check_slow(outbox_agrees(p));
 }

@@ -22,6 +22,11 @@ void outbox_send(struct peers *s, struct peer *p);
 void outbox_drop(struct peer *p);
 /* A small message of its own, past what waits.  False: there is no room for it now. */
 bool outbox_small(struct peers *s, struct peer *p, const char *data, const char *end);
+/*
+ * For assertions: `queued` is what waits, in the order of its batches, and none of it has been
+ * handed over.
+ */
+bool outbox_agrees(const struct peer *p);
 
 /* ---- client.c ---- */
 
@@ -34,5 +39,10 @@ void peer_client_refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t
 			enum wire_error e, const char *text);
 /* The link has broken: answer what had been handed to it.  Returns how many requests. */
 uint32_t peer_client_broken(struct peers *s, struct peer *p);
+/*
+ * For assertions: a peer's batches are as many as it counts, oldest first, and so are the requests
+ * that are open in them.  Of very many not all are looked at.
+ */
+bool peer_client_agrees(const struct peers *s, const struct peer *p);
 
 #endif

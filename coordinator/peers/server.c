@@ -289,6 +289,7 @@ static struct batch *batch_of(struct peer_server *s, struct reply_to o)
 
 static void batch_free(struct peer_server *s, struct batch *b)
 {
+	check(b->generation);
 	b->generation = 0;
 	b->next_free = s->free_list;
 	s->free_list = (uint32_t)(b - s->batch);
@@ -303,8 +304,10 @@ static void replies_send(struct peer_server *s, struct reply_to connection, uint
 	if (!p)
 		return; /* the node is gone */
 	p = peer_message_replies(p, id, count);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		check_slow(!i || index[i] > index[i - 1]); /* the other node insists on it */
 		p = peer_message_index(p, index[i]);
+	}
 	p = peer_message_bytes(p, n);
 	memcpy(p, replies, n);
 	clients_wrote(s->clients, connection, p + n);

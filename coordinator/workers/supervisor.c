@@ -171,6 +171,9 @@ static void again(struct supervisor *s, struct worker *w)
 		   : w->exit_status < 0       ? &status->restarts_killed
 					      : &status->restarts_failed,
 		   1);
+	check_slow(w->restarts == status_get(&status->restarts_hung) +
+					  status_get(&status->restarts_killed) +
+					  status_get(&status->restarts_failed));
 	/* A worker that served is replaced at once; one that cannot start must not spin. */
 	if (w->up_ms) {
 		w->failed_starts = 0;
