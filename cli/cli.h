@@ -221,6 +221,7 @@ int run_buckets(struct cli *c);
 int run_put(struct cli *c);
 int run_get(struct cli *c);
 int run_head(struct cli *c);
+int run_touch(struct cli *c);
 int run_delete(struct cli *c);
 int run_scan(struct cli *c);
 int run_count(struct cli *c);

@@ -15,6 +15,9 @@ static const char get_help[] = "In a shell and at a terminal a line end follows 
 
 static const char head_help[] = "With -o raw three words: bytes, version, and milliseconds or -.\n";
 
+static const char touch_help[] = "Its value stays and is not written again; its version is a new "
+				 "one.\n";
+
 static const char scan_help[] =
 	"It stops after --limit keys and says so on stderr, unless --all is given.  With --all "
 	"one\n"
@@ -112,6 +115,8 @@ static const char bench_help[] =
 	  2)                                                                                       \
 	X(head, "BUCKET KEY", "a value's size and version, and what is left to live", head_help,   \
 	  "hex escapes", 2, 2)                                                                     \
+	X(touch, "BUCKET KEY", "a key lives on: for --ttl from now, or for ever", touch_help,      \
+	  "if-version ttl hex escapes", 2, 2)                                                      \
 	X(delete, "BUCKET KEY", "remove a key", "", "if-version hex escapes", 2, 2)                \
 	X(scan, "BUCKET", "list keys and values in order", scan_help,                              \
 	  RANGE " all from to reverse keys-only ttl hex escapes", 1, 1)                            \
@@ -188,6 +193,7 @@ const struct option_row option_rows[] = {
 	FLAG("if-absent", NULL, q.if_absent, "only if there is no such key"),
 	NUMBER("if-version", NULL, "N", 0, UINT64_MAX, NULL, OPTION_IF_VERSION, q.if_version, "only if the key's version is N"),
 	NUMBER("ttl", "put", "MS", 1, UINT64_MAX, "for ever", OPTION_LONG, q.ttl_ms, "gone after MS milliseconds"),
+	NUMBER("ttl", "touch", "MS", 1, UINT64_MAX, "for ever", OPTION_LONG, q.ttl_ms, "gone after MS milliseconds"),
 	FLAG("ttl", "scan", q.with_ttl, "show what each key has left to live"),
 	BYTES("prefix", "export", "P", NULL, q.prefix, "only buckets whose names begin with P"),
 	BYTES("prefix", NULL, "P", NULL, q.prefix, "only what begins with P"),

@@ -368,6 +368,20 @@ int run_head(struct cli *c)
 	return cli_buf_out(&b);
 }
 
+int run_touch(struct cli *c)
+{
+	struct pail_result *r;
+	int e;
+
+	c->q.bucket = c->bytes[0];
+	c->q.key = c->bytes[1];
+	e = cli_ask(c, PAIL_TOUCH, &r);
+	if (e == CLI_OK)
+		e = say_number(c, "version", r->number, "version ");
+	pail_result_free(&r);
+	return e;
+}
+
 int run_delete(struct cli *c)
 {
 	struct pail_result *r;

@@ -196,6 +196,16 @@ int pail_head(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 	return call_result(p, &q, ret);
 }
 
+int pail_touch(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+	       const struct pail_request *options, uint64_t *ret_version)
+{
+	struct pail_request q = request(PAIL_TOUCH, options);
+
+	q.bucket = bucket;
+	q.key = key;
+	return call_plain(p, &q, NULL, ret_version);
+}
+
 int pail_delete(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 		const struct pail_request *options, bool *ret_deleted)
 {

@@ -261,6 +261,8 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 		return true;
 	case RESULT_UINT:
 		return take_uint(&p, &ret->number);
+	case RESULT_VERSION:
+		return read_missing(p, ret) || take_uint(&p, &ret->number);
 	case RESULT_VALUE:
 		return read_value(p, ret);
 	case RESULT_HEAD:

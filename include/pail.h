@@ -62,7 +62,7 @@ enum pail_status {
 	PAIL_TIMEOUT = 14,  /* no outcome in time: it may or may not have taken effect */
 	PAIL_INTERNAL = 15, /* a fault of the node: likewise */
 	/* of the client itself */
-	PAIL_NOT_FOUND = 100,   /* get, head: there is no such key */
+	PAIL_NOT_FOUND = 100,   /* get, head, touch: there is no such key */
 	PAIL_UNREACHABLE = 101, /* no node answered on that endpoint */
 	PAIL_NO_MEMORY = 102,
 	PAIL_PROTOCOL = 103, /* the node sent what is no reply */
@@ -139,7 +139,8 @@ enum pail_method {
 	PAIL_RELOAD,
 	PAIL_WORKER,
 	PAIL_UPGRADE,
-	PAIL_HEAD
+	PAIL_HEAD,
+	PAIL_TOUCH
 };
 
 /*
@@ -150,14 +151,14 @@ struct pail_request {
 	size_t size; /* of this struct */
 	enum pail_method method;
 	struct pail_bytes bucket;
-	struct pail_bytes key;   /* put, get, head, delete */
+	struct pail_bytes key;   /* put, get, head, touch, delete */
 	struct pail_bytes value; /* put */
 	uint32_t timeout_ms;     /* 0: the connection's */
-	/* put, delete */
+	/* put, touch, delete */
 	bool has_if_version; /* only if the key's version is if_version (0: there is no such key) */
 	uint64_t if_version;
 	bool if_absent;  /* put: only if there is no such key */
-	uint64_t ttl_ms; /* put: gone after so long; 0: never */
+	uint64_t ttl_ms; /* put, touch: gone after so long; 0: never */
 	/* scan, buckets; data NULL: no such bound */
 	struct pail_bytes prefix;
 	struct pail_bytes from;  /* inclusive */
@@ -186,8 +187,8 @@ struct pail_result {
 	int status;       /* enum pail_status */
 	const char *text; /* the reason, if status is not PAIL_OK; never NULL */
 	bool yes;         /* create, drop, delete: whether it did something */
-	uint64_t number;  /* put: the new version; count: the keys; conflict: the version there is,
-			     if has_number (0: no such key) */
+	uint64_t number;  /* put, touch: the new version; count: the keys; conflict: the version
+			     there is, if has_number (0: no such key) */
 	struct pail_bytes value;       /* get */
 	uint64_t version;              /* get, head */
 	const struct pail_item *items; /* scan, buckets */
@@ -261,6 +262,12 @@ PAIL_API int pail_get(struct pail *p, struct pail_bytes bucket, struct pail_byte
 /* What a get would, but for the value: its size, and what the key has left to live. */
 PAIL_API int pail_head(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 		       struct pail_result **ret);
+/*
+ * The key lives for ttl_ms from now on (0: for ever), its value stays, its version is a new one.
+ * Of `options` only if_version, ttl_ms and timeout_ms count; NULL: none.
+ */
+PAIL_API int pail_touch(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
+			const struct pail_request *options, uint64_t *ret_version);
 PAIL_API int pail_delete(struct pail *p, struct pail_bytes bucket, struct pail_bytes key,
 			 const struct pail_request *options, bool *ret_deleted);
 PAIL_API int pail_scan(struct pail *p, struct pail_bytes bucket, const struct pail_request *range,

@@ -60,9 +60,10 @@ enum result_type {
 	RESULT_TEXT,
 	RESULT_BOOL,
 	RESULT_UINT,
-	RESULT_VALUE, /* [value, version], or nil */
-	RESULT_HEAD,  /* [size, version, ms left or nil], or nil */
-	RESULT_LIST,  /* {items: […], more: bool} */
+	RESULT_VERSION, /* a version, or nil */
+	RESULT_VALUE,   /* [value, version], or nil */
+	RESULT_HEAD,    /* [size, version, ms left or nil], or nil */
+	RESULT_LIST,    /* {items: […], more: bool} */
 	RESULT_MAP
 };
 
@@ -91,7 +92,8 @@ enum result_type {
 	X(RELOAD,  reload,  0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
 	X(WORKER,  worker,  2, 3, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
 	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
-	X(HEAD,    head,    2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_HEAD, 0)
+	X(HEAD,    head,    2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_HEAD, 0) \
+	X(TOUCH,   touch,   2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_VERSION, OPT_IF_VERSION | OPT_TTL)
 /* clang-format on */
 
 enum wire_method {

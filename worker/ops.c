@@ -118,6 +118,19 @@ static char *op_delete(struct worker *w, struct op *op, char *p, bool *ret_chang
 	return r < 0 ? op_write_error(w, op, p, r, version) : reply_bool(op, p, deleted);
 }
 
+static char *op_touch(struct worker *w, struct op *op, char *p, bool *ret_changed)
+{
+	const struct entry_options *o = op->options;
+	struct store_condition c = {false, o->given & OPT_IF_VERSION, o->if_version};
+	uint64_t version = 0;
+	int r = store_touch(w->store, &op->key, o->given & OPT_TTL ? o->ttl_ms : 0, &c, &version);
+
+	*ret_changed = r == 0;
+	if (r == -ENOENT)
+		return write_nil(write_reply_head(p, op->entry->msgid));
+	return r < 0 ? op_write_error(w, op, p, r, version) : reply_uint(op, p, version);
+}
+
 /* Other workers want to know soon how many there are. */
 static void buckets_add(struct worker *w, bool changed, uint64_t n)
 {
@@ -221,6 +234,8 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
 		return op_put(w, op, p, ret_changed);
 	case WIRE_DELETE:
 		return op_delete(w, op, p, ret_changed);
+	case WIRE_TOUCH:
+		return op_touch(w, op, p, ret_changed);
 	case WIRE_CREATE:
 		return op_create(w, op, p, ret_changed);
 	default:

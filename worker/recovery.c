@@ -186,8 +186,8 @@ static int left_answer(struct recovery *t, struct worker *w, struct left *l)
 	if (l->answered) {
 		memcpy(&version, l->reply, sizeof(version));
 		p = write_reply_head(p, left_msgid(w, l));
-		p = wire_methods[l->method].result == RESULT_UINT ? write_uint(p, version)
-								  : write_bool(p, true);
+		p = wire_methods[l->method].result == RESULT_BOOL ? write_bool(p, true)
+								  : write_uint(p, version);
 	} else {
 		memcpy(p, l->reply, l->size);
 		p += l->size;

@@ -10,9 +10,9 @@ import collections
 
 INF = float("inf")
 
-# kind: put (value), absent (value: put if_absent), version (value, n: put if_version), delete, get
+# kind: put (value), absent (value: put if_absent), version (value, n: put if_version), touch, delete, get
 # result: ("ok", version) of writes | ("conflict", version or None, if it does not say) | ("was", bool) of delete
-#         | ("value", value, version) or ("none",) of get | None: unknown
+#         | ("value", value, version) or ("none",) of get | ("none",) of touch | None: unknown
 Op = collections.namedtuple("Op", "client key kind arg begin end result")
 
 # What a key is: (value or None, its version or None if nobody was told, the highest version that was told).
@@ -35,6 +35,12 @@ def step(state, op):
         if r is not None and r[1] != (value is not None):
             return None
         return (None, None, told)
+    if op.kind == "touch":
+        if value is None:  # nothing to live on: the same as never
+            return state if r == ("none",) else None
+        if r is None:
+            return (value, None, told)
+        return (value, r[1], r[1]) if r[0] == "ok" and r[1] > told else None
     new = op.arg[0] if op.kind == "version" else op.arg
     holds = True
     if op.kind == "absent":
@@ -156,6 +162,9 @@ def self_test():
         [o(1, "put", "a", 0, 1, ("ok", 1)), o(1, "delete", None, 2, INF, None), o(2, "absent", "b", 3, 4, ("ok", 9))],
         [o(1, "put", "a", 0, 5, ("ok", 1)), o(2, "put", "b", 0, 5, ("ok", 2)), o(3, "get", None, 6, 7, ("value", "b", 2))],
         [o(1, "put", "a", 0, 1, ("ok", 3)), o(2, "version", ("b", 3), 2, 3, ("ok", 4)), o(3, "version", ("c", 3), 2, 3, ("conflict", 4))],
+        [o(1, "touch", None, 0, 1, ("none",)), o(1, "put", "a", 2, 3, ("ok", 1)), o(1, "touch", None, 4, 5, ("ok", 2)),
+         o(1, "get", None, 6, 7, ("value", "a", 2))],
+        [o(1, "put", "a", 0, 1, ("ok", 1)), o(2, "touch", None, 2, INF, None), o(3, "get", None, 3, 4, ("value", "a", 5))],
     ]
     bad = [
         [o(1, "put", "a", 0, 1, ("ok", 1)), o(2, "get", None, 2, 3, ("none",))],  # lost
@@ -169,6 +178,10 @@ def self_test():
         [o(1, "put", "a", 5, 6, ("ok", 1)), o(2, "get", None, 1, 2, ("value", "a", 1))],  # before it was sent
         [o(1, "put", "a", 0, 5, ("ok", 1)), o(2, "put", "b", 0, 5, ("ok", 2)), o(3, "get", None, 6, 7, ("value", "a", 1))],
         [o(1, "put", "a", 0, 1, ("ok", 3)), o(2, "version", ("b", 3), 2, 3, ("ok", 4)), o(3, "version", ("c", 3), 2, 3, ("ok", 5))],
+        [o(1, "put", "a", 0, 1, ("ok", 1)), o(1, "touch", None, 2, 3, ("none",))],
+        [o(1, "touch", None, 2, 3, ("ok", 1))],  # of nothing
+        [o(1, "put", "a", 0, 1, ("ok", 1)), o(1, "touch", None, 2, 3, ("ok", 2)), o(2, "get", None, 4, 5, ("value", "a", 1))],
+        [o(1, "put", "a", 0, 1, ("ok", 1)), o(1, "touch", None, 2, 3, ("ok", 2)), o(2, "get", None, 4, 5, ("value", "a", 3))],  # twice
     ]
     for h in good:
         lines = check(h)

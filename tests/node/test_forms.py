@@ -5,7 +5,7 @@ import zmq
 from lib import eq, test
 
 METHODS = {"hello": [], "ping": [], "create": ["b"], "drop": ["b"], "buckets": [], "put": ["b", "k", "v"], "get": ["b", "k"],
-           "head": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
+           "head": ["b", "k"], "touch": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
            "reload": [], "worker": ["stop", 0], "upgrade": []}
 
 

@@ -50,6 +50,8 @@ class Recorder:
         if what < 0.85 and key in self.seen:
             n = self.seen[key]
             return key, "version", (value, n), ("put",) + key + (value, dict(options, if_version=n))
+        if what < 0.92:
+            return key, "touch", None, ("touch",) + key + (options if r.random() < 0.5 else dict(options, ttl=3600000),)
         return key, "delete", None, ("delete",) + key + (options,)
 
     def send(self, count):
@@ -75,6 +77,8 @@ class Recorder:
             return ("value", m[3][0], m[3][1])
         if kind == "delete":
             return ("was", m[3])
+        if kind == "touch" and m[3] is None:
+            return ("none",)
         self.seen[key] = m[3]
         return ("ok", m[3])
 

@@ -37,6 +37,8 @@ static char *play(char *p, const struct request *q)
 		return write_text(write_reply_head(p, q->msgid), "pong");
 	case WIRE_PUT:
 		return write_uint(write_reply_head(p, q->msgid), 7);
+	case WIRE_TOUCH: /* how many parameters there were: 3 with options */
+		return write_uint(write_reply_head(p, q->msgid), q->param_count);
 	case WIRE_GET:
 		return write_nil(write_reply_head(p, q->msgid));
 	case WIRE_HEAD: /* as mode says: for a while, for ever, or no head */
@@ -258,6 +260,27 @@ static void a_head_has_size_version_and_what_is_left(void)
 	end(&p);
 }
 
+static void a_touch_has_a_version_or_there_is_no_such_key(void)
+{
+	struct pail *p = begin();
+	struct pail_request q = {.size = sizeof(q), .ttl_ms = 5};
+	uint64_t version = 0;
+
+	EQ(PAIL_OK, pail_touch(p, pail_str("b"), pail_str("k"), NULL, &version));
+	EQ(2, version);
+	EQ(PAIL_OK, pail_touch(p, pail_str("b"), pail_str("k"), &q, &version));
+	EQ(3, version);
+	q = (struct pail_request){.size = sizeof(q), .has_if_version = true};
+	version = 0;
+	EQ(PAIL_OK, pail_touch(p, pail_str("b"), pail_str("k"), &q, &version));
+	EQ(3, version);
+	mode = WRONG_SHAPE; /* nil */
+	EQ(PAIL_NOT_FOUND, pail_touch(p, pail_str("b"), pail_str("k"), NULL, &version));
+	EQ(3, version);
+	EQ(0, strcmp("there is no such key", pail_why(p)));
+	end(&p);
+}
+
 /* A program may have been compiled with an older or a newer pail.h than the library. */
 static void structs_of_other_sizes_are_taken(void)
 {
@@ -345,6 +368,7 @@ static void a_map_is_read_value_by_value(void)
 }
 
 UNIT_MAIN(T(a_map_is_read_value_by_value), T(structs_of_other_sizes_are_taken),
-	  T(a_head_has_size_version_and_what_is_left), T(calls_return_what_the_node_says),
+	  T(a_head_has_size_version_and_what_is_left),
+	  T(a_touch_has_a_version_or_there_is_no_such_key), T(calls_return_what_the_node_says),
 	  T(nobody_there_is_unreachable), T(thousands_are_in_flight), T(a_lost_reply_is_a_timeout),
 	  T(goaway_loses_nothing), T(closing_answers_what_is_in_flight))
