@@ -264,6 +264,11 @@ $(B)/bench/instructions.o: ALL_CFLAGS += -DINSTRUCTIONS_TIMES=10000
 instructions instructions-update: $(B)/bench/instructions
 	bench/instructions.sh $(B) $(if $(filter instructions-update,$@),update)
 
+# How long others wait while some ask for as much as they may.
+bench-fair: deps
+	$(MAKE) MODE=release all
+	bench/fair.py
+
 # What routing costs: the same load straight and through another node, in turns.
 bench-routed: deps
 	$(MAKE) MODE=release all
@@ -339,6 +344,7 @@ help:
 	@echo 'make test-fresh     make run and make test on a bare Debian, in a folder'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
+	@echo 'make bench-fair   measure how long others wait beside clients that ask for much'
 	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
@@ -349,4 +355,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-routed bench-restarts lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-fair bench-routed bench-restarts lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE

@@ -269,8 +269,8 @@ static void push_once(uint32_t i)
 			     .bucket = q.bucket,
 			     .key = parts.key,
 			     .value = parts.value};
-	if (queue_push(&queue, (struct reply_to){0, 0, 0}, &item, 0, 1, queue_item_bytes(&item)) <
-	    0)
+	if (queue_push(&queue, (struct reply_to){0, 0, 0}, &item, 0, 1, queue_item_bytes(&item), 0,
+		       false) < 0)
 		die("the ring is full");
 	ring_free(&queue.segment->request, queue.segment->request.write);
 }

@@ -15,6 +15,7 @@
 #include "common/partition.h"
 #include "common/memory.h"
 #include "coordinator/coord.h"
+#include "coordinator/queue/turns.h"
 #include "coordinator/process/datadir.h"
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/front/collect.h"
@@ -91,6 +92,8 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		    : segment_create(&s, power_of_two(most(queue, 2 * c->node.request_max)),
 				     power_of_two(most(queue, value + REPLY_SPARE)),
 				     &w->queue.segment);
+	if (r == 0)
+		r = turns_new(&w->queue.turns);
 	if (r < 0)
 		log_error("make the shared memory of worker %u: %s", id, strerror(-r));
 	return r;
@@ -109,6 +112,8 @@ static int worker_resume(struct coord *c, struct worker *w, const struct resume 
 		log_error("map the shared memory of worker %u: %s", id, strerror(-r));
 		return r;
 	}
+	if (turns_new(&w->queue.turns) < 0)
+		return -ENOMEM;
 	w->queue.immediate_read = ring_tail(&w->queue.segment->immediate);
 	w->queue.durable_read = ring_tail(&w->queue.segment->durable);
 	w->queue.pushed = true;
@@ -523,6 +528,7 @@ void coord_close(struct coord *c)
 	peer_server_free(&c->peer_server);
 	fence_free(&c->fence);
 	for (uint32_t i = 0; s->worker && i < s->count; i++) {
+		turns_free(&s->worker[i].queue.turns);
 		segment_free(&s->worker[i].queue.segment);
 		if (s->worker[i].queue.wake >= 0)
 			(void)close(s->worker[i].queue.wake);

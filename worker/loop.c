@@ -339,6 +339,7 @@ static uint64_t serve_record(struct worker *w, uint64_t at)
 	const struct request_record *rec = ring_at(&w->segment->request, at);
 	const uint32_t count = rec->count;
 	const uint64_t behind = at + rec->size;
+	const bool wake = rec->flags & RECORD_WAKE;
 
 	check(rec->size && behind <= ring_head(&w->segment->request));
 
@@ -350,6 +351,8 @@ static uint64_t serve_record(struct worker *w, uint64_t at)
 			return at;
 		if (end == count)
 			atomic_store_explicit(&w->status->reached, behind, memory_order_release);
+		if (end == count && wake)
+			wake_coordinator(w->status);
 		if (w->unpublished >= PUBLISH_EVERY)
 			worker_publish(w);
 	}

@@ -123,6 +123,11 @@ void clients_flush(struct clients *c)
 	c->pieces = 0;
 }
 
+uint64_t clients_gathered(const struct clients *c)
+{
+	return c->pending_bytes;
+}
+
 bool clients_must_flush(const struct clients *c)
 {
 	return c->pieces == PIECES_MAX;

@@ -41,6 +41,8 @@ void clients_answer(struct clients *c, struct reply_to o, const char *replies, s
 char *clients_room(struct clients *c, struct reply_to client, size_t n);
 void clients_wrote(struct clients *c, struct reply_to client, const char *end);
 
+/* Bytes gathered in this round. */
+uint64_t clients_gathered(const struct clients *c);
 /* Send everything gathered.  Afterwards bytes that stayed may go. */
 void clients_flush(struct clients *c);
 

@@ -3,8 +3,12 @@
 
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/clients/outgoing.h"
+#include "coordinator/queue/turns.h"
+
+#define COPY_BYTES (64u << 10) /* from so many on a copy is worth a look at the clock */
 
 static bool alive(const struct worker *w)
 {
@@ -28,6 +32,31 @@ static unsigned worker_collect(struct front *front, struct worker *w)
 	return n;
 }
 
+/* Send what has gathered, and notice how long that takes where it is much. */
+static void flush(struct front *front)
+{
+	uint64_t bytes = clients_gathered(front->clients);
+	uint64_t begun_us = bytes >= COPY_BYTES ? clock_us() : 0;
+	uint64_t *known = &front->node->copy_ps;
+	uint64_t ps;
+
+	clients_flush(front->clients);
+	if (bytes < COPY_BYTES)
+		return;
+	ps = (clock_us() - begun_us) * 1000000 / bytes;
+	*known = ps > *known ? *known + (ps - *known) / 2 : *known - (*known - ps) / 8;
+}
+
+/* Who waits for his turn gets it.  A worker that is to stop runs all of them before. */
+static void turns_go(struct worker *w)
+{
+	if (w->wanted)
+		turns_step(&w->queue);
+	else
+		turns_flush(&w->queue);
+	queue_wake(&w->queue);
+}
+
 unsigned collect_replies(struct front *front)
 {
 	struct supervisor *s = front->supervisor;
@@ -36,11 +65,11 @@ unsigned collect_replies(struct front *front)
 	for (uint32_t i = 0; i < s->count; i++)
 		n += worker_collect(front, &s->worker[i]);
 	/* What is sent was copied out of the rings: now they can be written over. */
-	clients_flush(front->clients);
-	if (!n)
-		return 0;
-	for (uint32_t i = 0; i < s->count; i++)
+	flush(front);
+	for (uint32_t i = 0; n && i < s->count; i++)
 		queue_taken(&s->worker[i].queue, alive(&s->worker[i]));
+	for (uint32_t i = 0; i < s->count; i++)
+		turns_go(&s->worker[i]);
 	return n;
 }
 

@@ -13,8 +13,11 @@
 #include "common/config/config.h"
 #include "common/partition.h"
 #include "coordinator/front/methods.h"
+#include "coordinator/queue/turns.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
+
+#define RUN_BYTES (256u << 10)
 
 /* ---- into a ring ---- */
 
@@ -57,11 +60,18 @@ static enum wire_error worker_check(const struct worker *w, char *text, size_t s
 	return WIRE_OK;
 }
 
-/* The items of one worker, in records that its ring can hold. */
+/* Who takes turns with others: the client that waits, or the node that asks for its own. */
+static struct reply_to client_of(const struct front *front, struct reply_to o)
+{
+	if (reply_to_kind(o) == REPLY_TO_SESSION && !peer_server_client(front->peer_server, o, &o))
+		return (struct reply_to){0, 0, 0};
+	return clients_of(front->clients, o);
+}
+
+/* The items of one worker, in runs that wait in one piece if they must. */
 static void items_push(struct front *front, struct message *m, struct worker *w, struct reply_to o,
 		       uint32_t first)
 {
-	uint64_t most = w->queue.segment->request.size / 2;
 	char text[400];
 
 	while (first != ITEM_NONE) {
@@ -72,8 +82,7 @@ static void items_push(struct front *front, struct message *m, struct worker *w,
 		enum wire_error e;
 
 		while (i != ITEM_NONE &&
-		       (!count ||
-			queue_record_bytes(bytes + queue_item_bytes(&m->routed.item[i])) <= most)) {
+		       (!count || bytes + queue_item_bytes(&m->routed.item[i]) <= RUN_BYTES)) {
 			creates |= m->routed.item[i].method == WIRE_CREATE;
 			bytes += queue_item_bytes(&m->routed.item[i]);
 			count++;
@@ -82,8 +91,8 @@ static void items_push(struct front *front, struct message *m, struct worker *w,
 		if (creates)
 			buckets_tell(front);
 		e = worker_check(w, text, sizeof(text));
-		if (e == WIRE_OK &&
-		    queue_push(&w->queue, o, m->routed.item, first, count, bytes) < 0) {
+		if (e == WIRE_OK && turns_push(&w->queue, client_of(front, o), o, m->routed.item,
+					       first, count, bytes) < 0) {
 			e = WIRE_E_BUSY;
 			(void)snprintf(text, sizeof(text),
 				       "this node's queue is full: try again later");
@@ -94,12 +103,13 @@ static void items_push(struct front *front, struct message *m, struct worker *w,
 	}
 }
 
-int dispatch_one(struct message *m, struct worker *w, struct reply_to owner, const struct item *it)
+int dispatch_one(struct front *front, struct message *m, struct worker *w, struct reply_to owner,
+		 const struct item *it)
 {
 	if (w->state == WORKER_FAILED || !w->wanted)
 		return -EIO;
-	return queue_push(&w->queue, owner, m->routed.item, (uint32_t)(it - m->routed.item), 1,
-			  queue_item_bytes(it));
+	return turns_push(&w->queue, client_of(front, m->reply_to), owner, m->routed.item,
+			  (uint32_t)(it - m->routed.item), 1, queue_item_bytes(it));
 }
 
 /* ---- the ways ---- */

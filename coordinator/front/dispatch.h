@@ -22,8 +22,10 @@ void dispatch_end(struct front *front, struct message *m);
 bool dispatch_loops(const struct front *front, const struct message *m, const char *next,
 		    char *text, size_t size);
 /*
- * Put one request into a worker's queue.  0, -EAGAIN: it is full, or -EIO: the worker has failed.
+ * Put one request into a worker's queue, in its turn for who sent `m`.  0, -EAGAIN: it is full, or
+ * -EIO: the worker has failed.
  */
-int dispatch_one(struct message *m, struct worker *w, struct reply_to owner, const struct item *it);
+int dispatch_one(struct front *front, struct message *m, struct worker *w, struct reply_to owner,
+		 const struct item *it);
 
 #endif

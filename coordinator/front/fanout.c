@@ -214,7 +214,7 @@ static void workers_ask(struct front *front, struct message *m, struct fanout *f
 			struct reply_to self, const struct item *q)
 {
 	for (uint32_t i = 0; i < front->supervisor->count && !f->failed; i++) {
-		int r = dispatch_one(m, &front->supervisor->worker[i], self, q);
+		int r = dispatch_one(front, m, &front->supervisor->worker[i], self, q);
 
 		if (r == 0)
 			f->left++;

@@ -41,6 +41,7 @@ struct front_hooks {
 struct old_ways {
 	bool rings;
 	uint64_t written[64];
+	uint64_t waiting[64]; /* what waited for its turn: turns_last */
 	struct peer *peer[512];
 	uint32_t peers;
 	uint64_t last_id;

@@ -3,6 +3,7 @@
 
 #include "coordinator/front/dispatch.h"
 #include "coordinator/peers/client.h"
+#include "coordinator/queue/turns.h"
 
 static void old_way(struct old_ways *s, const struct route *r, struct peer *const *old_peers)
 {
@@ -32,19 +33,34 @@ void old_ways_note(struct front *front, const char *set, const struct route_tabl
 		if (r && set_has(set, (uint8_t)b))
 			old_way(s, r, old_peers);
 	}
-	for (uint32_t i = 0; i < front->supervisor->count; i++)
+	for (uint32_t i = 0; i < front->supervisor->count; i++) {
 		s->written[i] = front->supervisor->worker[i].queue.segment->request.write;
+		s->waiting[i] = turns_last(&front->supervisor->worker[i].queue);
+	}
 	s->last_id = peer_client_last_id(front->peers);
+}
+
+/* Is anything of then without its reply, in this queue? */
+static bool queue_in_use(struct old_ways *s, const struct queue *q, uint32_t i)
+{
+	if (s->waiting[i]) {
+		/* It goes into the ring in turns, perhaps behind what is there now. */
+		s->written[i] = q->segment->request.write;
+		if (turns_waits(q, s->waiting[i]))
+			return true;
+		s->waiting[i] = 0;
+	}
+	return ring_tail(&q->segment->request) < s->written[i];
 }
 
 /* Are the old ways still in use? */
 static bool in_use(void *arg)
 {
 	struct front *front = arg;
-	const struct old_ways *s = &front->old_ways;
+	struct old_ways *s = &front->old_ways;
 
 	for (uint32_t i = 0; s->rings && i < front->supervisor->count; i++)
-		if (ring_tail(&front->supervisor->worker[i].queue.segment->request) < s->written[i])
+		if (queue_in_use(s, &front->supervisor->worker[i].queue, i))
 			return true;
 	for (uint32_t i = 0; i < s->peers; i++) {
 		bool there = false; /* one that has retired is gone when all is answered */

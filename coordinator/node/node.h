@@ -35,6 +35,8 @@ struct node {
 	uint64_t now_ms; /* when this round began, or a moment later */
 	uint64_t now_us; /* the same moment */
 	bool stopping;
+	/* the front's: what a byte of a reply takes on its way from a ring to ZeroMQ, about */
+	uint64_t copy_ps;
 	/* anybody's: a worker's or a peer's state may have changed, deadlines are to be looked at
 	 * anew; the loop takes it back */
 	bool changed;

@@ -1,7 +1,10 @@
 /* Answers that a worker does not give: after deaths, and when time is over. */
+#include <stdio.h>
+
 #include "common/log.h"
 #include "coordinator/queue/queue.h"
 #include "coordinator/queue/queue_impl.h"
+#include "coordinator/queue/turns_impl.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 
@@ -12,10 +15,20 @@ void entry_refuse(struct queue *q, struct request_record *rec, uint32_t i, enum 
 		reply_error(q->sink, entry_owner(rec, i), rec->entry[i].msgid, true, e, text);
 }
 
+static void chunk_fail(struct queue *q, struct chunk *c, void *why)
+{
+	for (uint32_t i = c->at; i < c->rec.count; i++)
+		entry_refuse(q, &c->rec, i, WIRE_E_INTERNAL, why);
+}
+
 void queue_fail(struct queue *q, const char *why)
 {
 	struct ring *ring = &q->segment->request;
+	char text[400];
 
+	(void)snprintf(text, sizeof(text), "%s", why);
+	turns_each(q, chunk_fail, text);
+	turns_drop(q);
 	for (uint64_t at = ring_tail(ring); at < ring->write;) {
 		struct request_record *rec = ring_at(ring, at);
 
@@ -55,6 +68,25 @@ void queue_judge(struct queue *q)
 	}
 }
 
+/* The same for what waits for its turn: that has not been started. */
+static void chunk_overdue(struct queue *q, struct chunk *c, void *next)
+{
+	uint64_t *due_ms = next;
+
+	for (uint32_t i = c->at; i < c->rec.count && c->rec.open; i++) {
+		uint64_t end = record_recv_ms(&c->rec) + c->rec.entry[i].timeout_ms;
+
+		if (atomic_load_explicit(&c->rec.entry[i].state, memory_order_relaxed) !=
+		    ENTRY_OPEN)
+			continue;
+		if (end > q->node->now_ms)
+			*due_ms = end < *due_ms ? end : *due_ms;
+		else
+			entry_refuse(q, &c->rec, i, WIRE_E_EXPIRED,
+				     "its time was over before it was started");
+	}
+}
+
 /* Requests of one worker whose time is over.  Returns when the next one's is. */
 static uint64_t overdue(struct queue *q, bool alive)
 {
@@ -86,6 +118,7 @@ static uint64_t overdue(struct queue *q, bool alive)
 		}
 		at += rec->size;
 	}
+	turns_each(q, chunk_overdue, &next);
 	queue_free(q, alive);
 	return next;
 }

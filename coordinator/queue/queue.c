@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "coordinator/queue/queue_impl.h"
+#include "coordinator/queue/turns.h"
 #include "ipc/wire/request.h"
 
 /* Options with spans, which lead anywhere into the rest of a request. */
@@ -108,22 +109,21 @@ static uint64_t entry_fill(struct request_record *rec, uint32_t k, const struct 
 	return at + body.n;
 }
 
-int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint32_t first,
-	       uint32_t count, uint64_t bytes)
+uint64_t queue_fill(struct queue *q, struct request_record *rec, struct reply_to o,
+		    const struct item *item, uint32_t first, uint32_t count)
 {
-	struct ring *ring = &q->segment->request;
 	uint64_t now_ms = q->node->now_ms;
-	struct request_record *rec = ring_reserve(ring, queue_record_bytes(bytes));
 	uint64_t at = sizeof(*rec) + count * sizeof(struct request_entry);
 	uint32_t i = first;
 
-	if (!rec)
-		return -EAGAIN;
-	rec->count = count;
-	rec->open = count;
-	rec->reply_to = o.id;
-	rec->reply_to_generation = o.generation;
-	rec->recv_us = q->node->now_us;
+	check(count && count <= WIRE_REQUESTS_MAX);
+	*rec = (struct request_record){
+		.count = (uint16_t)count,
+		.open = (uint16_t)count,
+		.reply_to = o.id,
+		.reply_to_generation = o.generation,
+		.recv_us = q->node->now_us,
+	};
 	for (uint32_t k = 0; k < count; k++, i = item[i].next) {
 		uint64_t due = now_ms + item[i].timeout_ms;
 
@@ -131,13 +131,33 @@ int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint
 		if (due < q->due_ms)
 			q->due_ms = due;
 	}
-	check(at <= queue_record_bytes(bytes));
 	rec->size = (uint32_t)ring_round(at);
 	check_slow(record_fits(rec, 0) && record_fits(rec, count - 1));
-	ring_commit(ring, at);
+	return at;
+}
+
+int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint32_t first,
+	       uint32_t count, uint64_t bytes, uint16_t turn, bool more)
+{
+	struct ring *ring = &q->segment->request;
+	struct request_record *rec = ring_reserve(ring, queue_record_bytes(bytes));
+	uint64_t size;
+
+	if (!rec)
+		return -EAGAIN;
+	size = queue_fill(q, rec, o, item, first, count);
+	check(size <= queue_record_bytes(bytes));
+	rec->turn = turn;
+	rec->flags = more ? RECORD_WAKE : 0;
+	ring_commit(ring, size);
 	ring_publish(ring, ring->write);
 	q->pushed = true;
 	return 0;
+}
+
+uint64_t queue_waiting(const struct queue *q)
+{
+	return q->segment->request.write - ring_tail(&q->segment->request) + turns_waiting(q);
 }
 
 void queue_wake(struct queue *q)
@@ -186,6 +206,7 @@ void queue_disown(struct queue *q)
 {
 	struct ring *ring = &q->segment->request;
 
+	turns_flush(q);
 	for (uint64_t at = ring_tail(ring); at < ring->write;) {
 		struct request_record *rec = ring_at(ring, at);
 

@@ -18,6 +18,9 @@
 #include "coordinator/node/reply.h"
 #include "ipc/shm/segment.h"
 
+struct request_record;
+struct turns;
+
 struct queue {
 	const struct node *node;
 	struct reply_sink *sink;
@@ -28,7 +31,8 @@ struct queue {
 	uint64_t due_ms;  /* no request in the ring is overdue before */
 	uint64_t immediate_read;
 	uint64_t durable_read;
-	bool pushed; /* records were published since the worker was last woken */
+	bool pushed;         /* records were published since the worker was last woken */
+	struct turns *turns; /* who may push how much: turns.h; the queue's maker's */
 };
 
 /* Bytes that an item takes in a record, at most, and that a record takes of `bytes` of items. */
@@ -38,10 +42,14 @@ uint64_t queue_record_bytes(uint64_t bytes);
 /*
  * A record of the `count` items from item[first] on, each naming the next one, which take `bytes`
  * at most in all.  The items have been checked (request_parts): a worker believes what the record
- * says of them.  0, or -EAGAIN: there is no room.
+ * says of them.  `turn`: whose it is; `more`: others wait for room.  0, or -EAGAIN: there
+ * is no room.  Who serves clients calls turns_push.
  */
 int queue_push(struct queue *q, struct reply_to o, const struct item *item, uint32_t first,
-	       uint32_t count, uint64_t bytes);
+	       uint32_t count, uint64_t bytes, uint16_t turn, bool more);
+/* Write such a record at `rec`, which has the room.  Returns its bytes. */
+uint64_t queue_fill(struct queue *q, struct request_record *rec, struct reply_to o,
+		    const struct item *item, uint32_t first, uint32_t count);
 /* Wake the worker if something was pushed that it may sleep on. */
 void queue_wake(struct queue *q);
 
@@ -70,10 +78,7 @@ void queue_fail(struct queue *q, const char *why);
 /* Nobody is left to be answered: what is in the ring is done, its replies are dropped. */
 void queue_disown(struct queue *q);
 
-/* Bytes of request records in the ring. */
-static inline uint64_t queue_waiting(const struct queue *q)
-{
-	return q->segment->request.write - ring_tail(&q->segment->request);
-}
+/* Bytes of requests without all their replies, in the ring or waiting for their turn. */
+uint64_t queue_waiting(const struct queue *q);
 
 #endif

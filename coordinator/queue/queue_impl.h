@@ -2,6 +2,9 @@
 #ifndef PAIL_QUEUE_IMPL_H
 #define PAIL_QUEUE_IMPL_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "coordinator/queue/queue.h"
 #include "ipc/shm/records.h"
 

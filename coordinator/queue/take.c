@@ -1,6 +1,7 @@
 /* Out of the reply rings. */
 #include "coordinator/queue/queue.h"
 #include "coordinator/queue/queue_impl.h"
+#include "coordinator/queue/turns_impl.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 
@@ -9,7 +10,7 @@
 bool queue_ready(const struct queue *q)
 {
 	return ring_head(&q->segment->immediate) != q->immediate_read ||
-	       ring_head(&q->segment->durable) != q->durable_read;
+	       ring_head(&q->segment->durable) != q->durable_read || turns_ready(q);
 }
 
 /* Reads of a record that have not been answered yet are not worth running any more. */
@@ -76,6 +77,7 @@ static void block_take(struct queue *q, const struct reply_block *b)
 	uint16_t index[WIRE_REQUESTS_MAX];
 	uint32_t open = 0;
 
+	turns_learn(q, rec, b);
 	for (uint32_t i = 0; i < b->count; i++)
 		open += atomic_load_explicit(&rec->entry[b->first + i].state,
 					     memory_order_relaxed) == ENTRY_OPEN;
@@ -89,7 +91,7 @@ static void block_take(struct queue *q, const struct reply_block *b)
 		atomic_store_explicit(&e->state, ENTRY_ANSWERED, memory_order_relaxed);
 		index[i] = e->index;
 	}
-	rec->open -= b->count;
+	rec->open = (uint16_t)(rec->open - b->count);
 	reply_many(q->sink, record_owner(rec), index, b->count, (const char *)(b + 1), b->bytes,
 		   true);
 }

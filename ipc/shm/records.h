@@ -87,10 +87,16 @@ struct entry_session {
 };
 _Static_assert(sizeof(struct entry_session) == 32, "layout of shared memory");
 
+enum record_flag {
+	RECORD_WAKE = 1 << 0 /* more waits for room: wake the coordinator behind this one */
+};
+
 struct request_record {
 	uint32_t size;     /* all of it, rounded to RING_ALIGN */
-	uint32_t count;    /* entries */
-	uint32_t open;     /* entries not answered yet; the coordinator's count */
+	uint16_t count;    /* entries */
+	uint16_t open;     /* entries not answered yet; the coordinator's count */
+	uint16_t flags;    /* enum record_flag */
+	uint16_t turn;     /* whose it is in the round of clients; the coordinator's own */
 	uint32_t reply_to; /* who waits for the replies: the coordinator's own numbering */
 	uint64_t recv_us;  /* when the coordinator's round began that took it in */
 	uint64_t reply_to_generation;

@@ -110,7 +110,8 @@ static bool push(uint32_t count, uint32_t timeout_ms)
                 };
 		bytes += queue_item_bytes(&item[i]);
 	}
-	if (queue_push(&queue, (struct reply_to){0, 0, requests}, item, 0, count, bytes) < 0)
+	if (queue_push(&queue, (struct reply_to){0, 0, requests}, item, 0, count, bytes, 0, false) <
+	    0)
 		return false;
 	requests += count;
 	return true;

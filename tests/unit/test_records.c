@@ -139,7 +139,8 @@ static void round_trip(struct made *made, uint32_t count)
 		item[i] = item_of(&made[i], i);
 		bytes += queue_item_bytes(&item[i]);
 	}
-	EQ(0, queue_push(&queue, (struct reply_to){3, 0, 9}, item, 0, count, bytes));
+	EQ(0, queue_push(&queue, (struct reply_to){3, 0, 9}, item, 0, count, bytes, 5, true));
+	EQ(5, ((struct request_record *)ring_at(ring, at))->turn);
 	rec = ring_at(ring, at);
 	EQ(count, rec->count);
 	EQ(count, rec->open);
