@@ -69,14 +69,15 @@ static void checkpoint_begin(struct store *s)
 	s->checkpoint_runs = true;
 }
 
-/* What base says of a partition is what was frozen of it.  Only slow checks ask. */
-__attribute__((unused)) static int part_agrees(void *arg, uint32_t partition,
-					       const struct engine_part *part)
+/* What base says of a partition is what was frozen of it. */
+static int part_agrees(void *arg, uint32_t partition, const struct engine_part *part)
 {
-	const struct marks *settled = arg;
+	struct store *s = arg;
 
-	check(partition < settled->partitions && part->settled == settled->at[partition]);
-	return 0;
+	store_work(s, 1);
+	return partition < s->config.partitions && part->settled == s->settled->at[partition]
+		       ? 0
+		       : -EBADMSG;
 }
 
 static void settle_memory(struct store *s, uint64_t settled_lsn)
@@ -84,7 +85,6 @@ static void settle_memory(struct store *s, uint64_t settled_lsn)
 	check(settled_lsn >= s->settled_lsn && settled_lsn == s->freeze_lsn);
 	s->settled_lsn = settled_lsn;
 	marks_set(s->settled, s->freeze);
-	check_slow(engine_parts(s->base, part_agrees, s->settled) == 0);
 	s->dirty = s->active;
 	s->log.frozen = 0;
 	s->oldest_ms = clock_ms();
@@ -140,6 +140,9 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 	if (r < 0)
 		return store_fail(s, r, "renew the read transaction: %s", strerror(-r));
 	settle_memory(s, settled);
+	r = engine_parts(s->base, part_agrees, s);
+	if (r < 0)
+		return store_fail(s, r, "base in \"%.150s\" does not say what was settled", s->dir);
 	r = sweep_reset(s);
 	return r < 0 ? store_fail(s, r, "read base's expiry index: %s", strerror(-r)) : 0;
 }
