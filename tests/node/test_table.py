@@ -12,13 +12,13 @@ from lib import eq, test
 # Lines as a shell takes them: exit status, line, what stdin is ({x}: see `lines_of`).
 LINES = [
     (0, "create b"), (0, "create -e b2\\\\x00"), (0, "create gone"), (0, "drop gone"), (3, "drop -e none\\\\xff"), (1, "create " + "x" * 300),
-    (0, "put b k v"), (0, "put b k v --if-version 2"), (8, "put b k v --if-absent"), (8, "put b k v --if-version 7"), (0, "put b t v --ttl 100000"),
+    (0, "put b k v"), (0, "put b k2 v --if-version 0"), (8, "put b k v --if-absent"), (8, "put b k v --if-version 1"), (0, "put b t v --ttl 100000"),
     (0, "put b 00ff v --hex"), (0, "put b \\\\x01 \\\\xff -e"), (2, "put b zz v -x"), (1, "put b '' v"), (0, "put b empty ''"), (3, "put none k v"),
     (0, "get b k"), (0, "get b 00ff -x -o json"), (0, "get -e b \\\\x01 -o raw"), (3, "get b none"), (3, "get none k"),
     (0, "head b t"), (0, "head b 00ff -x -o json"), (0, "head -e b \\\\x01 -o raw"), (3, "head b none"),
     (0, "touch b t --ttl 100000"), (8, "touch b 00ff -x --if-version 1 -o json"), (0, "touch -e b \\\\x01 -o raw"), (3, "touch b none"),
     (3, "touch none k"), (2, "touch b k --ttl 0"),
-    (0, "delete b k --if-version 3"), (3, "delete b none"), (8, "delete b t --if-version 1"), (3, "delete -x b 01ff"), (0, "delete -e b \\\\x01"),
+    (0, "delete b k"), (3, "delete b none --if-version 0"), (8, "delete b t --if-version 1"), (3, "delete -x b 01ff"), (0, "delete -e b \\\\x01"),
     (0, "count b"), (0, "count -e b"), (3, "count none"), (0, "scan b"), (0, "scan b -o json --ttl"), (0, "scan b -o raw --all --limit 1 --ttl"),
     (0, "scan b --prefix e --after a --limit 10 --from a --to z --reverse --keys-only"), (0, "scan b -x --prefix 00 --from 00 --to ff"),
     (0, "scan b -e --after \\\\x00"), (0, "scan b --ttl"), (0, "scan b --limit 1"), (3, "scan none"), (2, "scan b --limit 0"),
