@@ -281,7 +281,12 @@ int turns_push(struct queue *q, struct reply_to client, struct reply_to o, const
 		while (n--)
 			first = item[first].next;
 	}
-	return count ? chunk_add(q, x, o, item, first, count, bytes) : 0;
+	if (!count || chunk_add(q, x, o, item, first, count, bytes) == 0)
+		return 0;
+	/* No memory.  With some of them in the ring the rest must follow: it has its room there. */
+	return x->first ? -EAGAIN
+			: queue_push(q, o, item, first, count, bytes,
+				     (uint16_t)(x - q->turns->turn), false);
 }
 
 static uint32_t entry_begin(const struct request_record *rec, uint32_t i)
