@@ -13,6 +13,17 @@
 
 /* Options with spans, which lead anywhere into the rest of a request. */
 #define SPAN_OPTIONS (OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_SET)
+/* Those that are true or false, and those that have a number. */
+#define BOOL_OPTIONS (OPT_IF_ABSENT | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL)
+#define UINT_OPTIONS (OPT_IF_VERSION | OPT_TTL | OPT_LIMIT)
+
+/* Every option of a method that a worker runs has its place in a record, but for what is seen to
+ * here: a worker would not know of one that is forgotten. */
+#define X(id, name, least, most, flags, result, options) | ((flags)&METHOD_LOCAL ? 0 : (options))
+_Static_assert(((0 WIRE_METHODS(X)) & ~(SPAN_OPTIONS | BOOL_OPTIONS | UINT_OPTIONS | OPT_LOCAL)) ==
+		       0,
+	       "a new option of a worker's method has its place in struct entry_options");
+#undef X
 
 /* What is copied of an item: from its bucket on, as far as anything leads into it. */
 static struct span item_body(const struct item *it)

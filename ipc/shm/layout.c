@@ -135,3 +135,22 @@ LAYOUT_IS(RING_DURABLE, 2);
 LAYOUT_IS(CONTROL_TYPE_END, 11);
 LAYOUT_IS(FD_WAKE_COORDINATOR, 6);
 LAYOUT_IS(RING_ALIGN, 8);
+
+/*
+ * A worker believes that what it gets has been checked: one of this version would pass over an
+ * option that it does not know, and take whatever size it is told.  So what its methods take, and
+ * up to where, is part of the layout too.
+ */
+#define X(id, name, least, most, flags, result, options) \
+	OPTIONS_##id = (flags)&METHOD_LOCAL ? 0 : (options),
+enum { WIRE_METHODS(X) };
+#undef X
+LAYOUT_IS(OPTIONS_CREATE | OPTIONS_DROP | OPTIONS_GET | OPTIONS_COUNT | OPTIONS_HEAD, 0);
+LAYOUT_IS(OPTIONS_BUCKETS, OPT_PREFIX | OPT_AFTER | OPT_LIMIT | OPT_LOCAL | OPT_SET);
+LAYOUT_IS(OPTIONS_PUT, OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL);
+LAYOUT_IS(OPTIONS_DELETE, 0 | OPT_IF_VERSION);
+LAYOUT_IS(OPTIONS_SCAN, OPT_PREFIX | OPT_AFTER | OPT_LIMIT | OPT_FROM | OPT_TO | OPT_REVERSE |
+				OPT_KEYS_ONLY | OPT_WITH_TTL);
+LAYOUT_IS(WIRE_BUCKET_MAX, 255);
+LAYOUT_IS(WIRE_KEY_MAX, 480);
+LAYOUT_IS(WIRE_SCAN_LIMIT_MAX, 10000);
