@@ -7,7 +7,7 @@
  *
  * A request is parsed and checked by the coordinator, once: its entry says where bucket, key and
  * value lie in its bytes, and what its options are, and the worker looks at nothing else.  The
- *bytes are the client's own from the bucket on, so that they are copied in one piece:
+ * bytes are the client's own from the bucket on, so that they are copied in one piece:
  *
  *	bucket | key_gap | key | value_gap | value
  *
