@@ -27,6 +27,7 @@ USES.ipc/shm     := include common
 USES.ipc/net     := include common
 USES.storage/log := common
 USES.storage     := include common storage/log
+USES.functions   := include common
 USES.worker      := include common ipc/wire ipc/shm storage storage/log
 USES.coordinator/node    := include common common/config ipc/wire
 USES.coordinator/clients := include common common/config ipc/wire ipc/net coordinator/node
@@ -50,6 +51,7 @@ ONLY.zmq.h      := ipc/net/socket.c
 ONLY.msgpuck.h  := ipc/wire/msgpack.c
 ONLY.lmdb.h     := storage/lmdb_impl.h
 ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_read.c storage/lmdb_write.c
+ONLY.lua5.4     := functions/lua_impl.h
 ONLY.histedit.h := cli/shell.c
 ONLY.event2     := gateway/server.c
 HEADERS_ONLY    := $(patsubst ONLY.%,%,$(filter ONLY.%,$(.VARIABLES)))
@@ -81,6 +83,7 @@ ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN.$(MODE)) $(LDF
 
 LIBS.ipc/net := -lzmq
 LIBS.storage := -llmdb
+LIBS.functions := -llua5.4
 LIBS.cli     := -ledit
 LIBS.gateway := -levent_core
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the linked programs carry: no LMDB in paild, no ZeroMQ in pail-worker, only pail_ in the
+# What the linked programs carry: no LMDB and no Lua in paild, no ZeroMQ in pail-worker, only pail_ in the
 # library, and the hardening that the flags ask for.  Usage: symbols.sh BUILD
 b=$1
 status=0
@@ -8,6 +8,7 @@ fail() {
 	status=1
 }
 nm "$b/paild" | grep -q ' mdb_' && fail "paild carries LMDB symbols"
+nm "$b/paild" | grep -q ' lua_' && fail "paild carries Lua symbols"
 nm "$b/pail-worker" | grep -q ' zmq_' && fail "pail-worker carries ZeroMQ symbols"
 other=$(nm -D --defined-only "$b/libpail.so" | awk '{print $3}' | grep -v '^pail_')
 [ -z "$other" ] || fail "libpail.so exports: $other"
