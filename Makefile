@@ -173,7 +173,7 @@ sim:
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire common/config),$(call src,$(f))) coordinator/routing/table.c
+FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire common/config functions),$(call src,$(f))) coordinator/routing/table.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -182,7 +182,7 @@ build/fuzz/%.o: %.c
 	clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 
 $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$(FUZZ_SOURCES))
-	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(call libs,storage)
+	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(call libs,storage functions)
 
 -include $(shell find build/fuzz -name '*.d' 2>/dev/null)
 
