@@ -272,6 +272,14 @@ bench-fair: deps
 	$(MAKE) MODE=release all
 	bench/fair.py
 
+# What a function costs beside the bucket's own work.
+$(B)/bench/functions: $(B)/bench/functions.o $(call objects,functions)
+	$(call link,functions)
+
+bench-functions: deps
+	@$(MAKE) --no-print-directory MODE=release build/release/bench/functions
+	@build/release/bench/functions
+
 # What routing costs: the same load straight and through another node, in turns.
 bench-routed: deps
 	$(MAKE) MODE=release all
@@ -351,6 +359,7 @@ help:
 	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
 	@echo 'make bench-fair   measure how long others wait beside clients that ask for much'
 	@echo 'make bench-routed   measure what routing costs'
+	@echo 'make bench-functions   measure what a function costs'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
 	@echo 'make manual    manual pages and bash completion into build/MODE/manual'
@@ -360,4 +369,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-fair bench-routed bench-restarts lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-fair bench-routed bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
