@@ -322,6 +322,7 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	struct log_change change = {.op = LOG_CREATE, .name = name};
 	uint32_t partition = name_partition(s, name);
 	struct log_frame *f;
+	uint64_t version;
 	int r;
 
 	*ret_created = false;
@@ -339,7 +340,8 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 		return r;
 	if (!directory_add(s->directory, name, change.bucket, 0))
 		return store_fail(s, -ENOMEM, "no memory");
-	directory_changed(s, partition, change_append(s, f), wal_lsn(s->wal));
+	version = change_append(s, f);
+	directory_changed(s, partition, version, wal_lsn(s->wal));
 	*ret_created = true;
 	return 0;
 }
@@ -349,6 +351,7 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 	struct log_change change = {.op = LOG_DROP, .name = name};
 	struct bucket *b = bucket_find(s, name);
 	struct log_frame *f;
+	uint64_t version;
 	int r = 0;
 
 	*ret_dropped = false;
@@ -360,7 +363,8 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 		return r;
 	s->keys -= b->count;
 	directory_remove(s->directory, b);
-	directory_changed(s, bucket_partition(change.bucket), change_append(s, f), wal_lsn(s->wal));
+	version = change_append(s, f);
+	directory_changed(s, bucket_partition(change.bucket), version, wal_lsn(s->wal));
 	*ret_dropped = true;
 	return 0;
 }
