@@ -165,10 +165,11 @@ int engine_delete(struct engine *e, uint64_t bucket, struct span key);
 
 /*
  * The item's version and expiry change, its value stays.  Returns 0, -ENOENT (no such item), or
- * -EBADMSG (the value is damaged: it gets no new checksum).
+ * -EBADMSG (the value is damaged: it gets no new checksum).  With 0, *ret_bytes is the value's
+ * size: so much the transaction writes again.
  */
 int engine_touch(struct engine *e, uint64_t bucket, struct span key, uint64_t version,
-		 uint64_t expiry);
+		 uint64_t expiry, uint64_t *ret_bytes);
 
 /*
  * A bucket's count changes by `delta`; `create` makes its row first, in place of an earlier

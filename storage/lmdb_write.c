@@ -256,7 +256,7 @@ static int value_copy(struct engine *e, struct span *value)
 }
 
 int engine_touch(struct engine *e, uint64_t bucket, struct span key, uint64_t version,
-		 uint64_t expiry)
+		 uint64_t expiry, uint64_t *ret_bytes)
 {
 	struct engine_item item;
 	MDB_val v;
@@ -275,6 +275,7 @@ int engine_touch(struct engine *e, uint64_t bucket, struct span key, uint64_t ve
 	check(version >= item.version); /* equal: a checkpoint that was cut short is done again */
 	item.version = version;
 	item.expiry = expiry;
+	*ret_bytes = item.value.n;
 	return item_put(e, bucket, &item);
 }
 

@@ -20,7 +20,6 @@
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
 #define PART_MIN       8192u /* keys */
 #define PART_BYTES_MAX (32u << 20)
-#define TOUCH_BYTES    4096u /* of a value that is written again where it lies */
 
 /* ---- collecting ---- */
 
@@ -220,22 +219,27 @@ static void items_unique(struct checkpoint *c)
 	c->count = n;
 }
 
-static int item_merge(struct checkpoint *c, const struct sort_item *x)
+/* *bytes grows by what goes into base, about. */
+static int item_merge(struct checkpoint *c, const struct sort_item *x, uint64_t *bytes)
 {
 	enum log_op op = log_head_op(x->head);
 	struct engine_item item;
+	uint64_t touched = 0;
 	int r;
 
 	item.key = log_head_key(x->head);
 	item.version = x->version;
 	item.expiry = log_head_expiry(x->head);
+	*bytes += item.key.n;
 	if (x->value) {
 		item.value = log_head_value(x->value);
+		*bytes += item.value.n;
 		return engine_put(c->base, x->bucket, &item);
 	}
 	if (op != LOG_TOUCH)
 		return engine_delete(c->base, x->bucket, item.key);
-	r = engine_touch(c->base, x->bucket, item.key, item.version, item.expiry);
+	r = engine_touch(c->base, x->bucket, item.key, item.version, item.expiry, &touched);
+	*bytes += touched;
 	if (r != -ENOENT && r != -EBADMSG)
 		return r;
 	(void)snprintf(c->why, sizeof(c->why),
@@ -243,12 +247,6 @@ static int item_merge(struct checkpoint *c, const struct sort_item *x)
 		       (unsigned long long)x->version, bucket_partition(x->bucket),
 		       r == -ENOENT ? "not there" : "damaged");
 	return -EBADMSG;
-}
-
-/* Bytes that go into base with it, about: those of a value that lies there are not known here. */
-static uint64_t item_bytes(const struct sort_item *x)
-{
-	return log_head_size(x->head) + (x->value ? log_head_size(x->value) : TOUCH_BYTES);
 }
 
 /*
@@ -301,8 +299,7 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 		for (; r == 0 && i < c->count && i < end && bytes < PART_BYTES_MAX; i++) {
 			if (i + 4 < c->count)
 				__builtin_prefetch(c->items[i + 4].head);
-			bytes += item_bytes(&c->items[i]);
-			r = item_merge(c, &c->items[i]);
+			r = item_merge(c, &c->items[i], &bytes);
 		}
 		if (r == 0 && i == c->count)
 			r = changes_merge(c);

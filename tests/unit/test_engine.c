@@ -2,6 +2,8 @@
 #include "common/fault.h"
 #include "tests/unit/lib/engine_fixture.h"
 
+static uint64_t touched; /* bytes of the last value */
+
 /* ---- putting and reading ---- */
 
 static const struct span values[] = {
@@ -297,11 +299,11 @@ static void a_touch_changes_all_but_the_value(void)
 	EQ(0, engine_put(e, b, &item));
 	EQ(0, commit_all(8));
 	EQ(0, engine_begin(e));
-	EQ(0, engine_touch(e, b, span_of("key"), 20, 200));
-	EQ(0, engine_touch(e, b, span_of("ever"), 21, 50));
-	EQ(0, engine_touch(e, b, span_of("large"), 22, 0));
-	EQ(-ENOENT, engine_touch(e, b, span_of("none"), 23, 9));
-	EQ(-ENOENT, engine_touch(e, b + 1, span_of("key"), 23, 9));
+	EQ(0, engine_touch(e, b, span_of("key"), 20, 200, &touched));
+	EQ(0, engine_touch(e, b, span_of("ever"), 21, 50, &touched));
+	EQ(0, engine_touch(e, b, span_of("large"), 22, 0, &touched));
+	EQ(-ENOENT, engine_touch(e, b, span_of("none"), 23, 9, &touched));
+	EQ(-ENOENT, engine_touch(e, b + 1, span_of("key"), 23, 9, &touched));
 	EQ(0, commit_all(8));
 	is(b, "key", "value", 20, 200);
 	is(b, "ever", "", 21, 50);
@@ -313,9 +315,9 @@ static void a_touch_changes_all_but_the_value(void)
 	EQ(0, engine_begin(e));
 	item.version = 30;
 	EQ(0, engine_put(e, b, &item));
-	EQ(0, engine_touch(e, b, span_of("large"), 31, 70));
-	EQ(0, engine_touch(e, b, span_of("large"), 32, 60));
-	EQ(0, engine_touch(e, b, span_of("large"), 32, 60));
+	EQ(0, engine_touch(e, b, span_of("large"), 31, 70, &touched));
+	EQ(0, engine_touch(e, b, span_of("large"), 32, 60, &touched));
+	EQ(0, engine_touch(e, b, span_of("large"), 32, 60, &touched));
 	EQ(0, commit_all(8));
 	EQ(0, engine_get(e, b, span_of("large"), &got));
 	EQ(32, got.version);
@@ -482,7 +484,8 @@ static void model_step(model_t model, uint64_t *seq, uint64_t *random)
 		memset(m, 0, sizeof(*m));
 		break;
 	case 1:
-		EQ(m->version ? 0 : -ENOENT, engine_touch(e, id, span_of(key), ++*seq, expiry));
+		EQ(m->version ? 0 : -ENOENT,
+		   engine_touch(e, id, span_of(key), ++*seq, expiry, &touched));
 		if (m->version) {
 			m->version = *seq;
 			m->expiry = expiry;

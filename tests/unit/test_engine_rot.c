@@ -4,6 +4,8 @@
  */
 #include "tests/unit/lib/engine_fixture.h"
 
+static uint64_t touched; /* bytes of the last value */
+
 /* ---- rot ---- */
 
 static int none_row(void *arg, struct span name, uint64_t id, uint64_t count)
@@ -168,7 +170,7 @@ static void a_rotten_item_gets_no_new_checksum(void)
 		row = rot("keys", bit);
 		EQ(0, open_for(4));
 		EQ(0, engine_begin(e));
-		EQ(-EBADMSG, engine_touch(e, id_of(1, 2), span_of("key"), 20, 0));
+		EQ(-EBADMSG, engine_touch(e, id_of(1, 2), span_of("key"), 20, 0, &touched));
 		engine_abort(e);
 		/* What replaces it needs to know its expiry, which stands in the head. */
 		if (bit < 8 * (11 + 20)) {
@@ -462,7 +464,7 @@ static void commit_a_touch_unsettled(void)
 {
 	commit_settled();
 	(void)engine_begin(e);
-	(void)engine_touch(e, id_of(1, 1), span_of("k"), 6, 0);
+	(void)engine_touch(e, id_of(1, 1), span_of("k"), 6, 0, &touched);
 	(void)engine_commit(e, NULL); /* in a first transaction, unseen in the last */
 	(void)engine_begin(e);
 	(void)engine_commit(e, &(struct engine_meta){10, 0, 0});
@@ -523,7 +525,7 @@ static void version_of_nothing(void)
 static void touch_goes_back(void)
 {
 	put_5_in_1();
-	(void)engine_touch(e, id_of(1, 1), span_of("k"), 4, 0);
+	(void)engine_touch(e, id_of(1, 1), span_of("k"), 4, 0, &touched);
 }
 
 static void what_cannot_be_ends_in_a_check(void)
