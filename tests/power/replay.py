@@ -179,7 +179,9 @@ class Model:
                 elif op == "N":
                     pass
                 elif op == "P":
-                    buckets[rest[0]][rest[1]] = n
+                    buckets[rest[0]][rest[1]] = (n, 0)
+                elif op == "T":
+                    buckets[rest[0]][rest[1]] = (buckets[rest[0]][rest[1]][0], int(rest[2]))
                 else:
                     buckets[rest[0]].pop(rest[1])
             self.states[seq] = buckets
@@ -218,7 +220,7 @@ class Checker:
                 got[words[1]], counts[words[1]] = {}, int(words[2])
             else:
                 assert words[4] == "whole", (what, words)
-                got[words[1]][words[2]] = int(words[3])
+                got[words[1]][words[2]] = (int(words[3]), int(words[5]))
         assert acked <= seq, "%s: acknowledged up to %d, there is only %d" % (what, acked, seq)
         assert seq <= model.last, "%s: %d was never written" % (what, seq)
         want = model.at(seq)

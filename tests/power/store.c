@@ -136,6 +136,28 @@ static int put(void)
 	return 0;
 }
 
+/* What expires does so long after the run. */
+#define TTL_MS 1000000000u
+
+/* Its value stays, so the check finds the lsn of the put that wrote it. */
+static int touch(void)
+{
+	static const struct store_condition always = {false, false, 0};
+	char bucket[16];
+	char key[16];
+	struct store_key k;
+	uint64_t version;
+	uint64_t ttl_ms = random_next() % 3 * TTL_MS;
+	int r;
+
+	names_make(bucket, key, &k);
+	r = store_touch(store, &k, ttl_ms, &always, &version);
+	if (r == 0)
+		(void)printf("T %llu %s %s %llu\n", (unsigned long long)store_lsn(store), bucket,
+			     key, (unsigned long long)(ttl_ms / TTL_MS));
+	return r == -ENOENT ? 0 : r;
+}
+
 static int delete (void)
 {
 	static const struct store_condition always = {false, false, 0};
@@ -173,7 +195,8 @@ static int create_or_drop(bool create)
 static void step(void)
 {
 	unsigned what = (unsigned)(random_next() % 1000);
-	int r = what < 700   ? put()
+	int r = what < 500   ? put()
+		: what < 700 ? touch()
 		: what < 950 ? delete ()
 		: what < 960 ? create_or_drop(false)
 			     : create_or_drop(true);
@@ -231,9 +254,10 @@ static bool item_tell(void *arg, const struct store_item *i)
 	memcpy(&lsn, i->value.p, i->value.n < sizeof(lsn) ? i->value.n : sizeof(lsn));
 	n = value_make(lsn, want);
 	(void)arg;
-	(void)printf("K %s %.*s %llu %s\n", bucket_now, (int)i->key.n, i->key.p,
+	(void)printf("K %s %.*s %llu %s %llu\n", bucket_now, (int)i->key.n, i->key.p,
 		     (unsigned long long)lsn,
-		     n == i->value.n && !memcmp(want, i->value.p, n) ? "whole" : "WRONG");
+		     n == i->value.n && !memcmp(want, i->value.p, n) ? "whole" : "WRONG",
+		     (unsigned long long)((i->ttl_ms + TTL_MS - 1) / TTL_MS));
 	return true;
 }
 
