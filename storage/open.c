@@ -99,7 +99,7 @@ static int touch_apply(struct store *s, struct bucket *b, const struct log_chang
 			return store_fail(s, r, "damaged value in base of \"%.150s\"", s->dir);
 		store_work(s, WORK_BASE + work_bytes(item.value.n));
 	}
-	s->log.active += item.value.n;
+	s->log.active += e && value_is_owed(s, e) ? 0 : item.value.n;
 	return entry_write(s, b, e, hash, c->key, item.value, version, c->expiry, false);
 }
 

@@ -114,6 +114,15 @@ static inline const struct marks *frozen_marks(const struct store *s)
 	return s->checkpoint_wanted || s->checkpoint_runs ? s->freeze : s->settled;
 }
 
+/*
+ * Does the next checkpoint write this entry's value anyhow?  Then it is in the amount of what came
+ * since the last one, and however often it is touched base takes it once.
+ */
+static inline bool value_is_owed(const struct store *s, const struct entry *e)
+{
+	return !marks_cover(frozen_marks(s), e->bucket, e->version);
+}
+
 /* The version of the next change of a partition. */
 static inline uint64_t version_next(const struct store *s, uint32_t partition)
 {

@@ -214,6 +214,7 @@ int store_touch(struct store *s, struct store_key *k, uint64_t ttl_ms,
 	struct log_frame *f;
 	struct span value;
 	struct lookup l;
+	bool counted;
 	int r;
 
 	if (!b)
@@ -242,12 +243,13 @@ int store_touch(struct store *s, struct store_key *k, uint64_t ttl_ms,
 	f = change_new(s, &change, &r);
 	if (!f)
 		return r;
+	counted = l.entry && value_is_owed(s, l.entry);
 	r = entry_write(s, b, l.entry, k->hash, k->key, value,
 			version_next(s, bucket_partition(b->id)), change.expiry, false);
 	if (r < 0)
 		return store_fail(s, r, "no memory");
 	*ret_version = change_append(s, f);
-	s->log.active += value.n;
+	s->log.active += counted ? 0 : value.n;
 	return 0;
 }
 

@@ -68,4 +68,30 @@ static void touches_of_large_values_take_several_transactions(void)
 	cache_bytes = 1 << 20;
 }
 
-UNIT_MAIN(T(touches_of_large_values_take_several_transactions))
+/* Base takes it once, and there is room for that. */
+static void one_value_touched_again_and_again_owes_base_one(void)
+{
+	memset(value, 'v', SIZE);
+	fresh();
+	EQ(0, reopen());
+	EQ(0, create("b"));
+	EQ(0, put("b", "dirty", value));
+	EQ(0, put("b", "clean", value));
+	EQ(0, store_settle(current, 20000));
+	EQ(0, put("b", "dirty", value));
+	for (int life = 0; life < 2; life++) {
+		for (int i = 0; i < 1000; i++) {
+			EQ(0, touch("clean", 1000000));
+			EQ(0, touch("dirty", i % 2 ? 1000000 : 0));
+		}
+		EQ(0, reopen());
+	}
+	EQ(0, put("b", "more", value));
+	EQ(0, store_settle(current, 20000));
+	whole("clean");
+	whole("dirty");
+	finish();
+}
+
+UNIT_MAIN(T(one_value_touched_again_and_again_owes_base_one),
+	  T(touches_of_large_values_take_several_transactions))
