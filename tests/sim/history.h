@@ -61,8 +61,11 @@ uint32_t history_count(void);
 void history_reply(uint32_t client, const struct reply *r);
 void history_lost(uint64_t msgid);
 
-/* A worker begins it; has logged its change; the record of that is lost. */
-void history_ran(uint64_t msgid, struct sim_node *at);
+/*
+ * A worker begins it; has logged its change; the record of that is lost.  A read that a successor
+ * runs to know what its predecessor saw is `recovered`: no time is too late for it.
+ */
+void history_ran(uint64_t msgid, struct sim_node *at, bool recovered);
 void history_done(uint64_t msgid, uint64_t version);
 void history_undone(uint64_t msgid);
 

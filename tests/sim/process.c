@@ -319,7 +319,7 @@ static void reads_before(struct process *p, uint64_t identity)
 		    !entry_read(ring_at(&p->segment->request, l->record), l->index, &a) ||
 		    method_is(a.method, METHOD_WRITES))
 			continue;
-		history_ran(a.msgid, p->node);
+		history_ran(a.msgid, p->node, true);
 		store_run(p->store, &a, 0, 0, &answer);
 		memcpy(l->reply, answer.reply, answer.size);
 		l->size = answer.size;
@@ -448,7 +448,7 @@ static void run(struct process *p, const struct request_record *rec)
 						     "its time was over before it was started") -
 					 answer.reply);
 	} else {
-		history_ran(a.msgid, p->node);
+		history_ran(a.msgid, p->node, false);
 		store_run(p->store, &a, p->segment->header->generation, identity, &answer);
 		if (point(p))
 			return;
