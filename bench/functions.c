@@ -1,7 +1,7 @@
 /*
  * What a function costs beside the bucket's own work: an empty one, a counter on a bucket that is
- *one variable, one that takes and gives a map, a loop of 10,000 rounds, and a call in a new
- *sandbox.  In time of the processor, so that what else the machine does matters less.
+ * one variable, one that takes and gives a map, a loop of 10,000 rounds, and a call in a new
+ * sandbox.  In time of the processor, so that what else the machine does matters less.
  *
  *	functions [TIMES]
  */

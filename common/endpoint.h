@@ -4,8 +4,9 @@
  * resolved or opened.
  *
  *	tcp://HOST:PORT, or HOST:PORT    HOST an IPv4 address, an IPv6 address in brackets or a
- *name; to bind also an interface or * (every address of the machine) ipc://PATH a socket file of
- *this machine
+ *	                                 name; to bind also an interface or * (every address of
+ *	                                 the machine)
+ *	ipc://PATH                       a socket file of this machine
  */
 #ifndef PAIL_ENDPOINT_H
 #define PAIL_ENDPOINT_H

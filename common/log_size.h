@@ -13,9 +13,7 @@
 
 #include <stdint.h>
 
-#define LOG_ENTRY_SPARE                                                           \
-	4096u /* of the largest entry beside name, key and value: heads, refusals \
-	       */
+#define LOG_ENTRY_SPARE 4096u /* of the largest entry beside name, key and value: heads, refusals */
 #define LOG_FILES_LEAST 5u
 #define LOG_FILES_MOST  512u /* of a limit; beyond, files are larger: each costs a row in memory */
 #define LOG_SPARES      2u   /* files kept ready: one to go on with, one for deletes */

@@ -31,11 +31,10 @@
 #define LINGER_MS     1000u      /* for replies that are on their way at the very end */
 #define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
 #define REPLY_SPARE   (2u << 20) /* bytes of a scan's reply beside its first item */
-#define CONN_LIMIT_SPARE                                                                         \
-	8u /* a part of the largest message that an unfinished one may have more, for its frames \
-	    */
-#define UNREAD_SHARE 8u /* of the memory there is, for replies that nobody reads */
-#define EXIT_CONFIG  78
+/* A part of the largest message that an unfinished one may have more, for its frames. */
+#define CONN_LIMIT_SPARE 8u
+#define UNREAD_SHARE     8u /* of the memory there is, for replies that nobody reads */
+#define EXIT_CONFIG      78
 
 static uint64_t power_of_two(uint64_t n)
 {

@@ -34,10 +34,10 @@ extern "C" {
 
 /*
  * What stays as it is while the library is libpail.so.1, so that programs and libraries of
- *different age go together: enums, options, requests and results grow at their end only, and struct
- *pail_item does not grow.  Structs that a program fills in begin with their size, as it was when
- *the program was compiled; fields behind it are taken as zero.  A size of 0, or a field that is set
- *and that an older library does not know, is PAIL_BAD_ARGUMENT.
+ * different age go together: enums, options, requests and results grow at their end only, and
+ * struct pail_item does not grow.  Structs that a program fills in begin with their size, as it was
+ * when the program was compiled; fields behind it are taken as zero.  A size of 0, or a field that
+ * is set and that an older library does not know, is PAIL_BAD_ARGUMENT.
  *
  *	struct pail_request q = {.size = sizeof(q), .method = PAIL_GET};
  */

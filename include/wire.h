@@ -9,9 +9,8 @@
 #define WIRE_VERSION  "0.1.0"
 
 #define WIRE_BUCKET_MAX 255u /* bytes of a bucket's name; at least 1 */
-#define WIRE_KEY_MAX                                                               \
-	480u /* bytes of a key; at least 1.  LMDB's 511 less our 8-byte bucket id, \
-		and 8 more for the expiry index */
+/* Bytes of a key; at least 1.  LMDB's 511 less our bucket id, and 10 more for the expiry index. */
+#define WIRE_KEY_MAX          480u
 #define WIRE_VALUE_MAX        (8u << 20)  /* default of limits.value */
 #define WIRE_MESSAGE_MAX      (16u << 20) /* default of limits.message */
 #define WIRE_REQUESTS_MAX     4096u       /* requests in one message */

@@ -1,7 +1,7 @@
 /*
  * How base's rows lie on disk.  Keys are big-endian, so that LMDB's order is theirs, and begin with
  * the partition: a bucket's id has it in its first twelve bits, other keys in two bytes of their
- *own. Contents are little-endian, as in memory.
+ * own.  Contents are little-endian, as in memory.
  *
  *	meta       "base"                          meta_row
  *	parts      partition                       part_row

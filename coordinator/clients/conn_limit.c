@@ -18,15 +18,13 @@
 
 #include "common/log.h"
 
-#define PORTS_MAX   2u
-#define LOOK_MOST   4096u /* descriptors looked at in one tick */
-#define FD_MOST     (1u << 20)
-#define PATIENCE_MS 2000u /* the queue is never seen empty: by then it was this one's turn */
-#define FEW         1024  /* descriptors that are counted anew in each tick */
-#define COUNT_MS    1000u /* between counts of more */
-#define QUEUED_FROM                                                                               \
-	(64u << 10)              /* unfinished bytes from which it is asked what was not read yet \
-				  */
+#define PORTS_MAX    2u
+#define LOOK_MOST    4096u /* descriptors looked at in one tick */
+#define FD_MOST      (1u << 20)
+#define PATIENCE_MS  2000u       /* the queue is never seen empty: by then it was this one's turn */
+#define FEW          1024        /* descriptors that are counted anew in each tick */
+#define COUNT_MS     1000u       /* between counts of more */
+#define QUEUED_FROM  (64u << 10) /* unfinished bytes from which it is asked what was not read yet */
 #define HANDSHAKE    512u        /* bytes that a connection begins with, at most */
 #define SWELLS       4u          /* bytes of memory for one received: more is small frames */
 #define TRIM_FROM    (1u << 20)  /* unfinished bytes that were, from which memory is given back */

@@ -7,9 +7,7 @@
 #include "common/log.h"
 #include "coordinator/clients/clients_impl.h"
 
-#define RESERVED                                                                        \
-	128u /* bytes for a write's reply that will reply_group; refusals may be longer \
-	      */
+#define RESERVED 128u /* bytes for a write's reply that will gather; refusals may be longer */
 
 struct reply_to clients_of(const struct clients *c, struct reply_to o)
 {

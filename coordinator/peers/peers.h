@@ -3,7 +3,7 @@
  *
  * A link is one connection that is never made anew: when it breaks, everything on it is judged, and
  * the next one is a new link with a higher epoch.  So nothing is ever sent twice, and what comes
- *late on an old link is known to be old.
+ * late on an old link is known to be old.
  *
  *	DOWN        no connection; one is tried when its time has come
  *	CONNECTING  tried; nobody has said welcome
@@ -11,8 +11,8 @@
  *	LEAVING     the other node closes: what is on the way is awaited, nothing more is sent
  *
  * Requests wait in a bounded queue of frames until ZeroMQ takes them.  What has not been handed to
- *it when the link breaks is answered `node_down` (it never left), the rest `timeout` (nobody
- *knows).
+ * it when the link breaks is answered `node_down` (it never left), the rest `timeout` (nobody
+ * knows).
  */
 #ifndef PAIL_PEERS_H
 #define PAIL_PEERS_H

@@ -22,13 +22,11 @@
 #include "coordinator/routing/table.h"
 #include "coordinator/workers/spawn.h"
 
-#define CHECK_MS 10000u /* for the new program to look at everything */
-#define DRAIN_MS 2000u  /* for clients to take their leave */
-#define QUIET_MS 100u   /* without a request: who stays connected has nothing in flight */
-#define TALK_MS                                                                                    \
-	200u           /* for those who go on as if they had not been told, REQ sockets among them \
-			*/
-#define COUNT_MS    3u /* between counts of connections */
+#define CHECK_MS    10000u /* for the new program to look at everything */
+#define DRAIN_MS    2000u  /* for clients to take their leave */
+#define QUIET_MS    100u   /* without a request: who stays connected has nothing in flight */
+#define TALK_MS     200u /* for those who go on as if they had not been told, REQ sockets among them */
+#define COUNT_MS    3u   /* between counts of connections */
 #define LINGER_MS   100u /* for replies to clients that ignore the goaway */
 #define READY       "pail-upgrade ready "
 #define EXIT_CONFIG 78

@@ -7,7 +7,7 @@
  *	CHECKING  the new program is run aside, with this one's state and the configuration on disk;
  *	          what it finds wrong is the answer, and nothing has changed
  *	DRAINING  clients and nodes are told; what they wait for is served; then exec, which is
- *final
+ *	          final
  */
 #ifndef PAIL_UPGRADE_H
 #define PAIL_UPGRADE_H

@@ -18,9 +18,7 @@
 #define DELAY_MOST_MS  30000u
 #define SERVED_MS      50u /* up for so long, and it has served: no crash at the start */
 #define EXIT_HOPELESS  2
-#define STARTS_MOST                                                                  \
-	9u /* that fail in a row, over 12 s: what has to be mended is the operator's \
-	    */
+#define STARTS_MOST    9u /* that fail in a row, over 12 s: what has to be mended is the operator's */
 
 typedef void supervisor_act(struct supervisor *s, struct worker *w);
 

@@ -3,11 +3,12 @@
  * alone, around an entry, which never changes on its way: the same bytes lie in every copy of a
  * partition, whatever files they are in.
  *
- *	frame	crc (of the file's epoch, the frame, and the entry's crc), lsn, whose request it
- *was, how far the log was on disk at its writing entry	crc (of all behind it), size, term,
- *sequence, partition, kind, flags, count; then, as flags and kind say: a session, the changes or
- *the kind's own payload, a result change	lengths, op and flags; the bucket's id (if it is
- *named), the expiry (if there is one); the bucket's name, key, value
+ *	frame	crc (of the file's epoch, the frame, and the entry's crc), lsn, whose request it was,
+ *		how far the log was on disk at its writing
+ *	entry	crc (of all behind it), size, term, sequence, partition, kind, flags, count; then, as
+ *		flags and kind say: a session, the changes or the kind's own payload, a result
+ *	change	lengths, op and flags; the bucket's id (if it is named), the expiry (if there is
+ *		one); the bucket's name, key, value
  *
  * Each of these begins at a multiple of 8 and is filled up with zeros.  The lsn is contiguous in a
  * worker's log; the sequence is contiguous in a partition, and the version of what it wrote.
@@ -95,9 +96,7 @@ enum log_op {
 #define LOG_COUNTS_ONE  32u /* the bucket has one key more */
 #define LOG_COUNTS_LESS 64u /* one less */
 
-/* With a name (the first of an entry always) it names its bucket; else it is that of the one
- * before.
- */
+/* With a name (the first of an entry always) it names its bucket; else it is that of the last one. */
 struct log_change_head {
 	uint32_t value_len;
 	uint16_t key_len;

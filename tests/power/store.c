@@ -5,7 +5,8 @@
  *					lsn; what is synced is told in the file DIR/acks.
  *					PAIL_FAULT may end it
  *	store check			for each folder named on stdin: open it, tell everything
- *that is in it, see whether it still works store open DIR			open it and close it
+ *					that is in it, see whether it still works
+ *	store open DIR			open it and close it
  *
  * The value of a key begins with the lsn that wrote it and is made from that, so that it can be
  * checked anywhere.
