@@ -168,15 +168,21 @@ static enum segment_ring ring_for(const struct worker *w)
 	return store_committed(w->store) ? RING_IMMEDIATE : RING_DURABLE;
 }
 
-static void put_reply(struct worker *w, const struct op *op, const char *data, size_t n)
+static void copy_reply(struct worker *w, const struct op *op, enum segment_ring which,
+		       const char *data, size_t n)
 {
-	enum segment_ring which = ring_for(w);
 	char *p = worker_room(w, which, op->record, op->index, n);
 
 	if (!p)
 		return;
 	memcpy(p, data, n);
 	replies_done(&w->replies, which, p + n);
+}
+
+/* A reply that tells of what has been looked at until now. */
+static void put_reply(struct worker *w, const struct op *op, const char *data, size_t n)
+{
+	copy_reply(w, op, ring_for(w), data, n);
 }
 
 static void run_expired(struct worker *w, struct op *op)
@@ -244,6 +250,20 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
 }
 
 /*
+ * A write's reply is not where it goes: it may be told at once, or the log was waited for and what
+ * was before it has been published.
+ */
+static void move_reply(struct worker *w, const struct op *op, enum segment_ring which,
+		       const char *data, size_t n)
+{
+	char small[REPLY_SMALL]; /* the new room may overlap the old one */
+
+	check(n <= sizeof(small));
+	memcpy(small, data, n);
+	copy_reply(w, op, which, small, n);
+}
+
+/*
  * A write.  Its reply's room is there before it takes effect.  If it changed nothing and yet must
  * wait, because it tells of something unsynced, the reply itself is logged: run again after a kill
  * it might find another state and succeed.
@@ -251,7 +271,7 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
 static void run_write(struct worker *w, struct op *op)
 {
 	char *room = worker_room(w, RING_DURABLE, op->record, op->index, REPLY_SMALL);
-	char small[REPLY_SMALL];
+	enum segment_ring which;
 	bool changed = false;
 	char *p;
 
@@ -261,19 +281,20 @@ static void run_write(struct worker *w, struct op *op)
 		run_expired(w, op);
 		return;
 	}
-	p = op_write(w, op, small, &changed);
+	p = op_write(w, op, room, &changed);
 	if (w->error)
 		return;
 	(void)fault_at("worker.after_append");
-	if (!changed && ring_for(w) == RING_DURABLE) {
-		struct span reply = {small, (size_t)(p - small)};
-
-		if (store_outcome(w->store, op->key.name, reply) < 0) {
-			worker_fail(w, -EIO, store_why(w->store));
-			return;
-		}
+	which = ring_for(w);
+	if (!changed && which == RING_DURABLE &&
+	    store_outcome(w->store, op->key.name, (struct span){room, (size_t)(p - room)}) < 0) {
+		worker_fail(w, -EIO, store_why(w->store));
+		return;
 	}
-	put_reply(w, op, small, (size_t)(p - small));
+	if (which == RING_DURABLE && replies_holds(&w->replies, which, room))
+		replies_done(&w->replies, which, p);
+	else
+		move_reply(w, op, which, room, (size_t)(p - room));
 }
 
 void op_run(struct worker *w, struct op *op)

@@ -61,6 +61,13 @@ void replies_done(struct replies *r, enum segment_ring which, const char *end)
 	b->done_us = *r->now_us;
 }
 
+bool replies_holds(const struct replies *r, enum segment_ring which, const char *room)
+{
+	const struct reply_block *b = r->out[which - RING_IMMEDIATE].block;
+
+	return b && room == (const char *)(b + 1) + b->bytes;
+}
+
 void replies_close(struct replies *r)
 {
 	block_close(&r->out[0]);

@@ -33,6 +33,11 @@ void replies_init(struct replies *r, struct segment *s, const uint64_t *now_us);
 char *replies_room(struct replies *r, enum segment_ring which, uint64_t record, uint32_t index,
 		   uint64_t n);
 void replies_done(struct replies *r, enum segment_ring which, const char *end);
+/*
+ * Is `room` still where the next reply goes?  Not if what was written before it has been published
+ * since; nothing but that reply lies there all the same.
+ */
+bool replies_holds(const struct replies *r, enum segment_ring which, const char *room);
 
 /* Close open blocks: what is written may be published up to the rings' write positions. */
 void replies_close(struct replies *r);

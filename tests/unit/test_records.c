@@ -404,6 +404,33 @@ static void blocks_tell_when_they_were_made(void)
 	segment_free(&queue.segment);
 }
 
+/* Room that was asked for before something else is done, which may publish what lies before it. */
+static void room_is_held_until_something_is_published(void)
+{
+	struct replies r;
+	uint64_t now_us = 0;
+	const struct reply_block *b;
+	char *p;
+
+	open_queue();
+	replies_init(&r, queue.segment, &now_us);
+	p = replies_room(&r, RING_DURABLE, 0, 0, 64);
+	TRUE_(replies_holds(&r, RING_DURABLE, p));
+	replies_close(&r); /* nothing was in it */
+	TRUE_(!replies_holds(&r, RING_DURABLE, p));
+	p = replies_room(&r, RING_DURABLE, 0, 0, 64);
+	replies_done(&r, RING_DURABLE, write_nil(p));
+	TRUE_(!replies_holds(&r, RING_DURABLE, p));
+	p = replies_room(&r, RING_DURABLE, 0, 1, 64);
+	TRUE_(replies_holds(&r, RING_DURABLE, p));
+	TRUE_(!replies_holds(&r, RING_IMMEDIATE, p));
+	replies_close(&r);
+	TRUE_(!replies_holds(&r, RING_DURABLE, p));
+	b = ring_at(&queue.segment->durable, 0);
+	EQ(1, b->count);
+	segment_free(&queue.segment);
+}
+
 UNIT_MAIN(T(any_request_comes_out_as_it_went_in), T(a_small_put_takes_little),
 	  T(what_leads_out_of_a_record_is_noticed), T(each_wrong_part_is_named),
-	  T(blocks_tell_when_they_were_made))
+	  T(blocks_tell_when_they_were_made), T(room_is_held_until_something_is_published))
