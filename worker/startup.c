@@ -233,6 +233,7 @@ int worker_begin(struct worker *w, bool follow)
 	if (w->recovery) {
 		log_info("took over %llu unanswered requests",
 			 (unsigned long long)recovery_count(w->recovery));
+		(void)fault_at("worker.before_answers");
 		(void)recovery_answer(w->recovery, w);
 		worker_publish(w);
 	}

@@ -376,7 +376,7 @@ def a_stalled_worker_finds_its_requests_as_they_were(box):
 @test("kill")
 def what_was_started_is_never_called_expired(box):
     """Two lives die without an answer: the request is in the log, so `expired` (no effect) would be a lie."""
-    n = box.node("--set", "node.workers=1", env={"PAIL_FAULT": "wal.after_sync=kill@2," + ",".join("worker.before_ready=kill#%d" % i for i in range(1, 4))})
+    n = box.node("--set", "node.workers=1", env={"PAIL_FAULT": "wal.after_sync=kill@2," + ",".join("worker.before_answers=kill#%d" % i for i in range(1, 4))})
     c = n.client()
     c.call("create", "b")
     code = c.code("put", "b", "k", "v", {"timeout": 150})[0]
