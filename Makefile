@@ -255,9 +255,14 @@ demo: deps-run
 	@$(MAKE) --no-print-directory all
 	@tools/demo.sh $(B)
 
+# Also a program that speaks both protocols over plain sockets.
+$(B)/bench/sockets: $(B)/bench/sockets.o $(call objects,ipc/wire common)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(call libs,ipc/wire common)
+
 bench: deps
-	$(MAKE) MODE=release all
+	$(MAKE) MODE=release all build/release/bench/sockets
 	bench/redis.sh
+	bench/atomic.sh
 
 # Instructions of the paths that every request takes, held to bench/instructions.txt.
 $(B)/bench/instructions: $(B)/bench/instructions.o $(B)/libtestable.a
