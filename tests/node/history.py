@@ -2,18 +2,19 @@
 
 A history is a list of Op.  For each key it must be possible to put its requests in one order, in which each takes
 effect at one moment between its sending and its reply, so that a map with versions would have given the same
-replies (Herlihy, Wing: Linearizability, 1990; the search is Wing and Gong's of 1993 with Lowe's memory of what has
-been tried).  Beyond that, requests of one client keep their order, and a request without a known outcome took
-effect at most once, at any time after it was sent, or never.
+replies (Herlihy, Wing: Linearizability, 1990; the search is in linear.py).  Beyond that, requests of one client keep
+their order, and a request without a known outcome took effect at most once, at any time after it was sent, or never.
 """
 import collections
 
-INF = float("inf")
+from linear import INF, Search
 
 # kind: put (value), absent (value: put if_absent), version (value, n: put if_version), touch, delete, get
 # result: ("ok", version) of writes | ("conflict", version or None, if it does not say) | ("was", bool) of delete
 #         | ("value", value, version) or ("none",) of get | ("none",) of touch | None: unknown
-Op = collections.namedtuple("Op", "client key kind arg begin end result")
+# n: its number in the order in which its client sent: those of one frame have one `begin`, and may be answered in any order
+Op = collections.namedtuple("Op", "client key kind arg begin end result n", defaults=(0,))
+UNSEEN = "a value that nobody saw"
 
 # What a key is: (value or None, its version or None if nobody was told, the highest version that was told).
 START = (None, None, 0)
@@ -68,86 +69,64 @@ def step(state, op):
     return (new, r[1], r[1])
 
 
-def prepare(ops):
-    known = sorted((o for o in ops if o.result is not None), key=lambda o: o.begin)
-    unknown = sorted((o for o in ops if o.result is None and o.kind != "get"), key=lambda o: o.begin)
-    before, last = [], {}  # the one that the same client sent before
-    for i, o in enumerate(known):
-        before.append(last.get(o.client, -1))
-        last[o.client] = i
-    return known, unknown, before
+def keys_of(op):
+    return {op.key}
 
 
-def candidates(known, unknown, before, first, mask, used):
-    """What may come next: known requests first, since unknown ones are only taken where they are needed."""
-    limit = INF
+def version_of(op):
+    return op.result[1] if op.result[0] == "ok" else None
+
+
+def plain(ops):
+    """Values that nobody ever saw are all alike: then so are the requests that may have put them."""
+    seen = {o.result[1] for o in ops if o.result and o.result[0] == "value"}
     out = []
-    i = first
-    while i < len(known) and known[i].begin < limit:
-        if not mask >> (i - first) & 1:
-            limit = min(limit, known[i].end)
-            p = before[i]
-            if p < first or mask >> (p - first) & 1:
-                out.append((i, known[i]))
-        i += 1
-    out = [(i, o) for i, o in out if o.begin < limit]
-    for j, o in enumerate(unknown):
-        if o.begin >= limit:
-            break
-        if not used >> j & 1:
-            out.append((~j, o))
+    for o in ops:
+        if o.result is None and o.kind in ("put", "absent") and o.arg not in seen:
+            o = o._replace(arg=UNSEEN)
+        elif o.result is None and o.kind == "version" and o.arg[0] not in seen:
+            o = o._replace(arg=(UNSEEN, o.arg[1]))
+        out.append(o)
     return out
 
 
-def check_key(ops, most=2000000):
-    """None, or the request behind which no order was found: (how many were ordered, the request)."""
-    known, unknown, before = prepare(ops)
-    tried = set()
-    best = 0
-    stack = [(0, 0, 0, START)]
-    while stack:
-        first, mask, used, state = stack.pop()
-        if first == len(known):
-            return None
-        node = (first, mask, used, state)
-        if node in tried:
-            continue
-        tried.add(node)
-        if len(tried) > most:
-            raise RuntimeError("more than %d states for a key with %d requests" % (most, len(known)))
-        best = max(best, first)
-        after = []
-        for i, o in candidates(known, unknown, before, first, mask, used):
-            new = step(state, o)
-            if new is None:
-                continue
-            if i < 0:
-                after.append((first, mask, used | 1 << ~i, new))
-                continue
-            f, m = first, mask | 1 << (i - first)
-            while m & 1:
-                f, m = f + 1, m >> 1
-            after.append((f, m, used, new))
-        stack.extend(reversed(after))
-    return best, known[best]
+def check_key(ops, most=500000):
+    """None, or what Search.run has to say."""
+    ops = sorted(plain(ops), key=lambda o: (o.begin, o.n))
+    known = [o for o in ops if o.result is not None]
+    unknown = [o for o in ops if o.result is None and o.kind != "get"]
+
+    def states(state, op):
+        new = step(state, op)
+        return [] if new is None else [new]
+    return Search(known, unknown, START, states, keys_of, version_of, lambda o: (o.kind, o.key, o.arg), most).run()
 
 
-def check(ops):
+def near(ops, at):
+    """Requests around the place, at most 25."""
+    some = sorted((o for o in ops if o.end > at.begin - 0.2 and o.begin < at.end + 0.2), key=lambda o: (o.begin, o.n))
+    # Those without an outcome may be many, and most of them are far away.
+    far = [o for o in some if o.begin < at.begin - 0.2]
+    for o in far[:max(0, len(some) - 25)]:
+        some.remove(o)
+    return ["    %s %.6f to %.6f client %s: %s %r -> %r" % ("*" if o is at else " ", o.begin, o.end, o.client, o.kind, o.arg, o.result)
+            for o in some[:25]]
+
+
+def check(ops, most=500000):
     """The keys whose histories cannot be, with the requests around the place: a list of lines, empty if all is well."""
     keys = collections.defaultdict(list)
     for o in ops:
         keys[o.key].append(o)
     out = []
     for key, of_key in sorted(keys.items()):
-        bad = check_key(of_key)
+        bad = check_key(of_key, most)
         if not bad:
             continue
-        n, at = bad
-        out.append("%r: no order is right for more than %d of %d requests; around there:" % (key, n, len(of_key)))
-        near = sorted((o for o in of_key if o.end > at.begin - 0.2 and o.begin < at.end + 0.2), key=lambda o: o.begin)
-        for o in near[:25]:
-            out.append("    %s %.6f to %.6f client %s: %s %r -> %r"
-                       % ("*" if o is at else " ", o.begin, o.end, o.client, o.kind, o.arg, o.result))
+        n, at, all_tried = bad
+        out.append("%r: no order %s for more than %d of %d requests; around there:"
+                   % (key, "is right" if all_tried else "was found in %d states" % most, n, len(of_key)))
+        out += near(of_key, at)
     return out
 
 
@@ -183,8 +162,29 @@ def self_test():
         [o(1, "put", "a", 0, 1, ("ok", 1)), o(1, "touch", None, 2, 3, ("ok", 2)), o(2, "get", None, 4, 5, ("value", "a", 1))],
         [o(1, "put", "a", 0, 1, ("ok", 1)), o(1, "touch", None, 2, 3, ("ok", 2)), o(2, "get", None, 4, 5, ("value", "a", 3))],  # twice
     ]
+    # Two of one frame, of which the second was answered first: their order is that of sending.
+    frame = [o(1, "get", None, 0, 1, ("value", "a", 1))._replace(n=2), o(1, "put", "a", 0, 2, ("ok", 1))._replace(n=1)]
+    good.append(frame)
+    bad.append([frame[0]._replace(n=1), frame[1]._replace(n=2)])
+    bad.append([o(2, "get", None, 0, 1, ("value", "a", 1)), o(1, "put", "a", 2, INF, None)])  # unknown, and sent later
+    # Many at a time, and one of them wrong.
+    crowd = [o(i, "get", None, 1 + i / 100, 5, ("value", "a", 1)) for i in range(2, 30)]
+    good.append([o(1, "put", "a", 0, 1, ("ok", 1))] + crowd)
+    bad.append([o(1, "put", "a", 0, 1, ("ok", 1))] + crowd + [o(50, "get", None, 2, 3, ("none",))])
+    # Many without an outcome, behind which things go wrong at once or late: all is tried, in few states.
+    unknown = [o(9, kind, arg, 0, INF, None) for i in range(12)
+               for kind, arg in (("put", "u%d" % i), ("touch", None), ("delete", None), ("absent", "U%d" % i))]
+    puts = [o(1 + i % 3, "put", "p%d" % i, i, i + 2.5, ("ok", i + 1)) for i in range(300)]
+    good.append(unknown + puts)
+    bad.append(unknown + puts + [o(5, "get", None, 400, 401, ("value", "p7", 8)), o(5, "get", None, 402, 403, ("none",))])
+    bad.append(unknown + [o(5, "get", None, 1, 2, ("value", "p7", 1))] + puts)
+    good.append(unknown[:12] + [x for i in range(3) for x in (o(5, "get", None, 2 * i, 2 * i + 0.5, ("none",)),
+                                                              o(5, "get", None, 2 * i + 1, 2 * i + 1.5, ("value", "u%d" % i, i + 1)))])
     for h in good:
         lines = check(h)
         assert not lines, lines
     for h in bad:
-        assert check(h), h
+        lines = check(h, 3000)
+        assert lines and "no order is right" in lines[0], lines
+    lines = check(bad[-2], 50)
+    assert "no order was found in 50 states" in lines[0] and any("*" in line for line in lines), lines

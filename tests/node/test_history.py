@@ -23,7 +23,7 @@ class Recorder:
 
     def __init__(self, endpoint, name, rng):
         self.endpoint, self.name, self.random = endpoint, name, rng
-        self.connections, self.n, self.seen = 0, 0, {}
+        self.connections, self.n, self.sent, self.seen = 0, 0, 0, {}
         self.wait, self.ops, self.c = {}, [], None
         self.connect()
 
@@ -58,7 +58,8 @@ class Recorder:
         batch = [self.request() for _ in range(count)]
         begin = time.monotonic()
         for (key, kind, arg, _), i in zip(batch, self.c.send(*(x[3] for x in batch))):
-            self.wait[i] = (key, kind, arg, begin)
+            self.sent += 1
+            self.wait[i] = (key, kind, arg, begin, self.sent)
 
     def result(self, key, kind, m):
         """What a reply tells; False: that nothing happened."""
@@ -82,9 +83,9 @@ class Recorder:
         self.seen[key] = m[3]
         return ("ok", m[3])
 
-    def note(self, key, kind, arg, begin, end, result):
+    def note(self, key, kind, arg, begin, n, end, result):
         if result is not False and not (result is None and kind == "get"):
-            self.ops.append(Op(self.who, key, kind, arg, begin, INF if result is None else end, result))
+            self.ops.append(Op(self.who, key, kind, arg, begin, INF if result is None else end, result, n))
 
     def take(self):
         while self.c.socket.poll(0):
@@ -92,8 +93,8 @@ class Recorder:
             end = time.monotonic()
             for i, m in self.c.replies.items():
                 if i in self.wait:
-                    key, kind, arg, begin = self.wait.pop(i)
-                    self.note(key, kind, arg, begin, end, self.result(key, kind, m))
+                    key, kind, arg, begin, n = self.wait.pop(i)
+                    self.note(key, kind, arg, begin, n, end, self.result(key, kind, m))
             self.c.replies.clear()
         now = time.monotonic()
         if any(now - w[3] > GIVE_UP_S * lib.SLOW for w in self.wait.values()):
@@ -102,8 +103,8 @@ class Recorder:
             self.connect()
 
     def give_up(self):
-        for key, kind, arg, begin in self.wait.values():
-            self.note(key, kind, arg, begin, INF, None)
+        for key, kind, arg, begin, n in self.wait.values():
+            self.note(key, kind, arg, begin, n, INF, None)
         self.wait.clear()
         self.connect()
 
@@ -241,7 +242,7 @@ def history(box, seconds, actions, processes=3, build=None, pace=0.004, least=0.
             key = (b"b%d" % b, b"k%d" % k)
             begin = time.monotonic()
             i = r.c.send(("get",) + key)[0]
-            r.note(key, "get", None, begin, time.monotonic(), r.result(key, "get", r.c.wait(i, 30)))
+            r.note(key, "get", None, begin, 0, time.monotonic(), r.result(key, "get", r.c.wait(i, 30)))
     begin = time.monotonic()
     lines = check(ops + r.ops)
     checkpoints = n.status()["storage"]["checkpoints"]
