@@ -371,17 +371,17 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 	return 0;
 }
 
-int store_outcome(struct store *s, struct span name, struct span reply)
+int store_outcome(struct store *s, struct span name, struct span result)
 {
 	uint32_t partition = name_partition(s, name);
 	int r = 0;
-	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_result_size(reply), true, &r);
+	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_result_size(result), true, &r);
 	char *p;
 
 	if (!f)
 		return r;
 	p = log_entry_begin(f, LOG_OUTCOME, partition, s->newest->at[partition], 0);
-	log_entry_end(f, log_result_write(f, p, reply));
+	log_entry_end(f, log_result_write(f, p, result));
 	observe_lsn(s, record_append(s, f, s->head.request_id));
 	return 0;
 }

@@ -36,9 +36,9 @@ void store_elsewhere(struct store *s, uint64_t buckets);
 int store_writable(struct store *s);
 
 /*
- * The request changed nothing but its reply must wait: log the reply, so that after a kill it is
- * not judged anew.
+ * The request changed nothing but its reply must wait: log its result (what the reply has behind
+ * its msgid, see log/entry.h), so that after a kill it is not judged anew.
  */
-int store_outcome(struct store *s, struct span name, struct span reply);
+int store_outcome(struct store *s, struct span name, struct span result);
 
 #endif

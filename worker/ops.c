@@ -265,8 +265,8 @@ static void move_reply(struct worker *w, const struct op *op, enum segment_ring 
 
 /*
  * A write.  Its reply's room is there before it takes effect.  If it changed nothing and yet must
- * wait, because it tells of something unsynced, the reply itself is logged: run again after a kill
- * it might find another state and succeed.
+ * wait, because it tells of something unsynced, the reply itself is logged (but for its msgid): run
+ * again after a kill it might find another state and succeed.
  */
 static void run_write(struct worker *w, struct op *op)
 {
@@ -287,7 +287,7 @@ static void run_write(struct worker *w, struct op *op)
 	(void)fault_at("worker.after_append");
 	which = ring_for(w);
 	if (!changed && which == RING_DURABLE &&
-	    store_outcome(w->store, op->key.name, (struct span){room, (size_t)(p - room)}) < 0) {
+	    store_outcome(w->store, op->key.name, reply_behind_msgid(room, p)) < 0) {
 		worker_fail(w, -EIO, store_why(w->store));
 		return;
 	}

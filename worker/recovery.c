@@ -11,14 +11,24 @@
 
 #define KEPT_MAX (64u << 20) /* bytes of replies kept; reads beyond it run after the replay */
 
+/* What is known of a reply; the whole of it is made when it is sent. */
+enum known {
+	NOTHING, /* yet */
+	REPLY,   /* of a read, whole */
+	RESULT,  /* what is behind the msgid */
+	VERSION  /* of the one change that was made: the method tells the rest */
+};
+
 struct left {
 	uint64_t identity;
 	uint64_t record;
 	uint32_t index;
 	uint8_t method;
 	bool answered;
-	char *reply; /* NULL: none yet */
+	enum known known;
+	char *data; /* a reply, a result */
 	size_t size;
+	uint64_t version;
 };
 
 struct recovery {
@@ -38,7 +48,7 @@ void recovery_free(struct recovery **tp)
 	if (!t)
 		return;
 	for (uint64_t i = 0; i < t->count; i++)
-		free(t->left[i].reply);
+		free(t->left[i].data);
 	free(t->left);
 	buf_fini(&t->scratch);
 	free(t);
@@ -77,8 +87,10 @@ int recovery_new(struct worker *w, struct recovery **ret)
 		for (uint32_t i = 0; i < rec->count && r == 0; i++)
 			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) ==
 			    ENTRY_OPEN)
-				r = left_add(t, (struct left){at + i, at, i, rec->entry[i].method,
-							      false, NULL, 0});
+				r = left_add(t, (struct left){.identity = at + i,
+							      .record = at,
+							      .index = i,
+							      .method = rec->entry[i].method});
 		at += rec->size;
 	}
 	check(r < 0 || t->count <= t->room);
@@ -89,12 +101,14 @@ int recovery_new(struct worker *w, struct recovery **ret)
 	return r;
 }
 
-static int keep(struct recovery *t, struct left *l, const char *data, size_t n)
+static int keep(struct recovery *t, struct left *l, enum known known, const char *data, size_t n)
 {
-	l->reply = malloc(n);
-	if (!l->reply)
+	check(l->known == NOTHING && n > 0);
+	l->data = malloc(n);
+	if (!l->data)
 		return -ENOMEM;
-	memcpy(l->reply, data, n);
+	memcpy(l->data, data, n);
+	l->known = known;
 	l->size = n;
 	t->kept += n;
 	return 0;
@@ -111,12 +125,12 @@ static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
 
 		if (l->identity >= identity)
 			return 0;
-		if (l->reply || op_writes(l->method) || t->kept >= KEPT_MAX)
+		if (l->known || op_writes(l->method) || t->kept >= KEPT_MAX)
 			continue;
 		op_prepare(w, &op, rec, l->record, l->index);
 		r = op_read_into(w, &op, &t->scratch);
 		if (r == 0)
-			r = keep(t, l, t->scratch.data, t->scratch.len);
+			r = keep(t, l, REPLY, t->scratch.data, t->scratch.len);
 		if (r < 0)
 			return r;
 	}
@@ -153,56 +167,59 @@ static uint64_t left_msgid(const struct worker *w, const struct left *l)
 	return rec->entry[l->index].msgid;
 }
 
-/* What the record of a request says its reply was. */
+/*
+ * What the record of a request says its reply was: its result, which a group always has, or the
+ * version of its one change.
+ */
 int recovery_after(struct recovery *t, const struct log_record *r, bool same)
 {
 	uint64_t id = r->frame->request_id;
 	struct left *l = same && id ? left_find(t, id - 1) : NULL;
-	struct span reply = log_result_read(r->entry);
-	uint64_t version = r->entry->sequence;
+	struct span result = log_result_read(r->entry);
 
-	if (!l || l->reply)
+	if (!l || l->known)
 		return 0;
-	if (r->entry->kind == LOG_OUTCOME)
-		return keep(t, l, reply.p, reply.n);
-	l->reply = NULL;
-	l->size = 0;
-	l->answered = true;
-	/* The bytes are made when they are sent: the version is all that is needed till then. */
-	return keep(t, l, (const char *)&version, sizeof(version));
+	if (result.n)
+		return keep(t, l, RESULT, result.p, result.n);
+	if (r->entry->kind != LOG_CHANGE)
+		return 0; /* run again it comes to the same */
+	if (r->entry->count > 1)
+		return -EBADMSG; /* whoever wrote a group gave it a result */
+	l->known = VERSION;
+	l->version = r->entry->sequence;
+	return 0;
 }
 
 /* A kept reply into the ring. */
-static int left_answer(struct recovery *t, struct worker *w, struct left *l)
+static int left_answer(struct worker *w, struct left *l)
 {
-	uint64_t version;
 	char *p;
 
-	(void)t;
 	w->replies.begun_us = w->now_us; /* its predecessor's clock is not known */
 	p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
 	if (!p)
 		return -EPIPE;
-	if (l->answered) {
-		memcpy(&version, l->reply, sizeof(version));
+	if (l->known == VERSION) {
 		p = write_reply_head(p, left_msgid(w, l));
 		p = wire_methods[l->method].result == RESULT_BOOL ? write_bool(p, true)
-								  : write_uint(p, version);
+								  : write_uint(p, l->version);
 	} else {
-		memcpy(p, l->reply, l->size);
+		if (l->known == RESULT)
+			p = write_reply_msgid(p, left_msgid(w, l));
+		memcpy(p, l->data, l->size);
 		p += l->size;
 	}
 	replies_done(&w->replies, RING_DURABLE, p);
 	l->answered = true;
-	free(l->reply);
-	l->reply = NULL;
+	free(l->data);
+	l->data = NULL;
 	return 0;
 }
 
 int recovery_answer(struct recovery *t, struct worker *w)
 {
 	for (uint64_t i = 0; i < t->count; i++) {
-		int r = t->left[i].reply ? left_answer(t, w, &t->left[i]) : 0;
+		int r = t->left[i].known ? left_answer(w, &t->left[i]) : 0;
 
 		if (r < 0)
 			return r;

@@ -5,19 +5,34 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/check.h"
+
 static const char *const error_names[WIRE_ERROR_COUNT] = {[WIRE_OK] = "ok",
 #define X(id, name) [WIRE_E_##id] = #name,
 							  WIRE_ERRORS(X)
 #undef X
 };
 
-char *write_reply_head(char *p, uint64_t msgid)
+char *write_reply_msgid(char *p, uint64_t msgid)
 {
 	*p++ = (char)0x94;
 	*p++ = 1;
-	p = write_uint(p, msgid);
+	return write_uint(p, msgid);
+}
+
+char *write_reply_head(char *p, uint64_t msgid)
+{
+	p = write_reply_msgid(p, msgid);
 	*p++ = (char)0xc0;
 	return p;
+}
+
+struct span reply_behind_msgid(const char *reply, const char *end)
+{
+	const char *p = read_skip(reply + 2);
+
+	check_slow(p < end);
+	return (struct span){p, (size_t)(end - p)};
 }
 
 char *write_error(char *p, uint64_t msgid, bool msgid_known, enum wire_error e, const char *text)

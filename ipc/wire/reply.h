@@ -16,8 +16,12 @@
 /* Bytes around a reply's result: its head, msgid, nil, and the array of a value. */
 #define CODEC_REPLY_MAX 32u
 
+/* `[1, msgid,`: error and result follow. */
+char *write_reply_msgid(char *p, uint64_t msgid);
 /* `[1, msgid, nil,`: the result follows. */
 char *write_reply_head(char *p, uint64_t msgid);
+/* What a reply that was written here has behind its msgid, error and result, up to `end`. */
+struct span reply_behind_msgid(const char *reply, const char *end);
 /* A whole error reply of at most WIRE_REPLY_ERROR_MAX bytes; a longer text is cut. */
 char *write_error(char *p, uint64_t msgid, bool msgid_known, enum wire_error e, const char *text);
 /* A whole reply `conflict`: the version there is now stands in its text and is its data. */

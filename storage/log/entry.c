@@ -14,6 +14,16 @@ static char *bytes_put(char *p, struct span s)
 	return p + s.n;
 }
 
+char *log_session_write(struct log_frame *f, char *p, const struct log_session *x)
+{
+	struct log_entry *e = (struct log_entry *)(f + 1);
+
+	check_slow(p == e->data && e->kind != LOG_CLOCK && e->kind != LOG_FORGET_SESSION);
+	e->flags |= LOG_HAS_SESSION;
+	memcpy(p, x, sizeof(*x));
+	return p + sizeof(*x);
+}
+
 char *log_change_write(char *p, const struct log_change *c)
 {
 	struct log_change_head *h = (struct log_change_head *)p;
@@ -44,6 +54,12 @@ char *log_clock_write(char *p, const struct log_clock *c)
 {
 	memcpy(p, c, sizeof(*c));
 	return p + sizeof(*c);
+}
+
+char *log_forget_write(char *p, const struct log_forget *x)
+{
+	memcpy(p, x, sizeof(*x));
+	return p + sizeof(*x);
 }
 
 char *log_result_write(struct log_frame *f, char *p, struct span result)
@@ -99,7 +115,7 @@ static const char *entry_end(const struct log_entry *e)
 
 void log_changes_begin(struct log_changes *i, const struct log_entry *e)
 {
-	i->at = e->data;
+	i->at = log_entry_body(e);
 	i->end = entry_end(e);
 	i->left = e->kind == LOG_CHANGE ? e->count : 0;
 	i->sequence = e->sequence - 1;
@@ -139,73 +155,108 @@ int log_changes_next(struct log_changes *i, struct log_change *ret)
 
 struct span log_result_read(const struct log_entry *e)
 {
-	const struct log_result_head *h = (const struct log_result_head *)e->data;
+	const struct log_result_head *h;
+	struct log_changes i;
+	struct log_change c;
 
 	if (!(e->flags & LOG_HAS_RESULT))
 		return (struct span){"", 0};
-	check(e->kind == LOG_OUTCOME);
+	check(e->kind == LOG_OUTCOME || e->kind == LOG_CHANGE);
+	log_changes_begin(&i, e);
+	while (log_changes_next(&i, &c) == 1)
+		; /* it lies behind the last one */
+	h = (const struct log_result_head *)i.at;
 	return (struct span){(const char *)(h + 1), h->size};
 }
 
 /* ---- what this version can read ---- */
 
 static bool change_is_sane(const struct log_change *c, const struct log_change_head *h,
-			   uint32_t partition)
+			   uint32_t partition, uint64_t sequence)
 {
 	bool of_bucket = c->op == LOG_CREATE || c->op == LOG_DROP;
 
 	return c->name.n && c->bucket >> PARTITION_SHIFT == partition &&
 	       (h->op_flags & (LOG_COUNTS_ONE | LOG_COUNTS_LESS)) !=
 		       (LOG_COUNTS_ONE | LOG_COUNTS_LESS) &&
+	       (c->op != LOG_CREATE ||
+		c->bucket == ((uint64_t)partition << PARTITION_SHIFT | sequence)) &&
 	       of_bucket == !c->key.n && c->key.n <= LOG_KEY_MAX &&
 	       (c->op == LOG_PUT || !c->value.n) &&
 	       (c->op == LOG_PUT || c->op == LOG_TOUCH || !c->expiry);
 }
 
+/* Does a result lie at `at`, and nothing behind it? */
+static bool result_fits(const struct log_entry *e, const char *at)
+{
+	const struct log_result_head *h = (const struct log_result_head *)at;
+	uint64_t room = (uint64_t)(entry_end(e) - at);
+
+	return room >= sizeof(*h) && !h->zero && log_round(sizeof(*h) + (uint64_t)h->size) == room;
+}
+
 static const char *changes_check(const struct log_entry *e)
 {
+	bool result = e->flags & LOG_HAS_RESULT;
 	struct log_changes i;
 	struct log_change c;
 	int r;
 
-	if (e->count > 1)
-		return "a group of changes";
 	if (e->count < 1)
 		return "no change";
+	if (e->count > 1 && !result)
+		return "a group without its result";
 	log_changes_begin(&i, e);
 	while ((r = log_changes_next(&i, &c)) == 1) {
 		if (c.op < LOG_PUT || c.op >= LOG_OP_END ||
 		    i.head->op_flags &
 			    ~(LOG_OP_MASK | LOG_HAS_EXPIRY | LOG_COUNTS_ONE | LOG_COUNTS_LESS))
 			return "a change of another kind";
-		if (!change_is_sane(&c, i.head, e->partition))
+		if (!change_is_sane(&c, i.head, e->partition, i.sequence))
 			return "a change that makes no sense";
 	}
-	return r < 0 || i.at != i.end ? "lengths that do not fit" : NULL;
+	if (r < 0 || (result ? !result_fits(e, i.at) : i.at != i.end))
+		return "lengths that do not fit";
+	return NULL;
 }
 
 static const char *outcome_check(const struct log_entry *e)
 {
-	const struct log_result_head *h = (const struct log_result_head *)e->data;
-	uint64_t room = e->size - sizeof(*e);
-
-	if (e->count)
+	if (e->count != !!(e->flags & LOG_HAS_SESSION))
 		return "an outcome with a sequence of its own";
-	if (!(e->flags & LOG_HAS_RESULT) || room < sizeof(*h) ||
-	    log_round(sizeof(*h) + (uint64_t)h->size) != room)
-		return "lengths that do not fit";
-	return NULL;
+	return e->flags & LOG_HAS_RESULT && result_fits(e, log_entry_body(e))
+		       ? NULL
+		       : "lengths that do not fit";
+}
+
+/* What a kind has of these, and its own payload. */
+struct shape {
+	uint8_t may; /* flags */
+	uint8_t must;
+	uint8_t payload; /* bytes; changes and results are looked at themselves */
+};
+
+static const struct shape shapes[LOG_KIND_END] = {
+	[LOG_CHANGE] = {LOG_HAS_SESSION | LOG_HAS_RESULT, 0,               0                        },
+	[LOG_OUTCOME] = {LOG_HAS_SESSION | LOG_HAS_RESULT, 0,               0                        },
+	[LOG_CLOCK] = {0,				0,               sizeof(struct log_clock) },
+	[LOG_RULED_OUT] = {LOG_HAS_SESSION,                  LOG_HAS_SESSION, 0                        },
+	[LOG_FORGET_SESSION] = {0,                                0,               sizeof(struct log_forget)},
+};
+
+/* An entry that is its payload alone takes one sequence. */
+static const char *payload_check(const struct log_entry *e)
+{
+	return e->count == 1 && log_entry_body(e) + shapes[e->kind].payload == entry_end(e)
+		       ? NULL
+		       : "lengths that do not fit";
 }
 
 static const char *entry_fault(const struct log_entry *e)
 {
 	static const char *const not_yet[LOG_KIND_END] = {
-		[LOG_RULED_OUT] = "a request ruled out",
-		[LOG_FORGET_SESSION] = "sessions to be forgotten",
-		[LOG_TERM] = "a term of replicas",
-		[LOG_CUT] = "a cut of replicas",
-		[LOG_LOAD] = "a load of replicas",
-		[LOG_FORGET] = "a partition to be forgotten",
+		[LOG_TERM] = "a term of replicas",     [LOG_CUT] = "a cut of replicas",
+		[LOG_LOAD] = "a load of replicas",     [LOG_FORGET] = "a partition to be forgotten",
 		[LOG_COMMIT] = "a commit of replicas",
 	};
 
@@ -215,21 +266,20 @@ static const char *entry_fault(const struct log_entry *e)
 		return not_yet[e->kind];
 	if (e->term)
 		return "a term of replicas";
-	if (e->flags & LOG_HAS_SESSION)
-		return "a session";
-	if (e->flags & ~(e->kind == LOG_OUTCOME ? LOG_HAS_RESULT : 0u))
+	if (e->flags & ~shapes[e->kind].may ||
+	    (e->flags & shapes[e->kind].must) != shapes[e->kind].must)
 		return "flags of another version";
 	if (e->partition >= PARTITIONS_MAX)
 		return "a partition that there cannot be";
+	if (log_entry_body(e) > entry_end(e))
+		return "lengths that do not fit";
 	switch (e->kind) {
 	case LOG_CHANGE:
 		return changes_check(e);
 	case LOG_OUTCOME:
 		return outcome_check(e);
 	default:
-		return e->count == 1 && e->size == sizeof(*e) + sizeof(struct log_clock)
-			       ? NULL
-			       : "lengths that do not fit";
+		return payload_check(e);
 	}
 }
 

@@ -13,7 +13,7 @@
  * Each of these begins at a multiple of 8 and is filled up with zeros.  The lsn is contiguous in a
  * worker's log; the sequence is contiguous in a partition, and the version of what it wrote.
  *
- * Kinds and flags that have their numbers here and that nobody writes yet are refused when read.
+ * Kinds that have their numbers here and that nobody writes yet are refused when read.
  */
 #ifndef PAIL_LOG_ENTRY_H
 #define PAIL_LOG_ENTRY_H
@@ -41,12 +41,12 @@ struct log_frame {
 _Static_assert(sizeof(struct log_frame) == 24, "layout on disk");
 
 enum log_kind {
-	LOG_CHANGE = 1, /* one change; or a group of them (not yet) */
-	LOG_OUTCOME,    /* the result of a request that changed nothing */
-	LOG_CLOCK,      /* what the time is, before somebody is told what depends on it */
-	LOG_RULED_OUT,  /* not yet, from here on */
-	LOG_FORGET_SESSION,
-	LOG_TERM,
+	LOG_CHANGE = 1,     /* one change; or a group of them, which is whole or not there at all */
+	LOG_OUTCOME,        /* the result of a request that changed nothing */
+	LOG_CLOCK,          /* what the time is, before somebody is told what depends on it */
+	LOG_RULED_OUT,      /* a request of a session that has not run, and will not */
+	LOG_FORGET_SESSION, /* sessions made until then are not known any more */
+	LOG_TERM,           /* not yet, from here on */
 	LOG_CUT,
 	LOG_LOAD,
 	LOG_FORGET,
@@ -54,8 +54,17 @@ enum log_kind {
 	LOG_KIND_END
 };
 
-/* Flags of an entry. */
-#define LOG_HAS_SESSION 1u /* not yet */
+/*
+ * Flags of an entry.
+ *
+ *	kind		session	result	takes
+ *	CHANGE		may	a group: always; one change: where it does not tell its reply	count
+ *	OUTCOME		may	always	1 with a session, else 0
+ *	CLOCK		no	no	1
+ *	RULED_OUT	always	no	1
+ *	FORGET_SESSION	no	no	1
+ */
+#define LOG_HAS_SESSION 1u
 #define LOG_HAS_RESULT  2u
 
 struct log_entry {
@@ -71,12 +80,12 @@ struct log_entry {
 };
 _Static_assert(sizeof(struct log_entry) == 32, "layout on disk");
 
-/* Behind the entry's head with LOG_HAS_SESSION. */
+/* Behind the entry's head with LOG_HAS_SESSION: which request of which session it was. */
 struct log_session {
 	uint8_t id[16];
-	uint64_t sequence;
-	uint64_t acknowledged;
-	uint64_t fingerprint;
+	uint64_t sequence;     /* the request's number in its session, not one of a partition */
+	uint64_t acknowledged; /* nothing below it will be asked for again */
+	uint64_t fingerprint;  /* of what was asked */
 };
 _Static_assert(sizeof(struct log_session) == 40, "layout on disk");
 
@@ -96,7 +105,11 @@ enum log_op {
 #define LOG_COUNTS_ONE  32u /* the bucket has one key more */
 #define LOG_COUNTS_LESS 64u /* one less */
 
-/* With a name (the first of an entry always) it names its bucket; else it is that of the last one. */
+/*
+ * With a name (the first of an entry always) it names its bucket; else it is that of the last one.
+ * All buckets of an entry are of its partition; the id of one that a change makes is that change's
+ * sequence.
+ */
 struct log_change_head {
 	uint32_t value_len;
 	uint16_t key_len;
@@ -114,7 +127,16 @@ struct log_clock {
 };
 _Static_assert(sizeof(struct log_clock) == 32, "layout on disk");
 
-/* A result's length stands before its bytes. */
+/* The payload of LOG_FORGET_SESSION. */
+struct log_forget {
+	uint64_t made_ms; /* unix ms: the latest making of a session that is forgotten */
+};
+_Static_assert(sizeof(struct log_forget) == 8, "layout on disk");
+
+/*
+ * A result is what a reply has behind its msgid: error and result, two MessagePack objects, in
+ * whatever reply to whomever that asks.  Its length stands before its bytes.
+ */
 struct log_result_head {
 	uint32_t size;
 	uint32_t zero;
@@ -146,7 +168,7 @@ static inline uint64_t log_round(uint64_t n)
 	return (n + 7u) & ~(uint64_t)7;
 }
 
-/* ---- writing: begin, then changes or what the kind has, then end ---- */
+/* ---- writing: begin, a session, changes or what the kind has, a result, end ---- */
 
 /* Bytes that a record takes beside its entry's changes, payload and result. */
 #define LOG_RECORD_BYTES (sizeof(struct log_frame) + sizeof(struct log_entry))
@@ -186,8 +208,10 @@ static inline char *log_entry_begin(struct log_frame *f, enum log_kind kind, uin
 }
 
 /* Each writes at `p` and returns where the next part goes. */
+char *log_session_write(struct log_frame *f, char *p, const struct log_session *x);
 char *log_change_write(char *p, const struct log_change *c);
 char *log_clock_write(char *p, const struct log_clock *c);
+char *log_forget_write(char *p, const struct log_forget *x);
 char *log_result_write(struct log_frame *f, char *p, struct span result);
 
 /* It is whole, and ends at `p`: size and checksum. */
@@ -223,6 +247,18 @@ bool log_record_valid(const void *p, uint64_t room, uint32_t epoch_crc);
  */
 int log_entry_check(const struct log_entry *e, const char **ret_why);
 
+/* What is behind the entry's head and its session. */
+static inline const char *log_entry_body(const struct log_entry *e)
+{
+	return e->data + (e->flags & LOG_HAS_SESSION ? sizeof(struct log_session) : 0);
+}
+
+/* Its session; NULL: it has none. */
+static inline const struct log_session *log_session_read(const struct log_entry *e)
+{
+	return e->flags & LOG_HAS_SESSION ? (const struct log_session *)e->data : NULL;
+}
+
 /* The changes of an entry, in order; none if it is not of LOG_CHANGE. */
 struct log_changes {
 	const char *at;
@@ -245,7 +281,14 @@ static inline void log_clock_read(const struct log_entry *e, struct log_clock *r
 	memcpy(ret, e->data, sizeof(*ret));
 }
 
-/* The result of an entry; empty: it has none. */
+/* What LOG_FORGET_SESSION says. */
+static inline void log_forget_read(const struct log_entry *e, struct log_forget *ret)
+{
+	check(e->kind == LOG_FORGET_SESSION);
+	memcpy(ret, e->data, sizeof(*ret));
+}
+
+/* The result of an entry that has been checked; empty: it has none. */
 struct span log_result_read(const struct log_entry *e);
 
 /* Of a change in an entry that has been checked. */

@@ -2,8 +2,9 @@
  * What lies on disk in the log, as WAL_VERSION says.  Data folders outlive every build, so whoever
  * changes a number below has changed the layout: raises the version.
  *
- * Version 1 had one record for a put and nothing that could leave its file.  It is refused, with a
- * sentence that says how to bring its data over.
+ * Version 1 had one record for a put and nothing that could leave its file; version 2 knew neither
+ * groups nor sessions, and an outcome's result was a whole reply.  They are refused, with a sentence
+ * that says how to bring their data over.
  */
 #include "common/layout.h"
 #include "common/log_size.h"
@@ -13,7 +14,7 @@
 _Static_assert(LOG_RECORD_BYTES + sizeof(struct log_change_head) + 16 + 8 <= LOG_ENTRY_SPARE,
 	       "a record's heads fit into what common/log_size.h leaves for them");
 
-#if WAL_VERSION != 2
+#if WAL_VERSION != 3
 #error "write down here how everything lies in this version of WAL_VERSION"
 #endif
 
@@ -64,8 +65,12 @@ LAYOUT_AT(log_clock, clock_ms, 0);
 LAYOUT_AT(log_clock, boot_ms, 8);
 LAYOUT_AT(log_clock, boot_id, 16);
 
+LAYOUT_SIZE(log_forget, 8);
+LAYOUT_AT(log_forget, made_ms, 0);
+
 LAYOUT_SIZE(log_result_head, 8);
 LAYOUT_AT(log_result_head, size, 0);
+LAYOUT_AT(log_result_head, zero, 4);
 /* clang-format on */
 
 LAYOUT_IS(WAL_HEADER_BYTES, 4096);

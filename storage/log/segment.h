@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define WAL_MAGIC        0x314c41576c696150u /* "PailWAL1" */
-#define WAL_VERSION      2u
+#define WAL_VERSION      3u
 #define WAL_HEADER_BYTES 4096u
 
 /*

@@ -49,6 +49,36 @@ static void change_mend(struct log_change_head *h, size_t room)
 	h->value_len = (uint32_t)(room - h->name_len - h->key_len);
 }
 
+/* A group: perhaps a session, some changes of the same size, a result of that size too. */
+static void group_mend(struct log_entry *e, size_t room)
+{
+	char *p = e->data;
+	unsigned n = 1 + e->count % 4;
+	size_t share;
+
+	e->kind = LOG_CHANGE;
+	e->count = n;
+	e->flags = LOG_HAS_RESULT | (e->flags & LOG_HAS_SESSION);
+	if (e->flags & LOG_HAS_SESSION && room >= sizeof(struct log_session)) {
+		p += sizeof(struct log_session);
+		room -= sizeof(struct log_session);
+	}
+	share = room / (n + 1) & ~(size_t)7;
+	if (share < 32)
+		return;
+	for (unsigned i = 0; i < n; i++, p += share) {
+		struct log_change_head *h = (void *)p;
+
+		h->name_len = (uint8_t)(i ? h->name_len : h->name_len | 1);
+		change_mend(h, share);
+		if (h->name_len)
+			h->number[0] = (uint64_t)e->partition << PARTITION_SHIFT;
+		room -= share;
+	}
+	*(struct log_result_head *)p =
+		(struct log_result_head){(uint32_t)(room - sizeof(struct log_result_head)), 0};
+}
+
 static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *lsn, unsigned flags,
 		       const uint8_t *data, size_t n)
 {
@@ -64,16 +94,20 @@ static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *lsn, un
 		e->size = (uint32_t)(size - sizeof(*f));
 	if (flags & 4) { /* what this version writes */
 		e->term = 0;
-		e->kind = (uint8_t)(1 + e->kind % LOG_CLOCK);
+		e->kind = (uint8_t)(1 + e->kind % LOG_FORGET_SESSION);
 		e->partition %= PARTITIONS_MAX;
 		e->count = e->kind == LOG_OUTCOME ? 0 : 1;
-		e->flags = e->kind == LOG_OUTCOME ? LOG_HAS_RESULT : 0;
+		e->flags = e->kind == LOG_OUTCOME     ? LOG_HAS_RESULT
+			   : e->kind == LOG_RULED_OUT ? LOG_HAS_SESSION
+						      : 0;
 	}
 	if ((flags & 16) && size >= LOG_RECORD_BYTES + sizeof(struct log_change_head))
 		change_mend((void *)e->data, size - LOG_RECORD_BYTES);
 	if ((flags & 32) && size >= LOG_RECORD_BYTES + 16) /* the bucket is of the partition */
 		((struct log_change_head *)e->data)->number[0] = (uint64_t)e->partition
 								 << PARTITION_SHIFT;
+	if (flags & 64)
+		group_mend(e, size - LOG_RECORD_BYTES);
 	if ((flags & 8) && e->size >= sizeof(*e) && e->size <= FILE_BYTES - *at - sizeof(*f)) {
 		e->crc = crc32c(0, &e->size, e->size - offsetof(struct log_entry, size));
 		f->crc = log_frame_crc(f, log_epoch_crc(epoch));
@@ -98,6 +132,7 @@ static int apply(void *arg, const struct log_record *r, bool same)
 {
 	unsigned *sum = arg;
 	struct span result = log_result_read(r->entry);
+	const struct log_session *session = log_session_read(r->entry);
 	struct log_changes i;
 	struct log_change c;
 	int more;
@@ -109,6 +144,10 @@ static int apply(void *arg, const struct log_record *r, bool same)
 	if (more < 0 || i.left) /* it has been checked */
 		abort();
 	*sum += touch(result.p, result.n);
+	if (session)
+		*sum += touch((const char *)session, sizeof(*session));
+	if (result.n && result.p + result.n > (const char *)r->entry + r->entry->size)
+		abort();
 	(void)same;
 	return 0;
 }
