@@ -36,17 +36,23 @@ static void datadir_make(void)
 	(void)atexit(datadir_remove);
 }
 
-/* Lengths that fit, an op that there is. */
-static void change_mend(struct log_change_head *h, size_t room)
+/* Lengths that fit. */
+static void change_mend_lengths(struct log_change_head *h, size_t room)
 {
 	size_t numbers = 8 * (size_t)(!!h->name_len + !!(h->op_flags & LOG_HAS_EXPIRY));
 
-	h->op_flags =
-		(uint8_t)((h->op_flags & ~LOG_OP_MASK) | (1 + h->op_flags % (LOG_OP_END - 1)));
 	room = room < sizeof(*h) + numbers ? 0 : room - sizeof(*h) - numbers;
 	h->name_len = (uint8_t)(h->name_len % (room + 1));
 	h->key_len = (uint16_t)(h->key_len % (room - h->name_len + 1));
 	h->value_len = (uint32_t)(room - h->name_len - h->key_len);
+}
+
+/* Lengths that fit, an op that there is. */
+static void change_mend(struct log_change_head *h, size_t room)
+{
+	h->op_flags =
+		(uint8_t)((h->op_flags & ~LOG_OP_MASK) | (1 + h->op_flags % (LOG_OP_END - 1)));
+	change_mend_lengths(h, room);
 }
 
 /* A group: perhaps a session, some changes of the same size, a result of that size too. */
@@ -70,7 +76,15 @@ static void group_mend(struct log_entry *e, size_t room)
 		struct log_change_head *h = (void *)p;
 
 		h->name_len = (uint8_t)(i ? h->name_len : h->name_len | 1);
-		change_mend(h, share);
+		if (h->op_flags & 4) { /* half of them puts, half deletes */
+			h->op_flags = (uint8_t)((h->op_flags & LOG_COUNTS_ONE) | LOG_PUT);
+			change_mend_lengths(h, share);
+		} else {
+			h->op_flags = (uint8_t)((h->op_flags & LOG_COUNTS_LESS) | LOG_DELETE);
+			change_mend_lengths(h, share);
+			h->key_len = (uint16_t)(h->key_len + h->value_len);
+			h->value_len = 0;
+		}
 		if (h->name_len)
 			h->number[0] = (uint64_t)e->partition << PARTITION_SHIFT;
 		room -= share;
