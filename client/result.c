@@ -270,6 +270,10 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 	case RESULT_LIST:
 		return read_list(p, ret, items);
 	case RESULT_MAP:
+	case RESULT_TXN:
+	case RESULT_ANY:
+	case RESULT_BYTES:
+	case RESULT_OUTCOME:
 		return read_json(p, ret, json);
 	}
 	return false;

@@ -42,7 +42,7 @@ extern "C" {
  *	struct pail_request q = {.size = sizeof(q), .method = PAIL_GET};
  */
 
-/* Outcomes.  1 to 15 are the codes of the wire contract; only TIMEOUT and INTERNAL leave it open
+/* Outcomes.  1 to 20 are the codes of the wire contract; only TIMEOUT and INTERNAL leave it open
  * whether the request took effect, all the others say that it did not. */
 enum pail_status {
 	PAIL_OK = 0,
@@ -61,6 +61,11 @@ enum pail_status {
 	PAIL_EXPIRED = 13,  /* its time was over before it was started */
 	PAIL_TIMEOUT = 14,  /* no outcome in time: it may or may not have taken effect */
 	PAIL_INTERNAL = 15, /* a fault of the node: likewise */
+	PAIL_NO_FUNCTION = 16,
+	PAIL_FAILED = 17,     /* the function raised an error */
+	PAIL_TOO_LONG = 18,   /* the function used up its time or its memory */
+	PAIL_STALE = 19,      /* a number of a session that was acknowledged or ruled out before */
+	PAIL_NO_SESSION = 20, /* the session is too old to be known */
 	/* of the client itself */
 	PAIL_NOT_FOUND = 100,   /* get, head, touch: there is no such key */
 	PAIL_UNREACHABLE = 101, /* no node answered on that endpoint */
@@ -140,7 +145,12 @@ enum pail_method {
 	PAIL_WORKER,
 	PAIL_UPGRADE,
 	PAIL_HEAD,
-	PAIL_TOUCH
+	PAIL_TOUCH,
+	PAIL_TXN,
+	PAIL_CALL,
+	PAIL_SESSION,
+	PAIL_OUTCOME,
+	PAIL_ACK
 };
 
 /*

@@ -22,6 +22,13 @@
 #define WIRE_PORT_DEFAULT     4040
 #define WIRE_ENDPOINT_DEFAULT "tcp://127.0.0.1:4040"
 #define WIRE_REPLY_ERROR_MAX  1600u /* bytes of an error reply at most: its text is cut to fit */
+#define WIRE_TXN_ENTRIES_MAX  4096u /* conditions and operations of a txn together */
+#define WIRE_SESSION_BYTES    16u   /* of a session's id */
+#define WIRE_RESULT_MAX       (1u << 20)  /* default of limits.result: a reply of txn or call */
+#define WIRE_RESULT_ADD       (64u << 10) /* and beside one value that was read */
+#define WIRE_NAME_MAX         255u /* bytes of a module's and of a function's name; at least 1 */
+#define WIRE_ARGS_MAX         250u /* arguments of a call */
+#define WIRE_LEVELS_MAX       32u  /* arrays and maps within each other, in arguments and results */
 
 /* Options of requests, a bit each; what their values must be stands in ipc/wire/request.c. */
 enum option_bit {
@@ -38,20 +45,31 @@ enum option_bit {
 	OPT_KEYS_ONLY = 1 << 10,
 	OPT_LOCAL = 1 << 11,
 	OPT_CLIENT = 1 << 12,
-	OPT_SET = 1 << 13,     /* between nodes and workers only */
-	OPT_WITH_TTL = 1 << 14 /* of a scan: named ttl, too */
+	OPT_SET = 1 << 13,      /* between nodes and workers only */
+	OPT_WITH_TTL = 1 << 14, /* of a scan: named ttl, too */
+	OPT_SESSION = 1 << 15,
+	OPT_SEQ = 1 << 16,
+	OPT_ACK = 1 << 17,
+	OPT_IF = 1 << 18,
+	OPT_THEN = 1 << 19,
+	OPT_ELSE = 1 << 20
 };
 #define OPT_RANGE (OPT_PREFIX | OPT_AFTER | OPT_LIMIT)
+#define OPT_ONCE  (OPT_SESSION | OPT_SEQ | OPT_ACK)
+#define OPT_LISTS (OPT_IF | OPT_THEN | OPT_ELSE)
 
 /* What a method is, besides what it does. */
 enum method_flag {
 	METHOD_BUCKET = 1 << 0, /* its first parameter is a bucket: it runs where that is served */
 	METHOD_KEY = 1 << 1,    /* its second one is a key */
-	METHOD_WRITES = 1 << 2, /* room for its reply is reserved before it runs */
+	METHOD_WRITES = 1 << 2, /* room for its reply is reserved before it runs; a txn only if
+				 * an operation of it writes: ask its entry or item */
 	METHOD_LOCAL = 1 << 3,  /* the coordinator answers it: no worker runs it */
 	METHOD_ADMIN = 1 << 4,  /* through the admin socket only */
-	METHOD_DROPPABLE = 1 << 5, /* a read: its finished reply may still become `busy` */
+	METHOD_DROPPABLE = 1 << 5, /* if it reads, its finished reply may still become `busy` */
 	METHOD_VALUE = 1 << 6,     /* its third parameter is a value */
+	METHOD_PARTS = 1 << 7,     /* what it does is in struct entry_parts */
+	METHOD_SESSION = 1 << 8,   /* its second parameter is a session, its third a number of it */
 };
 
 /* The form of a result. */
@@ -63,7 +81,11 @@ enum result_type {
 	RESULT_VALUE,   /* [value, version], or nil */
 	RESULT_HEAD,    /* [size, version, ms left or nil], or nil */
 	RESULT_LIST,    /* {items: […], more: bool} */
-	RESULT_MAP
+	RESULT_MAP,
+	RESULT_TXN,     /* {ok: bool, results: […]} */
+	RESULT_ANY,     /* whatever the function returned */
+	RESULT_BYTES,   /* a session's id */
+	RESULT_OUTCOME, /* {state: "done", error, result}, or {state: "never"} */
 };
 
 /*
@@ -76,13 +98,13 @@ enum result_type {
 #define WIRE_METHODS(X) \
 	X(HELLO,   hello,   0, 1, METHOD_LOCAL,                              RESULT_MAP,   OPT_CLIENT) \
 	X(PING,    ping,    0, 1, METHOD_LOCAL,                              RESULT_TEXT,  0) \
-	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  0) \
-	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  0) \
+	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE) \
+	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE) \
 	X(BUCKETS, buckets, 0, 1, 0,                                         RESULT_LIST,  OPT_RANGE | OPT_LOCAL | OPT_SET) \
 	X(PUT,     put,     3, 4, METHOD_BUCKET | METHOD_KEY | METHOD_VALUE | METHOD_WRITES, RESULT_UINT, \
-	  OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL) \
+	  OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL | OPT_ONCE) \
 	X(GET,     get,     2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_VALUE, 0) \
-	X(DELETE,  delete,  2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_BOOL, OPT_IF_VERSION) \
+	X(DELETE,  delete,  2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_BOOL, OPT_IF_VERSION | OPT_ONCE) \
 	X(SCAN,    scan,    1, 2, METHOD_BUCKET | METHOD_DROPPABLE,          RESULT_LIST,  \
 	  OPT_RANGE | OPT_FROM | OPT_TO | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL) \
 	X(COUNT,   count,   1, 2, METHOD_BUCKET,                             RESULT_UINT,  0) \
@@ -92,7 +114,14 @@ enum result_type {
 	X(WORKER,  worker,  2, 3, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
 	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
 	X(HEAD,    head,    2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_HEAD, 0) \
-	X(TOUCH,   touch,   2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_VERSION, OPT_IF_VERSION | OPT_TTL)
+	X(TOUCH,   touch,   2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_VERSION, \
+	  OPT_IF_VERSION | OPT_TTL | OPT_ONCE) \
+	X(TXN,     txn,     1, 2, METHOD_BUCKET | METHOD_PARTS | METHOD_WRITES | METHOD_DROPPABLE, RESULT_TXN, \
+	  OPT_LISTS | OPT_ONCE) \
+	X(CALL,    call,    4, 5, METHOD_BUCKET | METHOD_PARTS | METHOD_WRITES, RESULT_ANY, OPT_ONCE) \
+	X(SESSION, session, 0, 1, METHOD_LOCAL,                              RESULT_BYTES, 0) \
+	X(OUTCOME, outcome, 3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_OUTCOME, 0) \
+	X(ACK,     ack,     3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_BOOL, 0)
 /* clang-format on */
 
 enum wire_method {
@@ -102,7 +131,7 @@ enum wire_method {
 		WIRE_METHOD_COUNT
 };
 
-/* Error codes of replies, and whether a request so answered may have taken effect. */
+/* Error codes of replies; the place is enum pail_status, so new ones come at the end. */
 #define WIRE_ERRORS(X)                    \
 	X(BAD_REQUEST, bad_request)       \
 	X(UNKNOWN_METHOD, unknown_method) \
@@ -118,7 +147,12 @@ enum wire_method {
 	X(DENIED, denied)                 \
 	X(EXPIRED, expired)               \
 	X(TIMEOUT, timeout)               \
-	X(INTERNAL, internal)
+	X(INTERNAL, internal)             \
+	X(NO_FUNCTION, no_function)       \
+	X(FAILED, failed)                 \
+	X(TOO_LONG, too_long)             \
+	X(STALE, stale)                   \
+	X(NO_SESSION, no_session)
 
 enum wire_error {
 	WIRE_OK,

@@ -12,11 +12,6 @@
 #include "common/fault.h"
 #include "worker/ops_impl.h"
 
-bool op_writes(uint8_t method)
-{
-	return method_is(method, METHOD_WRITES);
-}
-
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
 		uint32_t index)
 {
@@ -24,7 +19,6 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 	const struct request_entry *e = &rec->entry[index];
 
 	check(record_fits(rec, index));
-	check(!(e->flags & ENTRY_SESSION)); /* nobody writes it yet */
 	op->rec = rec;
 	op->entry = e;
 	op->options = e->flags & ENTRY_OPTIONS ? record_options(rec, e) : &none;
@@ -244,8 +238,10 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
 		return op_touch(w, op, p, ret_changed);
 	case WIRE_CREATE:
 		return op_create(w, op, p, ret_changed);
-	default:
+	case WIRE_DROP:
 		return op_drop(w, op, p, ret_changed);
+	default:
+		return op_error(w, op, p, WIRE_E_INTERNAL, "not built yet");
 	}
 }
 
@@ -317,7 +313,7 @@ void op_run(struct worker *w, struct op *op)
 		run_expired(w, op);
 	else if (method == WIRE_GET)
 		run_get(w, op);
-	else if (op_writes(op->entry->method))
+	else if (entry_writes(op->entry))
 		run_write(w, op);
 	else
 		run_read(w, op);

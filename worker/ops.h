@@ -31,7 +31,4 @@ void op_run(struct worker *w, struct op *op);
  * worker. */
 int op_read_into(struct worker *w, struct op *op, struct buf *out);
 
-/* Whether a method changes anything. */
-bool op_writes(uint8_t method);
-
 #endif

@@ -24,6 +24,7 @@ struct left {
 	uint64_t record;
 	uint32_t index;
 	uint8_t method;
+	bool writes;
 	bool answered;
 	enum known known;
 	char *data; /* a reply, a result */
@@ -87,10 +88,12 @@ int recovery_new(struct worker *w, struct recovery **ret)
 		for (uint32_t i = 0; i < rec->count && r == 0; i++)
 			if (atomic_load_explicit(&rec->entry[i].state, memory_order_relaxed) ==
 			    ENTRY_OPEN)
-				r = left_add(t, (struct left){.identity = at + i,
-							      .record = at,
-							      .index = i,
-							      .method = rec->entry[i].method});
+				r = left_add(t,
+					     (struct left){.identity = at + i,
+							   .record = at,
+							   .index = i,
+							   .method = rec->entry[i].method,
+							   .writes = entry_writes(&rec->entry[i])});
 		at += rec->size;
 	}
 	check(r < 0 || t->count <= t->room);
@@ -125,7 +128,7 @@ static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
 
 		if (l->identity >= identity)
 			return 0;
-		if (l->known || op_writes(l->method) || t->kept >= KEPT_MAX)
+		if (l->known || l->writes || t->kept >= KEPT_MAX)
 			continue;
 		op_prepare(w, &op, rec, l->record, l->index);
 		r = op_read_into(w, &op, &t->scratch);

@@ -158,7 +158,7 @@ void dispatch_options(struct message *m, struct item *it, const struct options *
 	struct options *kept = &m->options[it - m->routed.item];
 
 	it->options = NULL;
-	if (!(o->given & ~(unsigned)OPT_TIMEOUT))
+	if (!(o->given & ~(unsigned)OPT_TIMEOUT) && !method_is(it->method, METHOD_PARTS))
 		return;
 	*kept = *o;
 	it->options = kept;
@@ -272,12 +272,12 @@ void dispatch_end(struct front *front, struct message *m)
 /* ---- from a message ---- */
 
 /* Is there room for its reply?  Replies to reads of a worker are judged when they come. */
-static enum wire_error room_check(struct front *front, struct message *m, int method, char *text,
-				  size_t size)
+static enum wire_error room_check(struct front *front, struct message *m, int method, bool writes,
+				  char *text, size_t size)
 {
 	const char *over = NULL;
 
-	if (method_is(method, METHOD_WRITES) && !clients_reserve(front->clients, m->reply_to))
+	if (writes && !clients_reserve(front->clients, m->reply_to))
 		over = CLIENTS_OVER;
 	else if (!method_is(method, METHOD_BUCKET) && !m->admin)
 		over = reply_over(front->sink, m->reply_to);
@@ -331,7 +331,10 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 		(void)snprintf(text, size, "its time was over before it was started");
 		return WIRE_E_EXPIRED;
 	}
-	return room_check(front, m, q->method, text, size);
+	return room_check(front, m, q->method,
+			  method_is(q->method, METHOD_WRITES) &&
+				  (q->method != WIRE_TXN || options->writes),
+			  text, size);
 }
 
 /* Has it to wait until the routing table's last change has settled? */

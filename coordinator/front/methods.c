@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/log.h"
 #include "coordinator/front/dispatch.h"
@@ -91,6 +92,25 @@ static void answer_worker(struct front *front, struct reply_to o, const struct r
 		handoff_ask(front->handoff, o, q);
 }
 
+/* A session's id: when it was made, by the wall clock, and what nobody can guess. */
+static void answer_session(struct front *front, struct reply_to o, const struct request *q)
+{
+	char reply[CODEC_REPLY_MAX + WIRE_SESSION_BYTES];
+	uint8_t id[WIRE_SESSION_BYTES];
+	uint64_t made_ms = clock_wall_ms();
+	char *end;
+
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
+		reply_error(front->sink, o, q->msgid, true, WIRE_E_INTERNAL,
+			    "session: the system gives no random bytes");
+		return;
+	}
+	for (unsigned i = 0; i < 6; i++)
+		id[i] = (uint8_t)(made_ms >> (40 - 8 * i));
+	end = write_bin(write_reply_head(reply, q->msgid), id, sizeof(id));
+	reply_send(front->sink, o, reply, (size_t)(end - reply));
+}
+
 void method_run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
 		struct item *it)
 {
@@ -103,6 +123,9 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 	case WIRE_PING:
 		end = write_text(write_reply_head(small, q->msgid), "pong");
 		reply_send(front->sink, o, small, (size_t)(end - small));
+		return;
+	case WIRE_SESSION:
+		answer_session(front, o, q);
 		return;
 	case WIRE_HELLO:
 		status_hello(front, q->msgid, &b);

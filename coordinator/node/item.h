@@ -7,8 +7,7 @@
 #include "common/span.h"
 #include "include/wire.h"
 #include "ipc/wire/peer_message.h"
-
-struct options;
+#include "ipc/wire/request.h"
 
 struct item {
 	const char *data; /* as it came: what another node gets */
@@ -18,7 +17,7 @@ struct item {
 	uint64_t msgid;
 	uint16_t index; /* in its message */
 	uint8_t method;
-	const struct options *options; /* besides `timeout`, or NULL */
+	const struct options *options; /* NULL: none but `timeout`, neither session nor parts */
 	/* What a worker gets of it, set on the way there; all lie in `data`. */
 	uint16_t partition;
 	struct span bucket; /* .n 0: it takes none */
@@ -27,6 +26,19 @@ struct item {
 };
 
 #define ITEM_NONE UINT32_MAX
+
+/* Whether it may change something; of a txn that is in what was found of its operations. */
+static inline bool item_writes(const struct item *it)
+{
+	return method_is(it->method, METHOD_WRITES) &&
+	       (it->method != WIRE_TXN || (it->options && it->options->writes));
+}
+
+/* Whether its finished reply may still become `busy`. */
+static inline bool item_droppable(const struct item *it)
+{
+	return method_is(it->method, METHOD_DROPPABLE) && !item_writes(it);
+}
 
 /* Those of one message, and the nodes that it has been at, this one not among them. */
 struct items {

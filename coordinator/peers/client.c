@@ -26,7 +26,7 @@ struct entry {
 	uint64_t msgid;
 	uint32_t timeout_ms; /* from the batch's recv_ms */
 	uint16_t index;      /* of the owner's */
-	uint8_t method;
+	bool droppable;      /* a read */
 	bool answered;
 };
 
@@ -250,8 +250,8 @@ static bool batch_send(struct peers *s, struct peer *p, const struct items *m, s
 		const struct item *it = &m->item[i];
 		uint64_t due = s->node->now_ms + it->timeout_ms;
 
-		b->entry[k] =
-			(struct entry){it->msgid, it->timeout_ms, it->index, it->method, false};
+		b->entry[k] = (struct entry){it->msgid, it->timeout_ms, it->index,
+					     item_droppable(it), false};
 		at = write_uint(at, it->timeout_ms);
 		if (due < p->due_ms)
 			p->due_ms = due;
@@ -310,7 +310,7 @@ static void replies_pick(struct peers *s, struct batch *b, const struct peer_mes
 		const char *over = reply_over(s->sink, b->reply_to);
 		const char *next = read_skip(p);
 
-		if (over && method_is(e->method, METHOD_DROPPABLE)) {
+		if (over && e->droppable) {
 			entry_error(s, b, e, WIRE_E_BUSY, over);
 		} else if (!e->answered) {
 			check(b->open);

@@ -20,10 +20,27 @@
 /* Every option of a method that a worker runs has its place in a record, but for what is seen to
  * here: a worker would not know of one that is forgotten. */
 #define X(id, name, least, most, flags, result, options) | ((flags)&METHOD_LOCAL ? 0 : (options))
-_Static_assert(((0 WIRE_METHODS(X)) & ~(SPAN_OPTIONS | BOOL_OPTIONS | UINT_OPTIONS | OPT_LOCAL)) ==
-		       0,
+_Static_assert(((0 WIRE_METHODS(X)) & ~(SPAN_OPTIONS | BOOL_OPTIONS | UINT_OPTIONS | OPT_LOCAL |
+					OPT_ONCE | OPT_LISTS)) == 0,
 	       "a new option of a worker's method has its place in struct entry_options");
 #undef X
+
+/* Which of the structs before an item's bytes it has. */
+static uint8_t item_flags(const struct item *it)
+{
+	unsigned flags = item_writes(it) ? ENTRY_WRITES : 0;
+
+	if (it->options) {
+		if (it->options->given & (SPAN_OPTIONS | BOOL_OPTIONS | UINT_OPTIONS | OPT_LOCAL))
+			flags |= ENTRY_OPTIONS;
+		/* What only reads is run anew each time: nobody is asked what came of it before. */
+		if ((it->options->given & OPT_SESSION) && item_writes(it))
+			flags |= ENTRY_SESSION;
+		if (method_is(it->method, METHOD_PARTS))
+			flags |= ENTRY_PARTS;
+	}
+	return (uint8_t)flags;
+}
 
 /* What is copied of an item: from its bucket on, as far as anything leads into it. */
 static struct span item_body(const struct item *it)
@@ -31,7 +48,8 @@ static struct span item_body(const struct item *it)
 	const char *begin = it->bucket.n ? it->bucket.p : it->data;
 	const char *end = begin + it->bucket.n;
 
-	if (it->options && (it->options->given & SPAN_OPTIONS))
+	if (it->options &&
+	    ((it->options->given & SPAN_OPTIONS) || method_is(it->method, METHOD_PARTS)))
 		end = it->data + it->size;
 	else if (it->value.p)
 		end = it->value.p + it->value.n;
@@ -42,8 +60,10 @@ static struct span item_body(const struct item *it)
 
 uint64_t queue_item_bytes(const struct item *it)
 {
-	return sizeof(struct request_entry) + item_body(it).n +
-	       (it->options ? sizeof(struct entry_options) + RING_ALIGN : 0);
+	const struct request_entry e = {.flags = item_flags(it)};
+	uint64_t head = entry_head(&e);
+
+	return sizeof(e) + item_body(it).n + (head ? head + RING_ALIGN : 0);
 }
 
 uint64_t queue_record_bytes(uint64_t bytes)
@@ -76,6 +96,51 @@ static void options_fill(struct entry_options *e, const struct options *o, struc
 	};
 }
 
+static void session_fill(struct entry_session *e, const struct item *it)
+{
+	const struct options *o = it->options;
+
+	*e = (struct entry_session){
+		.seq = o->given & OPT_SEQ ? o->seq : 0,
+		.ack = o->given & OPT_ACK ? o->ack : 0,
+		.fingerprint = 0,
+	};
+	memcpy(e->id, o->session.p, sizeof(e->id));
+}
+
+static void parts_fill(struct entry_parts *e, const struct options *o, struct span body)
+{
+	*e = (struct entry_parts){
+		.part = {span_in(body, o->part[0]), span_in(body, o->part[1]),
+			 span_in(body, o->part[2])},
+		.ops = o->ops,
+		.flags = o->reads ? PARTS_READS : 0,
+	};
+}
+
+/* Parts, session and options of an item at `at` of the record, as its entry's flags say.  Returns
+ * the place behind them. */
+static uint64_t head_fill(struct request_record *rec, const struct item *it, uint8_t flags,
+			  struct span body, uint64_t at)
+{
+	char *p = (char *)rec;
+
+	at = ring_round(at);
+	if (flags & ENTRY_PARTS) {
+		parts_fill((struct entry_parts *)(p + at), it->options, body);
+		at += sizeof(struct entry_parts);
+	}
+	if (flags & ENTRY_SESSION) {
+		session_fill((struct entry_session *)(p + at), it);
+		at += sizeof(struct entry_session);
+	}
+	if (flags & ENTRY_OPTIONS) {
+		options_fill((struct entry_options *)(p + at), it->options, body);
+		at += sizeof(struct entry_options);
+	}
+	return at;
+}
+
 /* Bytes between the end of one run and the begin of the next, which is a MessagePack head. */
 static uint8_t gap(const char *end, const char *next)
 {
@@ -99,6 +164,7 @@ static uint64_t entry_fill(struct request_record *rec, uint32_t k, const struct 
 		.key_len = (uint16_t)it->key.n,
 		.bucket_len = (uint8_t)it->bucket.n,
 		.method = it->method,
+		.flags = item_flags(it),
 		.state = ENTRY_OPEN,
 	};
 	if (it->key.n) {
@@ -109,12 +175,8 @@ static uint64_t entry_fill(struct request_record *rec, uint32_t k, const struct 
 		e->value_gap = gap(end, it->value.p);
 		e->value_len = (uint32_t)it->value.n;
 	}
-	if (it->options) {
-		at = ring_round(at);
-		options_fill((struct entry_options *)((char *)rec + at), it->options, body);
-		at += sizeof(struct entry_options);
-		e->flags = ENTRY_OPTIONS;
-	}
+	if (e->flags & (ENTRY_PARTS | ENTRY_SESSION | ENTRY_OPTIONS))
+		at = head_fill(rec, it, e->flags, body, at);
 	e->offset = (uint32_t)at;
 	memcpy((char *)rec + at, body.p, body.n);
 	return at + body.n;

@@ -7,6 +7,7 @@
 
 #include "coordinator/queue/queue.h"
 #include "ipc/shm/records.h"
+#include "ipc/wire/request.h"
 
 static inline struct reply_to record_owner(const struct request_record *rec)
 {
@@ -16,6 +17,12 @@ static inline struct reply_to record_owner(const struct request_record *rec)
 static inline struct reply_to entry_owner(const struct request_record *rec, uint32_t i)
 {
 	return (struct reply_to){rec->reply_to, rec->entry[i].index, rec->reply_to_generation};
+}
+
+/* Whether its finished reply may still become `busy`. */
+static inline bool entry_droppable(const struct request_entry *e)
+{
+	return method_is(e->method, METHOD_DROPPABLE) && !entry_writes(e);
 }
 
 static inline bool entry_answer(struct request_record *rec, uint32_t i)

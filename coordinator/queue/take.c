@@ -18,7 +18,7 @@ static void reads_refuse(struct queue *q, struct request_record *rec, uint32_t f
 			 const char *why)
 {
 	for (uint32_t i = first; i < rec->count && rec->open; i++)
-		if (method_is(rec->entry[i].method, METHOD_DROPPABLE))
+		if (entry_droppable(&rec->entry[i]))
 			entry_refuse(q, rec, i, WIRE_E_BUSY, why);
 }
 
@@ -38,7 +38,7 @@ static void block_pick(struct queue *q, struct request_record *rec, const struct
 
 		if (!read_whole(p, end, &next))
 			return;
-		if (over && method_is(rec->entry[b->first + i].method, METHOD_DROPPABLE))
+		if (over && entry_droppable(&rec->entry[b->first + i]))
 			reads_refuse(q, rec, b->first + i, over);
 		else if (entry_answer(rec, b->first + i))
 			reply_send(q->sink, entry_owner(rec, b->first + i), p, (size_t)(next - p));

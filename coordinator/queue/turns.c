@@ -101,17 +101,17 @@ static bool may_push(const struct queue *q, const struct turn *x)
 
 /* ---- what a request takes ---- */
 
-static enum turn_class class_of(uint8_t method)
+static enum turn_class class_of(uint8_t method, bool writes)
 {
-	return method_is(method, METHOD_WRITES) ? TURN_WRITES : TURN_READS;
+	return method_is(method, METHOD_PARTS) ? TURN_PARTS : writes ? TURN_WRITES : TURN_READS;
 }
 
-static uint64_t cost(const struct turn *x, uint8_t method, uint64_t bytes)
+static uint64_t cost(const struct turn *x, enum turn_class class, uint64_t bytes)
 {
-	uint64_t ns = x->ns[class_of(method)];
+	uint64_t ns = x->ns[class];
 
 	if (!ns)
-		ns = class_of(method) == TURN_WRITES ? WRITE_NS + bytes : UNKNOWN_NS;
+		ns = class == TURN_WRITES ? WRITE_NS + bytes : UNKNOWN_NS;
 	return ns > bytes ? ns : bytes;
 }
 
@@ -127,7 +127,7 @@ void turns_learn(struct queue *q, const struct request_record *rec, const struct
 	if (!q->turns)
 		return;
 	x = &q->turns->turn[rec->turn % TURNS_MAX];
-	class = class_of(rec->entry[b->first].method);
+	class = class_of(rec->entry[b->first].method, entry_writes(&rec->entry[b->first]));
 	known = &x->ns[class];
 	ns = b->done_us > b->begun_us ? (b->done_us - b->begun_us) * 1000 / b->count : 0;
 	/* Its reply takes the coordinator's time, which others wait for as well. */
@@ -190,8 +190,8 @@ static struct turn *turn_of(struct queue *q, struct reply_to client)
 
 	if (x->generation != client.generation && !x->first) {
 		x->generation = client.generation;
-		x->ns[TURN_READS] = x->ns[TURN_WRITES] = 0;
-		x->seen[TURN_READS] = x->seen[TURN_WRITES] = 0;
+		memset(x->ns, 0, sizeof(x->ns));
+		memset(x->seen, 0, sizeof(x->seen));
 	}
 	return x;
 }
@@ -248,7 +248,7 @@ static uint32_t slice_of_items(const struct turn *x, const struct item *item, ui
 	*ret_ns = 0;
 	for (uint32_t i = first; n < count && n < SLICE_MAX; i = item[i].next) {
 		uint64_t bytes = queue_item_bytes(&item[i]);
-		uint64_t ns = cost(x, item[i].method, bytes);
+		uint64_t ns = cost(x, class_of(item[i].method, item_writes(&item[i])), bytes);
 
 		if (n && *ret_ns + ns > SLICE_NS)
 			break;
@@ -336,7 +336,7 @@ static uint32_t slice_of_chunk(const struct turn *x, const struct chunk *c, uint
 	*ret_ns = 0;
 	for (uint32_t i = c->at; i < c->rec.count && n < SLICE_MAX; i++, n++) {
 		const struct request_entry *e = &c->rec.entry[i];
-		uint64_t ns = cost(x, e->method, entry_size(e));
+		uint64_t ns = cost(x, class_of(e->method, entry_writes(e)), entry_size(e));
 
 		if (atomic_load_explicit(&e->state, memory_order_relaxed) != ENTRY_OPEN)
 			continue;
@@ -353,7 +353,7 @@ static void chunk_judge(struct queue *q, struct chunk *c)
 	const char *over = reply_over(q->sink, record_owner(&c->rec));
 
 	for (uint32_t i = c->at; over && i < c->rec.count; i++)
-		if (method_is(c->rec.entry[i].method, METHOD_DROPPABLE))
+		if (entry_droppable(&c->rec.entry[i]))
 			entry_refuse(q, &c->rec, i, WIRE_E_BUSY, over);
 }
 

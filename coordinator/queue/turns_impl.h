@@ -16,16 +16,17 @@ struct chunk {
 };
 _Static_assert(offsetof(struct chunk, rec) % RING_ALIGN == 0, "a chunk's record is aligned");
 
-enum turn_class { TURN_READS, TURN_WRITES };
+/* Functions and transactions take what they take, and tell nothing of a client's other requests. */
+enum turn_class { TURN_READS, TURN_WRITES, TURN_PARTS, TURN_CLASSES };
 
 /* One client's. */
 struct turn {
-	uint64_t generation; /* whose it was last */
-	uint64_t behind;     /* position behind its last record in the ring */
-	uint64_t ns[2];      /* that a request takes, by enum turn_class; 0: not known */
-	uint64_t seen[2];    /* what a request of the last block took, likewise */
-	uint64_t bytes;      /* of its chunks */
-	struct chunk *first; /* not NULL: it is in the round */
+	uint64_t generation;         /* whose it was last */
+	uint64_t behind;             /* position behind its last record in the ring */
+	uint64_t ns[TURN_CLASSES];   /* that a request takes, by enum turn_class; 0: not known */
+	uint64_t seen[TURN_CLASSES]; /* what a request of the last block took, likewise */
+	uint64_t bytes;              /* of its chunks */
+	struct chunk *first;         /* not NULL: it is in the round */
 	struct chunk *last;
 	struct turn *next; /* in the round */
 };

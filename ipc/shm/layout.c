@@ -9,7 +9,7 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_LAYOUT != 5
+#if SEGMENT_LAYOUT != 6
 #error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 
@@ -33,7 +33,7 @@ LAYOUT_AT(worker_status, life, 1476);
 LAYOUT_AT(worker_status, buckets_elsewhere, 1480);
 LAYOUT_AT(worker_status, coordinator, 1536);
 
-LAYOUT_SIZE(settings, 1176);
+LAYOUT_SIZE(settings, 1208);
 LAYOUT_AT(settings, worker, 0);
 LAYOUT_AT(settings, workers, 4);
 LAYOUT_AT(settings, cache_bytes, 8);
@@ -48,8 +48,13 @@ LAYOUT_AT(settings, checkpoint_ms, 68);
 LAYOUT_AT(settings, log_level, 72);
 LAYOUT_AT(settings, hang_ms, 76);
 LAYOUT_AT(settings, partitions, 80);
-LAYOUT_AT(settings, dir, 88);
-LAYOUT_AT(settings, node, 1112);
+LAYOUT_AT(settings, functions_ms, 84);
+LAYOUT_AT(settings, functions_bytes, 88);
+LAYOUT_AT(settings, result_max, 96);
+LAYOUT_AT(settings, session_ms, 104);
+LAYOUT_AT(settings, session_bytes_max, 112);
+LAYOUT_AT(settings, dir, 120);
+LAYOUT_AT(settings, node, 1144);
 
 LAYOUT_SIZE(segment_header, 1728);
 LAYOUT_AT(segment_header, magic, 0);
@@ -97,10 +102,16 @@ LAYOUT_AT(entry_options, to, 48);
 LAYOUT_AT(entry_options, after, 56);
 LAYOUT_AT(entry_options, set, 64);
 
-LAYOUT_SIZE(entry_session, 32);
+LAYOUT_SIZE(entry_session, 40);
 LAYOUT_AT(entry_session, id, 0);
 LAYOUT_AT(entry_session, seq, 16);
 LAYOUT_AT(entry_session, ack, 24);
+LAYOUT_AT(entry_session, fingerprint, 32);
+
+LAYOUT_SIZE(entry_parts, 32);
+LAYOUT_AT(entry_parts, part, 0);
+LAYOUT_AT(entry_parts, ops, 24);
+LAYOUT_AT(entry_parts, flags, 28);
 
 LAYOUT_SIZE(request_record, 32);
 LAYOUT_AT(request_record, size, 0);
@@ -128,9 +139,12 @@ LAYOUT_IS(METHODS_MAX, 32);
 LAYOUT_IS(STATUS_GOODBYE, 3);
 LAYOUT_IS(PHASE_STOP, 6);
 LAYOUT_IS(ENTRY_ANSWERED, 1);
-LAYOUT_IS(ENTRY_SESSION, 2);
+LAYOUT_IS(ENTRY_WRITES, 8);
+LAYOUT_IS(PARTS_READS, 1);
+LAYOUT_IS(PART_ELSE, 2);
+LAYOUT_IS(PART_ARGS, 2);
 LAYOUT_IS(RECORD_WAKE, 1);
-LAYOUT_IS(OPT_WITH_TTL, 1 << 14);
+LAYOUT_IS(OPT_ELSE, 1 << 20);
 LAYOUT_IS(RING_DURABLE, 2);
 LAYOUT_IS(CONTROL_TYPE_END, 11);
 LAYOUT_IS(FD_WAKE_COORDINATOR, 6);
@@ -145,12 +159,21 @@ LAYOUT_IS(RING_ALIGN, 8);
 	OPTIONS_##id = (flags)&METHOD_LOCAL ? 0 : (options),
 enum { WIRE_METHODS(X) };
 #undef X
-LAYOUT_IS(OPTIONS_CREATE | OPTIONS_DROP | OPTIONS_GET | OPTIONS_COUNT | OPTIONS_HEAD, 0);
+LAYOUT_IS(OPTIONS_GET | OPTIONS_COUNT | OPTIONS_HEAD | OPTIONS_OUTCOME | OPTIONS_ACK, 0);
+LAYOUT_IS(OPTIONS_CREATE, OPT_SESSION | OPT_SEQ | OPT_ACK);
+LAYOUT_IS(OPTIONS_DROP, OPTIONS_CREATE | 0);
+LAYOUT_IS(OPTIONS_CALL, OPTIONS_CREATE | 0);
 LAYOUT_IS(OPTIONS_BUCKETS, OPT_PREFIX | OPT_AFTER | OPT_LIMIT | OPT_LOCAL | OPT_SET);
-LAYOUT_IS(OPTIONS_PUT, OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL);
-LAYOUT_IS(OPTIONS_DELETE, 0 | OPT_IF_VERSION);
+LAYOUT_IS(OPTIONS_PUT, OPTIONS_CREATE | OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL);
+LAYOUT_IS(OPTIONS_DELETE, OPTIONS_CREATE | OPT_IF_VERSION);
+LAYOUT_IS(OPTIONS_TOUCH, OPTIONS_CREATE | OPT_IF_VERSION | OPT_TTL);
+LAYOUT_IS(OPTIONS_TXN, OPTIONS_CREATE | OPT_IF | OPT_THEN | OPT_ELSE);
 LAYOUT_IS(OPTIONS_SCAN, OPT_PREFIX | OPT_AFTER | OPT_LIMIT | OPT_FROM | OPT_TO | OPT_REVERSE |
 				OPT_KEYS_ONLY | OPT_WITH_TTL);
 LAYOUT_IS(WIRE_BUCKET_MAX, 255);
 LAYOUT_IS(WIRE_KEY_MAX, 480);
 LAYOUT_IS(WIRE_SCAN_LIMIT_MAX, 10000);
+LAYOUT_IS(WIRE_TXN_ENTRIES_MAX, 4096);
+LAYOUT_IS(WIRE_NAME_MAX, 255);
+LAYOUT_IS(WIRE_ARGS_MAX, 250);
+LAYOUT_IS(WIRE_LEVELS_MAX, 32);

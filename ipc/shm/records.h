@@ -3,7 +3,7 @@
  *
  * Request ring: one record per (client message, worker), made and marked by the coordinator alone.
  *
- *	struct request_record | entries[count] | for each: [session] [options] bytes
+ *	struct request_record | entries[count] | for each: [parts] [session] [options] bytes
  *
  * A request is parsed and checked by the coordinator, once: its entry says where bucket, key and
  * value lie in its bytes, and what its options are, and the worker looks at nothing else.  The
@@ -41,7 +41,9 @@ enum entry_state {
 
 enum entry_flag {
 	ENTRY_OPTIONS = 1 << 0, /* struct entry_options lies before its bytes */
-	ENTRY_SESSION = 1 << 1, /* struct entry_session before that; nobody writes it yet */
+	ENTRY_SESSION = 1 << 1, /* struct entry_session before that */
+	ENTRY_PARTS = 1 << 2,   /* struct entry_parts before that */
+	ENTRY_WRITES = 1 << 3,  /* it may change something: a txn may not, whatever its method is */
 };
 
 struct request_entry {
@@ -79,13 +81,40 @@ struct entry_options {
 };
 _Static_assert(sizeof(struct entry_options) == 72, "layout of shared memory");
 
-/* Whose request it is, and which of his. */
+/*
+ * Whose request it is, and which of his.  Of `ack` only id and ack count, of `outcome` id and seq:
+ * the other numbers are 0.
+ */
 struct entry_session {
 	uint8_t id[16];
 	uint64_t seq;
-	uint64_t ack; /* he has the replies up to here */
+	uint64_t ack;         /* nothing below it will be sent or asked for again; it may be above
+			       * seq, and then the request itself is stale */
+	uint64_t fingerprint; /* of method and parameters: request_fingerprint (ipc/wire) */
 };
-_Static_assert(sizeof(struct entry_session) == 32, "layout of shared memory");
+_Static_assert(sizeof(struct entry_session) == 40, "layout of shared memory");
+
+enum parts_flag {
+	PARTS_READS = 1 << 0 /* it has a condition, or an operation that reads */
+};
+
+/*
+ * What a request does that is no single key's.  Each part is a run of the request's bytes, like
+ * those of options: 0 bytes, it was not given.
+ *
+ * txn: if, then, else, each the whole MessagePack array.  All has been checked (ipc/wire/txn.h);
+ * whether it writes is ENTRY_WRITES.
+ * call: module and function, their bytes alone, and args, the whole MessagePack array.
+ */
+enum { PART_IF, PART_THEN, PART_ELSE, PART_COUNT };
+enum { PART_MODULE, PART_FUNCTION, PART_ARGS };
+
+struct entry_parts {
+	struct entry_span part[PART_COUNT];
+	uint32_t ops;   /* of a txn: conditions and operations, all together */
+	uint32_t flags; /* enum parts_flag */
+};
+_Static_assert(sizeof(struct entry_parts) == 32, "layout of shared memory");
 
 enum record_flag {
 	RECORD_WAKE = 1 << 0 /* more waits for room: wake the coordinator behind this one */
@@ -125,7 +154,8 @@ static inline uint64_t entry_size(const struct request_entry *e)
 static inline uint64_t entry_head(const struct request_entry *e)
 {
 	return (e->flags & ENTRY_OPTIONS ? sizeof(struct entry_options) : 0) +
-	       (e->flags & ENTRY_SESSION ? sizeof(struct entry_session) : 0);
+	       (e->flags & ENTRY_SESSION ? sizeof(struct entry_session) : 0) +
+	       (e->flags & ENTRY_PARTS ? sizeof(struct entry_parts) : 0);
 }
 
 /* Whether entry `i` lies in its record as a whole: if not, somebody has gone mad. */
@@ -164,6 +194,30 @@ static inline const struct entry_options *record_options(const struct request_re
 	return e->flags & ENTRY_OPTIONS
 		       ? (const void *)(record_bytes(rec, e) - sizeof(struct entry_options))
 		       : NULL;
+}
+
+/* NULL: it has none. */
+static inline const struct entry_session *record_session(const struct request_record *rec,
+							 const struct request_entry *e)
+{
+	return e->flags & ENTRY_SESSION
+		       ? (const void *)(record_bytes(rec, e) -
+					(e->flags & ENTRY_OPTIONS ? sizeof(struct entry_options)
+								  : 0) -
+					sizeof(struct entry_session))
+		       : NULL;
+}
+
+static inline const struct entry_parts *record_parts(const struct request_record *rec,
+						     const struct request_entry *e)
+{
+	return e->flags & ENTRY_PARTS ? (const void *)(record_bytes(rec, e) - entry_head(e)) : NULL;
+}
+
+/* Whether it may change something. */
+static inline bool entry_writes(const struct request_entry *e)
+{
+	return e->flags & ENTRY_WRITES;
 }
 
 struct reply_block {

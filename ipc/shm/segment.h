@@ -13,7 +13,7 @@
 #include "ipc/shm/worker_status.h"
 
 #define SEGMENT_MAGIC  0x316c696170676573u /* "segpail1" */
-#define SEGMENT_LAYOUT 5u                  /* of everything two processes share: ipc/shm/layout.c */
+#define SEGMENT_LAYOUT 6u                  /* of everything two processes share: ipc/shm/layout.c */
 /* Who knows a method more than the other is of another version, too. */
 #define SEGMENT_VERSION  (SEGMENT_LAYOUT << 8 | WIRE_METHOD_COUNT)
 #define SEGMENT_DIR_MAX  1024u
@@ -35,8 +35,12 @@ struct settings {
 	uint32_t log_level;
 	uint32_t hang_ms;    /* without a heartbeat for so long it is killed; 0: it is not known */
 	uint32_t partitions; /* of the data folder */
-	uint32_t zero;
-	char dir[SEGMENT_DIR_MAX]; /* the shard's folder */
+	uint32_t functions_ms;      /* time of a call */
+	uint64_t functions_bytes;   /* memory of a call */
+	uint64_t result_max;        /* of a txn or call: bytes of its reply */
+	uint64_t session_ms;        /* outcomes are kept so long */
+	uint64_t session_bytes_max; /* that outcomes take at most */
+	char dir[SEGMENT_DIR_MAX];  /* the shard's folder */
 	char node[SEGMENT_NODE_MAX];
 };
 

@@ -12,13 +12,13 @@
 
 const struct method wire_methods[WIRE_METHOD_COUNT] = {
 #define X(id, name, least, most, flags, result, options)                   \
-	[WIRE_##id] = {#name,  sizeof(#name) - 1,      least, most, flags, \
-		       result, OPT_TIMEOUT | (options)},
+	[WIRE_##id] = {#name, sizeof(#name) - 1,      least, most, result, \
+		       flags, OPT_TIMEOUT | (options)},
 	WIRE_METHODS(X)
 #undef X
 };
 
-enum option_kind { KIND_UINT, KIND_BOOL, KIND_BYTES, KIND_SET, KIND_ANY };
+enum option_kind { KIND_UINT, KIND_BOOL, KIND_BYTES, KIND_SIZED, KIND_LIST, KIND_ANY };
 
 /* clang-format off */
 static const struct option_row {
@@ -44,7 +44,13 @@ static const struct option_row {
 	{"keys_only",  OPT_KEYS_ONLY,  KIND_BOOL,  AT(keys_only),  0, 0},
 	{"local",      OPT_LOCAL,      KIND_BOOL,  AT(local),      0, 0},
 	{"client",     OPT_CLIENT,     KIND_ANY,   0,              0, 0},
-	{"set",        OPT_SET,        KIND_SET,   AT(set),        0, 0},
+	{"set",        OPT_SET,        KIND_SIZED, AT(set),        CODEC_SET_BYTES, 0},
+	{"session",    OPT_SESSION,    KIND_SIZED, AT(session),    WIRE_SESSION_BYTES, 0},
+	{"seq",        OPT_SEQ,        KIND_UINT,  AT(seq),        0, UINT64_MAX},
+	{"ack",        OPT_ACK,        KIND_UINT,  AT(ack),        0, UINT64_MAX},
+	{"if",         OPT_IF,         KIND_LIST,  AT(part[0]),    0, 0},
+	{"then",       OPT_THEN,       KIND_LIST,  AT(part[1]),    0, 0},
+	{"else",       OPT_ELSE,       KIND_LIST,  AT(part[2]),    0, 0},
 #undef AT
 };
 /* clang-format on */
@@ -142,13 +148,18 @@ static const char *option_value(const struct option_row *row, const char *p, str
 		*(bool *)place = read_bool(&p);
 		break;
 	case KIND_BYTES:
-	case KIND_SET:
+	case KIND_SIZED:
 		if (read_type(p) != TYPE_BYTES)
 			return "str or bin";
 		s = read_bytes(&p);
-		if (row->kind == KIND_SET && s.n != CODEC_SET_BYTES)
-			return "32 bytes";
+		if (row->kind == KIND_SIZED && s.n != row->least)
+			return row->least == CODEC_SET_BYTES ? "32 bytes" : "16 bytes";
 		*(struct span *)place = s;
+		break;
+	case KIND_LIST:
+		if (read_type(p) != TYPE_ARRAY)
+			return "an array";
+		*(struct span *)place = (struct span){p, (size_t)(read_skip(p) - p)};
 		break;
 	case KIND_ANY:
 		break;
@@ -227,14 +238,77 @@ static enum wire_error options_read(int method, const char *p, struct options *o
 	return WIRE_OK;
 }
 
+/* Session, seq and ack belong together. */
+static enum wire_error once_check(const struct method *m, const struct options *o, char *why,
+				  size_t why_size)
+{
+	if ((o->given & OPT_SESSION) && (o->given & OPT_SEQ))
+		return WIRE_OK;
+	(void)snprintf(why, why_size, "%s: option \"%s\" needs option \"%s\"", m->name,
+		       o->given & OPT_SESSION ? "session"
+		       : o->given & OPT_SEQ   ? "seq"
+					      : "ack",
+		       o->given & OPT_SESSION ? "seq" : "session");
+	return WIRE_E_BAD_ARGUMENT;
+}
+
+/* The session and the number of it that `outcome` and `ack` are about. */
+static enum wire_error session_read(const struct request *r, struct options *o, char *why,
+				    size_t why_size)
+{
+	bool ack = r->method == WIRE_ACK;
+	const char *m = wire_methods[r->method].name;
+	const char *p = r->param[2];
+	uint64_t n;
+
+	if (request_bytes(r, 1, &o->session) < 0 || o->session.n != WIRE_SESSION_BYTES) {
+		(void)snprintf(why, why_size, "%s: session must be %u bytes", m,
+			       WIRE_SESSION_BYTES);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if (!read_unsigned(&p, &n)) {
+		(void)snprintf(why, why_size, "%s: %s must be an unsigned integer", m,
+			       ack ? "n" : "seq");
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	o->seq = ack ? 0 : n;
+	o->ack = ack ? n : 0;
+	o->given |= OPT_SESSION | (ack ? OPT_ACK : OPT_SEQ);
+	return WIRE_OK;
+}
+
+static enum wire_error parts_read(const struct request *r, struct options *o, char *why,
+				  size_t why_size)
+{
+	const char *m = wire_methods[r->method].name;
+
+	o->writes = true;
+	if (r->method == WIRE_TXN)
+		return WIRE_OK;
+	for (unsigned i = 0; i < 2; i++)
+		if (request_bytes(r, 1 + i, &o->part[i]) < 0) {
+			(void)snprintf(why, why_size, "%s: %s must be str or bin", m,
+				       i ? "function" : "module");
+			return WIRE_E_BAD_ARGUMENT;
+		}
+	if (read_type(r->param[3]) != TYPE_ARRAY) {
+		(void)snprintf(why, why_size, "%s: args must be an array", m);
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	o->part[2].p = r->param[3];
+	o->part[2].n = (size_t)(read_skip(r->param[3]) - r->param[3]);
+	return WIRE_OK;
+}
+
 enum wire_error request_check(const struct request *r, struct options *o, char *why,
 			      size_t why_size)
 {
 	const struct method *m = &wire_methods[r->method];
 	bool bucket = m->flags & METHOD_BUCKET;
 	unsigned plain = m->most - 1u; /* parameters before the options */
+	enum wire_error e = WIRE_OK;
 
-	memset(o, 0, sizeof(*o));
+	memset(o, 0, offsetof(struct options, session));
 	o->timeout_ms = WIRE_TIMEOUT_MS;
 	o->limit = WIRE_SCAN_LIMIT;
 	if (r->param_count < m->least || r->param_count > m->most) {
@@ -256,9 +330,17 @@ enum wire_error request_check(const struct request *r, struct options *o, char *
 			       r->bucket.n, WIRE_BUCKET_MAX);
 		return WIRE_E_TOO_LARGE;
 	}
-	if (r->param_count <= plain)
-		return WIRE_OK;
-	return options_read(r->method, r->param[plain], o, why, why_size);
+	if (m->flags & METHOD_PARTS)
+		memset(o->part, 0, sizeof(*o) - offsetof(struct options, part));
+	if (r->param_count > plain)
+		e = options_read(r->method, r->param[plain], o, why, why_size);
+	if (e == WIRE_OK && (o->given & OPT_ONCE))
+		e = once_check(m, o, why, why_size);
+	if (e == WIRE_OK && (m->flags & METHOD_SESSION))
+		e = session_read(r, o, why, why_size);
+	if (e == WIRE_OK && (m->flags & METHOD_PARTS))
+		e = parts_read(r, o, why, why_size);
+	return e;
 }
 
 static enum wire_error key_part(const struct request *r, struct span *ret, char *why,

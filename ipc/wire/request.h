@@ -13,7 +13,7 @@
 #include "include/wire.h"
 #include "ipc/wire/msgpack.h"
 
-#define CODEC_PARAMS_MAX 4u
+#define CODEC_PARAMS_MAX 5u
 /* Bytes of the option `set`. */
 #define CODEC_SET_BYTES 32u
 
@@ -56,11 +56,22 @@ struct options {
 	struct span prefix, from, to, after;
 	struct span set; /* buckets: a bit for each first byte that counts, 32 bytes */
 	bool if_absent, reverse, keys_only, local, with_ttl;
+	/*
+	 * The rest is not emptied for a request that has none of it: the first three are there if
+	 * `given` says so, the others if its method has METHOD_SESSION or METHOD_PARTS.
+	 */
+	struct span session; /* of outcome and ack too, and seq, or ack */
+	uint64_t seq;
+	uint64_t ack;
+	struct span part[3]; /* as in struct entry_parts; .p NULL: not given */
+	uint32_t ops;        /* likewise */
+	bool writes;         /* an operation of it does; a call may */
+	bool reads;
 };
 
 /*
- * Check the number of parameters, the bucket's length and the options of a request whose method is
- * known, and fill in the defaults.  Returns WIRE_OK, or the error to answer, its text in `why`.
+ * Check the number of parameters, the bucket's length, the options and what METHOD_SESSION and
+ * METHOD_PARTS say of a request whose method is known, and fill in the defaults.  Returns WIRE_OK, or the error to answer, its text in `why`.
  */
 enum wire_error request_check(const struct request *r, struct options *ret, char *why,
 			      size_t why_size);
@@ -89,8 +100,8 @@ struct method {
 	const char *name;
 	uint8_t name_size;
 	uint8_t least, most; /* parameters */
-	uint8_t flags;       /* method_flags */
 	uint8_t result;      /* enum result_type */
+	uint16_t flags;      /* method_flags */
 	unsigned options;    /* option_bits */
 };
 extern const struct method wire_methods[WIRE_METHOD_COUNT];
