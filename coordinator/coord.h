@@ -15,6 +15,7 @@
 #include "coordinator/process/helper.h"
 #include "coordinator/process/upgrade.h"
 
+struct modules;
 struct resume;
 struct settings_source;
 
@@ -23,6 +24,7 @@ struct coord {
 	struct reply_sink sink; /* that all replies go to: the front's */
 	struct front front;
 	const struct settings_source *source; /* of node.conf, for reading it again */
+	struct modules *functions;            /* the modules that have been accepted */
 	struct route_table routes;
 	struct supervisor supervisor;
 	struct handoff handoff;

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/process/functions_folder.h"
 #include "coordinator/process/resume.h"
 #include "coordinator/process/settings.h"
 
@@ -162,6 +163,15 @@ static int errors_say(const struct conf *c, bool count)
 	return EXIT_CONFIG;
 }
 
+/* Are the modules such as a node would take? */
+static void functions_check(struct conf *conf)
+{
+	struct modules *m = NULL;
+
+	(void)functions_folder_accept(conf, 1, FUNCTIONS_START_MS, &m);
+	modules_free(&m);
+}
+
 static int config_print(const struct conf *c)
 {
 	struct buf b;
@@ -237,6 +247,8 @@ int main(int argc, char **argv)
 	source.config = x.config;
 	source.data = resume.temporary ? resume.data : NULL;
 	r = read_all(&x, &source, &conf);
+	if (r < 0 && x.check && !conf->error_count)
+		functions_check(conf);
 	if (r < 0)
 		r = errors_say(conf, going != REHEARSAL);
 	if (r == 0 && going == REHEARSAL)

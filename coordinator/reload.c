@@ -11,6 +11,7 @@
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/front/old_ways.h"
 #include "coordinator/peers/server.h"
+#include "coordinator/process/functions_folder.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/settings.h"
 
@@ -101,8 +102,8 @@ static void settings_apply(struct coord *c)
 	log_level_set((enum log_level)conf_number(f, CONF_node_log));
 }
 
-static enum wire_error refuse(struct conf *conf, struct route_table *routes, struct buf *out,
-			      const char *why)
+static enum wire_error refuse(struct conf *conf, struct modules *functions,
+			      struct route_table *routes, struct buf *out, const char *why)
 {
 	if (why)
 		buf_text(out, why);
@@ -116,8 +117,42 @@ static enum wire_error refuse(struct conf *conf, struct route_table *routes, str
 	buf_text(out, "; nothing has changed");
 	log_warn("reload refused: %.*s", (int)out->len, out->data ? out->data : "");
 	route_table_fini(routes);
+	modules_free(&functions);
 	conf_free(&conf);
 	return WIRE_E_BAD_ARGUMENT;
+}
+
+/* What of the modules' set is another one; the generation aside. */
+static bool functions_differ(const struct modules *a, const struct modules *b)
+{
+	return a->header->digest != b->header->digest ||
+	       memcmp(&a->header->limits, &b->header->limits, sizeof(a->header->limits)) != 0;
+}
+
+static void functions_add(struct buf *out, const struct modules *m, const struct modules *was)
+{
+	char digest[MODULES_DIGEST_LEN + 1];
+	char before[MODULES_DIGEST_LEN + 1];
+
+	modules_digest(m, digest);
+	modules_digest(was, before);
+	if (strcmp(digest, before) != 0)
+		buf_fmt(out, "functions: %u modules, %s (was %u, %s)\n", m->header->count, digest,
+			was->header->count, before);
+}
+
+/* All workers go on with them, each between two calls. */
+static void functions_swap(struct coord *c, struct modules *m)
+{
+	if (functions_differ(m, c->functions)) {
+		struct modules *old = c->functions;
+
+		c->functions = m;
+		m = old;
+		supervisor_functions(&c->supervisor, c->functions->fd,
+				     (uint32_t)c->functions->header->generation);
+	}
+	modules_free(&m);
 }
 
 /* From here on nothing can fail: the new configuration takes the old one's place. */
@@ -147,6 +182,7 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	static struct peer *old_peers[512];
 	struct route_table routes = {0};
 	struct conf *conf = NULL;
+	struct modules *functions = NULL;
 	struct buf restart;
 	int r;
 
@@ -158,9 +194,12 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 	}
 	r = settings_read(c->source, &conf);
 	if (r < 0)
-		return refuse(NULL, &routes, out, "no memory");
-	if (conf->error_count)
-		return refuse(conf, &routes, out, NULL);
+		return refuse(NULL, NULL, &routes, out, "no memory");
+	if (!conf->error_count)
+		r = functions_folder_accept(conf, c->functions->header->generation + 1,
+					    FUNCTIONS_RELOAD_MS, &functions);
+	if (r < 0 || conf->error_count)
+		return refuse(conf, functions, &routes, out, NULL);
 	buf_init(&restart);
 	(void)conf_keep(conf, c->node.conf, &restart);
 	r = route_table_make(conf, &routes);
@@ -174,17 +213,19 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 		r = peers_configure(&c->peers, conf);
 	if (r < 0 || conf->error_count) {
 		buf_fini(&restart);
-		return refuse(conf, &routes, out, r < 0 ? strerror(-r) : NULL);
+		return refuse(conf, functions, &routes, out, r < 0 ? strerror(-r) : NULL);
 	}
 	(void)conf_differences(conf, c->node.conf, out);
 	if (pairs_differ(&conf->peers, &c->node.conf->peers))
 		pairs_add(out, "peers", &conf->peers);
 	if (pairs_differ(&conf->routes, &c->node.conf->routes))
 		pairs_add(out, "routes", &conf->routes);
+	functions_add(out, functions, c->functions);
 	if (restart.len)
 		buf_fmt(out, "a restart is needed for:\n%.*s", (int)restart.len, restart.data);
 	buf_fini(&restart);
 	swap(c, conf, &routes, old_peers);
+	functions_swap(c, functions);
 	log_info("reloaded: %.*s", out->len ? (int)out->len - 1 : 7,
 		 out->len ? out->data : "nothing to change");
 	return WIRE_OK;

@@ -22,6 +22,7 @@
 #include "coordinator/front/fanout.h"
 #include "coordinator/front/old_ways.h"
 #include "coordinator/peers/server.h"
+#include "coordinator/process/functions_folder.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/resume.h"
 #include "coordinator/process/settings.h"
@@ -75,6 +76,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
 		.partitions = c->node.partitions,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
+		.functions = (uint32_t)c->functions->header->generation,
 	};
 	int r;
 
@@ -130,6 +132,7 @@ static int workers_open(struct coord *c, const struct resume *x)
 	}
 	s->worker = calloc(s->count ? s->count : 1, sizeof(*s->worker));
 	s->wake = x ? x->wake : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->functions = c->functions->fd;
 	s->start_ms = conf_number(c->node.conf, CONF_supervisor_start_ms);
 	s->hang_ms = conf_number(c->node.conf, CONF_supervisor_hang_ms);
 	s->stop_ms = conf_number(c->node.conf, CONF_supervisor_stop_ms);
@@ -300,6 +303,7 @@ static void front_open(struct coord *c)
 	f->conn_limit = c->conn_limit;
 	f->fence = c->fence;
 	f->files = &c->files;
+	f->functions = &c->functions;
 	f->gateway = &c->gateway;
 	f->link = &c->link;
 	f->hooks = coord_front_hooks(c);
@@ -446,6 +450,22 @@ static int datadir_open(struct coord *c, const char *data)
 	return r == -EINVAL ? EXIT_CONFIG : 1;
 }
 
+/* The modules that calls run: of the folder, or those that the program before had accepted. */
+static int functions_open(struct coord *c, const struct resume *x)
+{
+	int r = x && x->functions > 0 ? modules_attach(x->functions, &c->functions)
+				      : functions_folder_accept(c->node.conf, 1, FUNCTIONS_START_MS,
+								&c->functions);
+
+	if (r == 0)
+		return 0;
+	if (x && x->functions > 0)
+		log_error("take up the functions' modules: %s", strerror(-r));
+	else
+		log_error("%.*s", (int)c->node.conf->errors.len - 1, c->node.conf->errors.data);
+	return x ? 1 : EXIT_CONFIG;
+}
+
 int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
 	       bool temporary, const struct resume *x)
 {
@@ -480,6 +500,9 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 		settings_resume(conf, x);
 	if (route_table_make(conf, &c->routes) < 0 || conf->error_count)
 		return EXIT_CONFIG;
+	r = functions_open(c, x);
+	if (r != 0)
+		return r;
 	if (signals_open(c) != 0)
 		return 1;
 	if (x)
@@ -533,6 +556,7 @@ void coord_close(struct coord *c)
 			(void)close(s->worker[i].queue.wake);
 	}
 	free(s->worker);
+	modules_free(&c->functions);
 	if (s->wake >= 0)
 		(void)close(s->wake);
 	route_table_fini(&c->routes);

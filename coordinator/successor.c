@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "coordinator/process/resume.h"
+#include "ipc/shm/modules.h"
 
 #define HOLD_MS 5000u /* that other nodes keep requests for us */
 
@@ -21,6 +22,7 @@ static void state(void *arg, struct resume *x)
 	x->temporary = c->temporary;
 	x->lock_fd = c->lock_fd;
 	x->wake = s->wake;
+	x->functions = c->functions->fd;
 	x->activated = c->activated;
 	(void)snprintf(x->endpoint, sizeof(x->endpoint), "%s", c->endpoint);
 	(void)snprintf(x->node_endpoint, sizeof(x->node_endpoint), "%s", c->node_endpoint);

@@ -150,7 +150,8 @@ enum pail_method {
 	PAIL_CALL,
 	PAIL_SESSION,
 	PAIL_OUTCOME,
-	PAIL_ACK
+	PAIL_ACK,
+	PAIL_FUNCTIONS /* operators' alone: it is asked through the admin socket */
 };
 
 /*

@@ -121,7 +121,8 @@ enum result_type {
 	X(CALL,    call,    4, 5, METHOD_BUCKET | METHOD_PARTS | METHOD_WRITES, RESULT_ANY, OPT_ONCE) \
 	X(SESSION, session, 0, 1, METHOD_LOCAL,                              RESULT_BYTES, 0) \
 	X(OUTCOME, outcome, 3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_OUTCOME, 0) \
-	X(ACK,     ack,     3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_BOOL, 0)
+	X(ACK,     ack,     3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_BOOL, 0) \
+	X(FUNCTIONS, functions, 0, 1, METHOD_LOCAL | METHOD_ADMIN,           RESULT_MAP,   0)
 /* clang-format on */
 
 enum wire_method {

@@ -13,6 +13,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "ipc/shm/control.h"
+#include "worker/functions_set.h"
 #include "worker/ops.h"
 #include "worker/recovery.h"
 #include "worker/startup.h"
@@ -116,9 +117,10 @@ static void hold(struct worker *w, bool on)
 }
 
 /* The control socket: is there anything to obey?  May be called in the middle of a request. */
-static void poll_control(struct worker *w)
+int worker_poll(struct worker *w)
 {
-	int m = control_receive(FD_CONTROL);
+	int fd;
+	int m = control_receive_fd(FD_CONTROL, &fd);
 
 	w->polled_ms = w->now_ms;
 	if (m == CONTROL_STOP)
@@ -127,8 +129,11 @@ static void poll_control(struct worker *w)
 		w->asked = m;
 	else if (m == CONTROL_LEAVE)
 		w->leave = w->held;
+	else if (m == CONTROL_FUNCTIONS && fd >= 0)
+		worker_functions_take(w, fd); /* from the next call on */
 	else if (m < 0)
 		w->orphan = true;
+	return m;
 }
 
 /* Say when the last checkpoint has ended, or that writers cannot be held back any longer. */
@@ -161,7 +166,7 @@ static void wait_for_work(struct worker *w, unsigned ms)
 	if (p[1].revents)
 		(void)!read(FD_WAKE_WORKER, &n, sizeof(n)); /* only empties it */
 	if (p[0].revents)
-		poll_control(w);
+		(void)worker_poll(w);
 }
 
 /* The store waits for its sync thread, or a reply for room: give both what they need. */
@@ -173,7 +178,7 @@ void worker_wait(void *arg)
 	worker_beat(w, PHASE_WAIT_LOG);
 	store_freed(w->store, ring_tail(&w->segment->request));
 	if (w->now_ms - w->polled_ms > POLL_MS)
-		poll_control(w);
+		(void)worker_poll(w);
 }
 
 void worker_work(void *arg)
@@ -188,7 +193,7 @@ void worker_work(void *arg)
 	if (!w->alone) /* words from the coordinator are follow_on's */
 		return;
 	if (w->now_ms - w->polled_ms > POLL_MS || w->held)
-		poll_control(w);
+		(void)worker_poll(w);
 	if (!w->serving)
 		return;
 	w->due = true;
@@ -289,7 +294,7 @@ static void tick(struct worker *w)
 	if (w->hold)
 		hold_step(w);
 	if (w->now_ms - w->polled_ms > POLL_MS || w->held)
-		poll_control(w);
+		(void)worker_poll(w);
 	/* From its end: however long it took, requests get their turn before the next one. */
 	w->ticked_ms = w->now_ms;
 	w->due = false;

@@ -28,6 +28,9 @@ void worker_work(void *arg);
 /* Publish what is finished, hand the log over, wake the coordinator if it sleeps. */
 void worker_publish(struct worker *w);
 
+/* Look at the control socket: what it said, see control_receive.  May be called in a request. */
+int worker_poll(struct worker *w);
+
 /*
  * Room for a reply, waiting for the coordinator to take earlier ones if it must.  NULL: this worker
  * is ending.

@@ -8,6 +8,7 @@
 
 #include "include/wire.h"
 #include "ipc/shm/segment.h"
+#include "worker/functions_set.h"
 #include "worker/loop.h"
 
 int main(int argc, char **argv)
@@ -18,6 +19,8 @@ int main(int argc, char **argv)
 		(void)printf("pail-worker %s\n", WIRE_VERSION);
 		return 0;
 	}
+	if (argc == 2 && !strcmp(argv[1], "--check-functions") && fcntl(FD_FUNCTIONS, F_GETFD) >= 0)
+		return worker_functions_check();
 	follow = argc == 2 && !strcmp(argv[1], "--follow");
 	if (argc != 2 || (!follow && strcmp(argv[1], "--serve") != 0) ||
 	    fcntl(FD_SEGMENT, F_GETFD) < 0) {

@@ -19,6 +19,8 @@
 /* Exit statuses: what the coordinator makes of them is in its supervisor. */
 enum { WORKER_DONE = 0, WORKER_FAILED = 1, WORKER_HOPELESS = 2 };
 
+struct functions;
+struct modules;
 struct recovery;
 
 struct worker {
@@ -36,9 +38,12 @@ struct worker {
 	uint64_t submitted_lsn;
 	uint64_t submitted_mark;
 	uint64_t published_now;
-	struct store_stats shown; /* what the figures have of the store's counts */
-	struct buf scratch;       /* a reply whose ring is not known yet */
-	char *exit_reason;        /* where the reason of its end goes, 256 bytes in shared memory */
+	struct store_stats shown;      /* what the figures have of the store's counts */
+	struct modules *modules;       /* that it has been given; NULL: not looked at yet */
+	struct functions *functions;   /* made of them, once a call has come */
+	uint64_t functions_generation; /* of those that it is made of */
+	struct buf scratch;            /* a reply whose ring is not known yet */
+	char *exit_reason; /* where the reason of its end goes, 256 bytes in shared memory */
 	int asked;    /* CONTROL_HOLD or CONTROL_RESUME, to be obeyed between two requests; 0 */
 	bool alone;   /* the segment is ours: nobody else serves it */
 	bool serving; /* the store is open */

@@ -73,6 +73,24 @@ static void endpoints_check(struct conf *c)
 		}
 }
 
+/* A worker in a call must not count as hung.  What is set by nobody follows. */
+static void functions_check(struct conf *c)
+{
+	const struct conf_value *time = &c->value[CONF_functions_time_ms];
+	uint64_t most = c->value[CONF_supervisor_hang_ms].number / 10;
+
+	if (time->number <= most)
+		return;
+	if (conf_is_default(c, CONF_functions_time_ms))
+		conf_settle(c, CONF_functions_time_ms, most,
+			    "default: a tenth of supervisor.hang_ms");
+	else
+		conf_error(c, time->origin,
+			   "functions.time_ms = %s must be at most a tenth of "
+			   "supervisor.hang_ms = %s",
+			   time->text, c->value[CONF_supervisor_hang_ms].text);
+}
+
 void conf_check(struct conf *c)
 {
 	const struct conf_value *v = c->value;
@@ -81,6 +99,7 @@ void conf_check(struct conf *c)
 		conf_error(c, v[CONF_limits_message].origin,
 			   "limits.message = %s must be at least twice limits.value = %s",
 			   v[CONF_limits_message].text, v[CONF_limits_value].text);
+	functions_check(c);
 	if (v[CONF_storage_partitions].number & (v[CONF_storage_partitions].number - 1))
 		conf_error(c, v[CONF_storage_partitions].origin,
 			   "storage.partitions = %s is no power of two",

@@ -65,4 +65,9 @@
 	  "HOST:PORT of the text gateway; if not set there is none")                               \
 	X(gateway, connections, NUMBER, "4096", 1, 1000000, "", 0,                                 \
 	  "connections to the gateway at a time")                                                  \
-	X(gateway, line, SIZE, "64K", 64, 1ull << 26, "bytes", 0, "longest line of the gateway")
+	X(gateway, line, SIZE, "64K", 64, 1ull << 26, "bytes", 0, "longest line of the gateway")   \
+	X(functions, dir, PATH, "", 0, 900, "", 1,                                                 \
+	  "folder of Lua modules that `call` runs, NAME.lua each; if not set there are none")      \
+	X(functions, time_ms, NUMBER, "50", 1, 360000, "ms", 1,                                    \
+	  "time of a call; at most a tenth of supervisor.hang_ms")                                 \
+	X(functions, memory, SIZE, "64M", 1ull << 20, 1ull << 32, "bytes", 1, "memory of a call")

@@ -25,6 +25,7 @@ struct conn_limit;
 struct fanouts;
 struct files;
 struct helper;
+struct modules;
 
 /* What operators ask for that changes all parts together. */
 struct front_hooks {
@@ -61,6 +62,7 @@ struct front {
 	struct fence *fence;
 	const struct files *files;
 	const struct helper *gateway;
+	struct modules *const *functions;
 	struct socket *const *link; /* clients' */
 	struct front_hooks hooks;
 	/* its own */

@@ -135,6 +135,10 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 		status_status(front, q->msgid, &b);
 		answer_buf(front, o, &b);
 		return;
+	case WIRE_FUNCTIONS:
+		status_functions(front, q->msgid, &b);
+		answer_buf(front, o, &b);
+		return;
 	case WIRE_RELOAD:
 		answer_reload(front, m, o, q);
 		return;

@@ -11,6 +11,7 @@
 #include "coordinator/front/status.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/helper.h"
+#include "ipc/shm/modules.h"
 
 #define CONNECTED_FEW 256u  /* connections that are counted anew each time, but for a moment */
 #define COUNTED_MS    20u   /* that moment: a message may ask 4,096 times */
@@ -244,6 +245,66 @@ static void add_totals(struct front *front, struct buf *out)
 		add_uint(out, wire_method_name((enum wire_method)m), method[m]);
 }
 
+static void add_functions(const struct front *front, struct buf *out)
+{
+	const struct modules *m = *front->functions;
+	char digest[MODULES_DIGEST_LEN + 1];
+
+	modules_digest(m, digest);
+	add_map(out, "functions", 2);
+	add_uint(out, "modules", m->header->count);
+	add_text(out, "digest", digest);
+}
+
+/* The functions of the module that begins the list: how many. */
+static uint32_t functions_of(struct span list)
+{
+	struct span first;
+	struct span module;
+	struct span function;
+	uint32_t n = 0;
+
+	if (!modules_list_next(&list, &first, &function))
+		return 0;
+	do
+		n++;
+	while (modules_list_next(&list, &module, &function) && span_equal(module, first));
+	return n;
+}
+
+static void add_module(const char *name, struct span *list, struct buf *out)
+{
+	struct span of = *list;
+	struct span module = {"", 0};
+	struct span function;
+	uint32_t n = 0;
+
+	add(out, write_map(room(out, 16), 2));
+	add_text(out, "name", name);
+	/* One that has no functions is in no list. */
+	if (modules_list_next(&of, &module, &function) && span_equal(module, span_of(name)))
+		n = functions_of(*list);
+	add_array(out, "functions", n);
+	for (; n && modules_list_next(list, &module, &function); n--)
+		add(out, write_str(room(out, function.n + 16), function.p, function.n));
+}
+
+void status_functions(struct front *front, uint64_t msgid, struct buf *out)
+{
+	const struct modules *m = *front->functions;
+	struct span list = modules_list(m);
+	char digest[MODULES_DIGEST_LEN + 1];
+
+	modules_digest(m, digest);
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 4));
+	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
+	add_text(out, "dir", conf_text(front->node->conf, CONF_functions_dir));
+	add_text(out, "digest", digest);
+	add_array(out, "modules", m->header->count);
+	for (uint32_t i = 0; i < m->header->count; i++)
+		add_module(modules_get(m, i).name, &list, out);
+}
+
 static void add_storage(struct front *front, struct buf *out)
 {
 	add_map(out, "storage", 2 + figures(METRIC_STORAGE));
@@ -270,7 +331,7 @@ static uint32_t connected(struct front *front)
 
 void status_status(struct front *front, uint64_t msgid, struct buf *out)
 {
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 18));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 19));
 	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
 	add_text(out, "role", conf_text(front->node->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
@@ -295,4 +356,5 @@ void status_status(struct front *front, uint64_t msgid, struct buf *out)
 		add_worker(front, &front->supervisor->worker[i], out);
 	add_totals(front, out);
 	add_storage(front, out);
+	add_functions(front, out);
 }

@@ -92,6 +92,7 @@ static void state_write(const struct resume *x, struct buf *b)
 	number(b, "temporary", x->temporary);
 	integer(b, "lock", x->lock_fd);
 	integer(b, "coordinator-wake", x->wake);
+	integer(b, "functions", x->functions);
 	integer(b, "client-listener", x->client_fd);
 	integer(b, "node-listener", x->node_fd);
 	number(b, "activated", x->activated);
@@ -140,8 +141,8 @@ int resume_write(const struct resume *x, int *ret_fd)
 
 unsigned resume_fds(const struct resume *x, int memfd, int fd[RESUME_FDS])
 {
-	const int own[] = {memfd,      x->lock_fd,       x->wake,         x->client_fd,
-			   x->node_fd, x->gateway.pidfd, x->gateway.ready};
+	const int own[] = {memfd,        x->lock_fd, x->wake,          x->functions,
+			   x->client_fd, x->node_fd, x->gateway.pidfd, x->gateway.ready};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -179,6 +180,7 @@ static const struct row node_rows[] = {
 	ROW(struct resume, "temporary", KIND_BOOL, temporary),
 	ROW(struct resume, "lock", KIND_INT, lock_fd),
 	ROW(struct resume, "coordinator-wake", KIND_INT, wake),
+	ROW(struct resume, "functions", KIND_INT, functions),
 	ROW(struct resume, "client-listener", KIND_INT, client_fd),
 	ROW(struct resume, "node-listener", KIND_INT, node_fd),
 	ROW(struct resume, "activated", KIND_BOOL, activated),

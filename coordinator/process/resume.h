@@ -28,6 +28,7 @@ struct resume {
 	bool temporary;  /* it is removed at the end */
 	int lock_fd;     /* -1: no folder */
 	int wake;        /* the workers' way to wake the coordinator */
+	int functions;   /* the modules, see ipc/shm/modules.h; 0: none are told */
 	int client_fd;   /* listeners; 0: none was kept, it is to be bound anew */
 	int node_fd;
 	bool activated; /* listeners are a service manager's */

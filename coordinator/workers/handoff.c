@@ -130,6 +130,7 @@ static void take_begin(struct handoff *h)
 	h->step = HANDOFF_TAKING;
 	if (control_send(w->control, CONTROL_GO) < 0)
 		log_warn("the successor of worker %u is gone: another one will be started", w->id);
+	supervisor_functions_tell(h->supervisor, w); /* those it was born with may be old */
 }
 
 void handoff_message(void *arg, struct worker *w, int message)

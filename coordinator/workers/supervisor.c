@@ -58,9 +58,10 @@ int supervisor_spawn(const struct supervisor *s, const struct worker *w, const c
 
 	if (r < 0)
 		return r;
-	r = spawn_worker(
-		s->path, how,
-		(const int[FD_COUNT]){pair[1], w->queue.segment->fd, w->queue.wake, s->wake}, ret);
+	r = spawn_worker(s->path, how,
+			 (const int[FD_COUNT]){pair[1], w->queue.segment->fd, w->queue.wake,
+					       s->wake, s->functions},
+			 ret);
 	(void)close(pair[1]);
 	if (r < 0)
 		(void)close(pair[0]);
@@ -112,6 +113,26 @@ void supervisor_adopt(struct supervisor *s, struct worker *w, const struct spawn
 	status_add(&status->handovers, 1);
 	w->up_ms = 0;
 	starting(s, w, child, control);
+}
+
+/* Who cannot be told must not go on with other modules: its successor begins with these. */
+void supervisor_functions_tell(struct supervisor *s, struct worker *w)
+{
+	if (w->control >= 0 && control_send_fd(w->control, CONTROL_FUNCTIONS, s->functions) < 0)
+		supervisor_kill(s, w);
+}
+
+void supervisor_functions(struct supervisor *s, int fd, uint32_t generation)
+{
+	s->functions = fd;
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct worker *w = &s->worker[i];
+
+		supervisor_functions_tell(s, w);
+		/* Behind it: whoever sees this finds the message. */
+		atomic_store_explicit(&w->queue.segment->header->settings.functions, generation,
+				      memory_order_release);
+	}
 }
 
 static void serve(struct supervisor *s, struct worker *w)

@@ -69,6 +69,7 @@ struct supervisor {
 	uint32_t count;
 	char path[1100]; /* of pail-worker */
 	int wake;        /* the coordinator's eventfd */
+	int functions;   /* the modules that workers begin with: see supervisor_functions */
 	uint64_t start_ms;
 	uint64_t hang_ms;
 	uint64_t stop_ms;
@@ -97,6 +98,11 @@ int supervisor_spawn(const struct supervisor *s, const struct worker *w, const c
  */
 void supervisor_adopt(struct supervisor *s, struct worker *w, const struct spawned *child,
 		      int control);
+
+/* Send w the modules there are: it may have begun with others. */
+void supervisor_functions_tell(struct supervisor *s, struct worker *w);
+/* The modules from now on are those behind `fd`, of so high a generation: tell all workers. */
+void supervisor_functions(struct supervisor *s, int fd, uint32_t generation);
 
 /* It cannot be trusted any more: kill it, if it lives. */
 void supervisor_kill(struct supervisor *s, struct worker *w);

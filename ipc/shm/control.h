@@ -24,6 +24,9 @@ enum control_type {
 	/* and the one that follows it. */
 	CONTROL_CAUGHT_UP, /* successor: it has read the log nearly to its end */
 	CONTROL_GO,        /* coordinator: the other has left: take over, then say CONTROL_READY */
+
+	CONTROL_FUNCTIONS, /* coordinator: the modules from now on; their descriptor comes with it
+			    */
 	CONTROL_TYPE_END
 };
 
@@ -33,7 +36,12 @@ int control_pair(int ret_fd[2]);
 /* Send one message.  0 or negative errno (-EPIPE: the other side is gone). */
 int control_send(int fd, enum control_type type);
 
+/* The same with a descriptor, which the other side gets one of its own for. */
+int control_send_fd(int fd, enum control_type type, int passed);
+
 /* Receive one.  Its type, 0 (none is there now), -EPIPE (end), -EBADMSG, or negative errno. */
 int control_receive(int fd);
+/* The same; *ret_fd is the descriptor that came with it, the caller's, or -1. */
+int control_receive_fd(int fd, int *ret_fd);
 
 #endif

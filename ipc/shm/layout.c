@@ -33,7 +33,7 @@ LAYOUT_AT(worker_status, life, 1476);
 LAYOUT_AT(worker_status, buckets_elsewhere, 1480);
 LAYOUT_AT(worker_status, coordinator, 1536);
 
-LAYOUT_SIZE(settings, 1208);
+LAYOUT_SIZE(settings, 1200);
 LAYOUT_AT(settings, worker, 0);
 LAYOUT_AT(settings, workers, 4);
 LAYOUT_AT(settings, cache_bytes, 8);
@@ -48,13 +48,12 @@ LAYOUT_AT(settings, checkpoint_ms, 68);
 LAYOUT_AT(settings, log_level, 72);
 LAYOUT_AT(settings, hang_ms, 76);
 LAYOUT_AT(settings, partitions, 80);
-LAYOUT_AT(settings, functions_ms, 84);
-LAYOUT_AT(settings, functions_bytes, 88);
-LAYOUT_AT(settings, result_max, 96);
-LAYOUT_AT(settings, session_ms, 104);
-LAYOUT_AT(settings, session_bytes_max, 112);
-LAYOUT_AT(settings, dir, 120);
-LAYOUT_AT(settings, node, 1144);
+LAYOUT_AT(settings, functions, 84);
+LAYOUT_AT(settings, result_max, 88);
+LAYOUT_AT(settings, session_ms, 96);
+LAYOUT_AT(settings, session_bytes_max, 104);
+LAYOUT_AT(settings, dir, 112);
+LAYOUT_AT(settings, node, 1136);
 
 LAYOUT_SIZE(segment_header, 1728);
 LAYOUT_AT(segment_header, magic, 0);
@@ -146,8 +145,8 @@ LAYOUT_IS(PART_ARGS, 2);
 LAYOUT_IS(RECORD_WAKE, 1);
 LAYOUT_IS(OPT_ELSE, 1 << 20);
 LAYOUT_IS(RING_DURABLE, 2);
-LAYOUT_IS(CONTROL_TYPE_END, 11);
-LAYOUT_IS(FD_WAKE_COORDINATOR, 6);
+LAYOUT_IS(CONTROL_TYPE_END, 12);
+LAYOUT_IS(FD_FUNCTIONS, 7);
 LAYOUT_IS(RING_ALIGN, 8);
 
 /*

@@ -35,8 +35,8 @@ struct settings {
 	uint32_t log_level;
 	uint32_t hang_ms;    /* without a heartbeat for so long it is killed; 0: it is not known */
 	uint32_t partitions; /* of the data folder */
-	uint32_t functions_ms;      /* time of a call */
-	uint64_t functions_bytes;   /* memory of a call */
+	/* The modules that count from now on: their generation, see CONTROL_FUNCTIONS. */
+	_Atomic uint32_t functions;
 	uint64_t result_max;        /* of a txn or call: bytes of its reply */
 	uint64_t session_ms;        /* outcomes are kept so long */
 	uint64_t session_bytes_max; /* that outcomes take at most */
@@ -69,7 +69,14 @@ struct segment {
 };
 
 /* Descriptors a worker is born with. */
-enum { FD_CONTROL = 3, FD_SEGMENT = 4, FD_WAKE_WORKER = 5, FD_WAKE_COORDINATOR = 6, FD_COUNT = 4 };
+enum {
+	FD_CONTROL = 3,
+	FD_SEGMENT = 4,
+	FD_WAKE_WORKER = 5,
+	FD_WAKE_COORDINATOR = 6,
+	FD_FUNCTIONS = 7, /* the modules it begins with: ipc/shm/modules.h */
+	FD_COUNT = 5
+};
 
 /*
  * Make a segment whose request ring has `request_bytes` and each reply ring `reply_bytes` (powers

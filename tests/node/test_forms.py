@@ -6,7 +6,7 @@ from lib import eq, test
 
 METHODS = {"hello": [], "ping": [], "create": ["b"], "drop": ["b"], "buckets": [], "put": ["b", "k", "v"], "get": ["b", "k"],
            "head": ["b", "k"], "touch": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
-           "reload": [], "worker": ["stop", 0], "upgrade": []}
+           "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": []}
 
 
 def twice(name, value):

@@ -459,6 +459,12 @@ int control_send(int fd, enum control_type type)
 	return r;
 }
 
+int control_send_fd(int fd, enum control_type type, int passed)
+{
+	(void)passed; /* simulated workers run no functions */
+	return control_send(fd, type);
+}
+
 int control_receive(int fd)
 {
 	return get(of(fd)->channel, 0);
