@@ -106,7 +106,7 @@ static void cache_setup(void)
 		die("no memory");
 	for (uint32_t i = 0; i < KEYS; i++)
 		if (!cache_put(cache, cache_hash(cache, 1, key_of(i)), 1, key_of(i),
-			       (struct span){value, sizeof(value)}, i, 0, false, &moved))
+			       (struct span){value, sizeof(value)}, i, 0, false, NULL, &moved))
 			die("no memory");
 }
 

@@ -157,9 +157,15 @@ static uint64_t entry_cost(struct entry *e)
 	return malloc_usable_size(e) + sizeof(size_t);
 }
 
+struct entry *cache_entry_new(size_t key_len, size_t value_len)
+{
+	return fault_at("cache.alloc") < 0 ? NULL
+					   : malloc(sizeof(struct entry) + key_len + value_len);
+}
+
 struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct span key,
 			struct span value, uint64_t version, uint64_t expiry, bool tombstone,
-			struct entry **ret_moved)
+			struct entry *made, struct entry **ret_moved)
 {
 	struct entry **link = &c->slot[place(c, hash)];
 	struct entry *e;
@@ -171,11 +177,9 @@ struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct 
 	old = *link;
 	e = old;
 	if (!old || old->value_len != value.n) {
-		if (fault_at("cache.alloc") < 0)
-			return NULL;
 		if (old)
 			cost_old = entry_cost(old);
-		e = malloc(sizeof(*e) + key.n + value.n);
+		e = made ? made : cache_entry_new(key.n, value.n);
 		if (!e)
 			return NULL;
 		e->next = old ? old->next : NULL;

@@ -64,13 +64,17 @@ static inline uint64_t entry_stamp(const struct entry *e)
 struct entry *cache_find_stamp(struct cache *c, uint64_t hash, uint64_t stamp);
 
 /*
- * Make or overwrite a key's entry.  The value may be the one that is in it.  An existing one may be
- * replaced: then *ret_moved is the old one, which the caller frees when nothing points at it any
- * more; else NULL.  Returns the entry, or NULL without memory: nothing changed.
+ * Make or overwrite a key's entry.  The value may be the one that is in it.  An existing one whose
+ * value has another length is replaced: then *ret_moved is the old one, which the caller frees when
+ * nothing points at it any more; else NULL.  Where another entry is needed it is `made`, or one
+ * that is made now if that is NULL.  Returns the entry, or NULL without memory: nothing changed.
  */
 struct entry *cache_put(struct cache *c, uint64_t hash, uint64_t bucket, struct span key,
 			struct span value, uint64_t version, uint64_t expiry, bool tombstone,
-			struct entry **ret_moved);
+			struct entry *made, struct entry **ret_moved);
+
+/* Memory for cache_put's `made`, to be freed if it is not put.  NULL: there is none. */
+struct entry *cache_entry_new(size_t key_len, size_t value_len);
 
 /* Bytes of all entries with what malloc adds. */
 uint64_t cache_bytes(const struct cache *c);

@@ -39,8 +39,12 @@ int clock_tell(struct store *s, uint32_t partition, uint64_t expiry)
 		p->tell_clock = true;
 		return 0;
 	}
-	if (expiry > p->clock_told)
+	if (expiry > p->clock_told) {
+		/* A group has the time logged before it tells a version; see versions_begin. */
+		if (group_has_versions(s, partition))
+			return store_fail(s, -EBUSY, "the clock must be logged first: try again");
 		r = clock_note_now(s, partition);
+	}
 	observe(s, stamp_make(partition, 0), p->clock_version);
 	return r;
 }

@@ -18,13 +18,15 @@ void expiry_heap_fini(struct expiry_heap *x)
 	expiry_heap_init(x);
 }
 
-int expiry_heap_reserve(struct expiry_heap *x)
+int expiry_heap_reserve(struct expiry_heap *x, uint64_t n)
 {
 	uint64_t room = x->room ? 2 * x->room : 64;
 	struct expiry_node *p;
 
-	if (x->count < x->room)
+	if (x->count + n <= x->room)
 		return 0;
+	while (x->count + n > room)
+		room *= 2;
 	p = realloc(x->node, room * sizeof(*p));
 	if (!p)
 		return -ENOMEM;

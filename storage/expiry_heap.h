@@ -27,9 +27,15 @@ struct expiry_heap {
 void expiry_heap_init(struct expiry_heap *x);
 void expiry_heap_fini(struct expiry_heap *x);
 
-/* Make room for one more, so that expiry_heap_add cannot fail.  0 or -ENOMEM. */
-int expiry_heap_reserve(struct expiry_heap *x);
+/* Make room for `n` more, so that expiry_heap_add cannot fail.  0 or -ENOMEM. */
+int expiry_heap_reserve(struct expiry_heap *x, uint64_t n);
 void expiry_heap_add(struct expiry_heap *x, struct expiry_node n);
+
+/* When the earliest node is due; UINT64_MAX: there is none. */
+static inline uint64_t expiry_heap_first_ms(const struct expiry_heap *x)
+{
+	return x->count ? x->node[0].at_ms : UINT64_MAX;
+}
 
 /* Take the earliest node if it is due at `now_ms`. */
 bool expiry_heap_pop(struct expiry_heap *x, uint64_t now_ms, struct expiry_node *ret);

@@ -27,6 +27,8 @@ static bool checkpoint_due(const struct store *s)
 /* Close the open segment: what is in the closed ones is what the checkpoint will take. */
 static void checkpoint_freeze(struct store *s)
 {
+	/* A group takes its sequences at one stroke, so no mark can lie within it. */
+	check(!group_is_open(s));
 	s->room_wanted = false;
 	/*
 	 * The last file whose records have settled stays: let it tell the time.  If the last try
@@ -174,6 +176,7 @@ int store_tick(struct store *s, uint64_t wall_ms)
 {
 	int r;
 
+	check(!group_is_open(s)); /* in it the time stands still, and nothing is frozen */
 	pace_tick(&s->pace, wall_ms);
 	if (wal_error(s->wal) < 0)
 		return store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,

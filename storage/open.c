@@ -195,11 +195,12 @@ static int replay_record(void *arg, const struct log_record *r, bool same)
 		return 0;
 	if (s->config.before_apply && !s->follower)
 		e = s->config.before_apply(s->config.arg, r, same);
-	if (e == 0)
-		e = record_apply(s, r);
+	/* Before it is applied: what a group's later changes find was written by its earlier ones. */
 	if (e == 0 && r->entry->count)
 		partition_advance(s, r->entry->partition, r->entry->sequence + r->entry->count - 1,
 				  r->lsn);
+	if (e == 0)
+		e = record_apply(s, r);
 	if (e == 0 && s->config.after_apply && !s->follower)
 		e = s->config.after_apply(s->config.arg, r, same);
 	return e;
@@ -236,6 +237,7 @@ static int open_parts(struct store *s)
 	    (c->partitions & (c->partitions - 1)))
 		return store_fail(s, -EINVAL, "%u partitions: they must be a power of two up to %u",
 				  c->partitions, PARTITIONS_MAX);
+	s->group_max = size.record_bytes;
 	r = engine_open(s->dir, c->map_bytes, c->partitions, &s->base, s->why, sizeof(s->why));
 	if (r < 0)
 		return r;
@@ -486,6 +488,7 @@ void store_close(struct store **sp)
 	engine_close(&s->base);
 	directory_free(&s->directory);
 	cache_free(&s->cache);
+	group_free(&s->group);
 	free(s->part);
 	free(s->due_ms);
 	free(s->newest);

@@ -66,6 +66,19 @@ int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
 	return 0;
 }
 
+void lookup_keep(struct store *s, const struct store_key *k, const struct lookup *l)
+{
+	struct entry *none; /* it was not in the cache, so nothing is replaced */
+
+	if (l->item.value.n > CACHED_VALUE_MAX(s))
+		return;
+	/* No memory for it is no fault: it is read from base the next time. */
+	(void)cache_put(s->cache, k->hash, k->bucket->id, k->key, l->item.value, l->item.version,
+			l->item.expiry, false, NULL, &none);
+	if (cache_bytes(s->cache) > cache_budget(s->cache))
+		cache_evict(s->cache, s->settled);
+}
+
 int store_get(struct store *s, struct store_key *k, struct store_item *ret)
 {
 	struct bucket *b = key_bucket(s, k);
@@ -87,14 +100,6 @@ int store_get(struct store *s, struct store_key *k, struct store_item *ret)
 		return 0;
 	}
 	ret->value = l.item.value;
-	if (l.item.value.n <= CACHED_VALUE_MAX(s)) {
-		struct entry *none; /* it was not in the cache, so nothing is replaced */
-
-		/* No memory for it is no fault: it is read from base the next time. */
-		(void)cache_put(s->cache, k->hash, b->id, k->key, l.item.value, l.item.version,
-				l.item.expiry, false, &none);
-		if (cache_bytes(s->cache) > cache_budget(s->cache))
-			cache_evict(s->cache, s->settled);
-	}
+	lookup_keep(s, k, &l);
 	return 0;
 }

@@ -119,10 +119,7 @@ static int merge_next(struct merge *m, struct store_item *ret, bool *ret_alive)
 	return r < 0 ? r : 1;
 }
 
-enum where { BEFORE, INSIDE, BEHIND };
-
-/* Where a key lies, in the direction of the scan. */
-static enum where range_where(const struct store_range *g, struct span key)
+enum where range_where(const struct store_range *g, struct span key)
 {
 	bool low = span_compare(key, g->from) < 0 ||
 		   (span_compare(key, g->prefix) < 0 && !span_begins(key, g->prefix));

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "common/span.h"
+#include "storage/group.h"
 #include "storage/maintain.h"
 #include "storage/open.h"
 #include "storage/read.h"

@@ -63,6 +63,9 @@ struct store {
 
 	struct pace pace; /* the clock */
 
+	struct group *group; /* NULL: there has been none */
+	uint64_t group_max;  /* bytes of the largest record of one */
+
 	uint64_t freed; /* requests below are answered */
 	uint64_t commits_seen;
 	uint64_t dirty;         /* bytes of cache entries that base does not have yet */
@@ -137,6 +140,11 @@ static inline uint32_t name_partition(const struct store *s, struct span name)
 /* An entry of the log, written or replayed, took a partition's sequence up to `sequence`. */
 void partition_advance(struct store *s, uint32_t partition, uint64_t sequence, uint64_t lsn);
 
+/*
+ * Room for a record of `size` bytes in all; the log may be waited for.  NULL: *ret_error.  `must`:
+ * it is wanted though puts would have to wait.
+ */
+struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error);
 /* A change as a record for which there is room, complete.  NULL: *ret_error. */
 struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error);
 /* Append it for this request, account for it, observe it.  Its version. */
@@ -165,6 +173,25 @@ int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t h
 		struct span key, struct span value, uint64_t version, uint64_t expiry,
 		bool tombstone);
 
+/* The same where nothing can fail: the heap has room, and `made` is the entry if `old` is none of
+ * that size. */
+void entry_write_made(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
+		      struct span key, struct span value, uint64_t version, uint64_t expiry,
+		      bool tombstone, struct entry *made);
+
+/* May there be one bucket more?  0 or -ENOSPC. */
+int create_allowed(struct store *s);
+
+/* Does the condition hold against `version`, the key's or 0?  0 or -EEXIST. */
+int condition_check(struct store *s, const struct store_condition *c, uint64_t version);
+
+/* ---- group.c ---- */
+
+void group_free(struct group **g);
+bool group_is_open(const struct store *s);
+/* Has a group told somebody versions of the partition that it will take? */
+bool group_has_versions(const struct store *s, uint32_t partition);
+
 /*
  * For assertions: does what is counted one by one agree with what is there?  The dirty entries with
  * their bytes, the buckets' counts with the number of keys.
@@ -181,6 +208,12 @@ struct lookup {
 };
 
 int store_lookup(struct store *s, const struct store_key *k, struct lookup *ret);
+/* It was found in base, and is told: the next one may find it in the cache. */
+void lookup_keep(struct store *s, const struct store_key *k, const struct lookup *l);
+
+/* Where a key lies, in the direction of a scan. */
+enum where { BEFORE, INSIDE, BEHIND };
+enum where range_where(const struct store_range *g, struct span key);
 
 static inline void observe_lsn(struct store *s, uint64_t lsn)
 {
@@ -233,6 +266,14 @@ int store_sweep(struct store *s, unsigned max);
 static inline bool is_expired(const struct store *s, uint64_t expiry)
 {
 	return expiry && expiry <= s->pace.now_ms;
+}
+
+/* When what lives for `ttl_ms` from now on (0: for ever) expires. */
+static inline uint64_t expiry_of(const struct store *s, uint64_t ttl_ms)
+{
+	if (!ttl_ms)
+		return 0;
+	return ttl_ms > UINT64_MAX - s->pace.now_ms ? UINT64_MAX : s->pace.now_ms + ttl_ms;
 }
 
 /* What is left to live of what is not expired; 0: for ever. */

@@ -18,8 +18,7 @@ int store_writable(struct store *s)
 	return 0;
 }
 
-/* Room for a record of `size` bytes in all.  NULL: *ret_error. */
-static struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error)
+struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error)
 {
 	struct log_frame *f;
 
@@ -103,9 +102,10 @@ static uint64_t entry_weight(size_t key_len, size_t value_len)
 	return sizeof(struct entry) + key_len + value_len + 24;
 }
 
-int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
-		struct span key, struct span value, uint64_t version, uint64_t expiry,
-		bool tombstone)
+/* `made`: the entry to be taken if it must be another than `old`; NULL: one is made.  -ENOMEM. */
+static inline int entry_put(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
+			    struct span key, struct span value, uint64_t version, uint64_t expiry,
+			    bool tombstone, struct entry *made)
 {
 	uint64_t was = old ? entry_weight(key.n, old->value_len) : 0;
 	uint64_t was_dirty = old && !is_settled(s, b->id, old->version) ? was : 0;
@@ -114,9 +114,7 @@ int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t h
 	struct entry *e;
 
 	check_slow(old == cache_find(s->cache, hash, b->id, key));
-	if (expiry && !tombstone && expiry_heap_reserve(&s->expiry) < 0)
-		return -ENOMEM;
-	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, &moved);
+	e = cache_put(s->cache, hash, b->id, key, value, version, expiry, tombstone, made, &moved);
 	if (!e)
 		return -ENOMEM;
 	check_slow(s->dirty >= s->active && s->dirty >= was_dirty && s->active >= was_active);
@@ -129,6 +127,26 @@ int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t h
 		sorted_index_free(&b->index); /* the next scan builds it again */
 	free(moved);
 	return 0;
+}
+
+int entry_write(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
+		struct span key, struct span value, uint64_t version, uint64_t expiry,
+		bool tombstone)
+{
+	if (expiry && !tombstone && expiry_heap_reserve(&s->expiry, 1) < 0)
+		return -ENOMEM;
+	return entry_put(s, b, old, hash, key, value, version, expiry, tombstone, NULL);
+}
+
+void entry_write_made(struct store *s, struct bucket *b, struct entry *old, uint64_t hash,
+		      struct span key, struct span value, uint64_t version, uint64_t expiry,
+		      bool tombstone, struct entry *made)
+{
+	int r;
+
+	check(made || (old && old->value_len == value.n));
+	r = entry_put(s, b, old, hash, key, value, version, expiry, tombstone, made);
+	check(r == 0);
 }
 
 static void weigh(void *arg, struct entry *e)
@@ -151,8 +169,7 @@ bool store_counts_agree(struct store *s)
 	return dirty == s->dirty && active == s->active && keys == s->keys;
 }
 
-/* Does the condition hold against `version`, the key's or 0?  0 or -EEXIST. */
-static int condition_check(struct store *s, const struct store_condition *c, uint64_t version)
+int condition_check(struct store *s, const struct store_condition *c, uint64_t version)
 {
 	uint64_t want = c->if_absent ? 0 : c->version;
 
@@ -160,13 +177,6 @@ static int condition_check(struct store *s, const struct store_condition *c, uin
 		return store_fail(s, -EEXIST, "the version is %llu now",
 				  (unsigned long long)version);
 	return 0;
-}
-
-static uint64_t expiry_of(const struct store *s, uint64_t ttl_ms)
-{
-	if (!ttl_ms)
-		return 0;
-	return ttl_ms > UINT64_MAX - s->pace.now_ms ? UINT64_MAX : s->pace.now_ms + ttl_ms;
 }
 
 int store_put(struct store *s, struct store_key *k, struct span value, uint64_t ttl_ms,
@@ -319,6 +329,14 @@ void directory_changed(struct store *s, uint32_t partition, uint64_t version, ui
 	s->part[partition].directory_version = version;
 }
 
+int create_allowed(struct store *s)
+{
+	if (directory_count(s->directory) + s->buckets_elsewhere < s->config.buckets_max)
+		return 0;
+	return store_fail(s, -ENOSPC, "the limit of %llu buckets is reached",
+			  (unsigned long long)s->config.buckets_max);
+}
+
 int store_create(struct store *s, struct span name, bool *ret_created)
 {
 	struct log_change change = {.op = LOG_CREATE, .name = name};
@@ -330,10 +348,9 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	*ret_created = false;
 	if (bucket_find(s, name))
 		return 0;
-	if (directory_count(s->directory) + s->buckets_elsewhere >= s->config.buckets_max)
-		return store_fail(s, -ENOSPC, "the limit of %llu buckets is reached",
-				  (unsigned long long)s->config.buckets_max);
-	r = store_admit(s, log_put_size(name.n, 0, 0));
+	r = create_allowed(s);
+	if (r == 0)
+		r = store_admit(s, log_put_size(name.n, 0, 0));
 	if (r < 0)
 		return r;
 	change.bucket = stamp_make(partition, version_next(s, partition));

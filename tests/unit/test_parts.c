@@ -29,7 +29,7 @@ static struct entry *put(struct cache *c, uint64_t bucket, const char *key, cons
 	struct span k = span_of(key);
 	struct entry *old = NULL;
 	struct entry *e = cache_put(c, cache_hash(c, bucket, k), bucket, k, span_of(value), version,
-				    0, false, &old);
+				    0, false, NULL, &old);
 
 	free(old);
 	return e;
@@ -102,7 +102,8 @@ static void no_memory_leaves_the_entry_as_it_was(void)
 	TRUE_(put(c, 1, "k", "value", 1));
 	bytes = cache_bytes(c);
 	fault_set("cache.alloc=ENOMEM", 0);
-	TRUE_(!cache_put(c, cache_hash(c, 1, k), 1, k, span_of("longer value"), 2, 0, false, &old));
+	TRUE_(!cache_put(c, cache_hash(c, 1, k), 1, k, span_of("longer value"), 2, 0, false, NULL,
+			 &old));
 	fault_set(NULL, 0);
 	EQ(bytes, cache_bytes(c));
 	SAME(entry_value(find(c, 1, "k")).p, entry_value(find(c, 1, "k")).n, "value");
@@ -205,7 +206,7 @@ static void expiries_come_out_in_time(void)
 	expiry_heap_init(&x);
 	for (unsigned i = 0; i < 1000; i++) {
 		at[i] = unit_random(&s) % 5000;
-		EQ(0, expiry_heap_reserve(&x));
+		EQ(0, expiry_heap_reserve(&x, 1));
 		expiry_heap_add(&x, (struct expiry_node){at[i], i, i + 1});
 	}
 	for (uint64_t now = 0; now <= 5000; now += 500) {
@@ -227,7 +228,7 @@ static void expiries_come_out_in_time(void)
 	}
 	EQ(1000, popped);
 	for (unsigned i = 0; i < 100; i++) {
-		EQ(0, expiry_heap_reserve(&x));
+		EQ(0, expiry_heap_reserve(&x, 1));
 		expiry_heap_add(&x, (struct expiry_node){100 - i, i, i + 1});
 	}
 	expiry_heap_settle(&x, upto(60), &work);
