@@ -64,9 +64,10 @@ struct options {
 	uint64_t seq;
 	uint64_t ack;
 	struct span part[3]; /* as in struct entry_parts; .p NULL: not given */
-	uint32_t ops;        /* likewise */
+	uint64_t largest;    /* value in it: bytes */
+	uint32_t ops;        /* likewise as there */
 	bool writes;         /* an operation of it does; a call may */
-	bool reads;
+	bool reads;          /* a condition or an operation does; a call may */
 };
 
 /*
