@@ -76,6 +76,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
 		.partitions = c->node.partitions,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
+		.result_max = conf_number(f, CONF_limits_result),
 		.functions = (uint32_t)c->functions->header->generation,
 	};
 	int r;

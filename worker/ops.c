@@ -39,8 +39,7 @@ void op_prefetch(struct worker *w, const struct op *op)
 
 /* ---- errors ---- */
 
-static char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e,
-		      const char *text)
+char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e, const char *text)
 {
 	status_add(&w->status->errors, 1);
 	return write_error(p, op->entry->msgid, true, e, text);
@@ -174,7 +173,7 @@ static void copy_reply(struct worker *w, const struct op *op, enum segment_ring 
 }
 
 /* A reply that tells of what has been looked at until now. */
-static void put_reply(struct worker *w, const struct op *op, const char *data, size_t n)
+void op_reply(struct worker *w, const struct op *op, const char *data, size_t n)
 {
 	copy_reply(w, op, ring_for(w), data, n);
 }
@@ -183,10 +182,10 @@ static void run_expired(struct worker *w, struct op *op)
 {
 	char small[REPLY_SMALL];
 
-	put_reply(w, op, small,
-		  (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
-				    "its time was over before it was started") -
-			   small));
+	op_reply(w, op, small,
+		 (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
+				   "its time was over before it was started") -
+			  small));
 }
 
 /* The common get: from the cache straight into the ring. */
@@ -201,7 +200,7 @@ static void run_get(struct worker *w, struct op *op)
 		char small[REPLY_SMALL];
 
 		p = op_store_error(w, op, small, r);
-		put_reply(w, op, small, (size_t)(p - small));
+		op_reply(w, op, small, (size_t)(p - small));
 		return;
 	}
 	which = ring_for(w);
@@ -219,9 +218,9 @@ static void run_read(struct worker *w, struct op *op)
 	int r = op_read(w, op, &w->scratch);
 
 	if (r == 0)
-		put_reply(w, op, w->scratch.data, w->scratch.len);
+		op_reply(w, op, w->scratch.data, w->scratch.len);
 	else
-		put_reply(w, op, small, (size_t)(op_store_error(w, op, small, r) - small));
+		op_reply(w, op, small, (size_t)(op_store_error(w, op, small, r) - small));
 }
 
 static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_changed)
@@ -298,6 +297,9 @@ void op_run(struct worker *w, struct op *op)
 	struct worker_status *status = w->status;
 	unsigned method = op->entry->method;
 
+	/* It may take as long as thousands of others: no heartbeat, reply or clock waits for it. */
+	if (method == WIRE_CALL)
+		worker_work(w);
 	w->replies.begun_us = w->now_us;
 	atomic_store_explicit(&status->executing, op_identity(op) + 1, memory_order_relaxed);
 	(void)fault_at("worker.before_run");
@@ -313,6 +315,8 @@ void op_run(struct worker *w, struct op *op)
 		run_expired(w, op);
 	else if (method == WIRE_GET)
 		run_get(w, op);
+	else if (method_is((int)method, METHOD_PARTS))
+		op_group(w, op);
 	else if (entry_writes(op->entry))
 		run_write(w, op);
 	else

@@ -29,6 +29,37 @@ static inline char *reply_uint(const struct op *op, char *p, uint64_t v)
 /* An error of the store as a reply. */
 char *op_store_error(struct worker *w, const struct op *op, char *p, int error);
 
+/* An error as a reply. */
+char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e, const char *text);
+/* A whole reply to where it belongs, telling of what has been looked at until now. */
+void op_reply(struct worker *w, const struct op *op, const char *data, size_t n);
+
+/* ---- requests that are groups: ops_group.c ---- */
+
+/* Run a txn or call, log what it has changed, answer it. */
+void op_group(struct worker *w, struct op *op);
+/* The same of one that writes nothing, its reply into `out`.  0 or the store's error. */
+int op_group_read(struct worker *w, struct op *op, struct buf *out);
+
+/*
+ * Both begin a group and leave it open for whoever calls them to end, and write a whole reply into
+ * `out`, which is empty: 0.  OP_REFUSED: that is an error, and the group has been given up.
+ * Negative: an error of the store, or -EMSGSIZE (the reply is too large).  *ret_made: the bucket
+ * has been made.
+ */
+#define OP_REFUSED 1
+int op_txn(struct worker *w, struct op *op, struct buf *out);
+int op_call(struct worker *w, struct op *op, struct buf *out, bool *ret_made);
+
+/* The group is given up, and `out` an error.  OP_REFUSED or -ENOMEM. */
+int op_refuse(struct worker *w, const struct op *op, struct buf *out, enum wire_error e,
+	      const char *text);
+/*
+ * How long a reply may be: `most`, but if nothing was written and one value alone was read, that
+ * value and a little more.
+ */
+uint64_t op_result_max(uint64_t most, uint32_t changes, uint64_t values, uint64_t value_bytes);
+
 /* A read into `out`, which is emptied.  0 or the store's error. */
 int op_read(struct worker *w, struct op *op, struct buf *out);
 

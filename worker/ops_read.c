@@ -210,6 +210,8 @@ int op_read(struct worker *w, struct op *op, struct buf *out)
 		return read_count(w, op, out);
 	case WIRE_BUCKETS:
 		return read_buckets(w, op, out);
+	case WIRE_TXN:
+		return op_group_read(w, op, out);
 	default:
 		return -EINVAL;
 	}

@@ -41,6 +41,8 @@ struct worker {
 	struct store_stats shown;      /* what the figures have of the store's counts */
 	struct modules *modules;       /* that it has been given; NULL: not looked at yet */
 	struct functions *functions;   /* made of them, once a call has come */
+	uint64_t functions_log_ms;     /* the second in which they have written, */
+	uint32_t functions_log_lines;  /* and so much */
 	uint64_t functions_generation; /* of those that it is made of */
 	struct buf scratch;            /* a reply whose ring is not known yet */
 	char *exit_reason; /* where the reason of its end goes, 256 bytes in shared memory */

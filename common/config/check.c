@@ -73,6 +73,22 @@ static void endpoints_check(struct conf *c)
 		}
 }
 
+/* What a request may answer is logged with it.  What is set by nobody follows. */
+static void result_check(struct conf *c)
+{
+	const struct conf_value *result = &c->value[CONF_limits_result];
+	uint64_t most = c->value[CONF_limits_message].number;
+
+	if (result->number <= most)
+		return;
+	if (conf_is_default(c, CONF_limits_result))
+		conf_settle(c, CONF_limits_result, most, "default: as limits.message");
+	else
+		conf_error(c, result->origin,
+			   "limits.result = %s must be at most limits.message = %s", result->text,
+			   c->value[CONF_limits_message].text);
+}
+
 /* A worker in a call must not count as hung.  What is set by nobody follows. */
 static void functions_check(struct conf *c)
 {
@@ -100,6 +116,7 @@ void conf_check(struct conf *c)
 			   "limits.message = %s must be at least twice limits.value = %s",
 			   v[CONF_limits_message].text, v[CONF_limits_value].text);
 	functions_check(c);
+	result_check(c);
 	if (v[CONF_storage_partitions].number & (v[CONF_storage_partitions].number - 1))
 		conf_error(c, v[CONF_storage_partitions].origin,
 			   "storage.partitions = %s is no power of two",

@@ -28,6 +28,8 @@
 	  "the same of all clients together; 0: an eighth of the memory there is")                 \
 	X(limits, unread_ms, NUMBER, "30000", 100, 3600000, "ms", 1,                               \
 	  "a client that reads nothing for so long, with replies waiting, is cut off")             \
+	X(limits, result, SIZE, "1M", 4096, 1ull << 29, "bytes", 0,                                \
+	  "largest reply of a transaction or a call; at most limits.message")                      \
 	X(limits, clients, NUMBER, "65536", 16, 1000000, "", 0, "clients remembered")              \
 	X(limits, buckets, NUMBER, "1000000", 1, 100000000, "", 0, "buckets of this node")         \
 	X(limits, queue, SIZE, "16M", 65536, 1ull << 32, "bytes", 0,                               \

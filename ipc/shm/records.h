@@ -44,6 +44,7 @@ enum entry_flag {
 	ENTRY_SESSION = 1 << 1, /* struct entry_session before that */
 	ENTRY_PARTS = 1 << 2,   /* struct entry_parts before that */
 	ENTRY_WRITES = 1 << 3,  /* it may change something: a txn may not, whatever its method is */
+	ENTRY_HUNG = 1 << 4,    /* a call in which a worker hung: it is not run again */
 };
 
 struct request_entry {
