@@ -288,6 +288,7 @@ static int run(struct call *c, struct functions *f, struct buf *out)
 	if (!r.result)
 		return -ENOMEM;
 	s = functions_call(f, &q, &r);
+	worker_work(c->w); /* what it took is told with its reply */
 	if (c->w->error)
 		return c->w->error;
 	if (s != FUNCTIONS_OK)

@@ -89,6 +89,8 @@ static void died(void *arg, struct worker *w)
 
 	while (collect_replies(front))
 		;
+	if (w->state == WORKER_KILLING)
+		queue_note_hung(&w->queue);
 	queue_judge(&w->queue);
 	queue_free(&w->queue, alive(w));
 	clients_flush(front->clients);

@@ -39,10 +39,40 @@ void queue_fail(struct queue *q, const char *why)
 	queue_free(q, false);
 }
 
-void queue_judge(struct queue *q)
+/* The entry of the request with this identity, and the record it is in.  NULL: it is not here. */
+static struct request_record *record_find(struct queue *q, uint64_t identity, uint32_t *ret_index)
 {
 	struct ring *ring = &q->segment->request;
+
+	for (uint64_t at = ring_tail(ring); at < ring->write;) {
+		struct request_record *rec = ring_at(ring, at);
+
+		if (identity >= at && identity < at + rec->count) {
+			*ret_index = (uint32_t)(identity - at);
+			return rec;
+		}
+		at += rec->size;
+	}
+	return NULL;
+}
+
+void queue_note_hung(struct queue *q)
+{
 	uint64_t executing = status_get(&q->segment->status->executing);
+	uint32_t i = 0;
+	struct request_record *rec = executing ? record_find(q, executing - 1, &i) : NULL;
+
+	if (!rec || rec->entry[i].method != WIRE_CALL)
+		return;
+	log_error("a worker hung in a call and was killed: it is not run again");
+	rec->entry[i].flags |= ENTRY_HUNG;
+}
+
+void queue_judge(struct queue *q)
+{
+	uint64_t executing = status_get(&q->segment->status->executing);
+	struct request_record *rec;
+	uint32_t i = 0;
 
 	status_set(&q->segment->status->executing, 0);
 	if (executing > q->started)
@@ -54,18 +84,12 @@ void queue_judge(struct queue *q)
 		return;
 	}
 	q->poison_candidate = 0;
-	for (uint64_t at = ring_tail(ring); at < ring->write;) {
-		struct request_record *rec = ring_at(ring, at);
-
-		if (executing - 1 >= at && executing - 1 < at + rec->count) {
-			log_error("two workers died in one request (%s): it is answered internal",
-				  wire_method_name(rec->entry[executing - 1 - at].method));
-			entry_refuse(q, rec, (uint32_t)(executing - 1 - at), WIRE_E_INTERNAL,
-				     "two workers died in this request");
-			return;
-		}
-		at += rec->size;
-	}
+	rec = record_find(q, executing - 1, &i);
+	if (!rec)
+		return;
+	log_error("two workers died in one request (%s): it is answered internal",
+		  wire_method_name(rec->entry[i].method));
+	entry_refuse(q, rec, i, WIRE_E_INTERNAL, "two workers died in this request");
 }
 
 /* The same for what waits for its turn: that has not been started. */

@@ -73,6 +73,11 @@ uint64_t queue_expire(struct queue *q, bool alive);
  * have died is answered here: it would kill every successor.
  */
 void queue_judge(struct queue *q);
+/*
+ * Before that, if the worker was killed because it hung: a call that it was in is not run again,
+ * but answered too_long by its successor, unless the log says that it has taken effect.
+ */
+void queue_note_hung(struct queue *q);
 /* Nobody will serve the ring: answer everything in it, saying `why`. */
 void queue_fail(struct queue *q, const char *why);
 /* Nobody is left to be answered: what is in the ring is done, its replies are dropped. */
