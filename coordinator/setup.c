@@ -56,6 +56,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	const struct conf *f = c->node.conf;
 	uint64_t value = conf_number(f, CONF_limits_value);
 	uint64_t queue = conf_number(f, CONF_limits_queue);
+	uint64_t result = conf_number(f, CONF_limits_result);
 	uint64_t segment = conf_number(f, CONF_storage_segment);
 	uint32_t n = c->supervisor.count;
 	uint64_t log = conf_number(f, CONF_limits_log) / n;
@@ -76,7 +77,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
 		.partitions = c->node.partitions,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
-		.result_max = conf_number(f, CONF_limits_result),
+		.result_max = result,
 		.functions = (uint32_t)c->functions->header->generation,
 	};
 	int r;
@@ -92,7 +93,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	r = w->queue.wake < 0
 		    ? -errno
 		    : segment_create(&s, power_of_two(most(queue, 2 * c->node.request_max)),
-				     power_of_two(most(queue, value + REPLY_SPARE)),
+				     power_of_two(most(queue, most(value, result) + REPLY_SPARE)),
 				     &w->queue.segment);
 	if (r == 0)
 		r = turns_new(&w->queue.turns);

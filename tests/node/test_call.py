@@ -232,6 +232,44 @@ def settings_of_functions_change_with_a_reload(box):
 
 
 @test()
+def what_nobody_sets_follows_what_is_set(box):
+    shown = lambda *args: box.run(BUILD + "/paild", "--dev", "--print-config", *[x for a in args for x in ("--set", a)])
+    value = lambda r, k: [x.split("= ")[1] for x in r.stdout.decode().splitlines() if x.startswith(k + " =")][0]
+    eq(("50", "1M"), (value(shown(), "time_ms"), value(shown(), "result")))
+    r = shown("supervisor.hang_ms=200", "limits.value=64K", "limits.message=128K")
+    eq(("20", "128K"), (value(r, "time_ms"), value(r, "result")))
+    for bad, why in (("functions.time_ms=1001", "a tenth of supervisor.hang_ms = 10000"), ("functions.time_ms=0", "out of range"),
+                     ("limits.result=17M", "at most limits.message = 16M"), ("functions.memory=1K", "out of range")):
+        r = shown(bad)
+        assert r.returncode == 78 and why in r.stderr.decode(), (bad, r.stderr)
+
+
+@test()
+def as_many_buckets_as_there_may_be(box):
+    n = node(box, "--set", "limits.buckets=2")
+    c = n.client()
+    c.call("create", "one")
+    eq(True, c.call("call", "two", "t", "all", [])[1])
+    eq("full", c.error("call", "three", "t", "all", []).code)
+    until(lambda: n.status()["workers"][0]["buckets"] == 2, 5, "two buckets")
+    eq(True, c.call("drop", "one"))
+    eq(True, until(lambda: c.call("call", "three", "t", "all", [])[1], 5, "room for another"))
+
+
+@test()
+def a_large_result_has_its_room(box):
+    n = node(box, "--set", "limits.result=12M", "--set", "limits.value=6M", "--set", "limits.queue=64K", "--set", "functions.time_ms=500")
+    c = n.client()
+    c.call("create", "b")
+    call = lambda f, *args: c.call("call", "b", "t", f, list(args))
+    for k in "ab":
+        c.call("put", "b", k, b"v" * (5 << 20))
+    eq([5 << 20] * 2, [len(x) for x in call("scan", {})[1::2]])
+    r = c.call("txn", "b", {"then": [["get", "a"], ["get", "b"]]})["results"]
+    eq([5 << 20] * 2, [len(x[0]) for x in r])
+
+
+@test()
 def a_folder_that_cannot_be_loaded_is_told(box):
     cases = [("return {", "m.lua:1: ", "m"), ("x = nil\nx.y = 1", "m.lua:2: ", "m"), ("while true do end", "m.lua", "m"),
              ("return 5", "m.lua", "m"), ("\x1bLua", "m.lua: it is compiled already", "m"),
