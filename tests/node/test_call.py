@@ -199,6 +199,28 @@ def modules_change_between_two_calls(box):
 
 
 @test()
+def a_successor_has_the_modules_that_came_meanwhile(box):
+    n = node(box, env={"PAIL_FAULT": "worker.before_caught_up=stop#%d" % 1})
+    c, admin, other = n.client(), n.client(admin=True), n.client(admin=True)
+    eq(1, c.call("call", "b", "u", "t", []))
+    before = n.process.pid
+    restart = admin.send(("worker", "restart", 0))[0]
+    successor = until(lambda: [p for p in n.children() if stopped(p)], 10, "a successor that is stopped")[0]
+    write(n.functions, "t", FUNCTIONS["t"].replace("return 1 end", "return 2 end"))
+    other.call("reload")
+    eq(2, c.call("call", "b", "u", "t", []))
+    os.kill(successor, signal.SIGCONT)
+    eq(successor, admin.result(restart, 30)["pid"])
+    eq(2, c.call("call", "b", "u", "t", []))
+    eq(before, n.process.pid)
+
+
+def stopped(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+@test()
 def settings_of_functions_change_with_a_reload(box):
     d = folder(box)
     conf = os.path.join(box.dir, "node.conf")
