@@ -240,6 +240,28 @@ int pail_count(struct pail *p, struct pail_bytes bucket, uint64_t *ret)
 	return call_plain(p, &q, NULL, ret);
 }
 
+int pail_txn_run(struct pail *p, struct pail_bytes bucket, const struct pail_txn *t,
+		 struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_TXN, NULL);
+
+	q.bucket = bucket;
+	q.txn = t;
+	return call_result(p, &q, ret);
+}
+
+int pail_function(struct pail *p, struct pail_bytes bucket, struct pail_bytes module,
+		  struct pail_bytes function, struct pail_bytes args, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_CALL, NULL);
+
+	q.bucket = bucket;
+	q.module = module;
+	q.function = function;
+	q.args = args;
+	return call_result(p, &q, ret);
+}
+
 int pail_route(struct pail *p, struct pail_bytes bucket, struct pail_result **ret)
 {
 	struct pail_request q = request(PAIL_ROUTE, NULL);
@@ -281,6 +303,13 @@ int pail_worker(struct pail *p, const char *action, uint32_t worker, struct pail
 int pail_upgrade(struct pail *p, struct pail_result **ret)
 {
 	struct pail_request q = request(PAIL_UPGRADE, NULL);
+
+	return call_result(p, &q, ret);
+}
+
+int pail_functions(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_FUNCTIONS, NULL);
 
 	return call_result(p, &q, ret);
 }

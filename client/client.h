@@ -126,12 +126,32 @@ int request_refuse(const struct pail_request *q, const char **ret_why);
 size_t request_size(const struct pail_request *q);
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms);
 
+/* The options' map of a request without its head; *ret_count: how many there are. */
+char *options_write(char *p, const struct pail_request *q, uint32_t timeout_ms,
+		    uint32_t *ret_count);
+
+/* ---- txn.c: the three lists of a transaction ---- */
+
+/* Why it cannot be sent, or PAIL_OK. */
+int txn_refuse(const struct pail_txn *t, const char **ret_why);
+/* The bytes of its entries; around them are at most 3 * (8 + CODEC_HEAD_MAX). */
+size_t txn_size(const struct pail_txn *t);
+/* Its lists as members of the options' map, counted to *count. */
+char *txn_write(char *p, const struct pail_txn *t, uint32_t *count);
+
 /*
  * Fill *ret from a reply to a `method`.  Items go into *items, JSON into `json`; both are the
  * caller's. False: the reply has not the shape that it must have.
  */
 bool result_read(int method, const struct reply *r, struct pail_result *ret, struct buf *items,
 		 struct buf *json);
+
+/* A scan's item, or the name of a bucket.  False: it is neither.  Steps over it. */
+bool item_read(const char **p, struct pail_item *item);
+/* A map's field of that name; false: it is no map or has none.  Steps to its value. */
+bool field_find(const char **p, const char *want);
+/* The reply to a txn; the places of its results go into *places, uint32_t each. */
+bool txn_read(const char *p, struct pail_result *ret, struct buf *places);
 
 /* What the reply to a hello says is the largest message.  False: nothing. */
 bool hello_message_max(const char *p, uint64_t *ret);

@@ -13,10 +13,12 @@ static bool is_sane(struct pail_bytes b)
 }
 
 /* No bytes behind the last field, which a field to come would find set to anything. */
-#define HAS_NO_TAIL(type) \
-	_Static_assert(sizeof(struct type) == offsetof(struct type, reserved) + 4, "a tail")
-HAS_NO_TAIL(pail_request);
-HAS_NO_TAIL(pail_options);
+#define HAS_NO_TAIL(type, last)                                                                \
+	_Static_assert(sizeof(struct type) ==                                                  \
+			       offsetof(struct type, last) + sizeof(((struct type *)0)->last), \
+		       "a tail")
+HAS_NO_TAIL(pail_request, args);
+HAS_NO_TAIL(pail_options, reserved);
 
 bool struct_take(void *ret, size_t ours, const void *given)
 {
@@ -33,6 +35,27 @@ bool struct_take(void *ret, size_t ours, const void *given)
 	memcpy(ret, given, size < ours ? size : ours);
 	memcpy(ret, &ours, sizeof(ours));
 	return true;
+}
+
+/* Whether they are one whole array: whatever bytes a program gives, others' requests stay readable. */
+static bool is_array(struct pail_bytes b)
+{
+	const char *end = (const char *)b.data + b.size;
+	const char *next;
+
+	return read_whole(b.data, end, &next) && next == end && read_type(b.data) == TYPE_ARRAY;
+}
+
+static int call_refuse(const struct pail_request *q, const char **ret_why)
+{
+	if (!is_sane(q->module) || !is_sane(q->function) || !is_sane(q->args)) {
+		*ret_why = "call: bytes without data, or more than any node takes";
+		return q->args.size > UINT32_MAX / 16 ? PAIL_TOO_LARGE : PAIL_BAD_ARGUMENT;
+	}
+	if (!q->args.data || is_array(q->args))
+		return PAIL_OK;
+	*ret_why = "call: the arguments are no MessagePack array";
+	return PAIL_BAD_ARGUMENT;
 }
 
 int request_refuse(const struct pail_request *q, const char **ret_why)
@@ -56,7 +79,9 @@ int request_refuse(const struct pail_request *q, const char **ret_why)
 		*ret_why = "bytes without data, or more than any node takes";
 		return q->value.size > UINT32_MAX / 16 ? PAIL_TOO_LARGE : PAIL_BAD_ARGUMENT;
 	}
-	return PAIL_OK;
+	if (q->method == PAIL_TXN)
+		return txn_refuse(q->txn, ret_why);
+	return q->method == PAIL_CALL ? call_refuse(q, ret_why) : PAIL_OK;
 }
 
 size_t request_size(const struct pail_request *q)
@@ -70,6 +95,10 @@ size_t request_size(const struct pail_request *q)
 		n += q->value.size;
 	if (q->method == PAIL_WORKER)
 		n += strlen(q->action);
+	if (q->method == PAIL_TXN)
+		n += txn_size(q->txn);
+	if (q->method == PAIL_CALL)
+		n += q->module.size + q->function.size + q->args.size;
 	return n;
 }
 
@@ -88,9 +117,7 @@ static char *option_bytes(char *p, const char *name, struct pail_bytes b)
 	return write_bin(write_text(p, name), b.data, b.size);
 }
 
-/* The options' map without its head; *ret_count: how many there are. */
-static char *options_write(char *p, const struct pail_request *q, uint32_t timeout_ms,
-			   uint32_t *ret_count)
+char *options_write(char *p, const struct pail_request *q, uint32_t timeout_ms, uint32_t *ret_count)
 {
 	const unsigned takes = wire_methods[q->method].options;
 	uint32_t n = 0;
@@ -121,6 +148,8 @@ static char *options_write(char *p, const struct pail_request *q, uint32_t timeo
 		p = option_true(p, "ttl"), n++;
 	if ((takes & OPT_LOCAL) && q->local)
 		p = option_true(p, "local"), n++;
+	if (q->method == PAIL_TXN)
+		p = txn_write(p, q->txn, &n);
 	*ret_count = n;
 	return p;
 }
@@ -129,7 +158,18 @@ static bool has_options(const struct pail_request *q, uint32_t timeout_ms)
 {
 	return timeout_ms != WIRE_TIMEOUT_MS || q->has_if_version || q->if_absent || q->ttl_ms ||
 	       q->prefix.data || q->from.data || q->to.data || q->after.data || q->limit ||
-	       q->reverse || q->keys_only || q->with_ttl || q->local;
+	       q->reverse || q->keys_only || q->with_ttl || q->local || q->method == PAIL_TXN;
+}
+
+/* Module, function, arguments. */
+static char *call_write(char *p, const struct pail_request *q)
+{
+	p = write_bin(p, q->module.data, q->module.size);
+	p = write_bin(p, q->function.data, q->function.size);
+	if (!q->args.data)
+		return write_array(p, 0);
+	memcpy(p, q->args.data, q->args.size);
+	return p + q->args.size;
 }
 
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms)
@@ -138,7 +178,7 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
 	uint32_t params = (uint32_t)method_is((int)q->method, METHOD_BUCKET) +
 			  (uint32_t)method_is((int)q->method, METHOD_KEY) +
 			  (uint32_t)(q->method == PAIL_PUT) + (q->method == PAIL_WORKER ? 2u : 0u) +
-			  (uint32_t)options;
+			  (q->method == PAIL_CALL ? 3u : 0u) + (uint32_t)options;
 	uint32_t n;
 	char *map;
 
@@ -151,10 +191,12 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
 		p = write_bin(p, q->value.data, q->value.size);
 	if (q->method == PAIL_WORKER)
 		p = write_uint(write_text(p, q->action), q->worker);
+	if (q->method == PAIL_CALL)
+		p = call_write(p, q);
 	if (!options)
 		return p;
 	map = p;
 	p = options_write(map + 1, q, timeout_ms, &n);
-	(void)write_map(map, n); /* at most 13: one byte */
+	(void)write_map(map, n); /* at most 14: one byte */
 	return p;
 }

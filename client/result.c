@@ -9,6 +9,36 @@
 
 /* ---- JSON ---- */
 
+/*
+ * As short as it can be and still be read back as the same, and as no integer.  JSON has no NaN and
+ * no infinity: they are null.  Whatever the program's locale is, the point is one.
+ */
+static void json_float(struct buf *out, double v)
+{
+	char text[40];
+	char *point;
+	size_t n;
+
+	if (!(v - v == 0)) {
+		buf_text(out, "null");
+		return;
+	}
+	for (int digits = 15; digits <= 17; digits++) {
+		(void)snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	/* Up to the point, whatever it is called; the point; what is behind it. */
+	n = strspn(text, "+-0123456789e");
+	point = text + n + strcspn(text + n, "0123456789");
+	buf_add(out, text, n);
+	if (text[n])
+		buf_text(out, ".");
+	else if (!strchr(text, 'e'))
+		buf_text(out, ".0");
+	buf_text(out, point);
+}
+
 void json_write(struct buf *out, const char **p)
 {
 	uint32_t n;
@@ -50,6 +80,9 @@ void json_write(struct buf *out, const char **p)
 		}
 		buf_text(out, "}");
 		return;
+	case TYPE_FLOAT:
+		json_float(out, read_float(p));
+		return;
 	case TYPE_OTHER:
 		*p = read_skip(*p);
 		buf_text(out, "null");
@@ -74,6 +107,14 @@ static bool shallow(const char *p, unsigned depth)
 		p = read_skip(p);
 	}
 	return true;
+}
+
+/* What a function has returned, whatever that is. */
+static bool read_any(const char *p, struct pail_result *ret)
+{
+	ret->map = p;
+	ret->map_size = (size_t)(read_skip(p) - p);
+	return shallow(p, WIRE_LEVELS_MAX);
 }
 
 static bool read_json(const char *p, struct pail_result *ret, struct buf *json)
@@ -137,7 +178,7 @@ static bool read_head(const char *p, struct pail_result *ret)
 	       (read_type(p) == TYPE_NIL || take_uint(&p, &ret->ttl_ms));
 }
 
-static bool read_item(const char **p, struct pail_item *item)
+bool item_read(const char **p, struct pail_item *item)
 {
 	uint32_t n;
 
@@ -187,7 +228,7 @@ static bool read_list(const char *p, struct pail_result *ret, struct buf *items)
 		for (uint32_t i = 0; i < n; i++) {
 			struct pail_item item;
 
-			if (!read_item(&p, &item))
+			if (!item_read(&p, &item))
 				return false;
 			buf_add(items, &item, sizeof(item));
 		}
@@ -197,8 +238,7 @@ static bool read_list(const char *p, struct pail_result *ret, struct buf *items)
 	return !items->failed;
 }
 
-/* Step to the value of a map's field.  False: it is no map or has no such field. */
-static bool field_find(const char **p, const char *want)
+bool field_find(const char **p, const char *want)
 {
 	uint32_t fields;
 
@@ -270,8 +310,11 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 	case RESULT_LIST:
 		return read_list(p, ret, items);
 	case RESULT_MAP:
+		return read_json(p, ret, json);
 	case RESULT_TXN:
+		return txn_read(p, ret, items);
 	case RESULT_ANY:
+		return read_any(p, ret);
 	case RESULT_BYTES:
 	case RESULT_OUTCOME:
 		return read_json(p, ret, json);
@@ -299,8 +342,9 @@ struct pail_result *result_copy(const struct pail_result *r)
 	struct pail_item *list;
 	char *at;
 
+	n += r->map_size + r->op_count * sizeof(*r->op_at);
 	if (r->json)
-		n += strlen(r->json) + 1 + r->map_size;
+		n += strlen(r->json) + 1;
 	for (size_t i = 0; i < r->item_count; i++)
 		n += r->items[i].key.size + r->items[i].value.size + 1;
 	c = malloc(n);
@@ -309,10 +353,13 @@ struct pail_result *result_copy(const struct pail_result *r)
 	*c = *r;
 	list = (struct pail_item *)(c + 1);
 	at = (char *)(c + 1) + items;
+	if (r->op_at) /* first: they want to be aligned */
+		c->op_at = (const uint32_t *)(void *)put_bytes(&at, r->op_at,
+							       r->op_count * sizeof(*r->op_at));
 	c->text = put_bytes(&at, r->text, strlen(r->text) + 1);
 	if (r->json)
 		c->json = put_bytes(&at, r->json, strlen(r->json) + 1);
-	if (r->json)
+	if (r->map)
 		c->map = put_bytes(&at, r->map, r->map_size);
 	c->value.data = put_bytes(&at, r->value.data, r->value.size);
 	at++;

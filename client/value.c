@@ -28,6 +28,8 @@ enum pail_type pail_value_type(struct pail_value v)
 		return PAIL_VALUE_LIST;
 	case TYPE_MAP:
 		return PAIL_VALUE_MAP;
+	case TYPE_FLOAT:
+		return PAIL_VALUE_FLOAT;
 	case TYPE_OTHER:
 		break;
 	}
@@ -97,6 +99,27 @@ uint64_t pail_value_number(struct pail_value v)
 	if (!p || read_type(p) != TYPE_UINT)
 		return 0;
 	return read_uint(&p);
+}
+
+int64_t pail_value_integer(struct pail_value v)
+{
+	const char *p = v.at;
+	uint64_t n = pail_value_number(v);
+
+	if (p && read_type(p) == TYPE_INT)
+		return read_int(&p);
+	return n <= INT64_MAX ? (int64_t)n : 0;
+}
+
+double pail_value_float(struct pail_value v)
+{
+	const char *p = v.at;
+
+	if (p && read_type(p) == TYPE_FLOAT)
+		return read_float(&p);
+	if (p && read_type(p) == TYPE_INT)
+		return (double)read_int(&p);
+	return (double)pail_value_number(v);
 }
 
 bool pail_value_bool(struct pail_value v)

@@ -154,6 +154,8 @@ enum pail_method {
 	PAIL_FUNCTIONS /* operators' alone: it is asked through the admin socket */
 };
 
+struct pail_txn;
+
 /*
  * Any request: the method and what it takes, the rest zero.  Fields that a method does not take are
  * ignored.
@@ -184,6 +186,14 @@ struct pail_request {
 	const char *action; /* restart, start or stop */
 	uint32_t worker;    /* its number */
 	uint32_t reserved;  /* 0 */
+	/* txn */
+	const struct pail_txn *txn; /* encoded when the request is submitted, then free again */
+	/* call */
+	struct pail_bytes module;
+	struct pail_bytes function;
+	struct pail_bytes
+		args; /* a MessagePack array, as of pail_args_packed; data NULL and size 0:
+				   none */
 };
 
 struct pail_item {
@@ -197,7 +207,8 @@ struct pail_item {
 struct pail_result {
 	int status;       /* enum pail_status */
 	const char *text; /* the reason, if status is not PAIL_OK; never NULL */
-	bool yes;         /* create, drop, delete: whether it did something */
+	bool yes;         /* create, drop, delete: whether it did something; txn: whether all
+			     conditions held */
 	uint64_t number;  /* put, touch: the new version; count: the keys; conflict: the version
 			     there is, if has_number (0: no such key) */
 	struct pail_bytes value;       /* get */
@@ -210,14 +221,17 @@ struct pail_result {
 	bool has_number;  /* conflict: the node has told the version */
 	uint64_t size;    /* head: bytes of the value */
 	uint64_t ttl_ms;  /* head: left to live; 0: for ever */
-	const void *map;  /* for pail_result_value, and its bytes; else NULL */
+	const void *map;  /* for pail_result_value, and its bytes: MessagePack, as it came; else
+			     NULL */
 	size_t map_size;
+	size_t op_count;       /* txn: how many results there are, for pail_result_op */
+	const uint32_t *op_at; /* and where in the map each lies */
 };
 
 PAIL_API void pail_result_free(struct pail_result **r);
 
 /*
- * The same map, a value at a time: what programs read instead of its JSON.  A value lives as long
+ * The same, a value at a time: what programs read instead of its JSON.  A value lives as long
  * as its result.  Asking for what is not there, or of another type, is no fault: it gives the value
  * that is none, 0, false, or bytes whose data is NULL.
  */
@@ -229,14 +243,16 @@ enum pail_type {
 	PAIL_VALUE_NONE, /* there is no such value */
 	PAIL_VALUE_NIL,
 	PAIL_VALUE_BOOL,
-	PAIL_VALUE_NUMBER,
-	PAIL_VALUE_BYTES, /* text and names too */
+	PAIL_VALUE_NUMBER, /* an integer, negative ones too */
+	PAIL_VALUE_BYTES,  /* text and names too */
 	PAIL_VALUE_LIST,
 	PAIL_VALUE_MAP,
-	PAIL_VALUE_OTHER
+	PAIL_VALUE_OTHER,
+	PAIL_VALUE_FLOAT
 };
 
-/* The map that hello, route, status and all of operators are answered with. */
+/* The map that hello, route, status and all of operators are answered with; what a function has
+ * returned; of txn, too. */
 PAIL_API struct pail_value pail_result_value(const struct pail_result *r);
 PAIL_API enum pail_type pail_value_type(struct pail_value v);
 /* A map's value of that name. */
@@ -245,7 +261,12 @@ PAIL_API struct pail_value pail_value_field(struct pail_value v, const char *nam
 PAIL_API size_t pail_value_count(struct pail_value v);
 PAIL_API struct pail_value pail_value_item(struct pail_value v, size_t i);
 PAIL_API struct pail_value pail_value_name(struct pail_value v, size_t i);
+/* A negative number is 0. */
 PAIL_API uint64_t pail_value_number(struct pail_value v);
+/* One above 2^63-1 is 0. */
+PAIL_API int64_t pail_value_integer(struct pail_value v);
+/* Of an integer, too: the nearest there is. */
+PAIL_API double pail_value_float(struct pail_value v);
 PAIL_API bool pail_value_bool(struct pail_value v);
 PAIL_API struct pail_bytes pail_value_bytes(struct pail_value v);
 /* A value as JSON, as snprintf would write it; returns its bytes without the NUL, 0: no memory. */
@@ -305,6 +326,152 @@ PAIL_API int pail_worker(struct pail *p, const char *action, uint32_t worker,
  * configuration are bad, nothing has changed.
  */
 PAIL_API int pail_upgrade(struct pail *p, struct pail_result **ret);
+
+/* ---- transactions: several operations on one bucket at one moment, or none ---- */
+
+/*
+ *	struct pail_txn *t = NULL;
+ *
+ *	if (pail_txn_new(&t) == PAIL_OK) {
+ *		pail_txn_if_version(t, pail_str("stock"), PAIL_EQUAL, 7);
+ *		pail_txn_put(t, PAIL_THEN, pail_str("stock"), pail_str("2"), 0);
+ *		pail_txn_put(t, PAIL_THEN, pail_str("sold"), pail_str("1"), 0);
+ *		pail_txn_get(t, PAIL_ELSE, pail_str("stock"));
+ *		status = pail_txn_run(p, pail_str("shop"), t, &result);
+ *	}
+ *	pail_txn_free(&t);
+ *
+ * Conditions are judged first; if all hold (or there are none) the operations of PAIL_THEN are run,
+ * else those of PAIL_ELSE, later ones seeing what earlier ones did.
+ *
+ * Each addition is checked, copied and encoded at once: keys, values and ranges stay the caller's
+ * and may go.  The first that is refused is not added and refuses the whole: additions behind it
+ * and pail_txn_run return its status too, until pail_txn_clear.  So a program may add on and ask
+ * once.  Additions return
+ *	PAIL_BAD_ARGUMENT	an empty key, bytes without data, a relation, branch or limit that
+ *				there is not
+ *	PAIL_TOO_LARGE		a key above 480 bytes, more than 4,096 entries in all, or more bytes
+ *				than any node takes (what this node takes, it says itself)
+ *	PAIL_NO_MEMORY
+ * and pail_txn_why names the place, "then[3]", and the reason.
+ *
+ * A transaction can be run as often as one likes, on any connection; it belongs to one thread at a
+ * time, and to its maker, who frees it.  It may be freed or changed as soon as the request was
+ * submitted.
+ */
+enum pail_relation { PAIL_EQUAL, PAIL_NOT_EQUAL, PAIL_LESS, PAIL_GREATER };
+enum pail_branch { PAIL_THEN, PAIL_ELSE };
+
+PAIL_API int pail_txn_new(struct pail_txn **ret);
+PAIL_API void pail_txn_free(struct pail_txn **t); /* NULL inside is fine */
+/* As a new one. */
+PAIL_API void pail_txn_clear(struct pail_txn *t);
+/* Why an addition was refused; never NULL, "" if none was. */
+PAIL_API const char *pail_txn_why(const struct pail_txn *t);
+/* Conditions and operations of both branches. */
+PAIL_API size_t pail_txn_entries(const struct pail_txn *t);
+
+/* The key's version is so; 0: there is no such key. */
+PAIL_API int pail_txn_if_version(struct pail_txn *t, struct pail_bytes key,
+				 enum pail_relation relation, uint64_t version);
+/* Its value is so, byte for byte; of a key that is not there only PAIL_NOT_EQUAL holds. */
+PAIL_API int pail_txn_if_value(struct pail_txn *t, struct pail_bytes key,
+			       enum pail_relation relation, struct pail_bytes value);
+
+/* As the calls above; ttl_ms 0: for ever. */
+PAIL_API int pail_txn_put(struct pail_txn *t, enum pail_branch branch, struct pail_bytes key,
+			  struct pail_bytes value, uint64_t ttl_ms);
+PAIL_API int pail_txn_touch(struct pail_txn *t, enum pail_branch branch, struct pail_bytes key,
+			    uint64_t ttl_ms);
+PAIL_API int pail_txn_delete(struct pail_txn *t, enum pail_branch branch, struct pail_bytes key);
+PAIL_API int pail_txn_get(struct pail_txn *t, enum pail_branch branch, struct pail_bytes key);
+/* Of `range` what pail_scan takes of it; NULL: none. */
+PAIL_API int pail_txn_scan(struct pail_txn *t, enum pail_branch branch,
+			   const struct pail_request *range);
+PAIL_API int pail_txn_count(struct pail_txn *t, enum pail_branch branch);
+
+/*
+ * Run it.  PAIL_OK: it was run, and `yes` of the result says which branch; the caller frees *ret.
+ * Anything else: nothing of it was (PAIL_TIMEOUT, PAIL_INTERNAL: it may or may not have been), and
+ * *ret is NULL.  As a request: PAIL_TXN with `txn`.
+ */
+PAIL_API int pail_txn_run(struct pail *p, struct pail_bytes bucket, const struct pail_txn *t,
+			  struct pail_result **ret);
+
+/* What one operation came to.  All it points at lives as long as the result it is of. */
+struct pail_op {
+	size_t size;     /* of this struct */
+	bool yes;        /* get, touch, delete: there was such a key; the others: true */
+	uint64_t number; /* put, touch: the new version; get: the value's; count: the keys */
+	struct pail_bytes value; /* get; else data NULL */
+	size_t item_count;       /* scan */
+	bool more;               /* scan: there are more behind the last item */
+	const void *next;        /* for pail_op_item */
+	size_t left;
+};
+
+/*
+ * The result of operation `i`, from 0 on, of the branch that was run, in the order in which they
+ * were added.  False: there is none, or ret->size is not set.
+ */
+PAIL_API bool pail_result_op(const struct pail_result *r, size_t i, struct pail_op *ret);
+/* The next item of a scan, from the first on; false: there is no further one. */
+PAIL_API bool pail_op_item(struct pail_op *op, struct pail_item *ret);
+
+/* ---- functions that run where the bucket is ---- */
+
+/*
+ * Call function(bucket, args...) of a module of the node that serves the bucket, as one
+ * transaction.  `args` is a MessagePack array (pail_args_packed makes one), or data NULL and size
+ * 0: there are none; anything else is PAIL_BAD_ARGUMENT before it is sent.
+ *
+ * PAIL_OK: it has returned, what it wrote is written; pail_result_value(*ret) is what it returned
+ * (nil: nothing), map and map_size of *ret the same as bytes; the caller frees *ret.  Else *ret is
+ * NULL and nothing of it was written (PAIL_TIMEOUT, PAIL_INTERNAL: it may or may not have been):
+ *	PAIL_NO_FUNCTION	there is no such module or function there
+ *	PAIL_FAILED		it has raised an error, pail_why says with module:line which
+ *	PAIL_TOO_LONG		it has used up its time or memory
+ * As a request: PAIL_CALL with `module`, `function` and `args`.
+ */
+PAIL_API int pail_function(struct pail *p, struct pail_bytes bucket, struct pail_bytes module,
+			   struct pail_bytes function, struct pail_bytes args,
+			   struct pail_result **ret);
+
+/* The modules of the asked node, through its admin socket: {node, dir, digest, modules: [{name,
+ * functions: [name...]}]}. */
+PAIL_API int pail_functions(struct pail *p, struct pail_result **ret);
+
+/*
+ * Arguments, added one by one and copied.  pail_args_list and pail_args_map begin a list or a map
+ * within them, to which what follows belongs until pail_args_end; in a map each value has its name
+ * (pail_args_name) before it.  What is refused is not added and refuses all, as with a
+ * transaction: PAIL_BAD_ARGUMENT (bytes without data, a value in a map without a name or a name
+ * without a value, an end of nothing, more than 32 lists and maps within each other),
+ * PAIL_TOO_LARGE (above 1 GiB) or PAIL_NO_MEMORY; pail_args_why says what.
+ */
+struct pail_args;
+
+PAIL_API int pail_args_new(struct pail_args **ret);
+PAIL_API void pail_args_free(struct pail_args **a); /* NULL inside is fine */
+/* As new ones. */
+PAIL_API void pail_args_clear(struct pail_args *a);
+PAIL_API const char *pail_args_why(const struct pail_args *a);
+
+PAIL_API int pail_args_nil(struct pail_args *a);
+PAIL_API int pail_args_bool(struct pail_args *a, bool v);
+PAIL_API int pail_args_integer(struct pail_args *a, int64_t v);
+PAIL_API int pail_args_float(struct pail_args *a, double v);
+PAIL_API int pail_args_bytes(struct pail_args *a, struct pail_bytes v); /* a string, text or not */
+PAIL_API int pail_args_list(struct pail_args *a);
+PAIL_API int pail_args_map(struct pail_args *a);
+PAIL_API int pail_args_name(struct pail_args *a, struct pail_bytes name);
+PAIL_API int pail_args_end(struct pail_args *a);
+
+/*
+ * All of them as what pail_function takes; the bytes are of `a`, until it is changed or freed.  If
+ * anything was refused, or a list or map is still open, it is what pail_function refuses too.
+ */
+PAIL_API struct pail_bytes pail_args_packed(struct pail_args *a);
 
 /* ---- futures: send now, await later ---- */
 

@@ -109,6 +109,16 @@ char *write_uint(char *p, uint64_t v)
 	return mp_encode_uint(p, v);
 }
 
+char *write_int(char *p, int64_t v)
+{
+	return v >= 0 ? mp_encode_uint(p, (uint64_t)v) : mp_encode_int(p, v);
+}
+
+char *write_double(char *p, double v)
+{
+	return mp_encode_double(p, v);
+}
+
 char *write_str(char *p, const char *s, size_t n)
 {
 	return mp_encode_str(p, s, (uint32_t)n);
@@ -178,7 +188,8 @@ const uint8_t msgpack_types[256] = {
 	[0xc1] = TYPE_OTHER, /* nothing: read_whole refuses it */
 	[0xc2 ... 0xc3] = TYPE_BOOL,
 	[0xc4 ... 0xc6] = TYPE_BYTES, /* bin */
-	[0xc7 ... 0xcb] = TYPE_OTHER, /* ext, float, double */
+	[0xc7 ... 0xc9] = TYPE_OTHER, /* ext */
+	[0xca ... 0xcb] = TYPE_FLOAT,
 	[0xcc ... 0xcf] = TYPE_UINT,
 	[0xd0 ... 0xd3] = TYPE_INT,
 	[0xd4 ... 0xd8] = TYPE_OTHER, /* fixext */
@@ -202,6 +213,11 @@ int64_t read_int(const char **p)
 bool read_bool(const char **p)
 {
 	return mp_decode_bool(p);
+}
+
+double read_float(const char **p)
+{
+	return mp_typeof(**p) == MP_FLOAT ? (double)mp_decode_float(p) : mp_decode_double(p);
 }
 
 struct span read_bytes_long(const char **p)

@@ -19,6 +19,8 @@
 char *write_nil(char *p);
 char *write_bool(char *p, bool v);
 char *write_uint(char *p, uint64_t v);
+char *write_int(char *p, int64_t v);
+char *write_double(char *p, double v);
 char *write_str(char *p, const char *s, size_t n);
 char *write_text(char *p, const char *s); /* a str that ends in NUL */
 char *write_bin(char *p, const void *data, size_t n);
@@ -37,6 +39,7 @@ enum codec_type {
 	TYPE_BYTES,
 	TYPE_ARRAY,
 	TYPE_MAP,
+	TYPE_FLOAT,
 	TYPE_OTHER
 };
 
@@ -60,6 +63,7 @@ static inline enum codec_type read_type(const char *p)
 uint64_t read_uint(const char **p);
 int64_t read_int(const char **p);
 bool read_bool(const char **p);
+double read_float(const char **p);
 uint32_t read_map(const char **p);
 
 struct span read_bytes_long(const char **p);

@@ -278,14 +278,15 @@ static void every_first_byte_has_its_type(void)
                 {0xc1, TYPE_OTHER},
                 {0xc3, TYPE_BOOL },
                 {0xc6, TYPE_BYTES},
-		{0xcb, TYPE_OTHER},
+		{0xc9, TYPE_OTHER},
+                {0xcb, TYPE_FLOAT},
                 {0xcf, TYPE_UINT },
                 {0xd3, TYPE_INT  },
-                {0xd8, TYPE_OTHER},
-		{0xdb, TYPE_BYTES},
+		{0xd8, TYPE_OTHER},
+                {0xdb, TYPE_BYTES},
                 {0xdd, TYPE_ARRAY},
                 {0xdf, TYPE_MAP  },
-                {0xff, TYPE_INT  }
+		{0xff, TYPE_INT  }
         };
 	unsigned row = 0;
 
