@@ -53,6 +53,7 @@ ONLY.lmdb.h     := storage/lmdb_impl.h
 ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_read.c storage/lmdb_write.c
 ONLY.lua5.4     := functions/lua_impl.h
 ONLY.histedit.h := cli/shell.c
+ONLY.jansson.h := cli/json_args.c
 ONLY.event2     := gateway/server.c
 HEADERS_ONLY    := $(patsubst ONLY.%,%,$(filter ONLY.%,$(.VARIABLES)))
 
@@ -84,7 +85,7 @@ ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN.$(MODE)) $(LDF
 LIBS.ipc/net := -lzmq
 LIBS.storage := -llmdb
 LIBS.functions := -llua5.4
-LIBS.cli     := -ledit
+LIBS.cli     := -ledit -ljansson
 LIBS.gateway := -levent_core
 
 # ---- what is built ----

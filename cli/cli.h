@@ -21,6 +21,8 @@ enum {
 	CLI_CONFIG = 78
 };
 
+#define CLI_ARGS_MAX 256 /* more than any function takes */
+
 enum cli_output { OUTPUT_DEFAULT, OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_RAW };
 
 /* The connection of a shell, kept from command to command. */
@@ -46,14 +48,16 @@ struct cli {
 	struct session *session; /* in a shell */
 	struct words words;      /* what arg and the options' values are parts of */
 	enum cli_output output;
-	struct pail_request q;      /* its options */
-	int status;                 /* what the last call came to, enum pail_status */
-	bool hex;                   /* keys and bounds are hexadecimal digits */
-	bool escapes;               /* \xNN in names, keys, values and bounds is a byte */
-	bool all;                   /* no limit; worker: every one of them */
-	bool wait;                  /* upgrade: until the new program serves */
-	const char *arg[4];         /* what is no option */
-	struct pail_bytes bytes[4]; /* the same, by --hex and --escapes */
+	struct pail_request q; /* its options */
+	int status;            /* what the last call came to, enum pail_status */
+	bool hex;              /* keys and bounds are hexadecimal digits */
+	bool escapes;          /* \xNN in names, keys, values and bounds is a byte */
+	bool all;              /* no limit; worker: every one of them */
+	bool wait;             /* upgrade: until the new program serves */
+	bool raw;              /* call: the arguments are strings as they are typed */
+	/* What is no option, and the same by --hex and --escapes. */
+	const char *arg[CLI_ARGS_MAX];
+	struct pail_bytes bytes[CLI_ARGS_MAX];
 	int args;
 	/* export, import */
 	const char *file;
@@ -159,6 +163,14 @@ int cli_digit(char c);
 size_t cli_unescape(char *s, size_t n);
 
 /*
+ * Split a line of `n` bytes in place, and the one behind them: blanks part words, quotes of either
+ * kind hold them together; outside of single quotes \xNN is the byte NN, and a backslash takes the
+ * next byte as it is; what begins with # is for people.  Any byte can be in a word, so each has an
+ * end.  Returns how many there are, or -1: a quote is open, or there are more than `most`.
+ */
+int cli_split(char *line, size_t n, char **word, char **end, int most);
+
+/*
  * What people write for an endpoint into what ZeroMQ takes: HOST:PORT gets its tcp://.  False:
  * `why` says what is wrong with it.
  */
@@ -186,6 +198,9 @@ const char *cli_why(const struct pail *p);
 void cli_catch(bool on);
 bool cli_interrupted(void);
 
+/* All of stdin, behind what is in `b`.  False: it cannot be read, or is more than 256 MiB; said. */
+bool cli_stdin(struct buf *b, const char *what);
+
 /* Write a buffer to stdout and free it.  CLI_OK or CLI_FAILED. */
 int cli_buf_out(struct buf *b);
 
@@ -194,6 +209,17 @@ bool cli_write(const void *data, size_t n);
 
 /* "name":"text", or "name_base64":"..." for what is no text. */
 void cli_json_field(struct buf *b, const char *name, struct pail_bytes v);
+
+/* What of an item is shown. */
+struct cli_shown {
+	bool buckets; /* its key is a bucket's name, and all there is of it */
+	bool keys_only;
+	bool ttl;
+};
+
+/* An item as a JSON object, and as a line: key, tab, value, tab, ttl. */
+void cli_item_json(struct buf *b, const struct pail_item *i, struct cli_shown show);
+void cli_item_raw(struct buf *b, const struct pail_item *i, struct cli_shown show);
 
 /*
  * Append bytes as people can read them: text as it is, other bytes as \xNN, a backslash twice; at
@@ -225,6 +251,9 @@ int run_touch(struct cli *c);
 int run_delete(struct cli *c);
 int run_scan(struct cli *c);
 int run_count(struct cli *c);
+int run_txn(struct cli *c);
+int run_call(struct cli *c);
+int run_functions(struct cli *c);
 int run_export(struct cli *c);
 int run_import(struct cli *c);
 int run_route(struct cli *c);

@@ -26,6 +26,67 @@ static const char scan_help[] =
 static const char buckets_help[] =
 	"It stops after --limit names and says so on stderr, unless --all is given.\n";
 
+static const char txn_help[] =
+	"A script is lines, read from stdin or given as arguments.  All of it happens at one "
+	"moment, "
+	"or\n"
+	"nothing does.  Conditions come first; if all hold, what follows is run, else what is "
+	"behind\n"
+	"`else`.  Later lines see what earlier ones did.\n\n"
+	"  if KEY version REL N       REL is = != < or >; version 0: there is no such key\n"
+	"  if KEY value REL VALUE     byte for byte; of a missing key only != holds\n"
+	"  put KEY VALUE [ttl MS]     gone after MS milliseconds; without ttl it lives for ever\n"
+	"  touch KEY [ttl MS]         the key lives on, for MS milliseconds or for ever\n"
+	"  delete KEY\n"
+	"  get KEY\n"
+	"  scan [prefix P] [from F] [to T] [after A] [limit N] [reverse] [keys-only] [ttl]\n"
+	"  count                      how many keys the bucket has\n"
+	"  else                       what is behind it is run if a condition did not hold\n\n"
+	"Words are parted by blanks; quotes of either kind hold them together; outside of single "
+	"quotes\n"
+	"\\xNN is the byte NN, and a backslash takes what follows as it is.  A line that begins "
+	"with # "
+	"is\n"
+	"for people.  With -o raw the first line is true or false (whether the conditions held), "
+	"then "
+	"come\n"
+	"the results: a version, - for a key that is not there, true or false for a delete, "
+	"version, "
+	"tab\n"
+	"and value for a get, and for a scan the number of keys, then a line for each.\n\n"
+	"  pail txn shop <<END\n"
+	"  if stock version = 7\n"
+	"  put stock 2\n"
+	"  put \"sold to ann\" 1\n"
+	"  else\n"
+	"  get stock\n"
+	"  END\n\n"
+	"If the conditions did not hold the exit status is 8, with or without `else`.\n";
+
+static const char call_help[] =
+	"FUNCTION of MODULE runs on the node that serves the bucket, which need not exist, as one\n"
+	"transaction; `pail functions` lists what there is.\n\n"
+	"An ARGUMENT is a JSON value: 3, 2.5, true, null, \"text\", [1,2], {\"a\":1}.  One that "
+	"cannot "
+	"be\n"
+	"(it begins with none of { [ \" - and digits, and is not true, false or null) is a string "
+	"as it "
+	"is\n"
+	"typed; with --raw all are.  Arguments that begin with - come behind --.\n\n"
+	"The result is shown as JSON.  Bytes that are no UTF-8 text come as base64 (RFC 4648): as\n"
+	"{\"base64\":\"...\"}, and in a map under the name with _base64 behind it.  NaN and "
+	"infinities "
+	"are\n"
+	"null.  With -o json it is the member result of an object, with -o raw a string is byte "
+	"for\n"
+	"byte what the function returned.\n\n"
+	"  pail call shop counter add visits 1\n";
+
+static const char functions_help[] = "Those that the asked node has accepted, and would run for "
+				     "the buckets that it serves; nodes "
+				     "that\n"
+				     "show the same digest have the same.\n";
+
 static const char export_help[] =
 	"Of one bucket, or of all that the node can reach, while it serves: each page (at most\n"
 	"1 MiB) is one moment, the whole is not.  What is put, deleted or expires meanwhile may be "
@@ -121,6 +182,11 @@ static const char bench_help[] =
 	X(scan, "BUCKET", "list keys and values in order", scan_help,                              \
 	  RANGE " all from to reverse keys-only ttl hex escapes", 1, 1)                            \
 	X(count, "BUCKET", "how many keys a bucket has", "", "escapes", 1, 1)                      \
+	X(txn, "BUCKET [LINE...]",                                                                 \
+	  "several operations at one moment, or none: a script from stdin", txn_help, "escapes",   \
+	  1, CLI_ARGS_MAX)                                                                         \
+	X(call, "BUCKET MODULE FUNCTION [ARGUMENT...]", "run a function where the bucket is",      \
+	  call_help, "raw escapes", 3, CLI_ARGS_MAX)                                               \
 	X(export, "[BUCKET]", "write a bucket, or all, as lines of JSON", export_help,             \
 	  "prefix local resume escapes", 0, 1)                                                     \
 	X(import, "[FILE]", "put what was exported; without FILE from stdin", import_help,         \
@@ -128,6 +194,7 @@ static const char bench_help[] =
 	X(route, "BUCKET", "which node serves a bucket, and how it is reached", "", "escapes", 1,  \
 	  1)                                                                                       \
 	X(status, "", "how the node fares", "", "", 0, 0)                                          \
+	X(functions, "", "the functions that a node has" ADMIN, functions_help, "", 0, 0)          \
 	X(reload, "", "have the node read its configuration again" ADMIN, reload_help, "", 0, 0)   \
 	X(worker, "ACTION [ID]", "list, restart, stop or start workers" ADMIN, worker_help, "all", \
 	  1, 2)                                                                                    \
@@ -210,6 +277,7 @@ const struct option_row option_rows[] = {
 	 .place = AT(hex)},
 	{.name = "escapes", .letter = 'e', .help = "in names, keys, values and bounds \\xNN is the byte NN, \\\\ a backslash",
 	 .kind = OPTION_FLAG, .place = AT(escapes)},
+	FLAG("raw", "call", raw, "arguments are strings as they are typed"),
 	FLAG("wait", NULL, wait, "until the new one serves"),
 
 	TEXT("resume", NULL, "FILE", NULL, file, "go on with FILE, an export that was cut short"),

@@ -69,6 +69,7 @@ int cli_fail(const struct cli *c, int status, const char *why)
 	switch (status) {
 	case PAIL_NOT_FOUND:
 	case PAIL_NO_BUCKET:
+	case PAIL_NO_FUNCTION:
 		return CLI_NOT_FOUND;
 	case PAIL_UNREACHABLE:
 	case PAIL_NODE_DOWN:
@@ -283,6 +284,15 @@ static bool read_stdin(struct buf *b)
 	}
 }
 
+bool cli_stdin(struct buf *b, const char *what)
+{
+	if (read_stdin(b))
+		return true;
+	(void)fprintf(stderr, "pail: read the %s from stdin: %s\n", what,
+		      b->len > STDIN_MAX ? "it is too large for any node" : strerror(errno));
+	return false;
+}
+
 int run_put(struct cli *c)
 {
 	struct pail_result *r = NULL;
@@ -292,10 +302,7 @@ int run_put(struct cli *c)
 	if (c->args == 2 && c->session)
 		return cli_usage(command_find("put"), "in a shell the value must be given");
 	buf_init(&in);
-	if (c->args == 2 && !read_stdin(&in)) {
-		(void)fprintf(stderr, "pail: read the value from stdin: %s\n",
-			      in.len > STDIN_MAX ? "it is too large for any node"
-						 : strerror(errno));
+	if (c->args == 2 && !cli_stdin(&in, "value")) {
 		buf_fini(&in);
 		return CLI_FAILED;
 	}

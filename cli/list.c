@@ -75,37 +75,33 @@ struct listing {
 	struct buf out;
 };
 
-static void item_json(struct listing *l, const struct pail_item *i)
+void cli_item_json(struct buf *b, const struct pail_item *i, struct cli_shown show)
 {
-	struct buf *b = &l->out;
-
-	buf_text(b, l->count ? ",{" : "{");
-	cli_json_field(b, l->bucket ? "bucket" : "key", i->key);
-	if (!l->bucket && !l->c->q.keys_only) {
+	buf_text(b, "{");
+	cli_json_field(b, show.buckets ? "bucket" : "key", i->key);
+	if (!show.buckets && !show.keys_only) {
 		buf_text(b, ",");
 		cli_json_field(b, "value", i->value);
 	}
-	if (!l->bucket)
+	if (!show.buckets)
 		buf_fmt(b, ",\"version\":%llu", (unsigned long long)i->version);
-	if (l->c->q.with_ttl && i->ttl_ms)
+	if (show.ttl && i->ttl_ms)
 		buf_fmt(b, ",\"ttl\":%llu", (unsigned long long)i->ttl_ms);
-	else if (l->c->q.with_ttl)
+	else if (show.ttl)
 		buf_text(b, ",\"ttl\":null");
 	buf_text(b, "}");
 }
 
-static void item_raw(struct listing *l, const struct pail_item *i)
+void cli_item_raw(struct buf *b, const struct pail_item *i, struct cli_shown show)
 {
-	struct buf *b = &l->out;
-
 	buf_add(b, i->key.data, i->key.size);
-	if (!l->bucket && !l->c->q.keys_only) {
+	if (!show.buckets && !show.keys_only) {
 		buf_text(b, "\t");
 		buf_add(b, i->value.data, i->value.size);
 	}
-	if (l->c->q.with_ttl && i->ttl_ms)
+	if (show.ttl && i->ttl_ms)
 		buf_fmt(b, "\t%llu", (unsigned long long)i->ttl_ms);
-	else if (l->c->q.with_ttl)
+	else if (show.ttl)
 		buf_text(b, "\t-");
 	buf_text(b, "\n");
 }
@@ -157,6 +153,7 @@ static void table_head(struct listing *l, const struct pail_result *r)
 
 static void page_add(struct listing *l, const struct pail_result *r, bool first)
 {
+	const struct cli_shown show = {l->bucket, l->c->q.keys_only, l->c->q.with_ttl};
 	enum cli_output form = l->c->output;
 
 	if (first && form == OUTPUT_JSON)
@@ -164,12 +161,14 @@ static void page_add(struct listing *l, const struct pail_result *r, bool first)
 	else if (first && form != OUTPUT_RAW)
 		table_head(l, r);
 	for (size_t i = 0; i < r->item_count; i++, l->count++)
-		if (form == OUTPUT_JSON)
-			item_json(l, &r->items[i]);
-		else if (form == OUTPUT_RAW)
-			item_raw(l, &r->items[i]);
-		else
+		if (form == OUTPUT_JSON) {
+			buf_text(&l->out, l->count ? "," : "");
+			cli_item_json(&l->out, &r->items[i], show);
+		} else if (form == OUTPUT_RAW) {
+			cli_item_raw(&l->out, &r->items[i], show);
+		} else {
 			item_row(l, &r->items[i]);
+		}
 }
 
 /* ---- pages ---- */

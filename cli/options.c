@@ -406,6 +406,14 @@ static void escapes_read(struct pail_bytes *b)
 		b->size = cli_unescape((char *)(uintptr_t)b->data, b->size);
 }
 
+/* How many of the arguments --escapes is for: files, lines and JSON have their own ways. */
+static int escapes_reach(const struct cli *c, const struct command *command)
+{
+	if (command->run == run_import)
+		return 0;
+	return command->run == run_txn || (command->run == run_call && !c->raw) ? 1 : c->args;
+}
+
 /* --hex and --escapes over all that they are for. */
 static int bytes_read(struct cli *c, const struct command *command)
 {
@@ -420,8 +428,8 @@ static int bytes_read(struct cli *c, const struct command *command)
 					 "--hex: a bound is no even number of hexadecimal digits");
 	if (c->escapes)
 		escapes_read(&c->as);
-	for (int i = 0; c->escapes && i < c->args; i++)
-		if ((!hex || i != 1) && command->run != run_import) /* a file is none of those */
+	for (int i = 0; c->escapes && i < escapes_reach(c, command); i++)
+		if (!hex || i != 1)
 			escapes_read(&c->bytes[i]);
 	for (int i = 0; c->escapes && !hex && bound[i]; i++)
 		escapes_read(bound[i]);

@@ -31,55 +31,6 @@ struct shell {
 
 static const char *const own_words[] = {"help", "node", "exit", "quit", NULL};
 
-/* ---- words ---- */
-
-/*
- * Split a line in place: blanks part words, quotes of either kind hold them together; outside of
- * single quotes \xNN is the byte NN, and a backslash takes the next byte as it is.  Any byte can be
- * in a word, so each has an end.  Returns how many there are, or -1: a quote is open, or there are
- * too many.
- */
-static int split(char *line, char **word, char **end)
-{
-	char *to = line;
-	char quote = 0;
-	int n = 0;
-	bool inside = false;
-
-	for (char *p = line; *p; p++) {
-		if (!quote && (*p == ' ' || *p == '\t' || *p == '\n')) {
-			if (inside) {
-				end[n - 1] = to;
-				*to++ = '\0';
-			}
-			inside = false;
-			continue;
-		}
-		if (!inside) {
-			if (*p == '#')
-				break;
-			if (n == WORDS_MAX)
-				return -1;
-			word[n++] = to;
-			inside = true;
-		}
-		if (quote ? *p == quote : *p == '"' || *p == '\'') {
-			quote = quote ? 0 : *p;
-		} else if (*p == '\\' && quote != '\'' && p[1] == 'x' && cli_digit(p[2]) >= 0 &&
-			   cli_digit(p[3]) >= 0) {
-			*to++ = (char)(cli_digit(p[2]) << 4 | cli_digit(p[3]));
-			p += 3;
-		} else {
-			p += *p == '\\' && quote != '\'' && p[1];
-			*to++ = *p;
-		}
-	}
-	if (inside)
-		end[n - 1] = to;
-	*to = '\0';
-	return quote ? -1 : n;
-}
-
 /* ---- commands ---- */
 
 static void prompt_make(struct shell *s)
@@ -161,7 +112,7 @@ static void run(struct shell *s, char *line)
 {
 	char *word[WORDS_MAX];
 	char *end[WORDS_MAX];
-	int n = split(line, word, end);
+	int n = cli_split(line, strlen(line), word, end, WORDS_MAX);
 	int r = CLI_OK;
 
 	if (n == 0)

@@ -24,6 +24,8 @@ LINES = [
     (0, "scan b -e --after \\\\x00"), (0, "scan b --ttl"), (0, "scan b --limit 1"), (3, "scan none"), (2, "scan b --limit 0"),
     (0, "buckets"), (0, "buckets -o json --local"), (0, "buckets -o raw --all --limit 1"), (0, "buckets --prefix b --after a --limit 5"),
     (0, "buckets -x --prefix 62"), (0, "buckets -e --prefix \\\\x62"),
+    (2, "txn -e b nonsense"), (2, "call --raw -e b m"), (2, "call b m f {{"), (1, "functions"), (0, "functions --admin {admin}"),
+    (0, "functions --admin {admin} -o json"),
     (0, "export"), (0, "export b"), (0, "export -e --prefix \\\\x62 --local"), (0, "export --resume {dir}/all"), (0, "export b --resume {dir}/b"),
     (3, "export none"), (2, "export b --local"), (1, "export --resume {dir}/none/x"),
     (0, "import {dir}/all"), (0, "import {dir}/b --as c -o json"), (0, "import {dir}/b --as d --replace --escapes"), (1, "import {dir}/none"),
