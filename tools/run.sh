@@ -1,8 +1,8 @@
 #!/bin/bash
 # Start a node in the foreground on build/data, and say what to type next.  Usage: run.sh BUILD
 #
-# PAIL_PORT is its port.  It is configured by build/run.conf, which is conf/dev.conf with that folder: so
-# `pail --config build/run.conf` reaches it, from anywhere.
+# PAIL_PORT is its port.  It is configured by build/run.conf, which is conf/dev.conf with that folder and with
+# build/functions for its functions: so `pail --config build/run.conf` reaches it, from anywhere.
 set -eu
 port=${PAIL_PORT:-4040}
 if [[ $port =~ ^[0-9]+$ ]] && (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
@@ -22,7 +22,11 @@ include = $PWD/conf/dev.conf
 
 [node]
 data = $PWD/build/data
+
+[functions]
+dir = $PWD/build/functions
 END
+mkdir -p build/functions
 cat <<EOF
 A node of Pail, its data in build/data.  Stop it with ^C.  In a second terminal:
 

@@ -2,8 +2,8 @@
 import base64
 import json
 import math
-
-import msgpack
+import os
+import re
 
 import lib
 from lib import eq, test
@@ -147,3 +147,76 @@ def functions_are_listed(box):
     eq({"node": "foo", "dir": "/etc/f", "digest": "0123456789abcdef", "modules": [
         {"name": "cart", "functions": ["set", "total"]}, {"name": "empty", "functions": []}, {"name": "q", "functions": ["push"]}]}, json.loads(r.stdout))
     eq([["functions", []]] * 2, n.requests)
+
+
+ECHO = """
+return {
+	echo = function(bucket, ...) return {...} end,
+	kinds = function(bucket, ...) local t = {} for i = 1, select("#", ...) do t[i] = math.type((select(i, ...))) or type((select(i, ...))) end return t end,
+	name = function(bucket) return bucket.name end,
+	fail = function() error("as it should") end,
+	bytes = function() return "\\xff\\0" end,
+	nan = function() return 0/0 end,
+	nothing = function() end,
+}
+"""
+
+
+@test("distributed")
+def functions_run_where_the_bucket_is(box):
+    """Arguments of every type there and back, through another node; errors with their line; what the list says."""
+    folder = box.folder("functions")
+    os.mkdir(folder)
+    with open(folder + "/echo.lua", "w") as f:
+        f.write(ECHO)
+    nodes = box.cluster({"foo": {"*": "bar"}, "bar": {"*": "bar"}},
+                        more={"foo": {"node.role": "router"}, "bar": {"functions.dir": folder}})
+    nodes["foo"].linked()
+    n = nodes["foo"]
+    eq(b'"bar"\n', call(box, n, "hello", "node", "name").stdout)
+    eq(b'"no bucket"\n', call(box, n, "no bucket", "echo", "name").stdout)
+    eq('[1,-1,2.5,"text","w\u00f6rd",true,[1,[]],{"a":{"b":"c"}},9223372036854775807]\n',
+       call(box, n, "b", "echo", "echo", "--", "1", "-1", "2.5", '"text"', "w\u00f6rd", "true", "[1,[]]", '{"a":{"b":"c"}}', str(2**63 - 1)).stdout.decode())
+    eq(["integer", "float", "string", "string", "boolean", "nil", "table"],
+       json.loads(call(box, n, "b", "echo", "kinds", "1", "1.0", '"1"', "word", "false", "null", "[]").stdout))
+    eq(["string"] * 3, json.loads(call(box, n, "--raw", "b", "echo", "kinds", "1", "null", "[]").stdout))
+    eq(b'{"base64":"/wA="}\n', call(box, n, "b", "echo", "bytes").stdout)
+    eq(b"\xff\0", call(box, n, "b", "echo", "bytes", "-o", "raw").stdout)
+    eq([b"null\n"] * 2, [call(box, n, "b", "echo", f).stdout for f in ("nan", "nothing")])
+    r = call(box, n, "b", "echo", "fail")
+    eq((1, b""), (r.returncode, r.stdout))
+    assert re.fullmatch(rb"pail: failed: .*echo:6: as it should\n", r.stderr), r.stderr
+    for words in (("b", "echo", "none"), ("b", "none", "echo")):
+        r = call(box, n, *words)
+        eq(3, r.returncode)
+        assert r.stderr.startswith(b"pail: no_function: "), r.stderr
+    lists = {}
+    for name, node in nodes.items():
+        r = box.run(lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % node.data, "functions")
+        eq((0, b""), (r.returncode, r.stderr))
+        lists[name] = r.stdout.decode()
+        assert re.match("node %s  digest [0-9a-f]{16}\n" % name, lists[name]), lists
+    eq("  echo  bytes echo fail kinds name nan nothing", lists["bar"].splitlines()[1])
+    assert lists["foo"].split()[3] != lists["bar"].split()[3], lists
+    r = box.pail(n, "functions")
+    eq(1, r.returncode)
+    assert b"denied" in r.stderr, r.stderr
+
+
+@test()
+def the_readme_calls_its_function_from_python(box):
+    """The block of the README that is Python, word for word but for the port, behind the function that it shows."""
+    text = open("README.md").read()
+    line = re.search(r"^\$ echo '(.*)' > build/functions/(\w+).lua$", text, re.M)
+    block = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    folder = box.folder("functions")
+    os.mkdir(folder)
+    with open("%s/%s.lua" % (folder, line.group(2)), "w") as f:
+        f.write(line.group(1) + "\n")
+    n = box.node("--set", "functions.dir=" + folder)
+    for _ in range(2):
+        eq(0, call(box, n, "shop", "visits", "add", "ann").returncode)
+    eq(1, block.count("tcp://127.0.0.1:4040"))
+    r = box.run("/usr/bin/python3", "-c", block.replace("tcp://127.0.0.1:4040", n.endpoint))
+    eq((0, b""), (r.returncode, r.stderr))
+    eq(re.search(r"# (.*)$", block, re.M).group(1), r.stdout.decode().strip())

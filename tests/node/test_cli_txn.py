@@ -195,3 +195,39 @@ def large_scripts_are_read_whole(box):
     eq(1, r.returncode)
     assert re.search(rb"read the script from stdin: Is a directory", r.stderr), r.stderr
     eq(1, len(n.requests))
+
+
+@test("distributed")
+def transactions_take_effect_on_the_node_that_serves_the_bucket(box):
+    """What a script says happens, or nothing: asked of another node, with conditions on both sides of each relation, and all there is of operations."""
+    nodes = box.cluster({"foo": {"*": "bar"}, "bar": {"*": "bar"}}, more={"foo": {"node.role": "router"}})
+    nodes["foo"].linked()
+    n, c = nodes["foo"], nodes["bar"].client()
+    c.call("create", "b")
+    version = c.call("put", "b", "stock", b"3")
+    r = json.loads(script(box, n, "if stock version = %d" % version, "if stock value > 2", "if none version = 0", "if none value != x",
+                          "put stock 2", "put 'two words' \"a\\x00b\" ttl 1000000", "touch stock ttl 1000000", "delete none", "get stock", "scan ttl",
+                          "delete 'two words'", "count", "get 'two words'", words=("-o", "json")).stdout)
+    eq(True, r["ok"])
+    put, words, touched, none, got, scan, deleted, count, gone = r["results"]
+    first, version = version, put["version"]
+    assert version > first, (version, first)
+    eq([version, version + 1, version + 2], [x["version"] for x in (put, words, touched)])
+    eq([{"deleted": False}, {"value": "2", "version": version + 2}, {"deleted": True}, {"count": 1}, None], [none, got, deleted, count, gone])
+    eq([("stock", "2"), ("two words", "a\0b")], [(i["key"], i["value"]) for i in scan["items"]])
+    assert all(900000 < i["ttl"] <= 1000000 for i in scan["items"]), scan
+    eq([b"2", version + 2], c.call("get", "b", "stock"))
+    eq(1, c.call("count", "b"))
+    for condition in ("stock version = %d" % first, "stock version != %d" % (version + 2), "stock version < 1", "stock value > 2", "stock value = 3",
+                      "none value = ''", "none version > 0"):
+        r = script(box, n, "if " + condition, "if stock value = 2", "put stock 9", "else", "get stock", words=("-o", "raw"))
+        eq((8, b"false\n%d\t2\n" % (version + 2)), (r.returncode, r.stdout))
+        r = script(box, n, "if " + condition, "put stock 9", "delete stock")
+        eq((8, b"the conditions did not hold\n"), (r.returncode, r.stdout))
+    eq([b"2", version + 2], c.call("get", "b", "stock"))
+    r = script(box, n, "put stock 9", bucket="none")
+    eq((3, b""), (r.returncode, r.stdout))
+    assert b"no_bucket" in r.stderr, r.stderr
+    r = script(box, n, *["put k%d %d" % (i, i) for i in range(4096)])
+    eq((0, 4096), (r.returncode, r.stdout.count(b"\n")))
+    eq(4097, c.call("count", "b"))

@@ -4,6 +4,7 @@ The table is what `pail help` shows.  A new command or option without a line her
 """
 import os
 import re
+import shlex
 import subprocess
 
 import lib
@@ -24,7 +25,9 @@ LINES = [
     (0, "scan b -e --after \\\\x00"), (0, "scan b --ttl"), (0, "scan b --limit 1"), (3, "scan none"), (2, "scan b --limit 0"),
     (0, "buckets"), (0, "buckets -o json --local"), (0, "buckets -o raw --all --limit 1"), (0, "buckets --prefix b --after a --limit 5"),
     (0, "buckets -x --prefix 62"), (0, "buckets -e --prefix \\\\x62"),
-    (2, "txn -e b nonsense"), (2, "call --raw -e b m"), (2, "call b m f {{"), (1, "functions"), (0, "functions --admin {admin}"),
+    (2, "txn -e b nonsense"), (2, "call --raw -e b m"), (2, "call b m f {{"), (0, "txn -e b 'put \\\\x00 v' count"),
+    (8, "txn b 'if k2 version = 0' count else 'scan ttl'"), (0, "txn b count -o json"), (3, "txn none count"), (0, "call b node ping"),
+    (0, "call -e \\\\xff node name --raw x -o json"), (3, "call b none f '{\"a\":[1.5,null]}' -o raw"), (1, "functions"), (0, "functions --admin {admin}"),
     (0, "functions --admin {admin} -o json"),
     (0, "export"), (0, "export b"), (0, "export -e --prefix \\\\x62 --local"), (0, "export --resume {dir}/all"), (0, "export b --resume {dir}/b"),
     (3, "export none"), (2, "export b --local"), (1, "export --resume {dir}/none/x"),
@@ -81,8 +84,8 @@ def lines_of(node):
 
 
 def words_of(line):
-    """As a shell parts them, for an argument list; \\\\ is one backslash there."""
-    return [w.replace("\\\\", "\\").replace("''", "") for w in line.split()]
+    """As a shell parts them, for an argument list."""
+    return shlex.split(line)
 
 
 EXPORT = b'{"bucket":"b"}\n{"key":"k","value":"v"}\n{"end":{"buckets":1,"keys":1,"time":0}}\n'
