@@ -32,6 +32,7 @@
 #define LINGER_MS     1000u      /* for replies that are on their way at the very end */
 #define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
 #define REPLY_SPARE   (2u << 20) /* bytes of a scan's reply beside its first item */
+#define REQUEST_SPARE 4096u      /* of a request in the ring, beside its own */
 /* A part of the largest message that an unfinished one may have more, for its frames. */
 #define CONN_LIMIT_SPARE 8u
 #define UNREAD_SHARE     8u /* of the memory there is, for replies that nobody reads */
@@ -56,11 +57,13 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	const struct conf *f = c->node.conf;
 	uint64_t value = conf_number(f, CONF_limits_value);
 	uint64_t queue = conf_number(f, CONF_limits_queue);
-	uint64_t result = conf_number(f, CONF_limits_result);
 	uint64_t segment = conf_number(f, CONF_storage_segment);
 	uint32_t n = c->supervisor.count;
 	uint64_t log = conf_number(f, CONF_limits_log) / n;
 	struct log_size size = log_size(value, segment, log);
+	/* A txn may be a message by itself, and then has its heads in the ring besides. */
+	uint64_t requests =
+		most(2 * c->node.request_max, conf_number(f, CONF_limits_message) + REQUEST_SPARE);
 	struct settings s = {
 		.worker = id,
 		.workers = n,
@@ -70,6 +73,9 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.map_bytes = conf_number(f, CONF_storage_map) / n / 4096 * 4096,
 		.value_max = value,
 		.buckets_max = conf_number(f, CONF_limits_buckets),
+		.result_max = conf_number(f, CONF_limits_result),
+		.session_ms = conf_number(f, CONF_limits_session_ms),
+		.session_bytes_max = conf_number(f, CONF_limits_outcomes),
 		.disk_reserve_bytes =
 			most(conf_number(f, CONF_storage_reserve), n * size.reserve_bytes),
 		.lock_wait_ms = 10000,
@@ -77,7 +83,6 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.log_level = (uint32_t)conf_number(f, CONF_node_log),
 		.partitions = c->node.partitions,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
-		.result_max = result,
 		.functions = (uint32_t)c->functions->header->generation,
 	};
 	int r;
@@ -92,9 +97,10 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	w->queue.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = w->queue.wake < 0
 		    ? -errno
-		    : segment_create(&s, power_of_two(most(queue, 2 * c->node.request_max)),
-				     power_of_two(most(queue, most(value, result) + REPLY_SPARE)),
-				     &w->queue.segment);
+		    : segment_create(
+			      &s, power_of_two(most(queue, requests)),
+			      power_of_two(most(queue, most(value, s.result_max) + REPLY_SPARE)),
+			      &w->queue.segment);
 	if (r == 0)
 		r = turns_new(&w->queue.turns);
 	if (r < 0)

@@ -25,10 +25,10 @@ bool clients_group(struct clients *c, struct reply_to client, const struct socke
 		   uint32_t count, struct reply_to *ret);
 
 /*
- * The reply to a write cannot be refused once it has run, so it has its room in what
+ * The reply to a write cannot be refused once it has run, so it has its room, `bytes`, in what
  * gathers before.  False: there is none.  True for replies that do not gather.
  */
-bool clients_reserve(struct clients *c, struct reply_to o);
+bool clients_reserve(struct clients *c, struct reply_to o, uint64_t bytes);
 
 /*
  * `count` replies of `n` bytes for `o`.  With `stays`, the bytes stay where they are until

@@ -7,8 +7,6 @@
 #include "common/log.h"
 #include "coordinator/clients/clients_impl.h"
 
-#define RESERVED 128u /* bytes for a write's reply that will gather; refusals may be longer */
-
 struct reply_to clients_of(const struct clients *c, struct reply_to o)
 {
 	const struct reply_group *g;
@@ -88,16 +86,16 @@ static void reply_group_release(struct reply_group *g, uint64_t n)
 	g->credit->gathering -= n;
 }
 
-bool clients_reserve(struct clients *c, struct reply_to o)
+bool clients_reserve(struct clients *c, struct reply_to o, uint64_t bytes)
 {
 	struct reply_group *g = reply_to_kind(o) == REPLY_TO_GROUP ? reply_group_of(c, o) : NULL;
 
 	if (!g)
 		return true;
-	if (credit_unread(g->credit) + RESERVED > c->config.unread_max)
+	if (credit_unread(g->credit) + bytes > c->config.unread_max)
 		return false;
-	reply_group_charge(g, RESERVED);
-	g->reserved += RESERVED;
+	reply_group_charge(g, bytes);
+	g->reserved += bytes;
 	return true;
 }
 

@@ -16,8 +16,10 @@
 #include "coordinator/queue/turns.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
+#include "ipc/wire/fingerprint.h"
 
-#define RUN_BYTES (256u << 10)
+#define RUN_BYTES  (256u << 10)
+#define REPLY_ROOM 128u /* for the reply of a plain write */
 
 /* ---- into a ring ---- */
 
@@ -181,6 +183,8 @@ static bool parts_check(struct front *front, struct message *m, const struct wor
 	it->bucket = q->bucket;
 	it->key = parts.key;
 	it->value = parts.value;
+	if (e == WIRE_OK && it->options && (it->options->given & OPT_SESSION))
+		m->options[it - m->routed.item].fingerprint = request_fingerprint(q);
 	if (e == WIRE_OK)
 		return true;
 	refused = worker_check(w, text, sizeof(text));
@@ -271,16 +275,31 @@ void dispatch_end(struct front *front, struct message *m)
 
 /* ---- from a message ---- */
 
+/*
+ * Bytes that its reply may have, if it writes; refusals may be longer.  A txn that only writes has a
+ * version or a bool for each operation, of one list.
+ */
+static uint64_t reply_room(const struct front *front, int method, const struct options *o)
+{
+	bool parts = method_is(method, METHOD_PARTS);
+
+	if (method == WIRE_OUTCOME || (parts && o->large))
+		return conf_number(front->node->conf, CONF_limits_result);
+	return REPLY_ROOM + (parts ? o->ops * CODEC_HEAD_MAX : 0);
+}
+
 /* Is there room for its reply?  Replies to reads of a worker are judged when they come. */
-static enum wire_error room_check(struct front *front, struct message *m, int method, bool writes,
-				  char *text, size_t size)
+static enum wire_error room_check(struct front *front, struct message *m, int method,
+				  const struct options *o, char *text, size_t size)
 {
 	const char *over = NULL;
 
-	if (writes && !clients_reserve(front->clients, m->reply_to))
-		over = CLIENTS_OVER;
-	else if (!method_is(method, METHOD_BUCKET) && !m->admin)
+	if (method_is(method, METHOD_WRITES) && (method != WIRE_TXN || o->writes)) {
+		if (!clients_reserve(front->clients, m->reply_to, reply_room(front, method, o)))
+			over = CLIENTS_OVER;
+	} else if (!method_is(method, METHOD_BUCKET) && !m->admin) {
 		over = reply_over(front->sink, m->reply_to);
+	}
 	if (!over)
 		return WIRE_OK;
 	(void)snprintf(text, size, "%s", over);
@@ -320,7 +339,7 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 		(void)snprintf(text, size, "%s", m->busy);
 		return WIRE_E_BUSY;
 	}
-	if (n > front->node->request_max) {
+	if (n > front->node->request_max && !method_is(q->method, METHOD_PARTS)) {
 		(void)snprintf(
 			text, size, "%s: request has %zu bytes, a value may have %llu",
 			wire_method_name((enum wire_method)q->method), n,
@@ -331,10 +350,7 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 		(void)snprintf(text, size, "its time was over before it was started");
 		return WIRE_E_EXPIRED;
 	}
-	return room_check(front, m, q->method,
-			  method_is(q->method, METHOD_WRITES) &&
-				  (q->method != WIRE_TXN || options->writes),
-			  text, size);
+	return room_check(front, m, q->method, options, text, size);
 }
 
 /* Has it to wait until the routing table's last change has settled? */

@@ -60,8 +60,8 @@ static void add_text(struct buf *b, const char *key, const char *v)
 
 void status_hello(struct front *front, uint64_t msgid, struct buf *out)
 {
-	static const char *const features[] = {"ttl", "if_version", "if_absent", "goaway",
-					       "routes"};
+	static const char *const features[] = {"ttl",    "if_version", "if_absent", "goaway",
+					       "routes", "txn",        "call",      "sessions"};
 	uint32_t n = sizeof(features) / sizeof(features[0]);
 
 	add(out, write_map(write_reply_head(room(out, 64), msgid), 7));
@@ -70,12 +70,14 @@ void status_hello(struct front *front, uint64_t msgid, struct buf *out)
 	add_uint(out, "protocol", WIRE_PROTOCOL);
 	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
 	add_text(out, "role", conf_text(front->node->conf, CONF_node_role));
-	add_map(out, "limits", 5);
+	add_map(out, "limits", 7);
 	add_uint(out, "bucket", WIRE_BUCKET_MAX);
 	add_uint(out, "key", WIRE_KEY_MAX);
 	add_uint(out, "value", conf_number(front->node->conf, CONF_limits_value));
 	add_uint(out, "message", conf_number(front->node->conf, CONF_limits_message));
 	add_uint(out, "requests", WIRE_REQUESTS_MAX);
+	add_uint(out, "result", conf_number(front->node->conf, CONF_limits_result));
+	add_uint(out, "entries", WIRE_TXN_ENTRIES_MAX);
 	add_array(out, "features", n);
 	for (uint32_t i = 0; i < n; i++)
 		add(out, write_text(room(out, 80), features[i]));

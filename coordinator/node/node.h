@@ -22,7 +22,7 @@ struct node {
 	const struct net_ops *net; /* what moves bytes */
 	uint64_t started_ms;
 	uint64_t started_wall_ms;
-	uint64_t request_max; /* bytes of one request that can be right */
+	uint64_t request_max; /* bytes of one request that can be right, if it has no parts */
 	uint64_t queue_max;   /* bytes that may wait for a peer, or for a reload to settle */
 	uint64_t frame_max;   /* bytes of a frame between nodes */
 	struct peer_versions peer_versions; /* that it speaks with other nodes */

@@ -103,7 +103,7 @@ static void session_fill(struct entry_session *e, const struct item *it)
 	*e = (struct entry_session){
 		.seq = o->given & OPT_SEQ ? o->seq : 0,
 		.ack = o->given & OPT_ACK ? o->ack : 0,
-		.fingerprint = 0,
+		.fingerprint = method_is(it->method, METHOD_SESSION) ? 0 : o->fingerprint,
 	};
 	memcpy(e->id, o->session.p, sizeof(e->id));
 }
@@ -114,7 +114,7 @@ static void parts_fill(struct entry_parts *e, const struct options *o, struct sp
 		.part = {span_in(body, o->part[0]), span_in(body, o->part[1]),
 			 span_in(body, o->part[2])},
 		.ops = o->ops,
-		.flags = o->reads ? PARTS_READS : 0,
+		.flags = (o->reads ? PARTS_READS : 0u) | (o->large ? PARTS_LARGE : 0u),
 	};
 }
 

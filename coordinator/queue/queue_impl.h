@@ -25,6 +25,25 @@ static inline bool entry_droppable(const struct request_entry *e)
 	return method_is(e->method, METHOD_DROPPABLE) && !entry_writes(e);
 }
 
+/* Whether its reply may be as long as limits.result says. */
+static inline bool entry_large(const struct request_record *rec, const struct request_entry *e)
+{
+	const struct entry_parts *parts = record_parts(rec, e);
+
+	return parts && (parts->flags & PARTS_LARGE);
+}
+
+/* Its bytes, as far as they tell how long it takes: its lists or arguments too. */
+static inline uint64_t entry_weight(const struct request_record *rec, const struct request_entry *e)
+{
+	const struct entry_parts *parts = record_parts(rec, e);
+	uint64_t n = entry_size(e);
+
+	for (unsigned i = 0; parts && i < PART_COUNT; i++)
+		n += parts->part[i].size;
+	return n;
+}
+
 static inline bool entry_answer(struct request_record *rec, uint32_t i)
 {
 	struct request_entry *e = &rec->entry[i];

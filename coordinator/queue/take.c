@@ -13,13 +13,22 @@ bool queue_ready(const struct queue *q)
 	       ring_head(&q->segment->durable) != q->durable_read || turns_ready(q);
 }
 
-/* Reads of a record that have not been answered yet are not worth running any more. */
+/* This one, and the reads behind it that have not been answered yet: they are not worth running any
+ * more. */
 static void reads_refuse(struct queue *q, struct request_record *rec, uint32_t first,
 			 const char *why)
 {
-	for (uint32_t i = first; i < rec->count && rec->open; i++)
+	entry_refuse(q, rec, first, WIRE_E_BUSY, why);
+	for (uint32_t i = first + 1; i < rec->count && rec->open; i++)
 		if (entry_droppable(&rec->entry[i]))
 			entry_refuse(q, rec, i, WIRE_E_BUSY, why);
+}
+
+/* So long is a reply only of what has read a value and written nothing, call or txn. */
+static bool changed_nothing(const struct queue *q, const struct request_entry *e, size_t bytes)
+{
+	return method_is(e->method, METHOD_PARTS) &&
+	       bytes > q->segment->header->settings.result_max + WIRE_REPLY_ERROR_MAX;
 }
 
 /*
@@ -38,7 +47,8 @@ static void block_pick(struct queue *q, struct request_record *rec, const struct
 
 		if (!read_whole(p, end, &next))
 			return;
-		if (over && entry_droppable(&rec->entry[b->first + i]))
+		if (over && (entry_droppable(&rec->entry[b->first + i]) ||
+			     changed_nothing(q, &rec->entry[b->first + i], (size_t)(next - p))))
 			reads_refuse(q, rec, b->first + i, over);
 		else if (entry_answer(rec, b->first + i))
 			reply_send(q->sink, entry_owner(rec, b->first + i), p, (size_t)(next - p));

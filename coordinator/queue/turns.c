@@ -15,6 +15,11 @@
 #define UNKNOWN_NS (WINDOW_NS / 4) /* a read of a client that nothing is known of */
 #define WRITE_NS   5000u           /* a write of such a one, beside its bytes, of 1 ns each */
 #define LEAST_NS   500u
+/*
+ * A call, or a txn that reads, may answer with limits.result at any time: so few of them lie before
+ * the worker (300, not 12,000) that what a client leaves unread goes beyond its limit by no more.
+ */
+#define LARGE_NS 20000u
 /* A byte of a reply counts so much at least: memory that is touched for the first time can be slow,
  * and it is the coordinator that then stands still for everybody. */
 #define COPY_PS_MIN 4000u
@@ -106,13 +111,30 @@ static enum turn_class class_of(uint8_t method, bool writes)
 	return method_is(method, METHOD_PARTS) ? TURN_PARTS : writes ? TURN_WRITES : TURN_READS;
 }
 
-static uint64_t cost(const struct turn *x, enum turn_class class, uint64_t bytes)
+/* `large`: its reply may be, though those before were not, and it may write: then nobody can take
+ * it back. */
+static uint64_t cost(const struct turn *x, enum turn_class class, bool large, uint64_t bytes)
 {
 	uint64_t ns = x->ns[class];
 
 	if (!ns)
 		ns = class == TURN_WRITES ? WRITE_NS + bytes : UNKNOWN_NS;
+	if (large && ns < LARGE_NS)
+		ns = LARGE_NS;
 	return ns > bytes ? ns : bytes;
+}
+
+static uint64_t cost_item(const struct turn *x, const struct item *it, uint64_t bytes)
+{
+	return cost(x, class_of(it->method, item_writes(it)),
+		    method_is(it->method, METHOD_PARTS) && it->options->large, bytes);
+}
+
+static uint64_t cost_entry(const struct turn *x, const struct request_record *rec,
+			   const struct request_entry *e)
+{
+	return cost(x, class_of(e->method, entry_writes(e)), entry_large(rec, e),
+		    entry_weight(rec, e));
 }
 
 void turns_learn(struct queue *q, const struct request_record *rec, const struct reply_block *b)
@@ -248,7 +270,7 @@ static uint32_t slice_of_items(const struct turn *x, const struct item *item, ui
 	*ret_ns = 0;
 	for (uint32_t i = first; n < count && n < SLICE_MAX; i = item[i].next) {
 		uint64_t bytes = queue_item_bytes(&item[i]);
-		uint64_t ns = cost(x, class_of(item[i].method, item_writes(&item[i])), bytes);
+		uint64_t ns = cost_item(x, &item[i], bytes);
 
 		if (n && *ret_ns + ns > SLICE_NS)
 			break;
@@ -336,7 +358,7 @@ static uint32_t slice_of_chunk(const struct turn *x, const struct chunk *c, uint
 	*ret_ns = 0;
 	for (uint32_t i = c->at; i < c->rec.count && n < SLICE_MAX; i++, n++) {
 		const struct request_entry *e = &c->rec.entry[i];
-		uint64_t ns = cost(x, class_of(e->method, entry_writes(e)), entry_size(e));
+		uint64_t ns = cost_entry(x, &c->rec, e);
 
 		if (atomic_load_explicit(&e->state, memory_order_relaxed) != ENTRY_OPEN)
 			continue;
@@ -347,13 +369,16 @@ static uint32_t slice_of_chunk(const struct turn *x, const struct chunk *c, uint
 	return n;
 }
 
-/* Its client leaves too much unread: reads that follow are not worth running any more. */
+/*
+ * Its client leaves too much unread: reads that follow are not worth running any more, and what has
+ * a large reply and may write must not begin.
+ */
 static void chunk_judge(struct queue *q, struct chunk *c)
 {
 	const char *over = reply_over(q->sink, record_owner(&c->rec));
 
 	for (uint32_t i = c->at; over && i < c->rec.count; i++)
-		if (entry_droppable(&c->rec.entry[i]))
+		if (entry_droppable(&c->rec.entry[i]) || entry_large(&c->rec, &c->rec.entry[i]))
 			entry_refuse(q, &c->rec, i, WIRE_E_BUSY, over);
 }
 

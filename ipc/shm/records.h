@@ -96,7 +96,8 @@ struct entry_session {
 _Static_assert(sizeof(struct entry_session) == 40, "layout of shared memory");
 
 enum parts_flag {
-	PARTS_READS = 1 << 0 /* it has a condition, or an operation that reads */
+	PARTS_READS = 1 << 0, /* it has a condition, or an operation that reads */
+	PARTS_LARGE = 1 << 1  /* its reply may be as long as limits.result says */
 };
 
 /*

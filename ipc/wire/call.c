@@ -139,8 +139,8 @@ static enum wire_error args_check(const char *args, struct options *o, uint64_t 
 	return e;
 }
 
-enum wire_error call_check(const struct request *r, struct options *o, uint64_t value_max, char *why,
-			   size_t why_size)
+enum wire_error call_check(const struct request *r, struct options *o, uint64_t value_max,
+			   char *why, size_t why_size)
 {
 	enum wire_error e = name_check(r, 1, &o->part[0], why, why_size);
 
@@ -150,5 +150,6 @@ enum wire_error call_check(const struct request *r, struct options *o, uint64_t 
 		e = args_check(r->param[3], o, value_max, why, why_size);
 	o->writes = true;
 	o->reads = true;
+	o->large = true;
 	return e;
 }

@@ -9,11 +9,11 @@
  * options have been read.  Values may have `value_max` bytes.  Returns WIRE_OK, or the error to
  * answer, its text, which names the place, in `why`.
  */
-enum wire_error parts_check(const struct request *r, struct options *o, uint64_t value_max, char *why,
-			    size_t why_size);
+enum wire_error parts_check(const struct request *r, struct options *o, uint64_t value_max,
+			    char *why, size_t why_size);
 
 /* The arguments of a call, in call.c. */
-enum wire_error call_check(const struct request *r, struct options *o, uint64_t value_max, char *why,
-			   size_t why_size);
+enum wire_error call_check(const struct request *r, struct options *o, uint64_t value_max,
+			   char *why, size_t why_size);
 
 #endif

@@ -57,17 +57,19 @@ struct options {
 	struct span set; /* buckets: a bit for each first byte that counts, 32 bytes */
 	bool if_absent, reverse, keys_only, local, with_ttl;
 	/*
-	 * The rest is not emptied for a request that has none of it: the first three are there if
-	 * `given` says so, the others if its method has METHOD_SESSION or METHOD_PARTS.
+	 * The rest is not emptied for a request that has none of it: session, seq and ack are
+	 * there if `given` says so, the others if its method has METHOD_PARTS.
 	 */
 	struct span session; /* of outcome and ack too, and seq, or ack */
 	uint64_t seq;
 	uint64_t ack;
-	struct span part[3]; /* as in struct entry_parts; .p NULL: not given */
-	uint64_t largest;    /* value in it: bytes */
-	uint32_t ops;        /* likewise as there */
-	bool writes;         /* an operation of it does; a call may */
-	bool reads;          /* a condition or an operation does; a call may */
+	uint64_t fingerprint; /* request_fingerprint: the coordinator's, on the way to a worker */
+	struct span part[3];  /* as in struct entry_parts; .p NULL: not given */
+	uint64_t largest;     /* value in it: bytes */
+	uint32_t ops;         /* likewise as there */
+	bool writes;          /* an operation of it does; a call may */
+	bool reads;           /* a condition or an operation does; a call may */
+	bool large;           /* its reply may be as long as limits.result says */
 };
 
 /*

@@ -15,13 +15,13 @@ static const struct op_row {
 	uint8_t least, most; /* elements, the name and the map of options counted */
 	unsigned options;    /* 0: it takes no map of them */
 } op_rows[] = {
-	[TXN_GET] = {"get",    3, 2, 2, 0      },
+	[TXN_GET] = {"get",    3, 2, 2, 0						      },
 	[TXN_SCAN] = {"scan",   4, 1, 2,
-		     OPT_RANGE | OPT_FROM | OPT_TO | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL},
-	[TXN_COUNT] = {"count",  5, 1, 1, 0      },
-	[TXN_PUT] = {"put",    3, 3, 4, OPT_TTL},
-	[TXN_TOUCH] = {"touch",  5, 2, 3, OPT_TTL},
-	[TXN_DELETE] = {"delete", 6, 2, 2, 0      },
+                     OPT_RANGE | OPT_FROM | OPT_TO | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL},
+	[TXN_COUNT] = {"count",  5, 1, 1, 0						      },
+	[TXN_PUT] = {"put",    3, 3, 4, OPT_TTL						},
+	[TXN_TOUCH] = {"touch",  5, 2, 3, OPT_TTL						},
+	[TXN_DELETE] = {"delete", 6, 2, 2, 0						      },
 };
 #define OP_KINDS (sizeof(op_rows) / sizeof(op_rows[0]))
 
@@ -33,9 +33,10 @@ void txn_list_begin(struct txn_list *l, const char *name, struct span array)
 }
 
 /* "txn: then[3]" and what is wrong there. */
-__attribute__((format(printf, 5, 6))) static enum wire_error
-wrong(const struct txn_list *l, enum wire_error e, char *why, size_t why_size, const char *format,
-      ...)
+__attribute__((format(printf, 5, 6))) static enum wire_error wrong(const struct txn_list *l,
+								   enum wire_error e, char *why,
+								   size_t why_size,
+								   const char *format, ...)
 {
 	char text[160];
 	va_list args;
@@ -57,8 +58,8 @@ static enum wire_error key_next(struct txn_list *l, const char **p, struct span 
 		return wrong(l, WIRE_E_BAD_ARGUMENT, why, why_size,
 			     ".key is empty, it must be 1 to %u bytes", WIRE_KEY_MAX);
 	if (ret->n > WIRE_KEY_MAX)
-		return wrong(l, WIRE_E_TOO_LARGE, why, why_size, ".key has %zu bytes, the limit is %u",
-			     ret->n, WIRE_KEY_MAX);
+		return wrong(l, WIRE_E_TOO_LARGE, why, why_size,
+			     ".key has %zu bytes, the limit is %u", ret->n, WIRE_KEY_MAX);
 	return WIRE_OK;
 }
 
@@ -237,6 +238,7 @@ static enum wire_error ops_check(struct options *o, const char *name, struct spa
 			o->writes = true;
 		else
 			o->reads = true;
+		o->large |= op.kind == TXN_GET || op.kind == TXN_SCAN;
 		largest_note(o, op.value);
 	}
 	return WIRE_OK;
@@ -254,7 +256,8 @@ static enum wire_error txn_check(struct options *o, uint64_t value_max, char *wh
 		count += l.left;
 	}
 	if (count > WIRE_TXN_ENTRIES_MAX) {
-		(void)snprintf(why, why_size, "txn: if, then and else have %llu entries, the limit is %u",
+		(void)snprintf(why, why_size,
+			       "txn: if, then and else have %llu entries, the limit is %u",
 			       (unsigned long long)count, WIRE_TXN_ENTRIES_MAX);
 		return WIRE_E_TOO_LARGE;
 	}
@@ -267,8 +270,8 @@ static enum wire_error txn_check(struct options *o, uint64_t value_max, char *wh
 	return e;
 }
 
-enum wire_error parts_check(const struct request *r, struct options *o, uint64_t value_max, char *why,
-			    size_t why_size)
+enum wire_error parts_check(const struct request *r, struct options *o, uint64_t value_max,
+			    char *why, size_t why_size)
 {
 	return r->method == WIRE_TXN ? txn_check(o, value_max, why, why_size)
 				     : call_check(r, o, value_max, why, why_size);
