@@ -143,8 +143,8 @@ static int nobody_applies(void *arg, const struct log_record *r, bool same)
 
 static void log_setup(void)
 {
-	const struct wal_config c = {folder, 32u << 20,     256u << 20, 8u << 20,
-				     4711,   nobody_synced, NULL,       NULL};
+	const struct wal_config c = {folder,        32u << 20, 256u << 20, 8u << 20, 4711,
+				     nobody_synced, NULL,      NULL,       0};
 	uint64_t clock;
 	char why[256];
 

@@ -14,21 +14,38 @@ static uint64_t blocks(uint64_t n)
 	return (n + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-struct log_size log_size(uint64_t value_max, uint64_t file_wanted, uint64_t limit_bytes)
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t log_group_bytes(uint64_t message_max, uint64_t result_max)
+{
+	return message_max + result_max + LOG_GROUP_SPARE;
+}
+
+struct log_size log_size(uint64_t value_max, uint64_t group_max, uint64_t file_wanted,
+			 uint64_t limit_bytes)
 {
 	struct log_size s;
 	uint64_t file = file_wanted;
 	uint64_t least;
+	uint64_t own;
 
-	s.record_bytes = value_max + WIRE_BUCKET_MAX + WIRE_KEY_MAX + LOG_ENTRY_SPARE;
-	least = blocks(HEADER_BYTES + s.record_bytes);
+	s.put_bytes = value_max + WIRE_BUCKET_MAX + WIRE_KEY_MAX + LOG_ENTRY_SPARE;
+	s.record_bytes = most(s.put_bytes, group_max);
+	least = blocks(HEADER_BYTES + s.put_bytes);
+	own = blocks(HEADER_BYTES + s.record_bytes);
 	if (file > limit_bytes / LIMIT_SHARE)
 		file = limit_bytes / LIMIT_SHARE;
 	if (file < limit_bytes / LOG_FILES_MOST)
 		file = limit_bytes / LOG_FILES_MOST;
+	/* Beside the largest record the other files must fit, too. */
+	if (own > least && limit_bytes > own && file > (limit_bytes - own) / (LOG_FILES_LEAST - 1))
+		file = (limit_bytes - own) / (LOG_FILES_LEAST - 1);
 	file = file / BLOCK * BLOCK;
 	s.file_bytes = file > least ? file : least;
-	s.limit_least = LOG_FILES_LEAST * least;
+	s.limit_least = (LOG_FILES_LEAST - 1) * least + own;
 	s.start_bytes = (1 + LOG_SPARES) * s.file_bytes + BASE_START;
 	s.reserve_bytes = RESERVE_FILES * s.file_bytes;
 	return s;

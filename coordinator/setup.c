@@ -60,7 +60,8 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 	uint64_t segment = conf_number(f, CONF_storage_segment);
 	uint32_t n = c->supervisor.count;
 	uint64_t log = conf_number(f, CONF_limits_log) / n;
-	struct log_size size = log_size(value, segment, log);
+	uint64_t group = shares_group_max(f);
+	struct log_size size = log_size(value, group, segment, log);
 	/* A txn may be a message by itself, and then has its heads in the ring besides. */
 	uint64_t requests =
 		most(2 * c->node.request_max, conf_number(f, CONF_limits_message) + REQUEST_SPARE);
@@ -84,6 +85,7 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.partitions = c->node.partitions,
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
 		.functions = (uint32_t)c->functions->header->generation,
+		.group_max = group,
 	};
 	int r;
 

@@ -105,6 +105,16 @@ static void take_effect(struct store *s, struct group *g, uint64_t lsn)
 	check_slow(b->written == g->first + g->count - 1);
 }
 
+/* May it be logged, if it does not delete alone? */
+static int admit(struct store *s, uint64_t size, uint64_t owed)
+{
+	if (!wal_has_room(s->wal, size)) {
+		s->room_wanted = true; /* a file of its own is there only after a checkpoint */
+		return store_fail(s, -EBUSY, "writes outrun the disk: try again later");
+	}
+	return store_admit(s, size + owed);
+}
+
 /* All that can fail.  The record's room. */
 static struct log_frame *commit_begin(struct store *s, struct group *g, uint64_t size,
 				      int *ret_error)
@@ -117,7 +127,7 @@ static struct log_frame *commit_begin(struct store *s, struct group *g, uint64_t
 				   (unsigned long long)s->group_max);
 		return NULL;
 	}
-	*ret_error = g->admit ? store_admit(s, size + g->owed) : 0;
+	*ret_error = g->admit ? admit(s, size, g->owed) : 0;
 	if (*ret_error < 0)
 		return NULL;
 	f = record_room(s, size, false, ret_error);

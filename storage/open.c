@@ -221,17 +221,26 @@ static int partitions_make(struct store *s)
 static int open_parts(struct store *s)
 {
 	const struct store_config *c = &s->config;
-	const struct log_size size = log_size(c->value_max, c->log_segment_bytes, c->log_bytes);
-	struct wal_config wc = {s->dir,        size.file_bytes, c->log_bytes, size.record_bytes,
-				c->generation, c->on_synced,    c->arg,       c->on_wrote};
+	const struct log_size size =
+		log_size(c->value_max, c->group_max, c->log_segment_bytes, c->log_bytes);
+	struct wal_config wc = {.dir = s->dir,
+				.segment_bytes = size.file_bytes,
+				.limit_bytes = c->log_bytes,
+				.record_max = size.record_bytes,
+				.generation = c->generation,
+				.synced = c->on_synced,
+				.arg = c->arg,
+				.wrote = c->on_wrote,
+				.put_max = size.put_bytes};
 	int r;
 
 	if (c->log_bytes < size.limit_least)
 		return store_fail(s, -EINVAL,
 				  "a log of %llu bytes for a worker is too small: values of %llu "
-				  "bytes need %llu",
+				  "bytes, and groups of %llu, need %llu",
 				  (unsigned long long)c->log_bytes,
 				  (unsigned long long)c->value_max,
+				  (unsigned long long)size.record_bytes,
 				  (unsigned long long)size.limit_least);
 	if (!c->partitions || c->partitions > PARTITIONS_MAX ||
 	    (c->partitions & (c->partitions - 1)))
@@ -369,7 +378,8 @@ static int store_new(const struct store_config *config, struct store **ret, char
 static int room_explain(struct store *s, int error)
 {
 	const struct store_config *c = &s->config;
-	uint64_t need = log_size(c->value_max, c->log_segment_bytes, c->log_bytes).start_bytes;
+	uint64_t need = log_size(c->value_max, c->group_max, c->log_segment_bytes, c->log_bytes)
+				.start_bytes;
 	uint64_t total;
 	uint64_t left;
 	struct statvfs v;

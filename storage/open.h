@@ -18,6 +18,7 @@ struct store_config {
 	uint64_t log_segment_bytes;
 	uint64_t map_bytes;
 	uint64_t value_max;
+	uint64_t group_max; /* bytes of a group's largest record; 0: those of the largest put */
 	uint64_t buckets_max;
 	uint32_t partitions;         /* of the data folder, a power of two up to PARTITIONS_MAX */
 	uint64_t disk_reserve_bytes; /* to be left free on the file system by puts */

@@ -45,6 +45,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.log_segment_bytes = g->log_segment_bytes,
 		.map_bytes = g->map_bytes,
 		.value_max = g->value_max,
+		.group_max = g->group_max,
 		.buckets_max = g->buckets_max,
 		.partitions = g->partitions,
 		.disk_reserve_bytes = g->disk_reserve_bytes,

@@ -10,6 +10,7 @@
 #include "common/memory.h"
 #include "common/size.h"
 #include "coordinator/process/datadir.h"
+#include "include/wire.h"
 
 #define MIB           (1ull << 20)
 #define CACHE_SHARE   4u            /* of the memory there is: one in so many */
@@ -23,6 +24,11 @@
 uint64_t shares_request_max(const struct conf *c)
 {
 	return conf_number(c, CONF_limits_value) + REQUEST_SPARE;
+}
+
+uint64_t shares_group_max(const struct conf *c)
+{
+	return log_group_bytes(conf_number(c, CONF_limits_message), WIRE_RESULT_MAX);
 }
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -82,9 +88,9 @@ static void cache_settle(struct conf *c, bool small)
 /* What the log of all workers must allow. */
 static uint64_t log_least(const struct conf *c, uint64_t workers)
 {
-	return workers *
-	       log_size(conf_number(c, CONF_limits_value), conf_number(c, CONF_storage_segment), 0)
-		       .limit_least;
+	return workers * log_size(conf_number(c, CONF_limits_value), shares_group_max(c),
+				  conf_number(c, CONF_storage_segment), 0)
+				 .limit_least;
 }
 
 static void log_default(struct conf *c, uint64_t workers, bool small)
@@ -124,9 +130,11 @@ static void log_check(struct conf *c, uint64_t workers)
 	size_write(need, text, sizeof(text));
 	conf_error(c, c->value[CONF_limits_log].origin,
 		   "limits.log = %s is too little: it must be %s at least, for %llu worker%s with "
-		   "%u files each that hold the largest value (limits.value = %s)",
+		   "%u files each that hold the largest value (limits.value = %s) and one that "
+		   "holds the largest transaction (limits.message = %s)",
 		   conf_text(c, CONF_limits_log), text, (unsigned long long)workers,
-		   workers == 1 ? "" : "s", LOG_FILES_LEAST, conf_text(c, CONF_limits_value));
+		   workers == 1 ? "" : "s", LOG_FILES_LEAST - 1, conf_text(c, CONF_limits_value),
+		   conf_text(c, CONF_limits_message));
 }
 
 /* A setting that is less than what it must be is that. */
@@ -147,7 +155,8 @@ static void raise_to(struct conf *c, enum conf_key k, const char *name, uint64_t
 
 static struct log_size log_size_of(const struct conf *c, uint64_t workers)
 {
-	return log_size(conf_number(c, CONF_limits_value), conf_number(c, CONF_storage_segment),
+	return log_size(conf_number(c, CONF_limits_value), shares_group_max(c),
+			conf_number(c, CONF_storage_segment),
 			conf_number(c, CONF_limits_log) / workers);
 }
 

@@ -25,5 +25,7 @@ int shares_disk(const struct conf *c, uint32_t workers, char *why, size_t why_si
 
 /* Bytes of the largest request with these settings. */
 uint64_t shares_request_max(const struct conf *c);
+/* Bytes of the largest record of a group of changes: a message of them, and their reply. */
+uint64_t shares_group_max(const struct conf *c);
 
 #endif

@@ -33,7 +33,7 @@ LAYOUT_AT(worker_status, life, 1476);
 LAYOUT_AT(worker_status, buckets_elsewhere, 1480);
 LAYOUT_AT(worker_status, coordinator, 1536);
 
-LAYOUT_SIZE(settings, 1200);
+LAYOUT_SIZE(settings, 1208);
 LAYOUT_AT(settings, worker, 0);
 LAYOUT_AT(settings, workers, 4);
 LAYOUT_AT(settings, cache_bytes, 8);
@@ -54,6 +54,7 @@ LAYOUT_AT(settings, session_ms, 96);
 LAYOUT_AT(settings, session_bytes_max, 104);
 LAYOUT_AT(settings, dir, 112);
 LAYOUT_AT(settings, node, 1136);
+LAYOUT_AT(settings, group_max, 1200);
 
 LAYOUT_SIZE(segment_header, 1728);
 LAYOUT_AT(segment_header, magic, 0);

@@ -42,6 +42,7 @@ struct settings {
 	uint64_t session_bytes_max; /* that outcomes take at most */
 	char dir[SEGMENT_DIR_MAX];  /* the shard's folder */
 	char node[SEGMENT_NODE_MAX];
+	uint64_t group_max; /* bytes of the largest record of a group of changes */
 };
 
 struct segment_header {

@@ -35,6 +35,7 @@ struct wal {
 	uint64_t append; /* stream position of the next record */
 	uint64_t lsn;
 	uint64_t open_start; /* stream position at which the open segment begins */
+	uint64_t open_size;  /* of its file */
 	uint64_t open_epoch;
 	uint32_t open_epoch_crc;
 	bool open_any;            /* something is in the open segment */

@@ -13,6 +13,7 @@
 int wal_new(const struct wal_config *config, struct wal **ret)
 {
 	struct wal *w = calloc(1, sizeof(*w));
+	uint64_t common = config->put_max ? config->put_max : config->record_max;
 	uint64_t size = 1u << 20;
 	int r;
 
@@ -25,7 +26,8 @@ int wal_new(const struct wal_config *config, struct wal **ret)
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->submitted_more, NULL);
 	clock_cond_init(&w->drained_more);
-	while (size < 2 * config->record_max)
+	/* One can be staged while another is written; the largest may wait until all is. */
+	while (size < 2 * common || size < config->record_max)
 		size *= 2;
 	w->stage_size = size;
 	r = mirror_new(size, (void **)&w->stage);

@@ -25,7 +25,7 @@ struct wal_config {
 	const char *dir;
 	uint64_t segment_bytes; /* of a file: log_size says how large it must be */
 	uint64_t limit_bytes;   /* of all live files together, LOG_FILES_LEAST at least */
-	uint64_t record_max;    /* the largest record */
+	uint64_t record_max;    /* the largest record; one that fits into no file gets its own */
 	uint64_t generation;    /* goes into headers */
 	/*
 	 * Called on the sync thread when everything up to `lsn` is on disk, with the `mark` that
@@ -35,6 +35,7 @@ struct wal_config {
 	void *arg;
 	/* Likewise, with each sync: of how many bytes of records.  May be NULL. */
 	void (*wrote)(void *arg, uint64_t bytes);
+	uint64_t put_max; /* the largest record that is common; 0: all are */
 };
 
 /* A log that has neither been read nor written yet; the caller owns it.  0 or negative errno. */

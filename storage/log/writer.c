@@ -140,7 +140,15 @@ static void *sync_main(void *arg)
 
 /* ---- the serving thread ---- */
 
-static int segment_open(struct wal *w, uint64_t first_lsn)
+/* The file of a segment that begins with a record of `size` bytes: its own, if it must be. */
+static uint64_t file_size(const struct wal *w, uint64_t size)
+{
+	uint64_t own = WAL_HEADER_BYTES + size; /* it grows to that with its first write */
+
+	return own > w->config.segment_bytes ? own : w->config.segment_bytes;
+}
+
+static int segment_open(struct wal *w, uint64_t first_lsn, uint64_t size)
 {
 	struct wal_segment *s;
 	uint32_t n = atomic_load(&w->segment_count);
@@ -161,11 +169,12 @@ static int segment_open(struct wal *w, uint64_t first_lsn)
 	memset(s, 0, sizeof(*s));
 	s->epoch = w->epoch_next++;
 	s->first_lsn = first_lsn;
-	s->size = w->config.segment_bytes;
+	s->size = size;
 	s->start = w->append;
 	atomic_store(&w->segment_count, n + 1);
 	atomic_fetch_add(&w->live_bytes, s->size);
 	w->open_start = w->append;
+	w->open_size = size;
 	w->open_epoch = s->epoch;
 	w->open_epoch_crc = log_epoch_crc(s->epoch);
 	w->open_any = false;
@@ -212,7 +221,7 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	/* The incarnation before may have been killed before it had synced the pool's names. */
 	r = atomic_load(&w->recycled_count) ? file_sync_dir(w->dir) : 0;
 	if (r == 0)
-		r = segment_open(w, w->rewrite_first);
+		r = segment_open(w, w->rewrite_first, w->config.segment_bytes);
 	if (r < 0)
 		return r;
 	s = &w->segment[atomic_load(&w->segment_count) - 1];
@@ -263,8 +272,8 @@ struct log_frame *wal_reserve(struct wal *w, uint64_t size)
 
 	if (atomic_load(&w->error) || w->append + size - drained > w->stage_size)
 		return NULL;
-	if (used + size > w->config.segment_bytes)
-		if (!wal_files_left(w) || segment_open(w, w->lsn + 1) < 0)
+	if (used + size > w->open_size)
+		if (!wal_files_left(w) || segment_open(w, w->lsn + 1, file_size(w, size)) < 0)
 			return NULL;
 	return (struct log_frame *)(w->stage + (w->append & (w->stage_size - 1)));
 }
@@ -318,5 +327,5 @@ void wal_wait(struct wal *w, unsigned ms)
 void wal_rotate(struct wal *w)
 {
 	if (w->open_any)
-		(void)segment_open(w, w->lsn + 1);
+		(void)segment_open(w, w->lsn + 1, w->config.segment_bytes);
 }

@@ -145,7 +145,7 @@ def limits_fit_the_machine(box):
     eq(("128M", "default: a quarter of the memory of 512M"), s["limits.cache"])
     eq(("128M", "default: a quarter of the memory of 512M"), s["limits.log"])
     s = settings(box, "--config", path, "--set", "node.workers=12", env={"PAIL_MEMORY": "512M"})
-    eq(("481M", "default: the least for 12 workers"), s["limits.log"])
+    eq(("590M", "default: the least for 12 workers"), s["limits.log"])
     s = settings(box, "--config", path, "--set", "limits.cache=77M", env={"PAIL_MEMORY": "24G", "PAIL_LIMITS_LOG": "2G"})
     eq((("77M", "--set"), ("2G", "PAIL_LIMITS_LOG")), (s["limits.cache"], s["limits.log"]))
     s = settings(box, "--dev", env={"PAIL_MEMORY": "24G", "PAIL_NODE_WORKERS": "1"})
@@ -162,8 +162,8 @@ def limits_fit_the_machine(box):
 def a_log_that_cannot_work_is_refused(box):
     path = write(box, "a.conf", "[node]\ndata = %s/data\nworkers = 12\n[limits]\nlog = 64M\n" % box.dir)
     out = check(box, path)
-    for part in (path + ":5: limits.log = 64M is too little: it must be ", " at least, for 12 workers with 5 files each",
-                 "the largest value (limits.value = 8M)"):
+    for part in (path + ":5: limits.log = 64M is too little: it must be ", " at least, for 12 workers with 4 files each",
+                 "the largest value (limits.value = 8M) and one that holds the largest transaction (limits.message = 16M)"):
         assert part in out, out
     least = out.split("it must be ")[1].split(" ")[0]
     eq("", check(box, path, "--set", "limits.log=" + least, status=0))

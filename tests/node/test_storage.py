@@ -64,7 +64,7 @@ def a_disk_too_small_for_a_worker_is_said_once(box):
 @test()
 def many_workers_take_writes_and_go_on_after_checkpoints(box):
     n = box.node("--set", "node.workers=12", "--set", "storage.checkpoint_ms=100", "--set", "limits.log=192M",
-                 "--set", "limits.value=2M", "--set", "storage.segment=4M")
+                 "--set", "limits.value=2M", "--set", "limits.message=4M", "--set", "storage.segment=4M")
     c = n.client()
     for round in range(3):
         for i in range(48):

@@ -152,7 +152,7 @@ static int take(void *arg, const struct log_record *r, bool same)
 static const char *replay(uint64_t *ret_last)
 {
 	static char why[256];
-	const struct wal_config c = {dir, 128 << 10, 64 << 20, 16 << 10, 7, synced, NULL, NULL};
+	const struct wal_config c = {dir, 128 << 10, 64 << 20, 16 << 10, 7, synced, NULL, NULL, 0};
 	struct wal *w = NULL;
 	uint64_t clock;
 	int r;

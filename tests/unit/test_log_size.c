@@ -11,14 +11,14 @@ static void files_hold_what_they_must_whatever_is_wanted(void)
 		for (uint64_t wanted = 1ull << 20; wanted <= 1ull << 32; wanted *= 4)
 			for (uint64_t limit = 1ull << 20; limit <= 1ull << 42;
 			     limit = limit * 2 + 777) {
-				struct log_size s = log_size(value, wanted, limit);
+				struct log_size s = log_size(value, 0, wanted, limit);
 				uint64_t record = log_put_size(255, 480, value);
 
 				TRUE_(record <= s.record_bytes);
 				TRUE_(record + WAL_HEADER_BYTES <= s.file_bytes);
 				EQ(0, s.file_bytes % 4096);
 				/* What the least allows does not depend on wishes. */
-				EQ(s.limit_least, log_size(value, 1 << 20, 1 << 20).limit_least);
+				EQ(s.limit_least, log_size(value, 0, 1 << 20, 1 << 20).limit_least);
 				if (limit < s.limit_least)
 					continue;
 				TRUE_(limit / s.file_bytes >= LOG_FILES_LEAST);
@@ -69,7 +69,7 @@ static void the_least_log_takes_the_largest_values_for_ever(void)
 	/* Four files of the size wanted, and two of the largest values just miss one of them. */
 	c.log_bytes = 4 << 20;
 	puts_go_on(&c);
-	c.log_bytes = log_size(c.value_max, c.log_segment_bytes, 0).limit_least;
+	c.log_bytes = log_size(c.value_max, c.group_max, c.log_segment_bytes, 0).limit_least;
 	puts_go_on(&c);
 	c.log_segment_bytes = 64 << 20;
 	puts_go_on(&c);
@@ -140,9 +140,9 @@ static void a_smaller_log_is_refused(void)
 
 	fresh();
 	c.value_max = 512 << 10;
-	c.log_bytes = log_size(c.value_max, c.log_segment_bytes, 0).limit_least - 1;
+	c.log_bytes = log_size(c.value_max, c.group_max, c.log_segment_bytes, 0).limit_least - 1;
 	EQ(-EINVAL, store_open(&c, &current, why, sizeof(why)));
-	TRUE_(strstr(why, "is too small: values of 524288 bytes need"));
+	TRUE_(strstr(why, "is too small: values of 524288 bytes, and groups of"));
 }
 
 UNIT_MAIN(T(files_hold_what_they_must_whatever_is_wanted),

@@ -499,7 +499,8 @@ static int nothing_applies(void *arg, const struct log_record *r, bool same)
 /* A log with one entry, of this partition and sequence. */
 static void log_of_one(uint32_t partition, uint64_t sequence)
 {
-	const struct wal_config wc = {dir, 1 << 20, 32 << 20, 128 << 10, 0, on_synced, NULL, NULL};
+	const struct wal_config wc = {dir,       1 << 20, 32 << 20, 128 << 10, 0,
+				      on_synced, NULL,    NULL,     0};
 	const struct log_change c = {.op = LOG_CREATE,
 				     .bucket = (uint64_t)partition << PARTITION_SHIFT | sequence,
 				     .name = span_of("b")};

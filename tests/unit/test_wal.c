@@ -45,8 +45,8 @@ static void synced(void *arg, uint64_t mark, uint64_t lsn)
 
 static struct wal *log_new(void)
 {
-	const struct wal_config c = {dir,        128 << 10, 64 << 20, 16 << 10,
-				     GENERATION, synced,    NULL,     NULL};
+	const struct wal_config c = {dir,    128 << 10, 64 << 20, 16 << 10, GENERATION,
+				     synced, NULL,      NULL,     0};
 	struct wal *w = NULL;
 
 	EQ(0, wal_new(&c, &w));
