@@ -3,7 +3,8 @@
 At every sync, before and behind it, and at moments in between: with everything that was written, with nothing that was not
 synced, and with some of it, in any order, torn at sectors; names that were made, moved and removed since the folder was synced
 come and go in any order too, but for what was done to one name.  Each image is opened: every acknowledged write is there, what is
-there is what was written up to some moment behind the last acknowledgement, and the store works on.
+there is what was written up to some moment behind the last acknowledgement (of a group of changes all or nothing), and the store
+works on.
 """
 import argparse
 import os
@@ -178,6 +179,16 @@ class Model:
                     buckets.pop(rest[0])
                 elif op == "N":
                     pass
+                elif op == "G":
+                    for what, key, number in zip(*[iter(rest[1:])] * 3):
+                        if what == "C":
+                            buckets[rest[0]] = {}
+                        elif what == "P":
+                            buckets[rest[0]][key] = (int(number), 0)
+                        elif what == "T":
+                            buckets[rest[0]][key] = (buckets[rest[0]][key][0], int(number))
+                        else:
+                            buckets[rest[0]].pop(key)
                 elif op == "P":
                     buckets[rest[0]][rest[1]] = (n, 0)
                 elif op == "T":

@@ -78,6 +78,7 @@ static int open_it(const char *dir, char *why, size_t size)
 		.log_segment_bytes = 16 << 10,
 		.map_bytes = 8 << 20,
 		.value_max = VALUE_MAX,
+		.group_max = 96 << 10,
 		.buckets_max = 100,
 		.partitions = PARTITIONS,
 		.lock_wait_ms = 1000,
@@ -176,6 +177,87 @@ static int delete (void)
 	return r;
 }
 
+/*
+ * What a group does, told in one line when it is committed: a value's number is the lsn that the
+ * group's record may have, and which of its changes it is.
+ */
+static char told[4096];
+static size_t told_n;
+
+static void tell(const char *what, const char *key, uint64_t number)
+{
+	told_n += (size_t)snprintf(told + told_n, sizeof(told) - told_n, " %s %s %llu", what, key,
+				   (unsigned long long)number);
+}
+
+static int group_change(uint64_t number)
+{
+	static const struct store_condition always = {false, false, 0};
+	static char value[VALUE_MAX];
+	uint64_t ttl_ms = random_next() % 3 * TTL_MS;
+	struct store_item item;
+	uint64_t version;
+	bool deleted;
+	char key[16];
+	int r;
+
+	(void)snprintf(key, sizeof(key), "k%u", (unsigned)(random_next() % KEYS));
+	switch (random_next() % 4) {
+	case 0:
+		r = group_delete(store, span_of(key), &always, &deleted, &version);
+		if (r == 0 && deleted)
+			tell("D", key, 0);
+		return r;
+	case 1:
+		r = group_touch(store, span_of(key), ttl_ms, &always, &version);
+		if (r == 0)
+			tell("T", key, ttl_ms / TTL_MS);
+		return r == -ENOENT ? 0 : r;
+	default:
+		r = group_put(store, span_of(key), (struct span){value, value_make(number, value)},
+			      0, &always, &version);
+		if (r == 0)
+			tell("P", key, number);
+		if (r == 0 &&
+		    (group_get(store, span_of(key), &item) < 0 || item.version != version))
+			fail("read what the group has written", -EIO);
+		return r;
+	}
+}
+
+/* Some changes, or so many that their record gets a file of its own. */
+static int group(void)
+{
+	uint64_t lsn = store_lsn(store) + 1;
+	uint64_t n = random_next() % 20 ? 1 + random_next() % 10 : 40 + random_next() % 40;
+	bool created = false;
+	char bucket[16];
+	char key[16];
+	struct store_key k;
+	int r;
+
+	names_make(bucket, key, &k);
+	told_n = 0;
+	told[0] = '\0';
+	r = group_begin(store, &k);
+	if (r == 0 && !group_exists(store) && random_next() % 2) {
+		r = group_create(store, &created);
+		if (created)
+			tell("C", "-", 0);
+	}
+	for (uint64_t i = 1; i <= n && r == 0; i++)
+		r = group_change(lsn | i << 40);
+	if (r < 0 || random_next() % 5 == 0) {
+		group_abort(store);
+		return r;
+	}
+	noted(); /* the time may have been logged before the first version was told */
+	r = group_commit(store, span_of("a result"));
+	if (r == 0 && told_n)
+		(void)printf("G %llu %s%s\n", (unsigned long long)store_lsn(store), bucket, told);
+	return r;
+}
+
 static int create_or_drop(bool create)
 {
 	char bucket[16];
@@ -196,7 +278,8 @@ static int create_or_drop(bool create)
 static void step(void)
 {
 	unsigned what = (unsigned)(random_next() % 1000);
-	int r = what < 500   ? put()
+	int r = what < 400   ? put()
+		: what < 500 ? group()
 		: what < 700 ? touch()
 		: what < 950 ? delete ()
 		: what < 960 ? create_or_drop(false)

@@ -1,7 +1,7 @@
 /*
  * A store of many buckets in many partitions through many lives: each is a process of its own that
- * opens the store (or follows the one that serves and takes over), does what a model does, and is
- * closed, killed in the middle of a checkpoint, or handed over.  The model lies in memory that all
+ * opens the store (or follows the one that serves and takes over), does what a model does, one by one
+ * and in groups, and is closed, killed in the middle of a checkpoint, or handed over.  The model lies in memory that all
  * of them share.
  */
 #include <stdatomic.h>
@@ -11,6 +11,8 @@
 
 #include "common/fault.h"
 #include "tests/unit/lib/store_fixture.h"
+
+#define GROUPED UINT64_MAX /* the lsn of what a group writes: it is not known yet */
 
 enum { BUCKETS = 20, KEYS = 24, LIVES = 8, STEPS = 1200, GENERATION = 7, LIMIT_MS = 20000 };
 
@@ -95,19 +97,28 @@ static void locate(const struct model_bucket *b, const char *key, struct store_k
 /* Whoever is told of this waits for it, unless it is on disk. */
 static void waits_for(uint64_t lsn)
 {
+	if (lsn == GROUPED)
+		return;
 	MUST(store_observed_lsn(current) >= lsn || store_synced(current) >= lsn);
 }
 
 static void compare_all(void);
 
-/* ---- one step ---- */
+/* ---- one step; in a group, of the model as it will be ---- */
+
+static bool grouped;
+static bool exact; /* the group has told a version: it takes those that follow */
 
 static void wrote(struct model_bucket *b, struct model_key *k, uint64_t version)
 {
 	uint64_t *newest = &world->newest[partition_in(b)];
 
-	MUST(version > *newest);
+	MUST(exact ? version == *newest + 1 : version > *newest);
 	*newest = version;
+	if (grouped) {
+		k->lsn = GROUPED;
+		return;
+	}
 	k->lsn = store_lsn(current);
 	waits_for(k->lsn);
 }
@@ -129,8 +140,12 @@ static void step_put(struct model_bucket *b, unsigned i)
 		c.if_version = true;
 		c.version = below(2) ? have : have + 1;
 	}
-	locate(b, key_name(i), &at);
-	r = store_put(current, &at, value_of(&new), ttl, &c, &version);
+	if (grouped) {
+		r = group_put(current, span_of(key_name(i)), value_of(&new), ttl, &c, &version);
+	} else {
+		locate(b, key_name(i), &at);
+		r = store_put(current, &at, value_of(&new), ttl, &c, &version);
+	}
 	if (!b->there) {
 		MUST(r == -ENXIO);
 	} else if ((c.if_absent && have) || (c.if_version && c.version != have)) {
@@ -142,6 +157,7 @@ static void step_put(struct model_bucket *b, unsigned i)
 		new.expiry = ttl ? store_clock(current) + ttl : 0;
 		*k = new;
 		wrote(b, k, version);
+		exact = grouped;
 	}
 }
 
@@ -154,19 +170,47 @@ static void step_delete(struct model_bucket *b, unsigned i)
 	bool deleted = false;
 	int r;
 
-	locate(b, key_name(i), &at);
-	r = store_delete(current, &at, &always, &deleted, &version);
+	if (grouped) {
+		r = group_delete(current, span_of(key_name(i)), &always, &deleted, &version);
+	} else {
+		locate(b, key_name(i), &at);
+		r = store_delete(current, &at, &always, &deleted, &version);
+	}
 	MUST(r == (b->there ? 0 : -ENXIO));
 	if (r < 0)
 		return;
 	MUST(deleted == lives(k));
 	waits_for(k->lsn);
-	if (deleted) {
-		k->lsn = store_lsn(current);
-		waits_for(k->lsn);
-		k->version = 0;
-		world->newest[partition_in(b)]++;
+	if (!deleted)
+		return;
+	k->version = 0;
+	wrote(b, k, world->newest[partition_in(b)] + 1);
+}
+
+static void step_touch(struct model_bucket *b, unsigned i)
+{
+	static const struct store_condition always = {false, false, 0};
+	struct model_key *k = &b->key[i];
+	uint64_t ttl = below(2) ? 0 : 1 + below(3000);
+	struct store_key at;
+	uint64_t version = 0;
+	int r;
+
+	if (grouped) {
+		r = group_touch(current, span_of(key_name(i)), ttl, &always, &version);
+	} else {
+		locate(b, key_name(i), &at);
+		r = store_touch(current, &at, ttl, &always, &version);
 	}
+	MUST(r == (!b->there ? -ENXIO : lives(k) ? 0 : -ENOENT));
+	if (b->there)
+		waits_for(k->lsn);
+	if (r < 0)
+		return;
+	k->version = version;
+	k->expiry = ttl ? store_clock(current) + ttl : 0;
+	wrote(b, k, version);
+	exact = grouped;
 }
 
 static void step_get(struct model_bucket *b, unsigned i)
@@ -176,8 +220,12 @@ static void step_get(struct model_bucket *b, unsigned i)
 	struct store_key at;
 	int r;
 
-	locate(b, key_name(i), &at);
-	r = store_get(current, &at, &item);
+	if (grouped) {
+		r = group_get(current, span_of(key_name(i)), &item);
+	} else {
+		locate(b, key_name(i), &at);
+		r = store_get(current, &at, &item);
+	}
 	MUST(r == (!b->there ? -ENXIO : lives(k) ? 0 : -ENOENT));
 	if (b->there)
 		waits_for(k->lsn);
@@ -225,8 +273,12 @@ static void step_scan(struct model_bucket *b, bool reverse)
 	struct store_key at;
 	int r;
 
-	locate(b, NULL, &at);
-	r = store_scan(current, &at, &range, seen_item, &s);
+	if (grouped) {
+		r = group_scan(current, &range, seen_item, &s);
+	} else {
+		locate(b, NULL, &at);
+		r = store_scan(current, &at, &range, seen_item, &s);
+	}
 	MUST(r == (b->there ? 0 : -ENXIO));
 	if (r == 0)
 		MUST(seen_skip(&s) == (reverse ? -1 : KEYS));
@@ -243,8 +295,12 @@ static void step_count(struct model_bucket *b)
 
 	for (unsigned i = 0; i < KEYS; i++)
 		want += lives(&b->key[i]);
-	locate(b, NULL, &at);
-	r = store_count(current, &at, &got);
+	if (grouped) {
+		r = group_count(current, &got);
+	} else {
+		locate(b, NULL, &at);
+		r = store_count(current, &at, &got);
+	}
 	MUST(r == (b->there ? 0 : -ENXIO));
 	MUST(r < 0 || got == want);
 	for (unsigned i = 0; i < KEYS && r == 0; i++)
@@ -279,6 +335,88 @@ static void step_drop(struct model_bucket *b)
 	}
 	b->there = false;
 	memset(b->key, 0, sizeof(b->key));
+}
+
+static void group_step(struct model_bucket *b)
+{
+	unsigned i = (unsigned)below(KEYS);
+
+	switch (below(12)) {
+	case 0:
+		step_scan(b, below(2));
+		break;
+	case 1:
+		step_count(b);
+		break;
+	case 2:
+	case 3:
+		step_get(b, i);
+		break;
+	case 4:
+	case 5:
+		step_delete(b, i);
+		break;
+	case 6:
+	case 7:
+		step_touch(b, i);
+		break;
+	default:
+		step_put(b, i);
+	}
+}
+
+static void group_create_step(struct model_bucket *b)
+{
+	bool created = false;
+
+	MUST(group_create(current, &created) == 0);
+	MUST(created == !b->there);
+	if (!created)
+		return;
+	memset(b->key, 0, sizeof(b->key));
+	b->there = true;
+	world->newest[partition_in(b)]++;
+}
+
+/* All of it, or nothing: then the model is as it was. */
+static void step_group(struct model_bucket *b)
+{
+	static struct model_bucket before;
+	uint64_t newest = world->newest[partition_in(b)];
+	uint64_t lsn;
+	bool commit = below(4);
+	struct store_key at;
+	uint32_t changes;
+
+	before = *b;
+	locate(b, NULL, &at);
+	MUST(group_begin(current, &at) == 0);
+	MUST(group_exists(current) == b->there);
+	grouped = true;
+	if (!b->there && below(2))
+		group_create_step(b);
+	for (uint64_t n = below(below(6) ? 8 : 80); n--;)
+		group_step(b);
+	changes = group_changes(current);
+	MUST(world->newest[partition_in(b)] >= newest + changes);
+	lsn = store_lsn(current);
+	if (commit)
+		MUST(group_commit(current, span_of("result")) == 0);
+	else
+		group_abort(current);
+	grouped = false;
+	exact = false;
+	MUST(store_lsn(current) == lsn + (commit && changes));
+	if (commit) {
+		for (unsigned i = 0; i < KEYS; i++)
+			if (b->key[i].lsn == GROUPED)
+				b->key[i].lsn = lsn + 1;
+		if (changes)
+			waits_for(lsn + 1);
+	} else {
+		*b = before;
+		world->newest[partition_in(b)] = newest;
+	}
 }
 
 static void tick(uint64_t passed)
@@ -354,6 +492,12 @@ static void step(bool rare)
 		break;
 	case 5:
 		tick(0);
+		break;
+	case 9:
+		step_group(rare ? b : &world->bucket[below(BUCKETS)]);
+		break;
+	case 10:
+		step_touch(b, i);
 		break;
 	case 6:
 	case 7:
