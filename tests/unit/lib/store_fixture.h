@@ -22,6 +22,7 @@ static uint64_t wall;     /* what the tests say the time is */
 static bool stepped_back; /* and it shall stay so over a restart */
 static char why[256];
 static uint64_t cache_bytes = 1 << 20;
+static uint64_t group_max; /* 0: as a put */
 static uint32_t partitions = PARTITIONS_DEFAULT;
 
 /* What has passed is what the tests say, in the boot that they say; 0: the system's wall clock. */
@@ -73,6 +74,7 @@ __attribute__((unused)) static struct store_config config(void)
 	c.log_segment_bytes = 1 << 20;
 	c.map_bytes = 64 << 20;
 	c.value_max = 64 << 10;
+	c.group_max = group_max;
 	c.buckets_max = 1000;
 	c.partitions = partitions;
 	c.checkpoint_ms = 1000000;
