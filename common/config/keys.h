@@ -32,10 +32,6 @@
 	  "largest reply of a transaction or a call; at most limits.message")                      \
 	X(limits, clients, NUMBER, "65536", 16, 1000000, "", 0, "clients remembered")              \
 	X(limits, buckets, NUMBER, "1000000", 1, 100000000, "", 0, "buckets of this node")         \
-	X(limits, session_ms, NUMBER, "3600000", 1000, 31536000000, "ms", 0,                       \
-	  "outcomes are kept so long after a session's last use")                                  \
-	X(limits, outcomes, SIZE, "64M", 1ull << 20, 1ull << 36, "bytes", 0,                       \
-	  "outcomes that each worker keeps, with their sessions; beyond it: busy")                 \
 	X(limits, queue, SIZE, "16M", 65536, 1ull << 32, "bytes", 0,                               \
 	  "each ring between coordinator and worker; raised to the largest message")               \
 	X(limits, cache, SIZE, "256M", 1ull << 20, 1ull << 42, "bytes", 0,                         \

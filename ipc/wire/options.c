@@ -103,8 +103,8 @@ static const struct option_row *option_find(const struct option_user *u, struct 
 
 /* What is wrong with an option: it `is given twice`, say. */
 __attribute__((format(printf, 5, 6))) static enum wire_error
-option_wrong(const struct option_user *u, const char *name, char *why,
-				    size_t why_size, const char *format, ...)
+option_wrong(const struct option_user *u, const char *name, char *why, size_t why_size,
+	     const char *format, ...)
 {
 	char text[80];
 	va_list args;

@@ -46,12 +46,12 @@ static enum wire_error checked(uint64_t value_max)
 }
 
 #define GOOD() EQ(WIRE_OK, checked(WIRE_VALUE_MAX))
-#define BAD(code, text)                                       \
-	do {                                                  \
-		EQ(WIRE_E_##code, checked(WIRE_VALUE_MAX));    \
-		if (strcmp(why, text) != 0)                   \
+#define BAD(code, text)                                            \
+	do {                                                       \
+		EQ(WIRE_E_##code, checked(WIRE_VALUE_MAX));        \
+		if (strcmp(why, text) != 0)                        \
 			printf("\"%s\", not \"%s\"\n", why, text); \
-		TRUE_(strcmp(why, text) == 0);                \
+		TRUE_(strcmp(why, text) == 0);                     \
 	} while (0)
 
 /* Short forms: what is written, as MessagePack. */
@@ -134,9 +134,12 @@ static void each_operation_is_known(void)
 		unsigned elements; /* of them, key and value */
 		bool writes, reads, large;
 	} row[] = {
-		{"put", 3, true, false, false},  {"touch", 2, true, false, false},
-		{"delete", 2, true, false, false}, {"get", 2, false, true, true},
-		{"scan", 1, false, true, true},  {"count", 1, false, true, false},
+		{"put",    3, true,  false, false},
+                {"touch",  2, true,  false, false},
+		{"delete", 2, true,  false, false},
+                {"get",    2, false, true,  true },
+		{"scan",   1, false, true,  true },
+                {"count",  1, false, true,  false},
 	};
 
 	for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
@@ -607,8 +610,8 @@ static void arguments_are_only_so_many(void)
 
 static void session_and_seq_belong_together(void)
 {
-	static const enum wire_method method[] = {WIRE_CREATE, WIRE_DROP,   WIRE_PUT, WIRE_DELETE,
-						  WIRE_TOUCH,  WIRE_TXN, WIRE_CALL};
+	static const enum wire_method method[] = {WIRE_CREATE, WIRE_DROP, WIRE_PUT, WIRE_DELETE,
+						  WIRE_TOUCH,  WIRE_TXN,  WIRE_CALL};
 	char want[100];
 
 	for (unsigned i = 0; i < sizeof(method) / sizeof(method[0]); i++)
