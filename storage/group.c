@@ -242,17 +242,6 @@ int group_count(struct store *s, uint64_t *ret)
 
 /* ---- staging ---- */
 
-/* Does `x` lie in the bytes?  Then they may move. */
-static struct span where_it_is(const struct group *g, struct span x)
-{
-	uintptr_t from = (uintptr_t)g->bytes_before;
-	uintptr_t at = (uintptr_t)x.p;
-
-	if (g->bytes_before && at >= from && at - from < g->size)
-		return (struct span){g->bytes + (at - from), x.n};
-	return x;
-}
-
 /* Room for `size` bytes more.  Where they were stays until the change is staged. */
 static int bytes_want(struct group *g, uint64_t size)
 {
@@ -352,18 +341,16 @@ static uint64_t stage(struct store *s, struct log_change *c, struct staged x)
 	struct group *g = s->group;
 	uint64_t size = log_change_size(c);
 
-	c->key = where_it_is(g, c->key);
-	c->value = where_it_is(g, c->value);
 	x.at = g->size;
 	x.last = true;
 	(void)log_change_write(g->bytes + g->size, c);
 	g->size += size;
-	free(g->bytes_before);
-	g->bytes_before = NULL;
 	if (c->op == LOG_PUT)
 		x.value = (uint64_t)(log_head_value((void *)(g->bytes + x.at)).p - g->bytes);
 	if (c->key.n)
 		order_put(g, c->key);
+	free(g->bytes_before);
+	g->bytes_before = NULL;
 	g->change[g->count++] = x;
 	g->counted += c->delta;
 	g->expiring += c->expiry != 0;

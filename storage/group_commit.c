@@ -108,7 +108,8 @@ static void take_effect(struct store *s, struct group *g, uint64_t lsn)
 /* May it be logged, if it does not delete alone? */
 static int admit(struct store *s, uint64_t size, uint64_t owed)
 {
-	if (!wal_has_room(s->wal, size)) {
+	/* If all is settled there will never be more room. */
+	if (!wal_has_room(s->wal, size) && s->log.frozen + s->log.active) {
 		s->room_wanted = true; /* a file of its own is there only after a checkpoint */
 		return store_fail(s, -EBUSY, "writes outrun the disk: try again later");
 	}

@@ -36,7 +36,7 @@ struct group {
 	char *bytes; /* of the changes, as they will be logged */
 	uint64_t size;
 	uint64_t bytes_room;
-	char *bytes_before; /* where they were before they grew; an argument may lie there */
+	char *bytes_before; /* where they were before they grew: an argument may lie there */
 
 	int64_t counted; /* change of the number of keys stored */
 	int64_t living;  /* and of those that are alive */

@@ -25,7 +25,7 @@ uint64_t wal_bytes_beyond_min(const struct wal *w)
 	return all > min ? all - min : 0;
 }
 
-static bool over_limit(const struct wal *w, uint64_t more)
+bool wal_over_limit(const struct wal *w)
 {
 	/*
 	 * One segment below the limit stays for deletes, which make room again.  The settled one
@@ -33,21 +33,18 @@ static bool over_limit(const struct wal *w, uint64_t more)
 	 * begun only if something is written: with that one and the open one there is always room.
 	 */
 	return (atomic_load(&w->segment_count) > 2 &&
-		atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes + more >
+		atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes >
 			w->config.limit_bytes) ||
 	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS;
-}
-
-bool wal_over_limit(const struct wal *w)
-{
-	return over_limit(w, 0);
 }
 
 bool wal_has_room(const struct wal *w, uint64_t size)
 {
 	uint64_t own = WAL_HEADER_BYTES + size;
 
-	return !over_limit(w, own > w->config.segment_bytes ? own : 0);
+	return own <= w->config.segment_bytes ||
+	       atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes + own <=
+		       w->config.limit_bytes;
 }
 
 bool wal_half_full(const struct wal *w)

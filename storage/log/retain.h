@@ -19,10 +19,7 @@ uint64_t wal_bytes_beyond_min(const struct wal *w);
 /* (serving) So many that puts must wait for a checkpoint: what is left is for deletes. */
 bool wal_over_limit(const struct wal *w);
 
-/*
- * (serving) May a record of `size` bytes come, as far as puts may go on?  If it gets a file of its
- * own, that must be within the limit.
- */
+/* (serving) If a record of `size` bytes gets a file of its own, is that within the limit? */
 bool wal_has_room(const struct wal *w, uint64_t size);
 
 /* (serving) How many more there may be before a checkpoint, whose beginning needs one, not counted.

@@ -38,6 +38,7 @@ static struct store_config config_large(void)
 	struct store_config c = config();
 
 	c.group_max = LARGE;
+	c.cache_bytes = 64 << 20; /* it is the log that is short */
 	c.log_segment_bytes = 1 << 20;
 	c.log_bytes = log_size(c.value_max, c.group_max, c.log_segment_bytes, 0).limit_least;
 	return c;

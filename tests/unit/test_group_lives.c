@@ -370,6 +370,17 @@ static void when_it_is_full_only_what_deletes_alone_is_let_in(void)
 		n++;
 	}
 	EQ(-ENOSPC, r);
+	for (unsigned size = sizeof(big) / 2; size; size /= 2) { /* to the last bytes */
+		big[size] = '\0';
+		EQ(0, store_settle(current, 10000));
+		while (n < 2000 && put("b", many_key(n), big) == 0)
+			n++;
+	}
+	while (n < 2000 && (r = put("b", many_key(n), big)) != -ENOSPC) {
+		n += r == 0;
+		EQ(0, store_settle(current, 10000));
+	}
+	EQ(-ENOSPC, r);
 	lsn = store_lsn(current);
 	for (unsigned round = 0; round < 3; round++) { /* a put, a touch, a bucket */
 		begin(round == 2 ? "other" : "b");
@@ -395,6 +406,7 @@ static void when_it_is_full_only_what_deletes_alone_is_let_in(void)
 	begin("b");
 	for (unsigned i = 0; i < n / 2; i++)
 		TRUE_(gdel(many_key(i)));
+	TRUE_(group_bytes(current) > 1000);
 	commit();
 	EQ(n - n / 2, count("b"));
 	EQ(0, store_settle(current, 10000));
