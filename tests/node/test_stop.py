@@ -79,7 +79,7 @@ def everybody_who_asks_for_a_stop_or_a_start_is_answered(box):
     pid = n.workers()[1]["pid"]
     os.kill(pid, signal.SIGSTOP)
     first = a.send(("worker", "stop", 1))[0]
-    eq("stopping", until(lambda: n.workers()[1]["state"]))
+    until(lambda: n.workers()[1]["state"] == "stopping")
     second = b.send(("worker", "stop", 1))[0]
     third = req.send(("worker", "stop", 1))[0]
     eq("busy", n.client(admin=True).code("worker", "start", 1)[0])
