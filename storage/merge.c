@@ -3,6 +3,11 @@
  * merge them in a few large sorted transactions.  Counts of buckets and what is settled change only
  * in the last transaction, so a checkpoint that is cut short is simply done again: every step is
  * idempotent.
+ *
+ * A group of changes is taken whole: it is one record, and a segment ends behind one.  Its keys may
+ * lie in several transactions, and base hold some of them and not others when the power fails.
+ * Nobody sees that: what is settled says that base has nothing of it, so the log is replayed from
+ * before it, and what the cache has goes before base.
  */
 #include "storage/checkpoint_impl.h"
 

@@ -116,7 +116,7 @@ static void what_is_told_before_the_commit_is_what_there_is_behind_it(void)
 			EQ(0, store_settle(current, 10000));
 		wall = store_clock(current);
 		begin("b");
-		for (unsigned i = (unsigned)(unit_random(&s) % 40); i--;)
+		for (uint64_t i = unit_random(&s) % 40; i--;)
 			change(&s, true);
 		for (unsigned i = 0; i < RANGES; i++) {
 			bounds_random(&s, &bounds[i]);
