@@ -267,6 +267,7 @@ static int changes_want(struct group *g)
 	uint32_t room = 2 * g->room;
 	void *p;
 
+	check(g->room >= CHANGES_FIRST && g->count <= g->room);
 	if (g->count < g->room)
 		return 0;
 	p = fault_at("group.alloc") < 0 ? NULL : realloc(g->change, room * sizeof(*g->change));
