@@ -396,7 +396,7 @@ static void when_it_is_full_only_what_deletes_alone_is_let_in(void)
 			else
 				(void)gtouch(many_key(1), 0);
 		}
-		lsn = store_lsn(current); /* what the time is may have been logged before */
+		lsn = store_lsn(current); /* the time may have been noted meanwhile */
 		EQ(-ENOSPC, group_commit(current, reply));
 		EQ(lsn, store_lsn(current));
 		EQ(n, count("b"));
