@@ -231,3 +231,27 @@ def transactions_take_effect_on_the_node_that_serves_the_bucket(box):
     r = script(box, n, *["put k%d %d" % (i, i) for i in range(4096)])
     eq((0, 4096), (r.returncode, r.stdout.count(b"\n")))
     eq(4097, c.call("count", "b"))
+
+
+@test()
+def the_example_loses_nothing_to_others(box):
+    """docs/examples/transfer.c, many at a time there and back: what is in the bank stays as it was, and each transfer was done once."""
+    flags = ["-I.", "-Iinclude", lib.BUILD + "/libpail.a", "-lzmq", "-pthread"]
+    for kind, flag in (("asan", "-fsanitize=address,undefined"), ("tsan", "-fsanitize=thread")):
+        flags += [flag] if kind in lib.BUILD else []
+    program = box.dir + "/transfer"
+    r = box.run("cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "docs/examples/transfer.c", *flags, "-o", program)
+    eq((0, b""), (r.returncode, r.stderr))
+    n = box.node()
+    c = n.client()
+    c.call("create", "bank")
+    c.call("put", "bank", "ann", b"1000")
+    c.call("put", "bank", "bob", b"0")
+    amounts = [("ann", "bob", 7), ("bob", "ann", 5), ("ann", "bob", 11), ("bob", "ann", 2)] * 4
+    running = [subprocess.Popen([program, n.endpoint, "bank", a, b, str(k)], stderr=subprocess.PIPE) for a, b, k in amounts]
+    for p in running:
+        eq(b"", p.communicate(timeout=60 * lib.SLOW)[1])
+        eq(0, p.returncode)
+    eq([b"956", b"44"], [c.call("get", "bank", who)[0] for who in ("ann", "bob")])
+    r = box.run(program, n.endpoint, "bank", "ann", "nobody", "1")
+    eq((1, b"not_found: there is no such key\n"), (r.returncode, r.stderr))
