@@ -28,7 +28,8 @@ uint64_t shares_request_max(const struct conf *c)
 
 uint64_t shares_group_max(const struct conf *c)
 {
-	return log_group_bytes(conf_number(c, CONF_limits_message), WIRE_RESULT_MAX);
+	return log_group_bytes(conf_number(c, CONF_limits_message),
+			       conf_number(c, CONF_limits_result));
 }
 
 static uint64_t most(uint64_t a, uint64_t b)
