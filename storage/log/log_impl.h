@@ -39,6 +39,7 @@ struct wal {
 	uint64_t open_epoch;
 	uint32_t open_epoch_crc;
 	bool open_any;            /* something is in the open segment */
+	bool open_made;           /* its file was made before anything was in it */
 	uint64_t open_request_id; /* highest request identity in it */
 
 	/* both sides */

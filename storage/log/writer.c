@@ -158,6 +158,7 @@ static int segment_open(struct wal *w, uint64_t first_lsn, uint64_t size)
 	(void)pthread_mutex_lock(&w->lock);
 	n = atomic_load(&w->segment_count);   /* the background thread may have removed some */
 	if (n && !w->segment[n - 1].closed) { /* else it is one of an incarnation before */
+		check(w->open_any || w->open_made); /* or it would never get a file */
 		w->segment[n - 1].closed = true;
 		w->segment[n - 1].last_lsn = first_lsn - 1;
 		w->segment[n - 1].last_request_id = w->open_request_id;
@@ -178,10 +179,32 @@ static int segment_open(struct wal *w, uint64_t first_lsn, uint64_t size)
 	w->open_epoch = s->epoch;
 	w->open_epoch_crc = log_epoch_crc(s->epoch);
 	w->open_any = false;
+	w->open_made = false;
 	w->open_request_id = 0;
 	check_slow(wal_segments_agree(w));
 	(void)pthread_mutex_unlock(&w->lock);
 	return 0;
+}
+
+/*
+ * The open segment has neither a record nor a file: the file will be begun with the first record,
+ * and gets the size that this one needs.  Another segment in its place would leave one behind that
+ * never gets a file; and a file that is larger than what is written to it has not that size.
+ */
+static void segment_fit(struct wal *w, uint64_t size)
+{
+	struct wal_segment *s;
+
+	if (size == w->open_size)
+		return;
+	(void)pthread_mutex_lock(&w->lock);
+	s = &w->segment[atomic_load(&w->segment_count) - 1];
+	check(s->epoch == w->open_epoch && s->start == w->append && !s->closed);
+	atomic_fetch_add(&w->live_bytes, size - s->size); /* less, too */
+	s->size = size;
+	w->open_size = size;
+	check_slow(wal_segments_agree(w));
+	(void)pthread_mutex_unlock(&w->lock);
 }
 
 /*
@@ -240,6 +263,7 @@ int wal_start(struct wal *w, uint64_t clock_ms)
 	w->open_request_id = w->rewrite_request_id;
 	w->append = w->rewrite.len;
 	w->open_any = w->rewrite.len > 0;
+	w->open_made = true;
 	w->written = w->append;
 	w->submitted = w->append;
 	atomic_store(&w->drained, w->append);
@@ -272,7 +296,9 @@ struct log_frame *wal_reserve(struct wal *w, uint64_t size)
 
 	if (atomic_load(&w->error) || w->append + size - drained > w->stage_size)
 		return NULL;
-	if (used + size > w->open_size)
+	if (!w->open_any && !w->open_made)
+		segment_fit(w, file_size(w, size));
+	else if (used + size > w->open_size)
 		if (!wal_files_left(w) || segment_open(w, w->lsn + 1, file_size(w, size)) < 0)
 			return NULL;
 	return (struct log_frame *)(w->stage + (w->append & (w->stage_size - 1)));

@@ -175,6 +175,26 @@ static void the_least_log_takes_the_largest_groups_for_ever(void)
 	finish();
 }
 
+/* No time passes, so no note of it comes between a checkpoint and the largest record. */
+static void the_largest_may_be_the_first_behind_a_checkpoint(void)
+{
+	fresh();
+	wall_at_open = 1800000000000;
+	open_large();
+	EQ(0, create("b"));
+	for (unsigned round = 0; round < 4; round++) {
+		unsigned n = 0;
+
+		EQ(0, store_settle(current, 10000));
+		EQ(0, group_fill(round, 0, &n));
+		TRUE_(log_bytes_live() <= config_large().log_bytes + VALUE);
+		holds(n, round);
+	}
+	EQ(0, store_settle(current, 10000));
+	finish();
+	wall_at_open = 0;
+}
+
 /* The record whose file is being written when the power fails is not there, and nothing of it. */
 static void a_torn_one_is_as_if_it_had_never_been(void)
 {
@@ -209,4 +229,5 @@ static void a_torn_one_is_as_if_it_had_never_been(void)
 
 UNIT_MAIN(T(sizes_follow_from_values_messages_and_limits),
 	  T(the_least_log_takes_the_largest_groups_for_ever),
+	  T(the_largest_may_be_the_first_behind_a_checkpoint),
 	  T(a_torn_one_is_as_if_it_had_never_been))

@@ -10,6 +10,8 @@
 #include "tests/unit/lib/unit.h"
 
 #define GENERATION 77u
+#define FILE_BYTES (128u << 10)
+#define LARGE      (300u << 10) /* more than a file has */
 
 static char dir[300];
 static unsigned dirs;
@@ -45,8 +47,8 @@ static void synced(void *arg, uint64_t mark, uint64_t lsn)
 
 static struct wal *log_new(void)
 {
-	const struct wal_config c = {dir,    128 << 10, 64 << 20, 16 << 10, GENERATION,
-				     synced, NULL,      NULL,     0};
+	const struct wal_config c = {dir,    FILE_BYTES, 64 << 20, 16 << 10, GENERATION,
+				     synced, NULL,       NULL,     0};
 	struct wal *w = NULL;
 
 	EQ(0, wal_new(&c, &w));
@@ -66,15 +68,15 @@ static struct wal *log_open(struct seen *s, uint64_t known)
 	return w;
 }
 
-static void append(struct wal *w, uint64_t *random, uint64_t *sum)
+static void append_value(struct wal *w, uint64_t bucket, uint64_t value_bytes, uint64_t *sum)
 {
-	static const char zeros[3000];
+	static const char zeros[LARGE];
 	const struct log_change c = {
 		.op = LOG_PUT,
-		.bucket = unit_random(random) % 1000,
+		.bucket = bucket,
 		.name = span_of("b"),
 		.key = span_of("k"),
-		.value = {zeros, unit_random(random) % sizeof(zeros)}
+		.value = {zeros, value_bytes}
         };
 	uint64_t size = LOG_RECORD_BYTES + log_change_size(&c);
 	struct log_frame *f = wal_reserve(w, size);
@@ -89,6 +91,13 @@ static void append(struct wal *w, uint64_t *random, uint64_t *sum)
 	EQ(size, log_record_size(f));
 	*sum += c.bucket;
 	(void)wal_append(w, f, 1 + wal_lsn(w) * 8);
+}
+
+static void append(struct wal *w, uint64_t *random, uint64_t *sum)
+{
+	uint64_t bucket = unit_random(random) % 1000;
+
+	append_value(w, bucket, unit_random(random) % 3000, sum);
 }
 
 static void sync_all(struct wal *w)
@@ -266,7 +275,7 @@ static void a_reader_gives_each_record_until_one_is_not_whole(void)
 /* Names in a folder may be anybody's: the highest number leaves none for the next file. */
 static void a_pool_file_of_any_number_is_taken(void)
 {
-	static char zeros[128 << 10];
+	static char zeros[FILE_BYTES];
 	struct seen s = {1, 0, 0};
 	uint64_t random = unit_seed();
 	uint64_t sum = 0;
@@ -292,7 +301,69 @@ static void a_pool_file_of_any_number_is_taken(void)
 	wal_free(&w);
 }
 
+/* Of each closed segment there is a file of its size, with all its records. */
+static struct wal_segment closed_are_whole(struct wal *w)
+{
+	struct wal_segment closed[64];
+	unsigned n;
+
+	sync_all(w);
+	n = wal_closed(w, closed, 64);
+	TRUE_(n > 1);
+	for (unsigned i = 0; i < n; i++) {
+		struct wal_reader rd = {0};
+		struct log_record r;
+
+		EQ(0,
+		   wal_reader_open(&rd, dir, closed[i].epoch, closed[i].size, closed[i].first_lsn));
+		while (rd.lsn <= closed[i].last_lsn)
+			EQ(1, wal_reader_next(&rd, &r));
+		wal_reader_close(&rd);
+	}
+	return closed[n - 1];
+}
+
+/*
+ * The largest record comes first in a segment; or one of the common size, after the largest was
+ * given up; or the largest after that.
+ */
+static void an_empty_segment_takes_the_size_of_its_first_record(void)
+{
+	for (unsigned what = 0; what < 3; what++) {
+		const uint64_t size = what == 1 ? 100 : LARGE;
+		struct seen mine = {1, 0, 0};
+		struct seen again = {3, 0, 0};
+		struct wal_segment settled;
+		char why[256] = "";
+		uint64_t sum = 0;
+		uint64_t clock;
+		struct wal *w;
+
+		fresh();
+		w = log_open(&mine, 0);
+		append_value(w, 1, 100, &sum);
+		wal_rotate(w);
+		if (what)
+			TRUE_(wal_reserve(w, LARGE));
+		append_value(w, 2, size, &sum);
+		TRUE_(wal_bytes(w) <= 2 * FILE_BYTES + size - 100);
+		wal_rotate(w);
+		append_value(w, 3, 100, &sum);
+		settled = closed_are_whole(w);
+		EQ(2, settled.last_lsn);
+		EQ(0, wal_settled(w, 2, settled.epoch));
+		wal_free(&w);
+		w = log_new();
+		EQ(0, wal_replay(w, 2, 3, settled.epoch, take, &again, &clock, why, sizeof(why)));
+		EQ(0, again.bad);
+		EQ(4, again.next);
+		EQ(3, again.sum);
+		wal_free(&w);
+	}
+}
+
 UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
 	  T(a_hole_before_the_synced_lsn_is_an_error),
 	  T(a_reader_gives_each_record_until_one_is_not_whole),
-	  T(a_pool_file_of_any_number_is_taken))
+	  T(a_pool_file_of_any_number_is_taken),
+	  T(an_empty_segment_takes_the_size_of_its_first_record))
