@@ -104,8 +104,8 @@ void wal_spare_path(const struct wal *w, uint64_t n, char *out, size_t size);
 int wal_pool_take(struct wal *w, char *path, size_t size);
 
 /*
- * A file of the pool, from before: its content does not matter (epochs tell records apart), but it
- * must be whole, or syncs would have to allocate.
+ * A file of the pool, from before: its content does not matter (epochs tell records apart; see
+ * epoch_leap), but it must be whole, or syncs would have to allocate.
  */
 void wal_pool_adopt(struct wal *w, uint64_t number);
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/check.h"
 #include "storage/log/log_impl.h"
@@ -297,6 +298,23 @@ static int run_all(struct replay *rp, struct found *f, unsigned n, uint64_t epoc
 	return 0;
 }
 
+/*
+ * The epoch next to the last one that has a name may have been used: an incarnation that was killed,
+ * or cut off, before its new file had a name leaves the file in the pool, full of records of an
+ * epoch that nothing tells of.  Their lsns go on where the log ends now, so those that lie where our
+ * records end would pass for the rest of them.  Hence each incarnation begins at an epoch drawn by
+ * lot, which none before it has come to.
+ */
+static int epoch_leap(struct wal *w)
+{
+	uint32_t n;
+
+	if (getrandom(&n, sizeof(n), 0) != sizeof(n))
+		return -EIO;
+	w->epoch_next += n;
+	return 0;
+}
+
 /* The tail goes into a segment of the next epoch: sum its records for that. */
 static void rewrite_sum(struct wal *w)
 {
@@ -327,6 +345,8 @@ int wal_replay(struct wal *w, uint64_t base_lsn, uint64_t synced, uint64_t epoch
 	r = folder_read(&rp, f, &n);
 	if (r == 0)
 		r = run_all(&rp, f, n, epoch_min);
+	if (r == 0)
+		r = epoch_leap(w);
 	rewrite_sum(w);
 	free(f);
 	*ret_clock_ms = rp.clock_ms;

@@ -31,7 +31,7 @@ struct wal_header {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t crc;        /* of the header with this field 0 */
-	uint64_t epoch;      /* never used twice in a folder */
+	uint64_t epoch;      /* never used twice in a folder, not even by who gave it no name */
 	uint64_t generation; /* of the requests that records name; 0: none */
 	uint64_t first_lsn;  /* everything before it was on disk when this file was begun */
 	uint64_t clock_ms;   /* the store's clock then */

@@ -2,6 +2,8 @@
  * A store of many partitions, each with a sequence of its own: what is settled, seen, told and
  * expired in one says nothing of another, be it far ahead or far behind.
  */
+#include <dirent.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "storage/log/wal.h"
@@ -374,12 +376,16 @@ static uint64_t clock_in_log(uint32_t partition)
 	uint64_t most = 0;
 	struct wal_header h;
 	uint64_t bytes;
+	DIR *d = opendir(dir);
+	struct dirent *e;
 
-	for (uint64_t epoch = 1; epoch < 20; epoch++) {
+	while ((e = readdir(d))) {
 		struct wal_reader rd = {0};
 		struct log_record r;
+		uint64_t epoch;
 
-		if (wal_header_read(dir, epoch, &h, &bytes, why, sizeof(why)) < 0)
+		if (sscanf(e->d_name, "wal-%" SCNx64, &epoch) != 1 ||
+		    wal_header_read(dir, epoch, &h, &bytes, why, sizeof(why)) < 0)
 			continue;
 		EQ(0, wal_reader_open(&rd, dir, epoch, bytes, h.first_lsn));
 		while (wal_reader_next(&rd, &r) == 1)
@@ -391,6 +397,7 @@ static uint64_t clock_in_log(uint32_t partition)
 			}
 		wal_reader_close(&rd);
 	}
+	(void)closedir(d);
 	return most;
 }
 

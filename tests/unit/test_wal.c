@@ -362,8 +362,94 @@ static void an_empty_segment_takes_the_size_of_its_first_record(void)
 	}
 }
 
+/* A record of which the value has `n` bytes. */
+static void append_sized(struct wal *w, uint64_t bucket, size_t n)
+{
+	static const char zeros[3000];
+	const struct log_change c = {
+		.op = LOG_PUT,
+		.bucket = bucket,
+		.name = span_of("b"),
+		.key = span_of("k"),
+		.value = {zeros, n}
+        };
+	struct log_frame *f = wal_reserve(w, LOG_RECORD_BYTES + log_change_size(&c));
+
+	TRUE_(f);
+	log_entry_end(f,
+		      log_change_write(log_entry_begin(f, LOG_CHANGE, 0, wal_lsn(w) + 1, 1), &c));
+	(void)wal_append(w, f, 0);
+}
+
+/* The folder as if the newest segment had never got its name; no other file is in the pool. */
+static void newest_unname(void)
+{
+	char command[900];
+
+	(void)snprintf(command, sizeof(command),
+		       "cd %s && mv $(ls wal-* | tail -n 1) spare-ffffffffffffff00 && "
+		       "for f in spare-*; do test $f = spare-ffffffffffffff00 || rm $f; done",
+		       dir);
+	EQ(0, system(command));
+}
+
+/* Only the first record is left: one more, of the same size as that which is lost. */
+static void one_more(uint64_t known)
+{
+	struct seen s = {1, 0, 0};
+	uint64_t clock;
+	char why[256] = "";
+	struct wal *w = log_new();
+
+	EQ(0, wal_replay(w, 0, known, 0, take, &s, &clock, why, sizeof(why)));
+	EQ(0, wal_start(w, 1)); /* with the one file that is in the pool */
+	EQ(1, s.sum);
+	append_sized(w, 100, 100);
+	sync_all(w);
+	wal_free(&w);
+}
+
+/*
+ * A cut between the writing of a file and its name on disk leaves its records in the pool, and the
+ * log before it.  What is written next may end where one of them begins, which has the lsn that
+ * would follow: it was lost, and stays so.
+ */
+static void a_file_that_got_no_name_does_not_come_back_behind_others(void)
+{
+	for (int begun_at_start = 0; begun_at_start < 2; begun_at_start++) {
+		struct seen first = {1, 0, 0};
+		struct seen again = {1, 0, 0};
+		struct seen third = {1, 0, 0};
+		struct wal *w;
+
+		fresh();
+		w = log_open(&first, 0);
+		append_sized(w, 1, 10);
+		sync_all(w);
+		if (begun_at_start) {
+			wal_free(&w);
+			w = log_open(&again, 0); /* which writes the first record again */
+		} else {
+			wal_rotate(w);
+		}
+		for (uint64_t i = 1; i <= 3; i++)
+			append_sized(w, 10 * i, 100);
+		sync_all(w);
+		wal_free(&w);
+		newest_unname();
+		one_more(!begun_at_start);
+		w = log_open(&third, 0);
+		EQ(0, third.bad);
+		EQ(101, third.sum);
+		EQ(2, wal_lsn(w));
+		wal_free(&w);
+	}
+}
+
 UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
 	  T(a_hole_before_the_synced_lsn_is_an_error),
 	  T(a_reader_gives_each_record_until_one_is_not_whole),
 	  T(a_pool_file_of_any_number_is_taken),
 	  T(an_empty_segment_takes_the_size_of_its_first_record))
+=======
+	  T(a_file_that_got_no_name_does_not_come_back_behind_others))
