@@ -450,6 +450,5 @@ UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
 	  T(a_hole_before_the_synced_lsn_is_an_error),
 	  T(a_reader_gives_each_record_until_one_is_not_whole),
 	  T(a_pool_file_of_any_number_is_taken),
-	  T(an_empty_segment_takes_the_size_of_its_first_record))
-=======
+	  T(an_empty_segment_takes_the_size_of_its_first_record),
 	  T(a_file_that_got_no_name_does_not_come_back_behind_others))
