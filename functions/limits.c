@@ -4,6 +4,11 @@
  * instruction and raises what pcall does not hold.  What is deaf to that (a collection of many
  * objects, a table that is hashed anew, a comparison of long strings) is left by the hard stop: a
  * timer's signal, whose handler jumps out of the call.  Nothing of the sandbox is used after that.
+ *
+ * Each call is under the timer from its beginning, since what is deaf need not have been looked at
+ * before: the comparison of two constants of megabytes can be the first thing that it does.  Yet a
+ * short call pays for no timer of its own: one that is set already stays, and when it goes off too
+ * early for the call that runs by then, it is set for that one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +20,6 @@
 #include "functions/sandbox_impl.h"
 
 #define HARD_US     100000u /* behind the end of a call */
-#define ARM_US      200u    /* calls that are done by then need no timer */
 #define AGAIN_US    1000u   /* what is busy is tried again so soon */
 #define LOOK_BYTES  (256u * 1024)
 #define STEP_KIB    256
@@ -34,23 +38,24 @@ static void timer_at(struct functions *f, uint64_t us)
                 {(time_t)(us / 1000000), (long)(us % 1000000) * 1000}
         };
 
-	(void)timer_settime(f->timer, us ? TIMER_ABSTIME : 0, &t, NULL);
+	f->timer_us = us;
+	(void)timer_settime(f->timer, TIMER_ABSTIME, &t, NULL);
 }
 
 static void on_signal(int signal)
 {
 	struct functions *f = current;
 	int e = errno;
+	uint64_t now;
 
 	(void)signal;
-	if (!f || !f->armed)
-		return;
-	if (f->busy) {
-		timer_at(f, clock_us() + AGAIN_US);
-		errno = e;
-		return;
-	}
-	_longjmp(f->exit, 1);
+	if (!f)
+		return; /* the next call sets it anew */
+	now = clock_us();
+	if (now >= f->end_us + HARD_US && !f->busy)
+		_longjmp(f->exit, 1);
+	timer_at(f, now < f->end_us + HARD_US ? f->end_us + HARD_US : now + AGAIN_US);
+	errno = e;
 }
 
 void limits_timer(struct functions *f)
@@ -87,10 +92,6 @@ static void look(struct functions *f)
 	f->work = f->tight ? CHARGE_MAX : 0;
 	if (now >= f->end_us && !f->over)
 		over(f, LIMIT_TIME);
-	if (!f->armed && f->has_timer && now - f->start_us >= ARM_US) {
-		f->armed = true;
-		timer_at(f, f->end_us + HARD_US);
-	}
 }
 
 void limits_begin(struct functions *f)
@@ -106,16 +107,14 @@ void limits_begin(struct functions *f)
 	f->busy = 0;
 	f->running = true;
 	current = f;
+	if (f->has_timer && f->start_us >= f->timer_us)
+		timer_at(f, f->end_us + HARD_US);
 }
 
 void limits_end(struct functions *f)
 {
 	current = NULL;
 	f->running = false;
-	if (f->armed) {
-		timer_at(f, 0);
-		f->armed = false;
-	}
 }
 
 /* ---- memory ---- */

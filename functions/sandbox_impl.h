@@ -81,8 +81,8 @@ struct functions {
 
 	/* the hard stop */
 	volatile sig_atomic_t busy; /* may not be cut short now */
-	bool armed;
 	bool has_timer;
+	volatile uint64_t timer_us; /* when it goes off, or has gone off */
 	timer_t timer;
 	jmp_buf exit;
 	uint64_t renewed;
