@@ -113,6 +113,13 @@ static struct span key_arg(lua_State *L)
 	return k;
 }
 
+/* Is the value that string, to its last byte? */
+static bool is_text(lua_State *L, int i, const char *text)
+{
+	return lua_type(L, i) == LUA_TSTRING && lua_rawlen(L, i) == strlen(text) &&
+	       !strcmp(lua_tostring(L, i), text);
+}
+
 enum option {
 	TTL = 1 << 0,
 	IF_VERSION = 1 << 1,
@@ -221,7 +228,7 @@ static struct option_values options_arg(lua_State *L, int i, unsigned allowed)
 		size_t o = 0;
 
 		while (o < sizeof(options) / sizeof(options[0]) &&
-		       (!(options[o].bit & allowed) || strcmp(options[o].name, name) != 0))
+		       (!(options[o].bit & allowed) || !is_text(L, -2, options[o].name)))
 			o++;
 		if (o == sizeof(options) / sizeof(options[0]))
 			(void)luaL_error(L, "there is no option '%s' here", name);
@@ -486,13 +493,8 @@ static int bucket_scan(lua_State *L)
 /* bucket.name, and the methods, which are the upvalue. */
 static int bucket_index(lua_State *L)
 {
-	const char *s;
-
 	lua_pushvalue(L, 2);
-	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
-		return 1;
-	s = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-	if (strcmp(s, "name") != 0)
+	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL || !is_text(L, 2, "name"))
 		return 1;
 	lua_pushlstring(L, functions_of(L)->request->bucket.p, functions_of(L)->request->bucket.n);
 	return 1;

@@ -23,7 +23,7 @@ static lua_Integer length(lua_State *L, int i)
 
 static int table_insert(lua_State *L)
 {
-	lua_Integer end = length(L, 1) + 1;
+	lua_Integer end = (lua_Integer)((lua_Unsigned)length(L, 1) + 1u); /* it may wrap around */
 	lua_Integer at;
 
 	switch (lua_gettop(L)) {

@@ -180,7 +180,9 @@ static enum functions_done call_scan(void *arg, const struct functions_range *ra
 
 	if (r == 0 && c->item.failed)
 		r = -ENOMEM;
-	if (f.found)
+	if (f.found && range->keys_only)
+		store_work(c->w->store, WORK_REQUEST);
+	else if (f.found)
 		count_value(c, ret->value.n);
 	return done(c, r == 0 && !f.found ? -ENOENT : r, e);
 }

@@ -26,6 +26,7 @@ function M.all(b)
   return {b:exists(), b:create(), b:exists(), b:put("x", "1"), b:count(), select(3, b:put("x", "2", {if_absent = true})),
           b:touch("x", {ttl = 100000}), b:touch("none") == nil, b:delete("none"), b:delete("x"), b.name, pail.node}
 end
+function M.seek(b, k, o) for key in b:scan(o) do end return (b:get(k)) end
 function M.echo(b, ...) return {...} end
 function M.gone(b) return b.no.such end
 function M.deep() return M.deep() + 1 end
@@ -289,6 +290,17 @@ def a_large_result_has_its_room(box):
     eq([5 << 20] * 2, [len(x) for x in call("scan", {})[1::2]])
     r = c.call("txn", "b", {"then": [["get", "a"], ["get", "b"]]})["results"]
     eq([5 << 20] * 2, [len(x[0]) for x in r])
+
+
+@test()
+def one_value_is_no_second_one_for_keys_that_were_looked_at(box):
+    c = node(box, "--set", "limits.result=64K", "--set", "limits.value=2M", "--set", "functions.time_ms=500").client()
+    c.call("create", "b")
+    call = lambda *args: c.call("call", "b", "t", "seek", list(args))
+    for k in "abc":
+        c.call("put", "b", k, b"v" * (1 << 20))
+    eq(1 << 20, len(call("b", {"keys_only": True})))
+    eq("too_large", c.code("call", "b", "t", "seek", ["b", {}])[0])  # here three values were read before
 
 
 @test()

@@ -6,7 +6,26 @@ from lib import eq, test
 
 METHODS = {"hello": [], "ping": [], "create": ["b"], "drop": ["b"], "buckets": [], "put": ["b", "k", "v"], "get": ["b", "k"],
            "head": ["b", "k"], "touch": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
-           "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": []}
+           "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": [], "txn": ["b"],
+           "call": ["b", "node", "ping", []]}
+
+ONCE = ["session", "seq", "ack"]
+RANGE = ["prefix", "after", "limit"]
+# Which options a client's method takes besides timeout, a value of each, and such as are of the wrong type or range.
+OPTIONS = {"hello": ["client"], "create": ONCE, "drop": ONCE, "buckets": RANGE + ["local"],
+           "put": ["if_version", "if_absent", "ttl"] + ONCE, "delete": ["if_version"] + ONCE,
+           "scan": RANGE + ["from", "to", "reverse", "keys_only", "ttl"], "touch": ["if_version", "ttl"] + ONCE,
+           "txn": ["if", "then", "else"] + ONCE, "call": ONCE}
+VALUES = {"timeout": 1000, "client": {}, "if_version": 0, "if_absent": True, "ttl": 1000, "prefix": "", "after": "", "limit": 1,
+          "local": True, "set": b"s" * 32,  # of nodes alone
+          "from": "", "to": "", "reverse": True, "keys_only": True, "if": [], "then": [["count"]],
+          "else": [], "session": b"s" * 16, "seq": 1, "ack": 0}
+WRONG = {"limit": [0, "1", None], "from": [1, None], "if": [{}, None, "x"], "session": [b"s" * 15, 1]}
+FLAGS = ["if_absent", "local", "reverse", "keys_only"]
+
+
+def value_of(method, name):
+    return True if (method, name) == ("scan", "ttl") else VALUES[name]
 
 
 def twice(name, value):
@@ -47,6 +66,44 @@ def an_option_twice_or_out_of_its_range_is_named(box):
         r = c.raw(request(3, method, params, msgpack.packb({"timeout": 0})))[0]
         eq(["bad_argument", '%s: option "timeout" must be 1 to 86400000' % method], r[2])
     eq("scan: option \"limit\" must be 1 to 10000", c.code("scan", "b", {"limit": 10001})[1])
+
+
+@test("protocol")
+def each_method_takes_its_options_and_no_others(box):
+    c = box.node().client()
+    c.call("create", "b")
+    of = lambda m: {"timeout", *OPTIONS.get(m, [])}
+    ask = lambda m, options: c.raw(request(3, m, METHODS[m], options))[0][2]
+    for method in METHODS:
+        unknown = [n for n in VALUES if n not in of(method)] + ["", "timeou", "timeoutt", "Timeout", "timeout\0"]
+        for name in unknown:
+            shown = name.replace("\0", r"\x00")
+            eq(["bad_argument", '%s: unknown option "%s"' % (method, shown)], ask(method, msgpack.packb({name: VALUES.get(name, 1)})))
+        for name in of(method):
+            eq(["bad_argument", '%s: option "%s" is given twice' % (method, name)], ask(method, twice(name, value_of(method, name))))
+            wrong = WRONG.get({"after": "from", "prefix": "from", "to": "from", "then": "if", "else": "if"}.get(name, name), [])
+            wrong = [None, 1, "true"] if name in FLAGS or (method, name) == ("scan", "ttl") else wrong
+            wrong = [-1, 1.5, "1", None] if not wrong and name != "client" else wrong
+            for value in wrong:
+                code, text = ask(method, msgpack.packb({name: value}))
+                eq(("bad_argument", '%s: option "%s" must be ' % (method, name)), (code, text[:len('%s: option "%s" must be ' % (method, name))]))
+        for options in (b"\xc0", b"\x90", b"\xa0", b"\x01"):  # nil, a list, a text, a number
+            code, text = ask(method, options)
+            eq(("bad_argument", True), (code, "options, must be a map" in text))
+
+
+@test("protocol")
+def each_method_is_done_with_each_of_its_options(box):
+    c = box.node().client()
+    admin = {"reload", "worker", "upgrade", "functions"}
+    for method in [m for m in METHODS if m not in admin]:
+        own = [n for n in ("timeout", *OPTIONS.get(method, [])) if n not in ONCE]  # which need each other
+        for name in [None, *own]:
+            for key in (name, name and name.encode()):
+                c.raw(request(1, "drop", ["b"]))
+                c.raw(request(2, "create", ["b"]))
+                options = msgpack.packb({key: value_of(method, name)}) if name else b"\x80"
+                eq([1, 3, None], c.raw(request(3, method, METHODS[method], options))[0][:3])
 
 
 @test("protocol")

@@ -357,6 +357,7 @@ static void patterns_end(void)
 static void tables_end(void)
 {
 	HOLD_OR_END(
+	{"insert behind the last place there is", "local t = {} for i = 0, 62 do t[1 << i] = 1 t[(1 << i) + 1] = 1 end t[math.maxinteger] = 1 table.insert(t, 1) return t[math.mininteger] + 1"},
 	{"table.move far", "return table.move({}, 1, 1 << 62, 2)"},
 	{"table.move far, another", "return table.move({}, 1, 1 << 62, 2, {})"},
 	{"table.insert with __len", "table.insert(setmetatable({}, {__len = function() return 1 << 60 end}), 1, 1)"},

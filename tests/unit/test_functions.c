@@ -264,6 +264,8 @@ static void conditions(void)
 	      "m:2: if_version must be an integer, 0 at least");
 	FAILS("bucket:put('a', '', {if_absent = 1})", "m:2: if_absent must be true or false");
 	FAILS("bucket:put('a', '', {iff = 1})", "m:2: there is no option 'iff' here");
+	FAILS("bucket:put('a', '', {['ttl\\0x'] = 5})", "m:2: there is no option 'ttl' here");
+	GIVES("return bucket['name\\0x'] == nil", "true");
 	FAILS("bucket:put('a', '', {prefix = 'x'})", "m:2: there is no option 'prefix' here");
 	FAILS("bucket:put('a', '', {1})", "m:2: there is no option '?' here");
 	FAILS("bucket:put('a', '', 1)",
