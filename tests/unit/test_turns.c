@@ -94,6 +94,7 @@ static bool ask(uint32_t client, enum wire_method method, uint32_t count, uint32
 {
 	static struct item item[MANY];
 	static struct options options = {.given = OPT_TTL, .ttl_ms = 5, .limit = WIRE_SCAN_LIMIT};
+	static struct options parts[MANY];
 	static char data[MANY][64];
 	struct reply_to o = {reply_to_id(REPLY_TO_CLIENT, client), 0, 100 + client};
 	uint64_t bytes = 0;
@@ -115,6 +116,12 @@ static bool ask(uint32_t client, enum wire_method method, uint32_t count, uint32
 		if (method == WIRE_PUT) {
 			item[i].value = (struct span){p - 1, 1};
 			item[i].options = i % 3 ? NULL : &options;
+		}
+		if (method == WIRE_CALL) {
+			parts[i] = (struct options){.reads = true, .writes = true, .large = true};
+			for (int k = 0; k < 3; k++)
+				parts[i].part[k] = (struct span){p - 1, 1};
+			item[i].options = &parts[i];
 		}
 		bytes += queue_item_bytes(&item[i]);
 		request_of[requests + i].client = client;
@@ -236,6 +243,44 @@ static void two_who_ask_for_much_take_turns(void)
 		first += request_of[run[i]].client == 0;
 	TRUE_(first > MANY * 2 / 5 && first < MANY * 3 / 5);
 	order_is_kept();
+	turns_close();
+}
+
+/* So many requests are in the ring, not run yet. */
+static uint32_t before_the_worker(void)
+{
+	const struct request_record *rec;
+	uint32_t n = 0;
+
+	for (uint64_t at = read_to; at < ring_head(&worker->request); at += rec->size) {
+		rec = ring_at(&worker->request, at);
+		n += rec->count;
+	}
+	return n;
+}
+
+/* What may answer at length is few at a time, however short its answers were; it tells nothing of
+ * reads and writes, nor they of it. */
+static void few_that_may_answer_at_length_lie_before_the_worker(void)
+{
+	turns_open();
+	for (int i = 0; i < 20; i++) {
+		TRUE_(ask(0, WIRE_CALL, 100, 60000));
+		all_is_done(1);
+	}
+	TRUE_(ask(0, WIRE_CALL, MANY, 60000));
+	TRUE_(before_the_worker() >= 250 && before_the_worker() <= 400);
+	all_is_done(1);
+	TRUE_(ask(0, WIRE_GET, 100, 60000));
+	EQ(4, before_the_worker()); /* reads that nothing is known of */
+	all_is_done(1);
+	for (int i = 0; i < 20; i++) {
+		TRUE_(ask(1, WIRE_PUT, 100, 60000));
+		all_is_done(1);
+	}
+	TRUE_(ask(1, WIRE_CALL, 100, 60000));
+	EQ(4, before_the_worker());
+	all_is_done(1);
 	turns_close();
 }
 
@@ -394,7 +439,9 @@ static void each_is_answered_once_and_in_order(void)
 }
 
 UNIT_MAIN(T(who_comes_later_does_not_wait_for_all), T(two_who_ask_for_much_take_turns),
-	  T(small_work_is_not_sliced_finely), T(what_waits_is_expired_and_never_run),
+	  T(small_work_is_not_sliced_finely),
+	  T(few_that_may_answer_at_length_lie_before_the_worker),
+	  T(what_waits_is_expired_and_never_run),
 	  T(reads_of_who_does_not_read_are_refused_without_running), T(one_client_does_not_fill_it),
 	  T(what_waits_outlives_its_worker), T(nobody_will_serve),
 	  T(the_fence_can_tell_what_waited), T(each_is_answered_once_and_in_order))
