@@ -270,6 +270,10 @@ static void few_that_may_answer_at_length_lie_before_the_worker(void)
 	}
 	TRUE_(ask(0, WIRE_CALL, MANY, 60000));
 	TRUE_(before_the_worker() >= 250 && before_the_worker() <= 400);
+	while (work(1)) {
+		collect();
+		TRUE_(before_the_worker() <= 400);
+	}
 	all_is_done(1);
 	TRUE_(ask(0, WIRE_GET, 100, 60000));
 	EQ(4, before_the_worker()); /* reads that nothing is known of */
@@ -281,6 +285,12 @@ static void few_that_may_answer_at_length_lie_before_the_worker(void)
 	TRUE_(ask(1, WIRE_CALL, 100, 60000));
 	EQ(4, before_the_worker());
 	all_is_done(1);
+	TRUE_(ask(1, WIRE_CALL, MANY,
+		  60000)); /* who does not read what it gets: they do not begin */
+	unread[1] = true;
+	all_is_done(1);
+	SAME(request_of[requests - 1].code, strlen(request_of[requests - 1].code), "busy");
+	TRUE_(runs < requests - MANY / 2);
 	turns_close();
 }
 
