@@ -9,7 +9,9 @@
  *	keys       bucket id, key                  item_head, value
  *	ttl        partition, expiry, bucket id, key   ttl_row
  *	drops      bucket id                       drop_row
- *	sessions   partition, session, seq         nobody writes any yet
+ *	sessions   partition                       forgotten_row
+ *	           partition, session              floor_row
+ *	           partition, session, number      outcome_head, result
  *	tail       (open)                          nobody writes any yet
  */
 #ifndef PAIL_BASE_FORMAT_H
@@ -61,6 +63,26 @@ struct drop_row {
 	uint32_t crc;
 };
 
+struct forgotten_row {
+	uint64_t made_ms;
+	uint32_t zero;
+	uint32_t crc;
+};
+
+struct floor_row {
+	uint64_t floor;
+	uint32_t zero;
+	uint32_t crc;
+};
+
+/* What stands before a result; the checksum covers the row's key, the head before it, the result. */
+struct outcome_head {
+	uint64_t fingerprint;
+	uint64_t sequence;
+	uint32_t ruled_out; /* 0 or 1 */
+	uint32_t crc;
+};
+
 /*
  * In every format the meta row begins with the format's number and a checksum, of that and of all
  * that follows: so whoever cannot read the rest knows at least that it is whole.
@@ -78,6 +100,8 @@ struct meta_row {
 #define PARTITION_KEY_BYTES 2u
 #define BUCKET_KEY_BYTES    8u                              /* keys: before the key */
 #define TTL_KEY_BYTES       (PARTITION_KEY_BYTES + 8u + 8u) /* ttl: before the key */
+#define SESSION_KEY_BYTES   (PARTITION_KEY_BYTES + 16u)     /* of a floor */
+#define OUTCOME_KEY_BYTES   (SESSION_KEY_BYTES + 8u)
 
 struct key_bytes {
 	size_t n;

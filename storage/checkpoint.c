@@ -210,13 +210,14 @@ void checkpoint_stop(struct checkpoint **cp)
 }
 
 void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
-		     uint64_t clock_ms)
+		     struct settle *sessions, uint64_t clock_ms)
 {
 	check(n > 0 && n <= WAL_SEGMENTS_MAX);
 	(void)pthread_mutex_lock(&c->lock);
 	check(!c->posted);
 	memcpy(c->segment, segments, n * sizeof(*segments));
 	c->segments = n;
+	c->sessions = sessions;
 	c->clock_ms = clock_ms;
 	c->posted = true;
 	c->ended = false;

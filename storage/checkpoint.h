@@ -12,6 +12,7 @@
 #include "storage/log/wal.h"
 
 struct checkpoint;
+struct settle;
 
 /*
  * Starts the thread.  `dir`, `base`, which is for so many `partitions`, and `wal` must outlive it.
@@ -25,10 +26,11 @@ void checkpoint_stop(struct checkpoint **c);
 
 /*
  * Merge `n` segments, oldest first and without a gap behind what is settled.  One at a time:
- * the last one must have been fetched.
+ * the last one must have been fetched.  `sessions` (session_table.h) is written in the same
+ * transaction in which the segments' last entries settle; it is the checkpoint's until then.
  */
 void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
-		     uint64_t clock_ms);
+		     struct settle *sessions, uint64_t clock_ms);
 
 /*
  * Has the checkpoint ended?  False: it still runs.  True, once: *ret_error is 0, -ENOSPC (base or

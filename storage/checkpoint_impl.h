@@ -39,6 +39,7 @@ struct checkpoint {
 	pthread_cond_t more;
 	struct wal_segment segment[WAL_SEGMENTS_MAX];
 	unsigned segments;
+	struct settle *sessions;
 	uint64_t clock_ms;
 	bool posted;
 	bool ended;

@@ -12,12 +12,13 @@
  * Errors are negative errno: -ENOENT no such row, -ENOSPC the map or the disk is full, -EBADMSG
  * damaged, -ENOMEM, -EIO.
  *
- * It is LMDB: lmdb_open.c, lmdb_read.c and lmdb_write.c know it, and nobody else.  Sub-databases:
+ * It is LMDB: the files lmdb_*.c know it, and nobody else.  Sub-databases:
  * `meta` (format, partitions, settled lsn, clock, oldest log segment), `parts` (partition ->
  * settled sequence, clock), `directory` (partition, name -> id, count), `keys` (id, key -> version,
  * expiry, checksums, value), `ttl` (partition, expiry, id, key -> version), `drops` (ids of dropped
- * buckets whose keys are still to be deleted), and two for which nothing writes rows yet:
- * `sessions` (partition, session, seq) and `tail`.
+ * buckets whose keys are still to be deleted), `sessions` (partition -> what is forgotten there;
+ * partition, session -> floor; partition, session, number -> outcome), and `tail`, for which nothing
+ * writes rows yet.
  */
 #ifndef PAIL_ENGINE_H
 #define PAIL_ENGINE_H
@@ -136,6 +137,28 @@ int engine_due(struct engine *e, uint32_t partition, const struct engine_due *fr
 int engine_due_partition(struct engine *e, uint32_t from, uint32_t *ret_partition,
 			 uint64_t *ret_expiry);
 
+/* What is kept of a request of a session; see session.h. */
+struct engine_outcome {
+	uint64_t number;
+	uint64_t fingerprint;
+	uint64_t sequence; /* of its record in the partition */
+	bool ruled_out;
+	struct span result;
+};
+
+struct engine_session_row {
+	enum { ENGINE_FORGOTTEN, ENGINE_FLOOR, ENGINE_OUTCOME } kind;
+	uint32_t partition;
+	uint8_t id[16];                /* but of ENGINE_FORGOTTEN */
+	uint64_t made_ms;              /* ENGINE_FORGOTTEN */
+	uint64_t floor;                /* ENGINE_FLOOR */
+	struct engine_outcome outcome; /* ENGINE_OUTCOME */
+};
+
+/* All rows of sessions: a partition's before its sessions', a session's before its outcomes'. */
+int engine_sessions(struct engine *e, int (*row)(void *arg, const struct engine_session_row *r),
+		    void *arg);
+
 /*
  * ---- writing: the checkpoint thread ----
  *
@@ -179,6 +202,16 @@ int engine_touch(struct engine *e, uint64_t bucket, struct span key, uint64_t ve
 int engine_bucket_add(struct engine *e, struct span name, uint64_t id, int64_t delta, bool create);
 /* The bucket leaves the directory; its keys are left to engine_purge. */
 int engine_bucket_drop(struct engine *e, struct span name, uint64_t id);
+
+/* A session's floor; outcomes below it go. */
+int engine_session_put(struct engine *e, uint32_t partition, const uint8_t id[16], uint64_t floor);
+/* Its outcome, which is settled with its record's sequence, as a version is. */
+int engine_outcome_put(struct engine *e, uint32_t partition, const uint8_t id[16],
+		       const struct engine_outcome *o);
+/* All that there is of it goes. */
+int engine_session_delete(struct engine *e, uint32_t partition, const uint8_t id[16]);
+/* The latest making of a session that the partition has forgotten. */
+int engine_forgotten_put(struct engine *e, uint32_t partition, uint64_t made_ms);
 
 /* Delete up to `max` keys of dropped buckets.  Returns how many (0: nothing is left), or an error.
  */

@@ -245,6 +245,7 @@ int store_sweep(struct store *s, unsigned max)
 	int r;
 
 	s->head.request_id = 0; /* nobody asked for it */
+	s->head.session = NULL;
 	if (!s->sweep_more && s->pace.now_ms - s->swept_ms < SWEEP_MS)
 		return 0;
 	s->swept_ms = s->pace.now_ms;

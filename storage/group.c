@@ -114,7 +114,7 @@ uint32_t group_changes(const struct store *s)
 
 uint64_t group_bytes(const struct store *s)
 {
-	return LOG_RECORD_BYTES + group_of(s)->size;
+	return LOG_RECORD_BYTES + session_bytes(s) + group_of(s)->size;
 }
 
 bool group_is_open(const struct store *s)

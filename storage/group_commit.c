@@ -118,7 +118,7 @@ static int admit(struct store *s, uint64_t size, uint64_t owed)
 
 /* All that can fail.  The record's room. */
 static struct log_frame *commit_begin(struct store *s, struct group *g, uint64_t size,
-				      int *ret_error)
+				      struct span result, int *ret_error)
 {
 	struct log_frame *f;
 
@@ -129,6 +129,8 @@ static struct log_frame *commit_begin(struct store *s, struct group *g, uint64_t
 		return NULL;
 	}
 	*ret_error = g->admit ? admit(s, size, g->owed) : 0;
+	if (*ret_error == 0 && s->head.session)
+		*ret_error = session_outcome_begin(s, result);
 	if (*ret_error < 0)
 		return NULL;
 	f = record_room(s, size, false, ret_error);
@@ -149,10 +151,11 @@ static int commit(struct store *s, struct group *g, struct span result)
 	char *p;
 
 	check(g->now_ms == s->pace.now_ms && g->first == version_next(s, g->partition));
-	f = commit_begin(s, g, size, &r);
+	f = commit_begin(s, g, size, result, &r);
 	if (!f)
 		return r;
 	p = log_entry_begin(f, LOG_CHANGE, g->partition, g->first, g->count);
+	p = session_write(s, f, p);
 	memcpy(p, g->bytes, g->size);
 	log_entry_end(f, log_result_write(f, p + g->size, result));
 	check(log_record_size(f) == size);

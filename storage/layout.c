@@ -36,6 +36,22 @@ LAYOUT_AT(ttl_row, crc, 8);
 LAYOUT_SIZE(drop_row, 4);
 LAYOUT_AT(drop_row, crc, 0);
 
+LAYOUT_SIZE(forgotten_row, 16);
+LAYOUT_AT(forgotten_row, made_ms, 0);
+LAYOUT_AT(forgotten_row, zero, 8);
+LAYOUT_AT(forgotten_row, crc, 12);
+
+LAYOUT_SIZE(floor_row, 16);
+LAYOUT_AT(floor_row, floor, 0);
+LAYOUT_AT(floor_row, zero, 8);
+LAYOUT_AT(floor_row, crc, 12);
+
+LAYOUT_SIZE(outcome_head, 24);
+LAYOUT_AT(outcome_head, fingerprint, 0);
+LAYOUT_AT(outcome_head, sequence, 8);
+LAYOUT_AT(outcome_head, ruled_out, 16);
+LAYOUT_AT(outcome_head, crc, 20);
+
 LAYOUT_SIZE(engine_meta, 24);
 LAYOUT_AT(engine_meta, settled_lsn, 0);
 LAYOUT_AT(engine_meta, clock_ms, 8);
@@ -53,4 +69,6 @@ LAYOUT_IS(PARTITIONS_MAX, 4096);
 LAYOUT_IS(PARTITION_KEY_BYTES, 2);
 LAYOUT_IS(BUCKET_KEY_BYTES, 8);
 LAYOUT_IS(TTL_KEY_BYTES, 18);
+LAYOUT_IS(SESSION_KEY_BYTES, 18);
+LAYOUT_IS(OUTCOME_KEY_BYTES, 26);
 /* clang-format on */

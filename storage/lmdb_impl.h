@@ -37,6 +37,12 @@ int engine_errno(int rc);
 /* Pages in use and the file's size, as `txn` sees them. */
 void engine_measure(struct engine *e, MDB_txn *txn);
 
+/* Of a partition, this sequence is in base once the transaction is committed. */
+void put_seen(struct engine *e, uint64_t bucket, uint64_t sequence);
+
+/* Copy a row that ends with its checksum.  It must be whole. */
+int row_read(const MDB_val *k, const MDB_val *v, void *row, size_t size);
+
 /* Write the row of the whole. */
 int engine_meta_put(struct engine *e, MDB_txn *txn, const struct engine_meta *meta);
 

@@ -174,18 +174,14 @@ static int part_rows_check(struct engine *e, MDB_txn *txn)
 /* Rows that we do not know what to do with, and those of partitions. */
 static int rows_check(struct engine *e, MDB_txn *txn, const char *dir, char *why, size_t why_size)
 {
-	static const int later[] = {DB_SESSIONS, DB_TAIL};
+	uint64_t n = 0;
+	int rc = entries(txn, e->dbi[DB_TAIL], &n);
 	int r;
 
-	for (unsigned i = 0; i < sizeof(later) / sizeof(*later); i++) {
-		uint64_t n = 0;
-		int rc = entries(txn, e->dbi[later[i]], &n);
-
-		if (rc)
-			return engine_errno(rc);
-		if (n)
-			return too_new(dir, db_names[later[i]], why, why_size);
-	}
+	if (rc)
+		return engine_errno(rc);
+	if (n)
+		return too_new(dir, db_names[DB_TAIL], why, why_size);
 	r = part_rows_check(e, txn);
 	if (r == -EPROTO)
 		return too_new(dir, "spans in parts", why, why_size);

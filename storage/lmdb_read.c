@@ -7,8 +7,7 @@
 
 /* ---- rows ---- */
 
-/* Copy a row that ends with its checksum.  It must be whole. */
-static int row_read(const MDB_val *k, const MDB_val *v, void *row, size_t size)
+int row_read(const MDB_val *k, const MDB_val *v, void *row, size_t size)
 {
 	uint32_t crc;
 

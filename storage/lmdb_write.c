@@ -47,8 +47,7 @@ void engine_abort(struct engine *e)
 	e->write = NULL;
 }
 
-/* Of a partition, this sequence is in base once the transaction is committed. */
-static void put_seen(struct engine *e, uint64_t bucket, uint64_t sequence)
+void put_seen(struct engine *e, uint64_t bucket, uint64_t sequence)
 {
 	uint64_t *highest = &e->highest[id_partition(e, bucket)];
 

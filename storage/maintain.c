@@ -11,7 +11,14 @@
 #define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
 #define INDEX_IDLE_MAX 8u   /* checkpoints that an unused sorted index survives */
 #define RETRY_MS       1000u
+#define UNLOGGED_SHARE 4u         /* of the outcomes that may be */
 #define HOLD_SETTLE    (8u << 20) /* bytes of log that are replayed in no time */
+
+/* Would a restart bring back much that is acknowledged, since only base can know that it is? */
+static bool acks_are_owed(const struct store *s)
+{
+	return s->sessions->unlogged_bytes >= s->config.session_bytes / UNLOGGED_SHARE;
+}
 
 static bool checkpoint_due(const struct store *s)
 {
@@ -20,7 +27,7 @@ static bool checkpoint_due(const struct store *s)
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
 	return s->log.active >= s->config.log_bytes / 4 || s->active >= store_budget(s) / 2 ||
-	       s->base_full || s->room_wanted || wal_half_full(s->wal) ||
+	       s->base_full || s->room_wanted || wal_half_full(s->wal) || acks_are_owed(s) ||
 	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
 }
 
@@ -29,6 +36,10 @@ static void checkpoint_freeze(struct store *s)
 {
 	/* A group takes its sequences at one stroke, so no mark can lie within it. */
 	check(!group_is_open(s));
+	if (sessions_freeze(s->sessions) < 0) {
+		s->retry_ms = clock_ms() + RETRY_MS;
+		return;
+	}
 	s->room_wanted = false;
 	/*
 	 * The last file whose records have settled stays: let it tell the time.  If the last try
@@ -66,7 +77,7 @@ static void checkpoint_begin(struct store *s)
 		return;
 	check(!s->checkpoint_runs);
 	s->checkpoint_begun_ms = clock_ms();
-	checkpoint_post(s->checkpoint, closed + skip, take, s->pace.now_ms);
+	checkpoint_post(s->checkpoint, closed + skip, take, &s->sessions->settle, s->pace.now_ms);
 	s->checkpoint_wanted = false;
 	s->checkpoint_runs = true;
 }
@@ -85,6 +96,7 @@ static int part_agrees(void *arg, uint32_t partition, const struct engine_part *
 static void settle_memory(struct store *s, uint64_t settled_lsn)
 {
 	check(settled_lsn >= s->settled_lsn && settled_lsn == s->freeze_lsn);
+	sessions_settled(s->sessions);
 	s->settled_lsn = settled_lsn;
 	marks_set(s->settled, s->freeze);
 	s->dirty = s->active;
@@ -111,6 +123,7 @@ static void settle_memory(struct store *s, uint64_t settled_lsn)
 
 static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 {
+	bool ran = s->checkpoint_runs;
 	int r;
 
 	check(s->checkpoint_runs || error < 0); /* maintenance may fail at any time */
@@ -120,6 +133,8 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 	if (error == -ENOSPC || error == -ENOMEM) {
 		/* Nothing is lost: the log has it.  Try again when something may have been freed.
 		 */
+		if (ran)
+			sessions_unsettled(s->sessions);
 		s->base_full = error == -ENOSPC;
 		s->log.active += s->log.frozen;
 		s->active = s->dirty;
@@ -184,6 +199,8 @@ int store_tick(struct store *s, uint64_t wall_ms)
 	r = checkpoint_step(s);
 	if (r == 0)
 		r = store_sweep(s, SWEEP_TICK);
+	if (r == 0)
+		r = sessions_tick(s);
 	if (cache_bytes(s->cache) > cache_budget(s->cache))
 		cache_evict(s->cache, s->settled);
 	s->room = 0;
@@ -211,7 +228,7 @@ bool store_held(const struct store *s)
 
 unsigned store_idle_ms(const struct store *s)
 {
-	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more)
+	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more || s->sessions->more)
 		return 2;
 	return s->log.active ? 100 : 1000;
 }

@@ -21,6 +21,7 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "storage/marks.h"
+#include "storage/session_table.h"
 
 #define PARTS          16u /* transactions of a large checkpoint: more stall writers, fewer the log */
 #define PART_MIN       8192u /* keys */
@@ -310,6 +311,8 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 			r = changes_merge(c);
 		if (r == 0 && i == c->count)
 			r = parts_merge(c);
+		if (r == 0 && i == c->count)
+			r = sessions_merge(c->sessions, c->base);
 		if (r < 0) {
 			engine_abort(c->base);
 			return r;

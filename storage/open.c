@@ -201,6 +201,8 @@ static int replay_record(void *arg, const struct log_record *r, bool same)
 				  r->lsn);
 	if (e == 0)
 		e = record_apply(s, r);
+	if (e == 0)
+		e = session_apply(s, r->entry);
 	if (e == 0 && s->config.after_apply && !s->follower)
 		e = s->config.after_apply(s->config.arg, r, same);
 	return e;
@@ -257,6 +259,10 @@ static int open_parts(struct store *s)
 		r = wal_new(&wc, &s->wal);
 	if (r == 0)
 		r = partitions_make(s);
+	if (r == 0)
+		r = session_table_new(c->session_bytes, c->partitions, &s->sessions);
+	if (r == 0)
+		s->sessions->work = &s->head.work;
 	if (r < 0)
 		return store_fail(s, r, "open store: %s", strerror(-r));
 	return 0;
@@ -302,6 +308,9 @@ static int recover_base(struct store *s)
 	if (r < 0)
 		return store_fail(s, r, "read the partitions in \"%.150s\": %s", s->dir,
 				  strerror(-r));
+	r = sessions_load(s);
+	if (r < 0)
+		return r;
 	partitions_synced(s);
 	engine_meta(s->base, &meta);
 	s->settled_lsn = meta.settled_lsn;
@@ -361,6 +370,8 @@ static int store_new(const struct store_config *config, struct store **ret, char
 		return -ENOMEM;
 	}
 	s->config = *config;
+	s->config.session_ms = config->session_ms ? config->session_ms : SESSION_MS;
+	s->config.session_bytes = config->session_bytes ? config->session_bytes : SESSION_BYTES;
 	pace_init(&s->pace, config->source);
 	pace_known(&s->pace, config->clock_ms);
 	s->head.work = (struct work){0, config->on_work, config->arg};
@@ -499,6 +510,7 @@ void store_close(struct store **sp)
 	directory_free(&s->directory);
 	cache_free(&s->cache);
 	group_free(&s->group);
+	session_table_free(&s->sessions);
 	free(s->part);
 	free(s->due_ms);
 	free(s->newest);

@@ -199,5 +199,7 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	ret->checkpoints = s->checkpoints;
 	ret->checkpoint_ms = s->checkpoint_ms;
 	ret->last_checkpoint_ms = s->last_checkpoint_ms;
+	ret->sessions = s->sessions->count;
+	ret->outcome_bytes = s->sessions->keeping_bytes;
 	ret->full = !room_left(s) && !room_settled(s);
 }

@@ -29,6 +29,7 @@
 #include "storage/open.h"
 #include "storage/read.h"
 #include "storage/scan.h"
+#include "storage/session.h"
 #include "storage/work.h"
 #include "storage/write.h"
 
@@ -58,6 +59,7 @@ bool store_committed(const struct store *s);
 struct store_stats {
 	uint64_t buckets, keys, cache_bytes, recent_keys, log_bytes, base_bytes, map_bytes;
 	uint64_t checkpoint_wall_ms, checkpoints, checkpoint_ms, last_checkpoint_ms;
+	uint64_t sessions, outcome_bytes;
 	bool full;
 };
 
@@ -70,16 +72,19 @@ const char *store_why(const struct store *s);
 struct store_head {
 	uint64_t request_id;
 	uint64_t observed_lsn;
+	const struct log_session *session; /* see store_session; NULL: there is none */
 	struct work work;
 };
 
-/* Who asks: identity of the request plus 1, or 0.  Clears store_observed_lsn. */
+/* Who asks: identity of the request plus 1, or 0.  Clears store_observed_lsn,
+ * and what store_session has said. */
 static inline void store_begin(struct store *s, uint64_t position)
 {
 	struct store_head *h = (struct store_head *)s;
 
 	h->request_id = position;
 	h->observed_lsn = 0;
+	h->session = NULL;
 }
 
 /* The owner's own work counts too. */

@@ -8,6 +8,7 @@
 #include "storage/directory.h"
 #include "storage/expiry_heap.h"
 #include "storage/marks.h"
+#include "storage/session_table.h"
 #include "storage/sorted_index.h"
 #include "storage/pace.h"
 #include "storage/store.h"
@@ -62,6 +63,8 @@ struct store {
 	uint32_t last_partition; /* of the last entry that took a sequence */
 
 	struct pace pace; /* the clock */
+
+	struct session_table *sessions;
 
 	struct group *group; /* NULL: there has been none */
 	uint64_t group_max;  /* bytes of the largest record of one */
@@ -145,6 +148,8 @@ void partition_advance(struct store *s, uint32_t partition, uint64_t sequence, u
  * it is wanted though puts would have to wait.
  */
 struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error);
+/* Append a record that is complete, for a request or (0) for nobody's.  Its lsn. */
+uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id);
 /* A change as a record for which there is room, complete.  NULL: *ret_error. */
 struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error);
 /* Append it for this request, account for it, observe it.  Its version. */
@@ -184,6 +189,36 @@ int create_allowed(struct store *s);
 
 /* Does the condition hold against `version`, the key's or 0?  0 or -EEXIST. */
 int condition_check(struct store *s, const struct store_condition *c, uint64_t version);
+
+/* ---- session.c ---- */
+
+/* Bytes that the request's session has in its record. */
+static inline uint64_t session_bytes(const struct store *s)
+{
+	return s->head.session ? sizeof(*s->head.session) : 0;
+}
+
+/*
+ * Make all that the outcome of the request needs, before its record: with this `result`, or empty.
+ * 0, -EBUSY or -ENOMEM.  Without a session it is nothing.
+ */
+int session_outcome_begin(struct store *s, struct span result);
+
+/* The session's part of a record; returns where the next goes. */
+static inline char *session_write(const struct store *s, struct log_frame *f, char *p)
+{
+	return s->head.session ? log_session_write(f, p, s->head.session) : p;
+}
+
+/* The record has been appended: its outcome is known. */
+void session_outcome_end(struct store *s, const struct log_entry *e);
+
+/* What base, and an entry of the log, say of sessions. */
+int sessions_load(struct store *s);
+int session_apply(struct store *s, const struct log_entry *e);
+
+/* Forget those that are too old. */
+int sessions_tick(struct store *s);
 
 /* ---- group.c ---- */
 

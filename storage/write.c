@@ -9,7 +9,8 @@
 #include "common/clock.h"
 #include "storage/store_impl.h"
 
-#define FILES_KEPT 64u /* for what must be logged: refusals, the clock, what has expired */
+#define OUTCOME_LARGE 4096u /* bytes of a result that does not go in everywhere */
+#define FILES_KEPT    64u   /* for what must be logged: refusals, the clock, what has expired */
 
 int store_writable(struct store *s)
 {
@@ -45,7 +46,7 @@ struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *re
 	return f;
 }
 
-static uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id)
+static inline uint64_t append(struct store *s, struct log_frame *f, uint64_t request_id)
 {
 	const struct log_entry *e = log_frame_entry(f);
 	uint64_t lsn;
@@ -62,13 +63,42 @@ static uint64_t record_append(struct store *s, struct log_frame *f, uint64_t req
 	return lsn;
 }
 
+uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id)
+{
+	return append(s, f, request_id);
+}
+
+/* Of a request of a session: with it, and memory for its outcome. */
+__attribute__((noinline)) static struct log_frame *
+session_change_new(struct store *s, const struct log_change *c, int *ret_error)
+{
+	static const struct span none = {"", 0};
+	uint32_t partition = bucket_partition(c->bucket);
+	struct log_frame *f;
+	char *p;
+
+	*ret_error = session_outcome_begin(s, none);
+	if (*ret_error < 0)
+		return NULL;
+	f = record_room(s, LOG_RECORD_BYTES + session_bytes(s) + log_change_size(c), false,
+			ret_error);
+	if (!f)
+		return NULL;
+	p = log_entry_begin(f, LOG_CHANGE, partition, version_next(s, partition), 1);
+	p = session_write(s, f, p);
+	log_entry_end(f, log_change_write(p, c));
+	return f;
+}
+
 struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error)
 {
-	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_change_size(c),
-					  c->op == LOG_SWEEP, ret_error);
+	struct log_frame *f;
 	uint32_t partition = bucket_partition(c->bucket);
 	char *p;
 
+	if (s->head.session)
+		return session_change_new(s, c, ret_error);
+	f = record_room(s, LOG_RECORD_BYTES + log_change_size(c), c->op == LOG_SWEEP, ret_error);
 	if (!f)
 		return NULL;
 	p = log_entry_begin(f, LOG_CHANGE, partition, version_next(s, partition), 1);
@@ -78,7 +108,9 @@ struct log_frame *change_new(struct store *s, const struct log_change *c, int *r
 
 uint64_t change_append(struct store *s, struct log_frame *f)
 {
-	observe_lsn(s, record_append(s, f, s->head.request_id));
+	observe_lsn(s, append(s, f, s->head.request_id));
+	if (s->head.session)
+		session_outcome_end(s, log_frame_entry(f));
 	return log_frame_entry(f)->sequence;
 }
 
@@ -196,7 +228,7 @@ int store_put(struct store *s, struct store_key *k, struct span value, uint64_t 
 	*ret_version = l.version;
 	r = condition_check(s, c, l.version);
 	if (r == 0)
-		r = store_admit(s, log_put_size(b->name_len, k->key.n, value.n));
+		r = store_admit(s, session_bytes(s) + log_put_size(b->name_len, k->key.n, value.n));
 	if (r == 0 && ttl_ms)
 		r = clock_note(s, bucket_partition(b->id));
 	if (r < 0)
@@ -240,7 +272,7 @@ int store_touch(struct store *s, struct store_key *k, uint64_t ttl_ms,
 		return r;
 	/* As a put of its value: base will write it again, and until then the cache holds it. */
 	value = l.entry ? entry_value(l.entry) : l.item.value;
-	r = store_admit(s, log_put_size(b->name_len, k->key.n, value.n));
+	r = store_admit(s, session_bytes(s) + log_put_size(b->name_len, k->key.n, value.n));
 	if (r == 0 && ttl_ms)
 		r = clock_note(s, bucket_partition(b->id));
 	if (r < 0)
@@ -350,7 +382,7 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 		return 0;
 	r = create_allowed(s);
 	if (r == 0)
-		r = store_admit(s, log_put_size(name.n, 0, 0));
+		r = store_admit(s, session_bytes(s) + log_put_size(name.n, 0, 0));
 	if (r < 0)
 		return r;
 	change.bucket = stamp_make(partition, version_next(s, partition));
@@ -390,15 +422,28 @@ int store_drop(struct store *s, struct span name, bool *ret_dropped)
 
 int store_outcome(struct store *s, struct span name, struct span result)
 {
+	uint64_t size = LOG_RECORD_BYTES + session_bytes(s) + log_result_size(result);
+	bool kept = s->head.session;
 	uint32_t partition = name_partition(s, name);
+	struct log_frame *f;
 	int r = 0;
-	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + log_result_size(result), true, &r);
 	char *p;
 
+	if (kept) {
+		/* A large one is as a put; others are let in as deletes are. */
+		r = result.n > OUTCOME_LARGE ? store_admit(s, size) : 0;
+		if (r == 0)
+			r = session_outcome_begin(s, result);
+		if (r < 0)
+			return r;
+	}
+	f = record_room(s, size, !kept, &r);
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_OUTCOME, partition, s->newest->at[partition], 0);
+	p = log_entry_begin(f, LOG_OUTCOME, partition,
+			    kept ? version_next(s, partition) : s->newest->at[partition], kept);
+	p = session_write(s, f, p);
 	log_entry_end(f, log_result_write(f, p, result));
-	observe_lsn(s, record_append(s, f, s->head.request_id));
+	(void)change_append(s, f);
 	return 0;
 }

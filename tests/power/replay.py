@@ -3,8 +3,8 @@
 At every sync, before and behind it, and at moments in between: with everything that was written, with nothing that was not
 synced, and with some of it, in any order, torn at sectors; names that were made, moved and removed since the folder was synced
 come and go in any order too, but for what was done to one name.  Each image is opened: every acknowledged write is there, what is
-there is what was written up to some moment behind the last acknowledgement (of a group of changes all or nothing), and the store
-works on.
+there is what was written up to some moment behind the last acknowledgement (of a group of changes all or nothing), what is known
+of each session's requests is what they were told, no more and no less, and the store works on.
 """
 import argparse
 import os
@@ -165,7 +165,7 @@ class Model:
         # What the life before wrote and nobody found again was never there.
         self.ops = [op for op in before.ops if start is None or op[0] <= start] if before else []
         self.ops = sorted(self.ops + mine)
-        self.states, self.last = {}, self.ops[-1][0] if self.ops else 0
+        self.states, self.known, self.last = {}, {}, self.ops[-1][0] if self.ops else 0
 
     def at(self, seq):
         if seq not in self.states:
@@ -177,8 +177,11 @@ class Model:
                     buckets[rest[0]] = {}
                 elif op == "X":
                     buckets.pop(rest[0])
-                elif op == "N":
+                elif op in "NA":
                     pass
+                elif op == "S":
+                    if rest[4] != "-":
+                        buckets[rest[0]][rest[4]] = (n, 0)
                 elif op == "G":
                     for what, key, number in zip(*[iter(rest[1:])] * 3):
                         if what == "C":
@@ -199,6 +202,23 @@ class Model:
         return self.states[seq]
 
 
+    def sessions(self, seq):
+        """By session: outcomes, the floor that the log has, and the highest that was told (base may have it)."""
+        if seq not in self.known:
+            sessions = {}
+            for n, op, rest in self.ops:
+                if n > seq or op not in "SA":
+                    continue
+                outcomes, floors = sessions.setdefault((rest[0], rest[1]), ({}, [0, 0]))
+                if op == "S":
+                    outcomes[int(rest[2])] = rest[5]
+                    floors[0] = max(floors[0], int(rest[3]))
+                else:
+                    floors[1] = max(floors[1], int(rest[2]))
+            self.known[seq] = sessions
+        return self.known[seq]
+
+
 class Checker:
     def __init__(self, program, folder):
         self.process = subprocess.Popen([program, "check"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -216,7 +236,7 @@ class Checker:
         self.images += 1
         self.process.stdin.write((self.folder + "\n").encode())
         self.process.stdin.flush()
-        seq, got, counts = None, {}, {}
+        seq, got, counts, sessions = None, {}, {}, {}
         while True:
             words = self.process.stdout.readline().decode().split()
             if not words:
@@ -227,6 +247,10 @@ class Checker:
                 raise AssertionError("%s: %s" % (what, " ".join(words)))
             if words[0] == "seq":
                 seq = int(words[1])
+            elif words[0] == "F":
+                sessions[words[1], words[2]] = (int(words[3]), {})
+            elif words[0] == "Q":
+                sessions[words[1], words[2]][1][int(words[3])] = words[4]
             elif words[0] == "B":
                 got[words[1]], counts[words[1]] = {}, int(words[2])
             else:
@@ -236,6 +260,12 @@ class Checker:
         assert seq <= model.last, "%s: %d was never written" % (what, seq)
         want = model.at(seq)
         assert got == want, "%s: at %d: %r instead of %r" % (what, seq, diff(got, want), diff(want, got))
+        for session, (outcomes, (logged, told)) in model.sessions(seq).items():
+            floor, known = sessions[session]
+            assert logged <= floor, "%s: at %d: %r has the floor %d instead of %d" % (what, seq, session, floor, logged)
+            assert floor <= told, "%s: at %d: %r has the floor %d, which nobody told: %d" % (what, seq, session, floor, told)
+            kept = {n: o for n, o in outcomes.items() if n >= floor}
+            assert known == kept, "%s: at %d: %r knows %r instead of %r" % (what, seq, session, known, kept)
         assert counts == {b: len(k) for b, k in want.items()}, (what, counts)
 
     def close(self):
@@ -250,7 +280,7 @@ def diff(a, b):
 def traced(o, folder, trace, *args, fault=""):
     env = dict(os.environ, LD_PRELOAD=os.path.join(o.build, "shim.so"), POWER_DIR=folder, POWER_TRACE=trace, PAIL_FAULT=fault)
     r = subprocess.run([os.path.join(o.build, "store")] + list(args), env=env, capture_output=True)
-    assert r.returncode in (0, -9) if fault else r.returncode == 0, (args, r)
+    assert r.returncode in (0, -9) if fault else r.returncode == 0, (args, r.stderr)
     return r.stdout.decode().splitlines(), r.returncode
 
 

@@ -80,6 +80,7 @@ static int open_it(const char *dir, char *why, size_t size)
 		.value_max = VALUE_MAX,
 		.group_max = 96 << 10,
 		.buckets_max = 100,
+		.session_ms = UINT64_MAX / 2, /* since MADE_MS */
 		.partitions = PARTITIONS,
 		.lock_wait_ms = 1000,
 		.checkpoint_ms = 1000000,
@@ -258,6 +259,114 @@ static int group(void)
 	return r;
 }
 
+/* ---- requests of sessions ---- */
+
+#define SESSIONS 2u   /* of each bucket */
+#define NUMBERS  300u /* of requests that may be asked for */
+#define MADE_MS  1700000000000u
+
+static unsigned number_next[BUCKETS][SESSIONS]; /* about so far they are */
+
+static void session_make(struct log_session *x, unsigned bucket, unsigned n, unsigned number)
+{
+	memset(x, 0, sizeof(*x));
+	for (unsigned i = 0; i < 6; i++)
+		x->id[i] = (uint8_t)(MADE_MS >> (40 - 8 * i));
+	x->id[14] = (uint8_t)bucket;
+	x->id[15] = (uint8_t)n;
+	x->sequence = number;
+	x->fingerprint = 3 * number + 1;
+}
+
+/* Where the life before has stopped. */
+static void numbers_find(void)
+{
+	struct session_outcome o;
+	struct log_session x;
+	char name[16];
+
+	for (unsigned b = 0; b < BUCKETS; b++)
+		for (unsigned n = 0; n < SESSIONS; n++) {
+			unsigned number = 0;
+
+			(void)snprintf(name, sizeof(name), "b%u", b);
+			do {
+				session_make(&x, b, n, number);
+				store_begin(store, 0);
+			} while (store_session(store, span_of(name), &x, &o) != SESSION_RUN &&
+				 ++number < NUMBERS);
+			number_next[b][n] = number;
+		}
+}
+
+static int session_run(const char *bucket, unsigned n, const struct log_session *x)
+{
+	static const struct store_condition always = {false, false, 0};
+	static char value[VALUE_MAX];
+	uint64_t lsn = store_lsn(store) + 1;
+	struct span v = {value, value_make(lsn, value)};
+	struct store_key k;
+	uint64_t version;
+	char text[64];
+	int r = -ENXIO;
+
+	if (random_next() % 3) {
+		(void)snprintf(text, sizeof(text), "k%u", (unsigned)(random_next() % KEYS));
+		store_locate(store, span_of(bucket), span_of(text), &k);
+		r = store_put(store, &k, v, 0, &always, &version);
+		if (r == 0)
+			(void)printf("S %llu %s %u %llu %llu %s V%llu\n", (unsigned long long)lsn,
+				     bucket, n, (unsigned long long)x->sequence,
+				     (unsigned long long)x->acknowledged, text,
+				     (unsigned long long)version);
+	}
+	if (r != -ENXIO)
+		return r;
+	(void)snprintf(text, sizeof(text), "result-%llu", (unsigned long long)lsn);
+	r = store_outcome(store, span_of(bucket), span_of(text));
+	if (r == 0)
+		(void)printf("S %llu %s %u %llu %llu - %s\n", (unsigned long long)lsn, bucket, n,
+			     (unsigned long long)x->sequence, (unsigned long long)x->acknowledged,
+			     text);
+	return r;
+}
+
+static int session(void)
+{
+	unsigned b = (unsigned)(random_next() % BUCKETS);
+	unsigned n = (unsigned)(random_next() % SESSIONS);
+	unsigned *next = &number_next[b][n];
+	struct session_outcome o;
+	struct log_session x;
+	char bucket[16];
+	uint64_t lsn = store_lsn(store);
+	int r;
+
+	(void)snprintf(bucket, sizeof(bucket), "b%u", b);
+	*next += random_next() % 4 == 0 && *next + 8 < NUMBERS;
+	session_make(&x, b, n, *next + (unsigned)(random_next() % 8));
+	if (random_next() % 3 == 0 && *next > 8)
+		x.acknowledged = *next - (unsigned)(random_next() % 8);
+	if (random_next() % 8 == 0) {
+		store_begin(store, 0);
+		r = store_session_outcome(store, span_of(bucket), &x, &o);
+		if (r == SESSION_NEVER && store_lsn(store) > lsn)
+			(void)printf("S %llu %s %u %llu 0 - never\n",
+				     (unsigned long long)store_lsn(store), bucket, n,
+				     (unsigned long long)x.sequence);
+		return r < 0 ? r : 0;
+	}
+	(void)printf("A %llu %s %u %llu\n", (unsigned long long)lsn, bucket, n,
+		     (unsigned long long)x.acknowledged);
+	store_begin(store, 0);
+	r = random_next() % 8 ? store_session(store, span_of(bucket), &x, &o) : -ENOENT;
+	if (r == -ENOENT)
+		return store_session_ack(store, span_of(bucket), &x) == SESSION_RUN ? 0 : -EIO;
+	if (r != SESSION_RUN)
+		return r == SESSION_DONE || r == SESSION_STALE || r == SESSION_BUSY ? 0 : -EIO;
+	return session_run(bucket, n, &x);
+}
+
 static int create_or_drop(bool create)
 {
 	char bucket[16];
@@ -278,7 +387,8 @@ static int create_or_drop(bool create)
 static void step(void)
 {
 	unsigned what = (unsigned)(random_next() % 1000);
-	int r = what < 400   ? put()
+	int r = what < 200   ? put()
+		: what < 400 ? session()
 		: what < 500 ? group()
 		: what < 700 ? touch()
 		: what < 950 ? delete ()
@@ -317,6 +427,7 @@ static int run(const char *dir, unsigned operations)
 		return 1;
 	}
 	(void)printf("L %llu\n", (unsigned long long)store_lsn(store));
+	numbers_find();
 	for (unsigned i = 0; i < operations; i++)
 		step();
 	if (random_next() % 2 && store_settle(store, 5000) < 0)
@@ -378,6 +489,55 @@ static int contents_tell(void)
 	return r;
 }
 
+/* What is known of a request, so that nothing changes; NULL: it may be run. */
+static const char *outcome_known(const char *bucket, const struct log_session *x)
+{
+	static char text[64];
+	struct session_outcome o;
+	int r;
+
+	store_begin(store, 0);
+	r = store_session(store, span_of(bucket), x, &o);
+	if (r == SESSION_RUN)
+		return NULL;
+	if (r == SESSION_STALE)
+		return store_session_outcome(store, span_of(bucket), x, &o) == SESSION_STALE
+			       ? "stale"
+			       : "never";
+	if (r != SESSION_DONE)
+		return "WRONG";
+	if (o.result.n)
+		(void)snprintf(text, sizeof(text), "%.*s", (int)o.result.n, o.result.p);
+	else
+		(void)snprintf(text, sizeof(text), "V%llu", (unsigned long long)o.version);
+	return text;
+}
+
+static void outcomes_tell(void)
+{
+	struct log_session x;
+	char bucket[16];
+
+	for (unsigned b = 0; b < BUCKETS; b++)
+		for (unsigned n = 0; n < SESSIONS; n++) {
+			unsigned number = 0;
+			const char *known;
+
+			(void)snprintf(bucket, sizeof(bucket), "b%u", b);
+			session_make(&x, b, n, 0);
+			while (number < NUMBERS && (known = outcome_known(bucket, &x)) &&
+			       !strcmp(known, "stale"))
+				session_make(&x, b, n, ++number);
+			(void)printf("F %s %u %u\n", bucket, n, number);
+			for (; number < NUMBERS; number++) {
+				session_make(&x, b, n, number);
+				known = outcome_known(bucket, &x);
+				if (known)
+					(void)printf("Q %s %u %u %s\n", bucket, n, number, known);
+			}
+		}
+}
+
 static int write_after(struct store_key *k, uint64_t *ret_version)
 {
 	static const struct store_condition always = {false, false, 0};
@@ -430,6 +590,7 @@ static void check_one(const char *dir)
 		(void)printf("error open: %s\n", why);
 	} else {
 		(void)printf("seq %llu\n", (unsigned long long)store_lsn(store));
+		outcomes_tell();
 		r = contents_tell();
 		if (r == 0)
 			r = works(dir);
