@@ -3,13 +3,14 @@
  * binary executes the same number each time, whatever else the machine does.  bench/instructions.sh
  * runs it under callgrind, which counts only what `measured` calls.
  *
- *	instructions PATH FOLDER	PATH: walk push prepare ring cache log put get
+ *	instructions PATH FOLDER	PATH: walk push prepare ring cache log put session get
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mirror.h"
 #include "common/partition.h"
 #include "ipc/wire/request.h"
@@ -24,6 +25,7 @@
 #define VALUE_BYTES 100u
 #define KEYS        1024u
 #define RING_BYTES  (1u << 20)
+#define AHEAD       64u
 
 static const char *folder;
 static char value[VALUE_BYTES];
@@ -177,18 +179,36 @@ static void nobody_waits(void *arg)
 	die("the staging buffer is full");
 }
 
+static const struct log_session *asked; /* NULL: without a session */
+static uint8_t session[16];
+
 static void put_once(uint32_t i)
 {
 	static const struct store_condition always = {false, false, 0};
+	struct session_outcome outcome;
 	struct store_key k;
 	uint64_t version;
 
 	store_begin(store, i + 1);
+	if (asked && store_session(store, span_of("fruit"), asked, &outcome) != SESSION_RUN)
+		die("a request of a session is not to be run");
 	store_locate(store, span_of("fruit"), key_of(i), &k);
 	store_prefetch(store, &k);
 	if (store_put(store, &k, (struct span){value, sizeof(value)}, 0, &always, &version) < 0)
 		die(store_why(store));
 	sum += version + store_observed_lsn(store);
+}
+
+/* All but the last few are acknowledged, as those who send many ahead do. */
+static void session_once(uint32_t i)
+{
+	struct log_session x = {
+		.sequence = i, .acknowledged = i > AHEAD ? i - AHEAD : 0, .fingerprint = i};
+
+	memcpy(x.id, session, sizeof(x.id));
+	asked = &x;
+	put_once(i);
+	asked = NULL;
 }
 
 static void get_once(uint32_t i)
@@ -227,6 +247,8 @@ static void store_setup(void)
 		die(store_why(store));
 	for (uint32_t i = 0; i < KEYS; i++)
 		put_once(i);
+	for (unsigned i = 0; i < 6; i++)
+		session[i] = (uint8_t)(clock_wall_ms() >> (40 - 8 * i));
 }
 
 /* ---- a put on its way through the queue ---- */
@@ -310,6 +332,7 @@ static const struct path {
 	{"cache",   cache_setup,   cache_once  }, /* a key looked up */
 	{"log",     log_setup,     log_once    }, /* a record appended */
 	{"put",     store_setup,   put_once    }, /* the store's part of a put */
+	{"session", store_setup,   session_once}, /* the same of one that may be sent again */
 	{"get",     store_setup,   get_once    }, /* the store's part of a get that hits the cache */
 };
 

@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 times=10000
 status=0
 new=""
-for path in walk push prepare ring cache log put get; do
+for path in walk push prepare ring cache log put session get; do
 	mkdir "$dir/$path"
 	# The same string functions on every machine.
 	GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM \

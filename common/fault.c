@@ -79,6 +79,8 @@ static int fault_act(const char *action)
 		return -ENOSPC;
 	else if (!strcmp(action, "ENOMEM"))
 		return -ENOMEM;
+	else if (!strcmp(action, "EBUSY"))
+		return -EBUSY;
 	else
 		return -EIO;
 	return 0;

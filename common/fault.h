@@ -4,7 +4,7 @@
  *
  * The environment variable PAIL_FAULT holds a comma-separated list of NAME=ACTION[@N][!]: at the
  * N-th passing (1 if left out) of the point NAME do ACTION: `kill` (SIGKILL to oneself), `stop`
- * (SIGSTOP to oneself), or an errno by name (EIO, ENOSPC, ENOMEM), which the point then returns.
+ * (SIGSTOP to oneself), or an errno by name (EIO, ENOSPC, ENOMEM, EBUSY), which the point then returns.
  * With `!` it acts at every passing from the N-th on.  `#K` before `@` picks the K-th life of a
  * worker: 0, the first, if left out, so that a successor does not die of its ancestor's fault.
  */

@@ -75,6 +75,8 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.value_max = value,
 		.buckets_max = conf_number(f, CONF_limits_buckets),
 		.result_max = conf_number(f, CONF_limits_result),
+		.session_ms = conf_number(f, CONF_limits_session_ms),
+		.session_bytes_max = conf_number(f, CONF_limits_outcomes),
 		.disk_reserve_bytes =
 			most(conf_number(f, CONF_storage_reserve), n * size.reserve_bytes),
 		.lock_wait_ms = 10000,

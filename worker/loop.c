@@ -244,6 +244,8 @@ static void publish_stats(struct worker *w)
 	status_set(&s->log_bytes, st.log_bytes);
 	status_set(&s->base_bytes, st.base_bytes);
 	status_set(&s->map_bytes, st.map_bytes);
+	status_set(&s->sessions, st.sessions);
+	status_set(&s->outcome_bytes, st.outcome_bytes);
 	status_set(&s->checkpoint_wall_ms, st.checkpoint_wall_ms);
 	status_set(&s->last_checkpoint_ms, st.last_checkpoint_ms);
 	status_set(&s->wall_ms, store_clock(w->store));

@@ -182,6 +182,8 @@ static void run_expired(struct worker *w, struct op *op)
 {
 	char small[REPLY_SMALL];
 
+	if (op->entry->flags & ENTRY_SESSION)
+		op_session_acknowledge(w, op);
 	op_reply(w, op, small,
 		 (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
 				   "its time was over before it was started") -
@@ -258,11 +260,15 @@ static void move_reply(struct worker *w, const struct op *op, enum segment_ring 
 	copy_reply(w, op, which, small, n);
 }
 
-/*
- * A write.  Its reply's room is there before it takes effect.  If it changed nothing and yet must
- * wait, because it tells of something unsynced, the reply itself is logged (but for its msgid): run
- * again after a kill it might find another state and succeed.
- */
+/* It has changed nothing, and its reply is written.  Returns that one's end, or another's. */
+static char *settle(struct worker *w, const struct op *op, char *reply, char *end)
+{
+	int r = op_settle(w, op, reply_behind_msgid(reply, end));
+
+	return r < 0 ? op_store_error(w, op, reply, r) : end;
+}
+
+/* A write.  Its reply's room is there before it takes effect. */
 static void run_write(struct worker *w, struct op *op)
 {
 	char *room = worker_room(w, RING_DURABLE, op->record, op->index, REPLY_SMALL);
@@ -276,20 +282,28 @@ static void run_write(struct worker *w, struct op *op)
 		run_expired(w, op);
 		return;
 	}
+	(void)fault_at("worker.before_append");
 	p = op_write(w, op, room, &changed);
+	if (!changed && !w->error)
+		p = settle(w, op, room, p);
 	if (w->error)
 		return;
 	(void)fault_at("worker.after_append");
 	which = ring_for(w);
-	if (!changed && which == RING_DURABLE &&
-	    store_outcome(w->store, op->key.name, reply_behind_msgid(room, p)) < 0) {
-		worker_fail(w, -EIO, store_why(w->store));
-		return;
-	}
 	if (which == RING_DURABLE && replies_holds(&w->replies, which, room))
 		replies_done(&w->replies, which, p);
 	else
 		move_reply(w, op, which, room, (size_t)(p - room));
+}
+
+static inline void run(struct worker *w, struct op *op)
+{
+	if (method_is(op->entry->method, METHOD_PARTS))
+		op_group(w, op);
+	else if (entry_writes(op->entry))
+		run_write(w, op);
+	else
+		run_read(w, op);
 }
 
 void op_run(struct worker *w, struct op *op)
@@ -315,11 +329,7 @@ void op_run(struct worker *w, struct op *op)
 		run_expired(w, op);
 	else if (method == WIRE_GET)
 		run_get(w, op);
-	else if (method_is((int)method, METHOD_PARTS))
-		op_group(w, op);
-	else if (entry_writes(op->entry))
-		run_write(w, op);
-	else
-		run_read(w, op);
+	else if (!(op->entry->flags & ENTRY_SESSION) || op_session(w, op))
+		run(w, op);
 	(void)fault_at("worker.after_reply");
 }

@@ -27,6 +27,19 @@ void op_prefetch(struct worker *w, const struct op *op);
 /* Run it and write its reply. */
 void op_run(struct worker *w, struct op *op);
 
+/* The result of a request whose one change has this version. */
+static inline char *op_change_result(char *p, unsigned method, uint64_t version)
+{
+	return wire_methods[method].result == RESULT_BOOL ? write_bool(p, true)
+							  : write_uint(p, version);
+}
+
+/* The result of an `outcome` that has ruled out what it asked about. */
+static inline char *op_never_result(char *p)
+{
+	return write_text(write_text(write_map(p, 1), "state"), "never");
+}
+
 /* Run a read into `out` as a whole reply, for a recovery.  0 or negative errno that ends the
  * worker. */
 int op_read_into(struct worker *w, struct op *op, struct buf *out);

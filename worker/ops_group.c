@@ -101,12 +101,14 @@ static int commit(struct worker *w, struct op *op, struct buf *out, const struct
 	return 0;
 }
 
-/* Nothing has changed.  A writer's reply that must wait is logged: see run_write. */
-static int settle(struct worker *w, const struct op *op, const struct buf *out)
+/* Nothing has changed.  0, or what ends this worker. */
+static int settle(struct worker *w, const struct op *op, struct buf *out)
 {
-	if (!entry_writes(op->entry) || store_committed(w->store))
-		return 0;
-	return store_outcome(w->store, op->key.name, result_of(out));
+	int r = entry_writes(op->entry) ? op_settle(w, op, result_of(out)) : 0;
+
+	if (r < 0)
+		r = refuse(w, op, out, r);
+	return r == OP_REFUSED ? 0 : r;
 }
 
 void op_group(struct worker *w, struct op *op)

@@ -34,6 +34,21 @@ char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e
 /* A whole reply to where it belongs, telling of what has been looked at until now. */
 void op_reply(struct worker *w, const struct op *op, const char *data, size_t n);
 
+/* ---- requests of sessions, and what is kept of requests: ops_session.c ---- */
+
+/* One with ENTRY_SESSION has its turn.  True: it is to be run.  False: it has been answered. */
+bool op_session(struct worker *w, struct op *op);
+/* One that is not run, or is a read: what it acknowledges counts. */
+void op_session_acknowledge(struct worker *w, const struct op *op);
+
+/*
+ * A request that may write has changed nothing; `result` is what its reply has behind its msgid.
+ * Log it, if it is an outcome of a session, or must wait, since it tells of something unsynced: run
+ * again after a kill the request might find another state and succeed.  0, or the store's error,
+ * which is to be told instead: then it has not been run.
+ */
+int op_settle(struct worker *w, const struct op *op, struct span result);
+
 /* ---- requests that are groups: ops_group.c ---- */
 
 /* Run a txn or call, log what it has changed, answer it. */

@@ -117,6 +117,15 @@ static int keep(struct recovery *t, struct left *l, enum known known, const char
 	return 0;
 }
 
+/* An `outcome` that has ruled out what it asked about: by now that may be acknowledged. */
+static int keep_never(struct recovery *t, struct left *l)
+{
+	char result[32];
+
+	*result = (char)0xc0; /* no error */
+	return keep(t, l, RESULT, result, (size_t)(op_never_result(result + 1) - result));
+}
+
 /* Run the reads that were sent before the request `identity`. */
 static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
 {
@@ -184,6 +193,8 @@ int recovery_after(struct recovery *t, const struct log_record *r, bool same)
 		return 0;
 	if (result.n)
 		return keep(t, l, RESULT, result.p, result.n);
+	if (r->entry->kind == LOG_RULED_OUT)
+		return keep_never(t, l);
 	if (r->entry->kind != LOG_CHANGE)
 		return 0; /* run again it comes to the same */
 	if (r->entry->count > 1)
@@ -203,9 +214,7 @@ static int left_answer(struct worker *w, struct left *l)
 	if (!p)
 		return -EPIPE;
 	if (l->known == VERSION) {
-		p = write_reply_head(p, left_msgid(w, l));
-		p = wire_methods[l->method].result == RESULT_BOOL ? write_bool(p, true)
-								  : write_uint(p, l->version);
+		p = op_change_result(write_reply_head(p, left_msgid(w, l)), l->method, l->version);
 	} else {
 		if (l->known == RESULT)
 			p = write_reply_msgid(p, left_msgid(w, l));

@@ -47,6 +47,8 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.value_max = g->value_max,
 		.group_max = g->group_max,
 		.buckets_max = g->buckets_max,
+		.session_ms = g->session_ms,
+		.session_bytes = g->session_bytes_max,
 		.partitions = g->partitions,
 		.disk_reserve_bytes = g->disk_reserve_bytes,
 		.lock_wait_ms = g->lock_wait_ms,

@@ -13,6 +13,7 @@
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 #include "ipc/shm/segment.h"
+#include "storage/log/entry.h"
 #include "storage/store.h"
 #include "worker/replies.h"
 
@@ -45,6 +46,7 @@ struct worker {
 	uint32_t functions_log_lines;  /* and so much */
 	uint64_t functions_generation; /* of those that it is made of */
 	struct buf scratch;            /* a reply whose ring is not known yet */
+	struct log_session session;    /* of the request in hand, if it has one */
 	char *exit_reason; /* where the reason of its end goes, 256 bytes in shared memory */
 	int asked;    /* CONTROL_HOLD or CONTROL_RESUME, to be obeyed between two requests; 0 */
 	bool alone;   /* the segment is ours: nobody else serves it */

@@ -30,6 +30,10 @@
 	  "a client that reads nothing for so long, with replies waiting, is cut off")             \
 	X(limits, result, SIZE, "1M", 4096, 1ull << 29, "bytes", 0,                                \
 	  "largest reply of a transaction or a call; at most limits.message")                      \
+	X(limits, session_ms, NUMBER, "3600000", 1000, 2592000000, "ms", 0,                        \
+	  "outcomes of a session's requests are kept for so long after its last use")              \
+	X(limits, outcomes, SIZE, "64M", 65536, 1ull << 34, "bytes", 0,                            \
+	  "outcomes that were not acknowledged, for each worker; beyond it: busy")                 \
 	X(limits, clients, NUMBER, "65536", 16, 1000000, "", 0, "clients remembered")              \
 	X(limits, buckets, NUMBER, "1000000", 1, 100000000, "", 0, "buckets of this node")         \
 	X(limits, queue, SIZE, "16M", 65536, 1ull << 32, "bytes", 0,                               \

@@ -307,16 +307,6 @@ static enum wire_error room_check(struct front *front, struct message *m, int me
 }
 
 /* What is wrong with a request whose bytes are sound, or WIRE_OK. */
-/* Workers keep no outcomes yet, so nobody may count on one. */
-static enum wire_error sessions_refuse(const struct request *q, char *text, size_t size)
-{
-	if (q->method != WIRE_SESSION && !method_is(q->method, METHOD_SESSION))
-		return WIRE_OK;
-	(void)snprintf(text, size, "method \"%s\": there are no sessions in this version",
-		       wire_methods[q->method].name);
-	return WIRE_E_UNKNOWN_METHOD;
-}
-
 static enum wire_error item_check(struct front *front, struct message *m, const struct parsed *x,
 				  struct options *options, char *text, size_t size)
 {
@@ -332,17 +322,9 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 			buf_printable(shown, sizeof(shown), q->method_name.p, q->method_name.n));
 		return WIRE_E_UNKNOWN_METHOD;
 	}
-	e = sessions_refuse(q, text, size);
-	if (e != WIRE_OK)
-		return e;
 	e = request_check(q, options, text, size);
 	if (e != WIRE_OK)
 		return e;
-	if (options->given & OPT_ONCE) {
-		(void)snprintf(text, size, "%s: there are no sessions in this version",
-			       wire_methods[q->method].name);
-		return WIRE_E_BAD_ARGUMENT;
-	}
 	if ((options->given & OPT_SET) && !m->from_node) {
 		(void)snprintf(text, size, "buckets: unknown option \"set\"");
 		return WIRE_E_BAD_ARGUMENT;

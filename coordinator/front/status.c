@@ -61,7 +61,7 @@ static void add_text(struct buf *b, const char *key, const char *v)
 void status_hello(struct front *front, uint64_t msgid, struct buf *out)
 {
 	static const char *const features[] = {"ttl",    "if_version", "if_absent", "goaway",
-					       "routes", "txn",        "call"};
+					       "routes", "txn",        "call",      "sessions"};
 	uint32_t n = sizeof(features) / sizeof(features[0]);
 
 	add(out, write_map(write_reply_head(room(out, 64), msgid), 7));

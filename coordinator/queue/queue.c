@@ -33,8 +33,9 @@ static uint8_t item_flags(const struct item *it)
 	if (it->options) {
 		if (it->options->given & (SPAN_OPTIONS | BOOL_OPTIONS | UINT_OPTIONS | OPT_LOCAL))
 			flags |= ENTRY_OPTIONS;
-		/* What only reads is run anew each time: nobody is asked what came of it before. */
-		if ((it->options->given & OPT_SESSION) && item_writes(it))
+		/* What only reads is run anew each time, but what it acknowledges counts. */
+		if ((it->options->given & OPT_SESSION) &&
+		    (item_writes(it) || it->options->given & OPT_ACK))
 			flags |= ENTRY_SESSION;
 		if (method_is(it->method, METHOD_PARTS))
 			flags |= ENTRY_PARTS;

@@ -24,10 +24,11 @@ static void reads_refuse(struct queue *q, struct request_record *rec, uint32_t f
 			entry_refuse(q, rec, i, WIRE_E_BUSY, why);
 }
 
-/* So long is a reply only of what has read a value and written nothing, call or txn. */
+/* So long is a reply only of what has read a value and written nothing, call or txn; or `outcome`
+ * tells of such a one. */
 static bool changed_nothing(const struct queue *q, const struct request_entry *e, size_t bytes)
 {
-	return method_is(e->method, METHOD_PARTS) &&
+	return (method_is(e->method, METHOD_PARTS) || e->method == WIRE_OUTCOME) &&
 	       bytes > q->segment->header->settings.result_max + WIRE_REPLY_ERROR_MAX;
 }
 

@@ -9,7 +9,7 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_LAYOUT != 6
+#if SEGMENT_LAYOUT != 7
 #error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 

@@ -43,7 +43,9 @@
 	X(11, checkpoint_ms,  COUNTER, MS,      SUM,    STORAGE, "checkpoint_ms",   "Time that all checkpoints took together.") \
 	X(12, last_checkpoint_ms, GAUGE, MS,    HIGHEST, STORAGE, "last_checkpoint_ms", "Time that the last checkpoint took; of several workers the longest.") \
 	X(13, replies_immediate, COUNTER, ONES, SUM,    TOTALS,  "replies_immediate", "Replies that waited for nothing.") \
-	X(14, replies_durable, COUNTER, ONES,   SUM,    TOTALS,  "replies_durable", "Replies that waited for the log.")
+	X(14, replies_durable, COUNTER, ONES,   SUM,    TOTALS,  "replies_durable", "Replies that waited for the log.") \
+	X(15, sessions,       GAUGE,   ONES,    EACH,   WORKERS, "sessions",        "Sessions that are known, one that asked in several partitions as often.") \
+	X(16, outcome_bytes,  GAUGE,   BYTES,   EACH,   WORKERS, "outcome_bytes",   "Memory that outcomes of sessions take which were not acknowledged.")
 
 #define METRICS_SYNC(X) \
 	X( 0, log_syncs,      COUNTER, ONES,    SUM,    STORAGE, "log_syncs",       "Times that the log was written and synced.") \

@@ -83,8 +83,8 @@ struct entry_options {
 _Static_assert(sizeof(struct entry_options) == 72, "layout of shared memory");
 
 /*
- * Whose request it is, and which of his.  Of `ack` only id and ack count, of `outcome` id and seq:
- * the other numbers are 0.
+ * Whose request it is, and which of his.  Of `ack` and of what only reads id and ack count, of
+ * `outcome` id and seq.
  */
 struct entry_session {
 	uint8_t id[16];

@@ -5,7 +5,7 @@ import signal
 import lib
 from lib import *
 
-WORKER = {"id", "pid", "state", "restarts", "uptime_ms", "requests", "buckets", "keys", "queue", "cache_bytes", "last_death"}
+WORKER = {"id", "pid", "state", "restarts", "uptime_ms", "requests", "buckets", "keys", "queue", "cache_bytes", "last_death", "sessions", "outcome_bytes"}
 TOTALS = {"requests", "errors", "by_method"}
 STORAGE = {"bytes", "map_bytes", "log_bytes", "recent_keys", "checkpoints", "last_checkpoint"}
 

@@ -7,7 +7,7 @@ from lib import eq, test
 METHODS = {"hello": [], "ping": [], "create": ["b"], "drop": ["b"], "buckets": [], "put": ["b", "k", "v"], "get": ["b", "k"],
            "head": ["b", "k"], "touch": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
            "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": [], "txn": ["b"],
-           "call": ["b", "node", "ping", []]}
+           "call": ["b", "node", "ping", []], "session": [], "outcome": ["b", b"s" * 16, 0], "ack": ["b", b"s" * 16, 0]}
 
 ONCE = ["session", "seq", "ack"]
 RANGE = ["prefix", "after", "limit"]
@@ -96,6 +96,7 @@ def each_method_takes_its_options_and_no_others(box):
 def each_method_is_done_with_each_of_its_options(box):
     c = box.node().client()
     admin = {"reload", "worker", "upgrade", "functions"}
+    session = c.call("session")
     for method in [m for m in METHODS if m not in admin]:
         own = [n for n in ("timeout", *OPTIONS.get(method, [])) if n not in ONCE]  # which need each other
         for name in [None, *own]:
@@ -103,7 +104,8 @@ def each_method_is_done_with_each_of_its_options(box):
                 c.raw(request(1, "drop", ["b"]))
                 c.raw(request(2, "create", ["b"]))
                 options = msgpack.packb({key: value_of(method, name)}) if name else b"\x80"
-                eq([1, 3, None], c.raw(request(3, method, METHODS[method], options))[0][:3])
+                params = [session if p == VALUES["session"] else p for p in METHODS[method]]
+                eq([1, 3, None], c.raw(request(3, method, params, options))[0][:3])
 
 
 @test("protocol")

@@ -253,6 +253,77 @@ static void any_request_comes_out_as_it_went_in(void)
 	segment_free(&queue.segment);
 }
 
+/* `method` of the bucket b with what follows in its session, as the worker finds it.  NULL: it finds
+ * none. */
+static const struct entry_session *session_in(enum wire_method method, uint32_t params,
+					      const char *more, size_t n)
+{
+	char data[256];
+	struct made m = {.data = data};
+	char *p = write_text(write_request_head(data, 1, method, params), "b");
+	struct ring *ring = &queue.segment->request;
+	uint64_t at = ring->write;
+	const struct request_record *rec = ring_at(ring, at);
+	struct item item;
+
+	memcpy(p, more, n);
+	take_in(&m, p + n);
+	m.options.fingerprint = 77;
+	item = item_of(&m, 0);
+	EQ(0, queue_push(&queue, (struct reply_to){3, 0, 9}, &item, 0, 1, queue_item_bytes(&item),
+			 5, true));
+	TRUE_(record_fits(rec, 0));
+	TRUE_(rec->size <= ring_round(queue_record_bytes(queue_item_bytes(&item))));
+	EQ(item_writes(&item), entry_writes(&rec->entry[0]));
+	ring_free(ring, ring->write); /* nobody writes over it before it has been looked at */
+	return record_session(rec, &rec->entry[0]);
+}
+
+#define ID         \
+	"\xc4\x10" \
+	"0123456789abcdef"
+#define SESSION "\xa7session" ID
+#define SEQ     "\xa3seq\xcd\x01\x02"
+#define ACK    \
+	"\xa3" \
+	"ack\x07"
+#define IN(method, params, more) session_in(method, params, more, sizeof(more) - 1)
+
+static void same_session(const struct entry_session *e, uint64_t seq, uint64_t ack,
+			 uint64_t fingerprint)
+{
+	TRUE_(e);
+	EQ(0, (uintptr_t)e % _Alignof(struct entry_session));
+	SAME((const char *)e->id, sizeof(e->id), "0123456789abcdef");
+	EQ(seq, e->seq);
+	EQ(ack, e->ack);
+	EQ(fingerprint, e->fingerprint);
+}
+
+static void a_session_goes_with_its_request(void)
+{
+	open_queue();
+	same_session(IN(WIRE_CREATE, 2, "\x82" SESSION SEQ), 258, 0, 77);
+	same_session(IN(WIRE_DROP, 2, "\x83" ACK SESSION SEQ), 258, 7, 77);
+	same_session(IN(WIRE_PUT, 4, "\xa1k\xa1v\x84" SEQ ACK SESSION "\xa3ttl\x05"), 258, 7, 77);
+	same_session(IN(WIRE_TXN, 2,
+			"\x83" SEQ SESSION "\xa4then\x91\x92\xa6"
+			"delete\xa1k"),
+		     258, 0, 77);
+	same_session(IN(WIRE_CALL, 5,
+			"\xa1m\xa1"
+			"f\x90\x82" SEQ SESSION),
+		     258, 0, 77);
+	same_session(IN(WIRE_OUTCOME, 3, ID "\x09"), 9, 0, 0);
+	same_session(IN(WIRE_ACK, 3, ID "\x09"), 0, 9, 0);
+	/* What only reads has nothing to say but what it acknowledges. */
+	TRUE_(!IN(WIRE_TXN, 2, "\x83" SEQ SESSION "\xa4then\x91\x92\xa3get\xa1k"));
+	same_session(IN(WIRE_TXN, 2, "\x84" SEQ SESSION ACK "\xa4then\x91\x92\xa3get\xa1k"), 258, 7,
+		     77);
+	TRUE_(!IN(WIRE_PUT, 4, "\xa1k\xa1v\x81\xa3ttl\x05"));
+	segment_free(&queue.segment);
+}
+
 /* A put of `n` bytes.  Returns what its record takes beyond bucket, key and value. */
 static uint64_t beyond(size_t n, uint64_t *ret_size)
 {
@@ -432,5 +503,6 @@ static void room_is_held_until_something_is_published(void)
 }
 
 UNIT_MAIN(T(any_request_comes_out_as_it_went_in), T(a_small_put_takes_little),
-	  T(what_leads_out_of_a_record_is_noticed), T(each_wrong_part_is_named),
-	  T(blocks_tell_when_they_were_made), T(room_is_held_until_something_is_published))
+	  T(a_session_goes_with_its_request), T(what_leads_out_of_a_record_is_noticed),
+	  T(each_wrong_part_is_named), T(blocks_tell_when_they_were_made),
+	  T(room_is_held_until_something_is_published))
