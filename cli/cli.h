@@ -21,14 +21,16 @@ enum {
 	CLI_CONFIG = 78
 };
 
-#define CLI_ARGS_MAX 256 /* more than any function takes */
+#define CLI_ARGS_MAX 256  /* more than any function takes */
+#define CLI_NODE_MAX 4096 /* bytes of a list of endpoints */
 
 enum cli_output { OUTPUT_DEFAULT, OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_RAW };
 
 /* The connection of a shell, kept from command to command. */
 struct session {
-	struct pail *p; /* NULL: none yet */
-	char node[300]; /* whose it is */
+	struct pail *p;          /* NULL: none yet */
+	char node[CLI_NODE_MAX]; /* whose it is */
+	bool retry;              /* whether it sends again */
 };
 
 /*
@@ -54,7 +56,9 @@ struct cli {
 	bool escapes;          /* \xNN in names, keys, values and bounds is a byte */
 	bool all;              /* no limit; worker: every one of them */
 	bool wait;             /* upgrade: until the new program serves */
-	bool raw;              /* call: the arguments are strings as they are typed */
+	bool retry;            /* what has no outcome is sent again */
+	bool no_retry;
+	bool raw; /* call: the arguments are strings as they are typed */
 	/* What is no option, and the same by --hex and --escapes. */
 	const char *arg[CLI_ARGS_MAX];
 	struct pail_bytes bytes[CLI_ARGS_MAX];
@@ -171,8 +175,8 @@ size_t cli_unescape(char *s, size_t n);
 int cli_split(char *line, size_t n, char **word, char **end, int most);
 
 /*
- * What people write for an endpoint into what ZeroMQ takes: HOST:PORT gets its tcp://.  False:
- * `why` says what is wrong with it.
+ * What people write for an endpoint into what ZeroMQ takes: HOST:PORT gets its tcp://.  A list of
+ * them, with commas between, stays as it is.  False: `why` says what is wrong with it.
  */
 bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t why_size);
 

@@ -163,30 +163,31 @@ static const char bench_help[] =
 
 #define ADMIN " (with --config or --admin)"
 #define RANGE "prefix after limit"
+#define AGAIN "retry no-retry"
 
 /* name, arguments, summary, help, options, fewest and most arguments, function */
 #define COMMANDS(X)                                                                                \
-	X(create, "BUCKET", "make a bucket", "", "escapes", 1, 1)                                  \
-	X(drop, "BUCKET", "remove a bucket with all its keys", "", "escapes", 1, 1)                \
+	X(create, "BUCKET", "make a bucket", "", AGAIN " escapes", 1, 1)                           \
+	X(drop, "BUCKET", "remove a bucket with all its keys", "", AGAIN " escapes", 1, 1)         \
 	X(buckets, "", "list buckets", buckets_help, RANGE " all local hex escapes", 0, 0)         \
 	X(put, "BUCKET KEY [VALUE]",                                                               \
 	  "store a value; without VALUE it is read from stdin, byte for byte", put_help,           \
-	  "if-absent if-version ttl hex escapes", 2, 3)                                            \
-	X(get, "BUCKET KEY", "write a value to stdout, byte for byte", get_help, "hex escapes", 2, \
-	  2)                                                                                       \
+	  "if-absent if-version ttl " AGAIN " hex escapes", 2, 3)                                  \
+	X(get, "BUCKET KEY", "write a value to stdout, byte for byte", get_help,                   \
+	  AGAIN " hex escapes", 2, 2)                                                              \
 	X(head, "BUCKET KEY", "a value's size and version, and what is left to live", head_help,   \
-	  "hex escapes", 2, 2)                                                                     \
+	  AGAIN " hex escapes", 2, 2)                                                              \
 	X(touch, "BUCKET KEY", "a key lives on: for --ttl from now, or for ever", touch_help,      \
-	  "if-version ttl hex escapes", 2, 2)                                                      \
-	X(delete, "BUCKET KEY", "remove a key", "", "if-version hex escapes", 2, 2)                \
+	  "if-version ttl " AGAIN " hex escapes", 2, 2)                                            \
+	X(delete, "BUCKET KEY", "remove a key", "", "if-version " AGAIN " hex escapes", 2, 2)      \
 	X(scan, "BUCKET", "list keys and values in order", scan_help,                              \
 	  RANGE " all from to reverse keys-only ttl hex escapes", 1, 1)                            \
-	X(count, "BUCKET", "how many keys a bucket has", "", "escapes", 1, 1)                      \
+	X(count, "BUCKET", "how many keys a bucket has", "", AGAIN " escapes", 1, 1)               \
 	X(txn, "BUCKET [LINE...]",                                                                 \
-	  "several operations at one moment, or none: a script from stdin", txn_help, "escapes",   \
-	  1, CLI_ARGS_MAX)                                                                         \
+	  "several operations at one moment, or none: a script from stdin", txn_help,              \
+	  AGAIN " escapes", 1, CLI_ARGS_MAX)                                                       \
 	X(call, "BUCKET MODULE FUNCTION [ARGUMENT...]", "run a function where the bucket is",      \
-	  call_help, "raw escapes", 3, CLI_ARGS_MAX)                                               \
+	  call_help, "raw " AGAIN " escapes", 3, CLI_ARGS_MAX)                                     \
 	X(export, "[BUCKET]", "write a bucket, or all, as lines of JSON", export_help,             \
 	  "prefix local resume escapes", 0, 1)                                                     \
 	X(import, "[FILE]", "put what was exported; without FILE from stdin", import_help,         \
@@ -245,7 +246,7 @@ const struct command commands[] = {
 /* clang-format off */
 const struct option_row option_rows[] = {
 	{.name = "node", .common = true, .value = "E", .otherwise = "$PAIL_NODE, or " WIRE_ENDPOINT_DEFAULT,
-	 .help = "the node's endpoint, HOST:PORT", .kind = OPTION_NODE, .place = AT(node)},
+	 .help = "the node's endpoint, HOST:PORT; or several, with commas: tried in turn", .kind = OPTION_NODE, .place = AT(node)},
 	{.name = "config", .common = true, .value = "FILE",
 	 .help = "the node that FILE configures, through its admin socket", .kind = OPTION_TEXT, .place = AT(config)},
 	{.name = "admin", .common = true, .value = "E",
@@ -277,6 +278,8 @@ const struct option_row option_rows[] = {
 	 .place = AT(hex)},
 	{.name = "escapes", .letter = 'e', .help = "in names, keys, values and bounds \\xNN is the byte NN, \\\\ a backslash",
 	 .kind = OPTION_FLAG, .place = AT(escapes)},
+	FLAG("retry", NULL, retry, "send again what has no outcome yet, until the time is over: of writes the default"),
+	FLAG("no-retry", NULL, no_retry, "send nothing twice"),
 	FLAG("raw", "call", raw, "arguments are strings as they are typed"),
 	FLAG("wait", NULL, wait, "until the new one serves"),
 

@@ -85,9 +85,17 @@ static bool config_node(struct cli *c)
 	return *endpoint;
 }
 
+/* Writes are sent again unless they are told not to be. */
+static bool sends_again(const struct command *c)
+{
+	return c->run == run_put || c->run == run_touch || c->run == run_delete ||
+	       c->run == run_txn || c->run == run_call || c->run == run_create ||
+	       c->run == run_drop;
+}
+
 int cli_run(struct words w, struct cli *c)
 {
-	static char endpoint[300];
+	static char endpoint[CLI_NODE_MAX];
 	const struct command *command = NULL;
 	char why[200];
 	int r;
@@ -103,6 +111,7 @@ int cli_run(struct words w, struct cli *c)
 	if (!cli_endpoint(c->node, endpoint, sizeof(endpoint), why, sizeof(why)))
 		return cli_usage(NULL, "%s: %s", c->config ? c->config : "PAIL_NODE", why);
 	c->node = endpoint;
+	c->retry = (c->retry || sends_again(command)) && !c->no_retry;
 	return command->run(c);
 }
 

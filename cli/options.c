@@ -192,7 +192,7 @@ static int option_set(struct cli *c, const struct command *command, const struct
 	void *place = (char *)c + o->place;
 	char usage[64];
 	char range[128];
-	char node[300];
+	char node[CLI_NODE_MAX];
 	char why[200];
 	uint64_t n = 0;
 
@@ -472,13 +472,18 @@ int cli_parse(struct cli *c, const struct command **ret)
 bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t why_size)
 {
 	char endpoint[ENDPOINT_MAX];
-	const char *reason;
+	const char *reason = pail_endpoint_why(text);
+	const char *single;
 
-	if (endpoint_check(text, ENDPOINT_CONNECT, endpoint, &reason) < 0) {
+	if (!reason && strlen(text) >= size)
+		reason = "the list is too long";
+	if (reason) {
 		(void)snprintf(why, why_size, "\"%.80s\": %s, it must be HOST:PORT or ipc://PATH",
 			       text, reason);
 		return false;
 	}
-	(void)snprintf(out, size, "%s", endpoint);
+	if (endpoint_check(text, ENDPOINT_CONNECT, endpoint, &single) == 0)
+		text = endpoint;
+	(void)snprintf(out, size, "%s", text);
 	return true;
 }

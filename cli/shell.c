@@ -20,7 +20,7 @@
 struct shell {
 	struct cli *start; /* the command line that began it */
 	struct session session;
-	char node[300]; /* which the next command asks */
+	char node[CLI_NODE_MAX]; /* which the next command asks */
 	char prompt[128];
 	bool terminal;
 	bool cancelled;   /* the line being read: ^C was typed */

@@ -7,6 +7,7 @@
  * nothing is received, and what was closed goes when the outermost call ends.
  */
 #include "client/client.h"
+#include "client/failover.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -158,7 +159,7 @@ static void connection_renew(struct pail *p)
 	bool leave = p->goaway && (!p->on_wire || p->now_ms - p->goaway_ms > GOAWAY_MS);
 	bool silent = !p->on_wire && is_silent(p);
 
-	if (!p->closed && (leave || silent) && p->now_ms >= p->retry_ms)
+	if (!p->closed && !p->is_link && (leave || silent) && p->now_ms >= p->retry_ms)
 		(void)reconnect(p);
 }
 
@@ -181,13 +182,6 @@ static void options_default(struct pail_options *o)
 		o->batch = WIRE_REQUESTS_MAX;
 }
 
-const char *pail_endpoint_why(const char *endpoint)
-{
-	const char *why;
-
-	return endpoint_check(endpoint, ENDPOINT_CONNECT, NULL, &why) == 0 ? NULL : why;
-}
-
 /* Of the time to connect, at least a millisecond. */
 static uint32_t time_left(const struct pail *p)
 {
@@ -196,46 +190,82 @@ static uint32_t time_left(const struct pail *p)
 	return passed < p->options.connect_ms ? p->options.connect_ms - (uint32_t)passed : 1;
 }
 
-int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
+static struct pail *client_new(const struct pail_options *options)
 {
 	struct pail *p = calloc(1, sizeof(*p));
-	struct pail_request q = {.size = sizeof(q), .method = PAIL_HELLO};
-	struct pail_result *result = NULL;
-	const char *why;
-	int r;
 
-	*ret = NULL;
 	if (!p)
-		return PAIL_NO_MEMORY;
-	if (options && !struct_take(&p->options, sizeof(p->options), options)) {
-		free(p);
-		return PAIL_BAD_ARGUMENT;
-	}
+		return NULL;
+	if (options)
+		p->options = *options;
 	options_default(&p->options);
 	p->free_slot = NONE;
 	p->due_ms = UINT64_MAX;
 	p->message_max = WIRE_MESSAGE_MAX;
 	p->now_ms = clock_ms();
-	r = endpoint ? endpoint_check(endpoint, ENDPOINT_CONNECT, p->endpoint, &why) : -EINVAL;
+	return p;
+}
+
+int link_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
+{
+	const struct socket_options o = {.linger_ms = 0, .once = true};
+	struct pail *p = client_new(options);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->is_link = true;
+	p->connection = 1;
+	r = context_take(&p->context);
 	if (r == 0)
-		r = target_await(p);
+		r = socket_connect(p->context, endpoint, &o, &p->link);
+	if (r < 0)
+		pail_close(&p);
+	*ret = p;
+	return r;
+}
+
+/* One connection, with nothing sent twice. */
+static int open_plain(const char *endpoint, struct pail **ret)
+{
+	struct pail *p = *ret;
+	struct pail_request q = {.size = sizeof(q), .method = PAIL_HELLO};
+	struct pail_result *result = NULL;
+	int r;
+
+	(void)snprintf(p->endpoint, sizeof(p->endpoint), "%s", endpoint);
+	r = target_await(p);
 	if (r == 0)
 		r = context_take(&p->context);
 	if (r == 0)
 		r = reconnect(p);
-	if (r < 0) {
-		pail_close(&p);
+	if (r < 0)
 		return open_status(r);
-	}
 	q.timeout_ms = time_left(p);
 	r = pail_call(p, &q, &result);
 	pail_result_free(&result);
-	if (r != PAIL_OK) {
+	return r == PAIL_TIMEOUT ? PAIL_UNREACHABLE : r;
+}
+
+int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
+{
+	struct pail_options o = {.size = sizeof(o)};
+	struct endpoints e;
+	struct pail *p;
+	int r;
+
+	*ret = NULL;
+	if ((options && !struct_take(&o, sizeof(o), options)) || o.retry > 1 ||
+	    endpoints_split(endpoint, &e))
+		return PAIL_BAD_ARGUMENT;
+	p = client_new(&o);
+	if (!p)
+		return PAIL_NO_MEMORY;
+	r = e.count == 1 && !o.retry ? open_plain(e.endpoint[0], &p) : failover_open(p, &e);
+	if (r != PAIL_OK)
 		pail_close(&p);
-		return r == PAIL_TIMEOUT ? PAIL_UNREACHABLE : r;
-	}
 	*ret = p;
-	return PAIL_OK;
+	return r;
 }
 
 /* ---- calls that callbacks run within, and the end ---- */
@@ -255,6 +285,7 @@ static void leave(struct pail *p)
 {
 	if (--p->inside || !p->closed)
 		return;
+	failover_free(&p->failover);
 	socket_close(&p->link);
 	if (p->context)
 		context_drop();
@@ -278,8 +309,12 @@ void pail_close(struct pail **pp)
 		return;
 	p->closed = true;
 	enter(p);
+	if (p->is_link)
+		outbox_return(p);
 	p->out.count = 0;
 	slots_abandon(p, true, PAIL_CLOSED, "the connection was closed");
+	if (p->failover)
+		failover_abandon(p->failover);
 	leave(p);
 }
 
@@ -289,10 +324,12 @@ static unsigned receive(struct pail *p);
 
 static int flush(struct pail *p)
 {
+	if (p->failover)
+		return failover_flush(p->failover);
 	if (!p->out.count || p->closed)
 		return PAIL_OK;
 	/* A connection that lay idle may have been told to go away since. */
-	if (!p->on_wire && p->inside == 1) {
+	if (!p->is_link && !p->on_wire && p->inside == 1) {
 		p->now_ms = clock_ms();
 		(void)receive(p);
 		connection_renew(p);
@@ -311,7 +348,7 @@ int pail_flush(struct pail *p)
 }
 
 /* Nothing is sent twice, so what can never be taken is refused before it is sent at all. */
-static int submit_refuse(struct pail *p, const struct pail_request *q, size_t *ret_n)
+int submit_refuse(struct pail *p, const struct pail_request *q, size_t *ret_n)
 {
 	const char *why = NULL;
 	int r = request_refuse(q, &why);
@@ -324,22 +361,26 @@ static int submit_refuse(struct pail *p, const struct pail_request *q, size_t *r
 	return *ret_n > p->message_max + SPARE_BYTES ? outbox_too_large(p, *ret_n) : PAIL_OK;
 }
 
-static int submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
+const struct pail_request *request_take(const struct pail_request *q, struct pail_request *ours)
 {
-	struct pail_request ours;
-	uint32_t timeout_ms;
-	struct slot_in *s;
-	size_t n;
-	uint32_t i;
-	int r;
+	if (q->size == sizeof(*q))
+		return q;
+	(void)struct_take(ours, sizeof(*ours), q); /* if not: refused by its size, 0 */
+	return ours;
+}
 
-	if (q->size != sizeof(*q)) {
-		(void)struct_take(&ours, sizeof(ours), q); /* if not: refused by its size, 0 */
-		q = &ours;
-	}
-	timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
-	r = submit_refuse(p, q, &n);
-	if (r == PAIL_OK && p->out.count &&
+uint32_t grace_ms(uint32_t timeout_ms)
+{
+	return timeout_ms < GRACE_MS ? timeout_ms : GRACE_MS;
+}
+
+int client_send(struct pail *p, const struct sending *q, size_t n, pail_done *done, void *arg)
+{
+	struct slot_in *s;
+	uint32_t i;
+	int r = PAIL_OK;
+
+	if (p->out.count &&
 	    (p->out.count >= p->options.batch || outbox_bytes(p) + n > outbox_frame_max(p)))
 		r = flush(p);
 	if (r != PAIL_OK)
@@ -351,7 +392,7 @@ static int submit(struct pail *p, const struct pail_request *q, pail_done *done,
 	if (i == NONE)
 		return r;
 	s = &p->slot[i];
-	r = outbox_add(p, i, q, n, timeout_ms);
+	r = outbox_add(p, i, q, n);
 	if (r != PAIL_OK) {
 		s->next = p->free_slot;
 		p->free_slot = i;
@@ -359,21 +400,35 @@ static int submit(struct pail *p, const struct pail_request *q, pail_done *done,
 	}
 	s->done = done;
 	s->arg = arg;
-	s->method = (uint8_t)q->method;
+	s->method = q->method;
 	s->busy = true;
-	s->deadline_ms = clock_ms() + timeout_ms + (timeout_ms < GRACE_MS ? timeout_ms : GRACE_MS);
+	s->deadline_ms = clock_ms() + q->timeout_ms + grace_ms(q->timeout_ms);
 	if (s->deadline_ms < p->due_ms)
 		p->due_ms = s->deadline_ms;
 	p->in_flight++;
 	return PAIL_OK;
 }
 
+static int submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
+{
+	struct sending x = {.q = q, .method = (uint8_t)q->method};
+	size_t n;
+	int r = submit_refuse(p, q, &n);
+
+	if (r != PAIL_OK)
+		return r;
+	x.timeout_ms = q->timeout_ms ? q->timeout_ms : p->options.timeout_ms;
+	return p->failover ? failover_submit(p->failover, q, x.timeout_ms, done, arg)
+			   : client_send(p, &x, n, done, arg);
+}
+
 int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, void *arg)
 {
+	struct pail_request ours;
 	int r;
 
 	enter(p);
-	r = submit(p, q, done, arg);
+	r = submit(p, request_take(q, &ours), done, arg);
 	leave(p);
 	return r;
 }
@@ -386,8 +441,12 @@ static void note_take(struct pail *p, const struct reply *r)
 	uint64_t max = 0;
 
 	p->noted = false;
-	if (!r->code.p && hello_message_max(r->result, &max))
+	if (r->code.p)
+		return;
+	if (hello_message_max(r->result, &max))
 		p->message_max = max;
+	p->has_sessions = hello_has_feature(r->result, "sessions");
+	p->ready = true;
 }
 
 static unsigned frame_take(struct pail *p, struct span f, struct buf *items, struct buf *json)
@@ -442,12 +501,30 @@ static unsigned receive(struct pail *p)
 	while (!p->closed && socket_receive(p->link, REPLY_BYTES_MAX, &m) == 0) {
 		p->unheard = 0;
 		p->lost = false;
+		p->heard_ms = p->now_ms;
 		for (uint32_t i = 0; i < m->frames; i++)
 			n += frame_take(p, m->frame[i], &items, &json);
 	}
 	buf_fini(&items);
 	buf_fini(&json);
 	return n;
+}
+
+/* What has become of a link's connection; it says hello as soon as it can. */
+static void link_events(struct pail *p)
+{
+	bool writable = false;
+
+	for (enum socket_event e; (e = socket_event(p->link)) != SOCKET_NOTHING;) {
+		p->open = e == SOCKET_OPEN;
+		p->gone |= e == SOCKET_CLOSED;
+	}
+	/* The socket may learn a moment later than we do that it is connected. */
+	if (!p->open || p->ready || p->noted)
+		return;
+	(void)socket_ready(p->link, &writable);
+	if (writable)
+		note_send(p);
 }
 
 /*
@@ -458,9 +535,13 @@ static unsigned dispatch(struct pail *p)
 {
 	unsigned n = 0;
 
+	if (p->failover)
+		return failover_dispatch(p->failover);
 	p->now_ms = clock_ms();
 	do {
 		n += receive(p);
+		if (p->is_link && !p->closed)
+			link_events(p);
 		n += slots_expire(p);
 		connection_renew(p);
 		if (!p->closed)
@@ -483,7 +564,7 @@ unsigned pail_dispatch(struct pail *p)
 
 int pail_fd(const struct pail *p)
 {
-	return socket_fd(p->link);
+	return p->failover ? failover_fd(p->failover) : socket_fd(p->link);
 }
 
 /* When something is to be done if nothing comes. */
@@ -504,9 +585,9 @@ static uint64_t wake_ms(const struct pail *p)
 int pail_next_ms(const struct pail *p)
 {
 	uint64_t now = clock_ms();
-	uint64_t wake = wake_ms(p);
+	uint64_t wake = p->failover ? failover_wake_ms(p->failover) : wake_ms(p);
 
-	if (socket_maybe_readable(p->link) && socket_ready(p->link, NULL))
+	if (!p->failover && socket_maybe_readable(p->link) && socket_ready(p->link, NULL))
 		return 0;
 	if (wake == UINT64_MAX)
 		return -1;
@@ -532,7 +613,7 @@ unsigned pail_wait(struct pail *p, int ms)
 		next = pail_next_ms(p);
 		if (next >= 0 && (ms < 0 || next < ms))
 			ms = next;
-		f.fd = socket_fd(p->link);
+		f.fd = pail_fd(p);
 		if (ms)
 			(void)poll(&f, 1, ms);
 		n = dispatch(p);

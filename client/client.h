@@ -66,13 +66,26 @@ struct pail {
 	bool closed;          /* by a callback: what runs ends, then all is freed */
 	size_t holds;         /* futures: they may lead here after it was closed */
 	bool noted;           /* a note is under way */
+	struct failover
+		*failover; /* several connections, or requests that are sent again: then this
+				      has no connection of its own, and all of it is there */
+	/* Of a link: one of the connections of a failover, never made anew. */
+	bool is_link;
+	bool open;         /* its handshake is done: the note can be sent */
+	bool ready;        /* the note was answered: requests can */
+	bool gone;         /* it has closed */
+	bool has_sessions; /* the node keeps outcomes of sessions */
+	uint64_t heard_ms; /* when something came last */
 	char why[1700];
 };
+
+/* Of a link: the request was never sent. */
+#define STATUS_UNSENT 1000
 
 /* Nothing has come for long, although a request was waited for in vain. */
 static inline bool is_silent(const struct pail *p)
 {
-	return p->lost && p->now_ms - p->unheard_ms >= SILENT_MS;
+	return !p->is_link && p->lost && p->now_ms - p->unheard_ms >= SILENT_MS;
 }
 
 /* ---- slots.c: requests that wait for their replies ---- */
@@ -92,12 +105,15 @@ void slots_abandon(struct pail *p, bool all, int status, const char *text);
 
 /* ---- outbox.c ---- */
 
+struct sending;
+
 /*
- * Append `q` as the request of slot `i`, whose bytes are at most `n`.  PAIL_OK, PAIL_NO_MEMORY or
+ * Append a request of slot `i`, whose bytes are at most `n`.  PAIL_OK, PAIL_NO_MEMORY or
  * PAIL_TOO_LARGE.
  */
-int outbox_add(struct pail *p, uint32_t i, const struct pail_request *q, size_t n,
-	       uint32_t timeout_ms);
+int outbox_add(struct pail *p, uint32_t i, const struct sending *q, size_t n);
+/* End those that were not sent with STATUS_UNSENT, in their order. */
+void outbox_return(struct pail *p);
 /* Send it all, cut into frames, as far as the node may be sent to now.  PAIL_OK or why not. */
 int outbox_send(struct pail *p);
 /* Take out those whose deadline has passed: a list over slot.next, NONE: none. */
@@ -122,6 +138,44 @@ bool struct_take(void *ret, size_t ours, const void *given);
 
 /* Why `q` cannot be sent, whoever serves it, or PAIL_OK. */
 int request_refuse(const struct pail_request *q, const char **ret_why);
+/*
+ * A request encoded once, to be sent as often as it must be: parameters, then what its options' map
+ * has but for timeout, session, seq and ack, which each copy has its own of.
+ */
+struct form {
+	char *data; /* malloc'ed */
+	size_t params_size;
+	size_t size; /* of all */
+	uint32_t params;
+	uint32_t options;
+	uint8_t method;
+};
+
+/* What makes a copy of a request one of a session. */
+struct once {
+	const char *session; /* WIRE_SESSION_BYTES */
+	uint64_t seq;
+	uint64_t ack;
+};
+
+/* Encode `q`.  False: no memory. */
+bool form_make(struct form *ret, const struct pail_request *q);
+/* A request of `params` parameters that stand in `data`.  False: no memory. */
+bool form_take(struct form *ret, int method, uint32_t params, const void *data, size_t size);
+/* At most so many bytes has a copy. */
+size_t form_size(const struct form *m);
+char *form_write(char *p, uint64_t msgid, const struct form *m, const struct once *once,
+		 uint32_t timeout_ms);
+
+/* What is to be sent: a request as it was given, or a copy of one that was encoded before. */
+struct sending {
+	const struct pail_request *q;
+	const struct form *form;
+	const struct once *once; /* of a form, or NULL */
+	uint32_t timeout_ms;
+	uint8_t method;
+};
+
 /* Encode `q` into room of at least request_size(q) bytes.  Returns the place behind. */
 size_t request_size(const struct pail_request *q);
 char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms);
@@ -155,6 +209,8 @@ bool txn_read(const char *p, struct pail_result *ret, struct buf *places);
 
 /* What the reply to a hello says is the largest message.  False: nothing. */
 bool hello_message_max(const char *p, uint64_t *ret);
+/* Whether it names that feature. */
+bool hello_has_feature(const char *p, const char *name);
 
 /* A copy of a result that stands alone.  NULL without memory. */
 struct pail_result *result_copy(const struct pail_result *r);
@@ -163,5 +219,18 @@ struct pail_result *result_copy(const struct pail_result *r);
 void json_write(struct buf *out, const char **p);
 
 int client_fail(struct pail *p, int status, const char *why);
+
+/* ---- client.c: the connection of a link ---- */
+
+/* Begin to connect.  0 with *ret, which pail_close frees, or negative errno. */
+int link_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
+/* As pail_submit, of `n` bytes at most: PAIL_OK, or `done` is not called. */
+int client_send(struct pail *p, const struct sending *q, size_t n, pail_done *done, void *arg);
+/* Whether its bytes are more than any node takes, and what else speaks against it. */
+int submit_refuse(struct pail *p, const struct pail_request *q, size_t *ret_n);
+/* A program's request, or *ours of it where its struct is another one. */
+const struct pail_request *request_take(const struct pail_request *q, struct pail_request *ours);
+/* For its reply's way, beyond a request's own time. */
+uint32_t grace_ms(uint32_t timeout_ms);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "client/client.h"
+#include "client/failover.h"
 #include "common/clock.h"
 
 #define FRAME_BYTES  (256u << 10) /* a frame with so much is sent, however few its requests */
@@ -59,17 +60,19 @@ int outbox_too_large(struct pail *p, size_t n)
 	return client_fail(p, PAIL_TOO_LARGE, text);
 }
 
-int outbox_add(struct pail *p, uint32_t i, const struct pail_request *q, size_t n,
-	       uint32_t timeout_ms)
+int outbox_add(struct pail *p, uint32_t i, const struct sending *q, size_t n)
 {
 	struct outbox *o = &p->out;
 	struct slot_in *s = &p->slot[i];
 	char *at;
+	char *end;
 
 	if (!room_make(o, n))
 		return client_fail(p, PAIL_NO_MEMORY, "no memory");
 	at = o->data + o->to;
-	s->bytes = (uint32_t)(request_write(at, slot_msgid(p, i), q, timeout_ms) - at);
+	end = q->form ? form_write(at, slot_msgid(p, i), q->form, q->once, q->timeout_ms)
+		      : request_write(at, slot_msgid(p, i), q->q, q->timeout_ms);
+	s->bytes = (uint32_t)(end - at);
 	if (s->bytes > p->message_max)
 		return outbox_too_large(p, s->bytes);
 	s->sent_on = 0;
@@ -149,6 +152,8 @@ int outbox_send(struct pail *p)
 	 * Is anybody there?  Who is answers the note at once, and all goes on; else what is on the
 	 * wire runs into its deadlines, and then a new connection is made.
 	 */
+	if (p->is_link && !p->ready)
+		return PAIL_OK;
 	if (o->count && is_silent(p)) {
 		note_send(p);
 		return PAIL_OK;
@@ -209,12 +214,30 @@ uint32_t outbox_expire(struct pail *p)
 	return expired;
 }
 
+void outbox_return(struct pail *p)
+{
+	struct outbox *o = &p->out;
+	uint32_t i = o->first;
+	uint32_t n = o->count;
+
+	o->count = 0;
+	o->from = o->to = 0;
+	while (n--) {
+		uint32_t next = p->slot[i].next;
+
+		slot_fail(p, &p->slot[i], STATUS_UNSENT, "it was not sent");
+		i = next;
+	}
+}
+
 void note_send(struct pail *p)
 {
 	static const struct span none = {NULL, 0};
-	char *note = p->noted || p->goaway ? NULL : malloc(CODEC_HEAD_MAX + 32);
+	char *note = p->noted || p->goaway || !p->link ? NULL : malloc(CODEC_HEAD_MAX + 32);
 	size_t n;
 
+	if (p->failover)
+		failover_note(p->failover);
 	if (!note)
 		return;
 	p->noted = true;

@@ -2,6 +2,7 @@
 #include "client/client.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ACTION_MAX 64u
@@ -18,7 +19,7 @@ static bool is_sane(struct pail_bytes b)
 			       offsetof(struct type, last) + sizeof(((struct type *)0)->last), \
 		       "a tail")
 HAS_NO_TAIL(pail_request, args);
-HAS_NO_TAIL(pail_options, reserved);
+HAS_NO_TAIL(pail_options, retry);
 
 bool struct_take(void *ret, size_t ours, const void *given)
 {
@@ -172,17 +173,16 @@ static char *call_write(char *p, const struct pail_request *q)
 	return p + q->args.size;
 }
 
-char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms)
+/* How many parameters it has besides its options. */
+static uint32_t params_count(const struct pail_request *q)
 {
-	bool options = has_options(q, timeout_ms);
-	uint32_t params = (uint32_t)method_is((int)q->method, METHOD_BUCKET) +
-			  (uint32_t)method_is((int)q->method, METHOD_KEY) +
-			  (uint32_t)(q->method == PAIL_PUT) + (q->method == PAIL_WORKER ? 2u : 0u) +
-			  (q->method == PAIL_CALL ? 3u : 0u) + (uint32_t)options;
-	uint32_t n;
-	char *map;
+	return (uint32_t)method_is((int)q->method, METHOD_BUCKET) +
+	       (uint32_t)method_is((int)q->method, METHOD_KEY) + (uint32_t)(q->method == PAIL_PUT) +
+	       (q->method == PAIL_WORKER ? 2u : 0u) + (q->method == PAIL_CALL ? 3u : 0u);
+}
 
-	p = write_request_head(p, msgid, (enum wire_method)q->method, params);
+static char *params_write(char *p, const struct pail_request *q)
+{
 	if (method_is((int)q->method, METHOD_BUCKET))
 		p = write_bin(p, q->bucket.data, q->bucket.size);
 	if (method_is((int)q->method, METHOD_KEY))
@@ -193,10 +193,84 @@ char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint3
 		p = write_uint(write_text(p, q->action), q->worker);
 	if (q->method == PAIL_CALL)
 		p = call_write(p, q);
+	return p;
+}
+
+char *request_write(char *p, uint64_t msgid, const struct pail_request *q, uint32_t timeout_ms)
+{
+	bool options = has_options(q, timeout_ms);
+	uint32_t n;
+	char *map;
+
+	p = write_request_head(p, msgid, (enum wire_method)q->method,
+			       params_count(q) + (uint32_t)options);
+	p = params_write(p, q);
 	if (!options)
 		return p;
 	map = p;
 	p = options_write(map + 1, q, timeout_ms, &n);
 	(void)write_map(map, n); /* at most 14: one byte */
 	return p;
+}
+
+/* ---- requests that are encoded once and sent as often as it must be ---- */
+
+bool form_make(struct form *ret, const struct pail_request *q)
+{
+	char *data = malloc(request_size(q));
+	char *p;
+
+	if (!data)
+		return false;
+	p = params_write(data, q);
+	*ret = (struct form){.data = data,
+			     .params_size = (size_t)(p - data),
+			     .params = params_count(q),
+			     .method = (uint8_t)q->method};
+	p = options_write(p, q, WIRE_TIMEOUT_MS, &ret->options);
+	ret->size = (size_t)(p - data);
+	return true;
+}
+
+bool form_take(struct form *ret, int method, uint32_t params, const void *data, size_t size)
+{
+	char *copy = malloc(size + 1);
+
+	if (!copy)
+		return false;
+	if (size)
+		memcpy(copy, data, size);
+	*ret = (struct form){.data = copy,
+			     .params_size = size,
+			     .size = size,
+			     .params = params,
+			     .method = (uint8_t)method};
+	return true;
+}
+
+size_t form_size(const struct form *m)
+{
+	return m->size + 128;
+}
+
+char *form_write(char *p, uint64_t msgid, const struct form *m, const struct once *once,
+		 uint32_t timeout_ms)
+{
+	bool timed = timeout_ms != WIRE_TIMEOUT_MS;
+	uint32_t n = m->options + (uint32_t)timed + (once ? 3u : 0u);
+
+	p = write_request_head(p, msgid, (enum wire_method)m->method, m->params + (n ? 1u : 0u));
+	memcpy(p, m->data, m->params_size);
+	p += m->params_size;
+	if (!n)
+		return p;
+	p = write_map(p, n);
+	if (timed)
+		p = option_uint(p, "timeout", timeout_ms);
+	if (once) {
+		p = write_bin(write_text(p, "session"), once->session, WIRE_SESSION_BYTES);
+		p = option_uint(option_uint(p, "seq", once->seq), "ack", once->ack);
+	}
+	memcpy(p, m->data + m->params_size, m->size - m->params_size);
+	return p + (m->size - m->params_size);
 }

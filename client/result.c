@@ -267,6 +267,21 @@ bool hello_message_max(const char *p, uint64_t *ret)
 	return true;
 }
 
+bool hello_has_feature(const char *p, const char *name)
+{
+	struct pail_bytes feature;
+
+	if (!field_find(&p, "features") || read_type(p) != TYPE_ARRAY)
+		return false;
+	for (uint32_t n = read_array(&p); n; n--) {
+		if (!take_bytes(&p, &feature))
+			p = read_skip(p);
+		else if (feature.size == strlen(name) && !memcmp(feature.data, name, feature.size))
+			return true;
+	}
+	return false;
+}
+
 static void read_error(const struct reply *r, struct pail_result *ret, struct buf *json)
 {
 	enum wire_error e = wire_error_find(r->code);
@@ -316,6 +331,7 @@ bool result_read(int method, const struct reply *r, struct pail_result *ret, str
 	case RESULT_ANY:
 		return read_any(p, ret);
 	case RESULT_BYTES:
+		return take_bytes(&p, &ret->value);
 	case RESULT_OUTCOME:
 		return read_json(p, ret, json);
 	}

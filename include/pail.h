@@ -101,24 +101,65 @@ struct pail_options {
 	uint32_t connect_ms; /* how long pail_open waits for the node's hello; 0: 2,000 */
 	uint32_t timeout_ms; /* of requests that name none; 0: 5,000 (a node takes no 0) */
 	uint32_t batch;      /* requests packed into one frame at most; 0: 256, at most 4,096 */
-	uint32_t reserved;   /* 0 */
+	uint32_t retry;      /* 1: send again what got no outcome, see below; 0: nothing twice */
 };
 
 /*
- * Connect to `endpoint`, tcp://HOST:PORT (tcp:// may be left out) or ipc://PATH, and wait for the
- * node's hello.  `options` may be NULL.  On success the caller owns *ret.  PAIL_UNREACHABLE: nobody
- * answered; PAIL_BAD_ARGUMENT: that is no endpoint, pail_endpoint_why tells why, or options->size
- * is not set.
+ * Connect to `endpoint`, tcp://HOST:PORT (tcp:// may be left out) or ipc://PATH, or to one of up to
+ * 16 of them with commas between, and wait for the node's hello.  (Behind an ipc:// a comma parts
+ * only if tcp:// or ipc:// follows it: paths may have commas.)  `options` may be NULL.  On success
+ * the caller owns *ret.  PAIL_UNREACHABLE: nobody answered; PAIL_BAD_ARGUMENT: that is no endpoint,
+ * pail_endpoint_why tells why, options->size is not set, or `retry` is neither 0 nor 1.
+ *
+ * Several endpoints are tried in turn: one that refuses, is lost, goes away or says nothing is left
+ * for the next.  What was sent to it and not answered ends with PAIL_TIMEOUT, or with `retry` is
+ * sent again.
  */
 PAIL_API int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
 
-/* What is wrong with an endpoint ("the port is above 65535"), or NULL: nothing. */
+/* What is wrong with an endpoint, or a list of them ("the port is above 65535"), or NULL: nothing. */
 PAIL_API const char *pail_endpoint_why(const char *endpoint);
+
+/*
+ * ---- sending again ----
+ *
+ * With `retry` a request's timeout is the deadline of the whole.  Until then it is sent again, to
+ * any of the endpoints, behind a lost connection, PAIL_TIMEOUT, PAIL_NODE_DOWN, PAIL_BUSY and
+ * PAIL_EXPIRED, and if nothing comes: the first copy is waited for an eighth of the time (at most a
+ * second), later ones up to a quarter.  Behind a refusal it waits 10 ms, then twice as long each
+ * time, up to a second, a random part less.  A program sees these statuses only when its time is
+ * over; so a node's restart, kill or upgrade, a full queue and a lost connection are no errors.
+ *
+ * A write (create, drop, put, touch, delete, txn, call) still takes effect once: it carries the
+ * number of a session, by which the worker that ran it knows its outcome.  The library takes the
+ * session, numbers and acknowledges by itself; a session that a node has forgotten (an hour after
+ * its last use) is replaced.  Of other requests nothing is kept: a read may be run more than once,
+ * and operators' methods are sent once.
+ *
+ * What a status says of the effect holds for all copies together: one that says that the request
+ * took no effect is returned only if every copy was refused; else it is PAIL_TIMEOUT.  PAIL_INTERNAL
+ * is not sent again.
+ *
+ * A node that does not name "sessions" among its hello's features gets a write again only if all
+ * copies before have been refused with PAIL_BUSY, PAIL_EXPIRED or PAIL_NODE_DOWN: then none has run.
+ *
+ * It is off by default, since programs that were made without it may count on what it changes:
+ *  - A request may take its whole time, where PAIL_BUSY came at once.
+ *  - Requests that are in flight together on one bucket take effect in the order in which they
+ *    were submitted as long as none is sent again; one that is takes its place in the order anew.
+ *    Who needs an order beyond that awaits a request before submitting the next.
+ *  - The bytes of a request are kept until it ends: at most 64 MiB of all, then PAIL_BUSY.
+ *  - At most 4,096 writes are in flight from the lowest that has no outcome on; what is submitted
+ *    behind them waits here.  A write to a 1,025th bucket waits until one has been acknowledged.
+ *  - pail_close acknowledges: it waits up to half a second for the nodes' word.  A process that ends
+ *    without it leaves the outcomes of its last writes to the nodes, for an hour.
+ */
 
 /*
  * Close, also from within a callback.  Requests without a reply end with PAIL_CLOSED: callbacks are
  * called, futures are done and still to be awaited or freed by their owner, before or after.  Sets
- * *p to NULL; NULL inside is fine.
+ * *p to NULL; NULL inside is fine.  With `retry`, sessions are acknowledged (see above) before this
+ * returns, or, within a callback, before the call that runs it does.
  */
 PAIL_API void pail_close(struct pail **p);
 
@@ -211,7 +252,7 @@ struct pail_result {
 			     conditions held */
 	uint64_t number;  /* put, touch: the new version; count: the keys; conflict: the version
 			     there is, if has_number (0: no such key) */
-	struct pail_bytes value;       /* get */
+	struct pail_bytes value;       /* get; session: its id */
 	uint64_t version;              /* get, head */
 	const struct pail_item *items; /* scan, buckets */
 	size_t item_count;
@@ -507,7 +548,8 @@ typedef void pail_done(void *arg, const struct pail_result *r);
  * returns anything but PAIL_OK, it is not called:
  *	PAIL_TOO_LARGE		it is larger than any message that the node takes
  *	PAIL_BAD_ARGUMENT	its size or an action is missing, or bytes have a size and no data
- *	PAIL_BUSY		a million requests are in flight, or 64 MiB wait to be sent
+ *	PAIL_BUSY		a million requests are in flight, or 64 MiB wait to be sent (with
+ *				`retry` or several endpoints: are in flight)
  *	PAIL_CLOSED		pail_close is running its callbacks
  * A request that could not be sent in its time ends with PAIL_EXPIRED: it took no effect.
  *
