@@ -104,13 +104,10 @@ def check_key(ops, most=500000):
 
 def near(ops, at):
     """Requests around the place, at most 25."""
-    some = sorted((o for o in ops if o.end > at.begin - 0.2 and o.begin < at.end + 0.2), key=lambda o: (o.begin, o.n))
-    # Those without an outcome may be many, and most of them are far away.
-    far = [o for o in some if o.begin < at.begin - 0.2]
-    for o in far[:max(0, len(some) - 25)]:
-        some.remove(o)
+    some = [o for o in ops if o.end > at.begin - 0.2 and o.begin < at.end + 0.2]
+    some = sorted(sorted(some, key=lambda o: abs(o.begin - at.begin))[:25], key=lambda o: (o.begin, o.n))
     return ["    %s %.6f to %.6f client %s: %s %r -> %r" % ("*" if o is at else " ", o.begin, o.end, o.client, o.kind, o.arg, o.result)
-            for o in some[:25]]
+            for o in some]
 
 
 def check(ops, most=500000):

@@ -286,7 +286,7 @@ class Box:
                 out.append(p)
         return out
 
-    def cluster(self, tables, peers=None, more=None, hosts=None, start=True, workers=1):
+    def cluster(self, tables, peers=None, more=None, hosts=None, start=True, workers=1, build=None):
         """Nodes by name, each with its own table; peers are those that the table names, or as given.
 
         tables: {name: {range: node}}; more: {name: {"section.key": value}}; hosts: {name: address}.
@@ -299,7 +299,7 @@ class Box:
         nodes = {}
         for n in names:
             path = os.path.join(self.dir, n + ".conf")
-            node = Node(self, conf=path, data=os.path.join(self.dir, n), wait=False, start=False)
+            node = Node(self, conf=path, data=os.path.join(self.dir, n), wait=False, start=False, build=build)
             node.name, node.at, node.more = n, at, dict((more or {}).get(n, {}), **{"node.workers": workers})
             node.table = tables[n]
             node.named = (peers or {}).get(n, sorted(set(tables[n].values()) - {n}))

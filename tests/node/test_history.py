@@ -149,6 +149,7 @@ def spawn(f, *args):
 
 class Nemesis:
     """Does something bad every now and then."""
+    COMMAND_MS = 20000  # so long an operator waits
 
     def __init__(self, box, n, actions):
         self.box, self.n, self.random = box, n, box.random
@@ -170,7 +171,7 @@ class Nemesis:
     def command(self, *args):
         self.commands = [p for p in self.commands if p.poll() is None]
         if len(self.commands) < 2:
-            self.commands.append(subprocess.Popen([lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % self.n.data, *args, "--timeout", "20000"],
+            self.commands.append(subprocess.Popen([lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % self.n.data, *args, "--timeout", str(self.COMMAND_MS)],
                                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
     def restart(self):
@@ -186,12 +187,16 @@ class Nemesis:
         self.wake(INF)
         self.n.start()
 
+    def before(self):
+        """Where the next one strikes: there is one node."""
+
     def run(self, seconds, least=0.03, most=0.5):
         end = time.monotonic() + seconds
         names = [name for name, weight in self.actions.items() for _ in range(weight)]
         while time.monotonic() < end:
             time.sleep(self.random.uniform(least, most))
             self.wake(time.monotonic())
+            self.before()
             name = self.random.choice(names)
             try:
                 getattr(self, name)()
