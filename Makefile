@@ -189,10 +189,10 @@ $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$
 
 fuzz: $(FUZZ)
 
-# Power cuts: the store as a program, and what writes down all that it does to its files.
-POWER := $(B)/tests/power/store $(B)/tests/power/shim.so
+# Power cuts: the store as programs, and what writes down all that they do to its files.
+POWER := $(B)/tests/power/store $(B)/tests/power/transfers $(B)/tests/power/shim.so
 
-$(B)/tests/power/store: $(B)/tests/power/store.o $(call objects,storage)
+$(B)/tests/power/store $(B)/tests/power/transfers: %: %.o $(call objects,storage)
 	$(call link,storage)
 
 $(B)/tests/power/shim.so: $(B)/tests/power/shim.o

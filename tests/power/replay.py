@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from ledger import Ledger
+
 HEAD = struct.Struct("<c3xIQQQ")
 SECTOR = 512
 
@@ -201,6 +203,33 @@ class Model:
             self.states[seq] = buckets
         return self.states[seq]
 
+    def check(self, lines, acked, what):
+        """What a store that was opened tells: all that there was at one moment, no earlier than what was acknowledged."""
+        seq, got, counts, sessions = None, {}, {}, {}
+        for words in lines:
+            if words[0] == "seq":
+                seq = int(words[1])
+            elif words[0] == "F":
+                sessions[words[1], words[2]] = (int(words[3]), {})
+            elif words[0] == "Q":
+                sessions[words[1], words[2]][1][int(words[3])] = words[4]
+            elif words[0] == "B":
+                got[words[1]], counts[words[1]] = {}, int(words[2])
+            else:
+                assert words[4] == "whole", (what, words)
+                got[words[1]][words[2]] = (int(words[3]), int(words[5]))
+        assert acked <= seq, "%s: acknowledged up to %d, there is only %d" % (what, acked, seq)
+        assert seq <= self.last, "%s: %d was never written" % (what, seq)
+        want = self.at(seq)
+        assert got == want, "%s: at %d: %r instead of %r" % (what, seq, diff(got, want), diff(want, got))
+        for session, (outcomes, (logged, told)) in self.sessions(seq).items():
+            floor, known = sessions[session]
+            assert logged <= floor, "%s: at %d: %r has the floor %d instead of %d" % (what, seq, session, floor, logged)
+            assert floor <= told, "%s: at %d: %r has the floor %d, which nobody told: %d" % (what, seq, session, floor, told)
+            kept = {n: o for n, o in outcomes.items() if n >= floor}
+            assert known == kept, "%s: at %d: %r knows %r instead of %r" % (what, seq, session, known, kept)
+        assert counts == {b: len(k) for b, k in want.items()}, (what, counts)
+
 
     def sessions(self, seq):
         """By session: outcomes, the floor that the log has, and the highest that was told (base may have it)."""
@@ -236,7 +265,7 @@ class Checker:
         self.images += 1
         self.process.stdin.write((self.folder + "\n").encode())
         self.process.stdin.flush()
-        seq, got, counts, sessions = None, {}, {}, {}
+        lines = []
         while True:
             words = self.process.stdout.readline().decode().split()
             if not words:
@@ -245,32 +274,16 @@ class Checker:
                 break
             if words[0] == "error":
                 raise AssertionError("%s: %s" % (what, " ".join(words)))
-            if words[0] == "seq":
-                seq = int(words[1])
-            elif words[0] == "F":
-                sessions[words[1], words[2]] = (int(words[3]), {})
-            elif words[0] == "Q":
-                sessions[words[1], words[2]][1][int(words[3])] = words[4]
-            elif words[0] == "B":
-                got[words[1]], counts[words[1]] = {}, int(words[2])
-            else:
-                assert words[4] == "whole", (what, words)
-                got[words[1]][words[2]] = (int(words[3]), int(words[5]))
-        assert acked <= seq, "%s: acknowledged up to %d, there is only %d" % (what, acked, seq)
-        assert seq <= model.last, "%s: %d was never written" % (what, seq)
-        want = model.at(seq)
-        assert got == want, "%s: at %d: %r instead of %r" % (what, seq, diff(got, want), diff(want, got))
-        for session, (outcomes, (logged, told)) in model.sessions(seq).items():
-            floor, known = sessions[session]
-            assert logged <= floor, "%s: at %d: %r has the floor %d instead of %d" % (what, seq, session, floor, logged)
-            assert floor <= told, "%s: at %d: %r has the floor %d, which nobody told: %d" % (what, seq, session, floor, told)
-            kept = {n: o for n, o in outcomes.items() if n >= floor}
-            assert known == kept, "%s: at %d: %r knows %r instead of %r" % (what, seq, session, known, kept)
-        assert counts == {b: len(k) for b, k in want.items()}, (what, counts)
+            lines.append(words)
+        model.check(lines, acked, what)
 
     def close(self):
         self.process.stdin.close()
         assert self.process.wait() == 0, "the checker ended badly"
+
+
+# What is cut off, and what it must hold.
+PROGRAMS = {"store": Model, "transfers": Ledger}
 
 
 def diff(a, b):
@@ -279,7 +292,7 @@ def diff(a, b):
 
 def traced(o, folder, trace, *args, fault=""):
     env = dict(os.environ, LD_PRELOAD=os.path.join(o.build, "shim.so"), POWER_DIR=folder, POWER_TRACE=trace, PAIL_FAULT=fault)
-    r = subprocess.run([os.path.join(o.build, "store")] + list(args), env=env, capture_output=True)
+    r = subprocess.run([os.path.join(o.build, o.program)] + list(args), env=env, capture_output=True)
     assert r.returncode in (0, -9) if fault else r.returncode == 0, (args, r.stderr)
     return r.stdout.decode().splitlines(), r.returncode
 
@@ -300,7 +313,7 @@ def one_run(o, seed, work):
     rng = random.Random(seed)
     data, trace = os.path.join(work, "data"), os.path.join(work, "trace")
     os.mkdir(data)
-    checker = Checker(os.path.join(o.build, "store"), os.path.join(work, "image"))
+    checker = Checker(os.path.join(o.build, o.program), os.path.join(work, "image"))
     disk, model, again, killed, syncs, total = Disk(), None, 0, 0, 0, 0
     end = time.monotonic() + o.seconds
     share = 1.0
@@ -308,7 +321,7 @@ def one_run(o, seed, work):
         point = rng.choice(("wal.sync", "wal.after_sync", "wal.before_retired", "checkpoint.before_commit", "checkpoint.before_recycle"))
         fault = "%s=kill#%d@%d" % (point, life, rng.randint(1, 60 if "sync" in point else 6)) if life + 1 < o.lives else ""
         lines, code = traced(o, data, trace, "run", data, str(seed + life), str(o.operations // o.lives), str(life), fault=fault)
-        model = Model(lines, model)
+        model = PROGRAMS[o.program](lines, model)
         all_events = list(events(trace))
         killed, syncs, total = killed + (code == -9), syncs + sum(e[0] in "SDY" for e in all_events), total + len(all_events)
         for i, when in cuts(disk, all_events, rng, o.between):
@@ -324,8 +337,8 @@ def one_run(o, seed, work):
                     cut_again(o, checker, model, disk.acked, image, work, rng, what)
                     again += 1
     checker.close()
-    print("# seed %d: %d lives, %d of them killed; %d events, %d syncs; %d images%s, %d of recoveries cut off in turn"
-          % (seed, o.lives, killed, total, syncs, checker.images, "" if share == 1.0 else " (not all: no time)", again))
+    print("# %s, seed %d: %d lives, %d of them killed; %d events, %d syncs; %d images%s, %d of recoveries cut off in turn"
+          % (o.program, seed, o.lives, killed, total, syncs, checker.images, "" if share == 1.0 else " (not all: no time)", again))
     return checker.images
 
 
@@ -348,6 +361,7 @@ def cut_again(o, checker, model, acked, image, work, rng, what):
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--build", default="build/debug/tests/power")
+    a.add_argument("--program", choices=PROGRAMS, help="this one alone; if left out, store, and transfers a third as often")
     a.add_argument("--seed", type=int, default=int(os.environ.get("PAIL_SEED", random.SystemRandom().randrange(1 << 32))))
     a.add_argument("--operations", type=int, default=3000)
     a.add_argument("--lives", type=int, default=6)
@@ -358,7 +372,8 @@ def main():
     o = a.parse_args()
     o.build = os.path.abspath(o.build)
     images = 0
-    for run in range(o.runs):
+    chosen = [o.program] * o.runs if o.program else ["store"] * o.runs + ["transfers"] * -(-o.runs // 3)
+    for run, o.program in enumerate(chosen):
         with tempfile.TemporaryDirectory(prefix="pail-power-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as work:
             try:
                 images += one_run(o, o.seed + run, work)
