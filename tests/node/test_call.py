@@ -344,7 +344,7 @@ def tell(box, d, want):
 
 
 POINTS = ("worker.before_run", "worker.before_append", "worker.after_append", "worker.after_reply", "worker.before_hand",
-          "wal.before_write", "wal.after_sync", "wal.after_publish")
+          "wal.before_write", "wal.sync", "wal.after_sync", "wal.after_publish")
 
 
 def point(where):
