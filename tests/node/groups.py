@@ -371,8 +371,9 @@ def resolve(ops):
     return out, lines
 
 
-def check_bucket(ops, most=100000):
+def check_bucket(ops, most=None):
     """Lines that say what cannot be, empty if all is well."""
+    most = most or 50000 + 10 * len(ops)  # what is right takes about one each
     ops, lines = resolve(sorted(ops, key=lambda o: (o.begin, o.n)))
     spans = sorted(filter(None, map(span_of, ops)))
     lines += ["versions %d to %d and %d to %d were given" % (a + b) for a, b in zip(spans, spans[1:]) if b[0] <= a[1]]
@@ -390,7 +391,7 @@ def check_bucket(ops, most=100000):
             % ("is right" if all_tried else "was found in %d states" % most, n, len(ops), len(unknown))] + near(known, at)
 
 
-def check(ops, most=100000):
+def check(ops, most=None):
     buckets = collections.defaultdict(list)
     for o in ops:
         buckets[o.key].append(o)

@@ -281,14 +281,14 @@ def the_sum_of_all_accounts_is_the_same_at_every_moment(box):
 
 @test("history", "kill", "torture", "distributed")
 def hours_of_transfers(box):
-    """Rounds of a minute with a seed each, until TORTURE_S are over."""
+    """Rounds of half a minute with a seed each, until TORTURE_S are over."""
     end, rounds = time.monotonic() + float(os.environ.get("TORTURE_S", 3600)), 0
     while time.monotonic() < end:
         inner = lib.Box("transfers")
         inner.seed = box.seed + rounds
         inner.random = random.Random(inner.seed)
         try:
-            sound(inner, max(5, min(60, end - time.monotonic())), most=box.random.choice((0.1, 0.5, 2)))
+            sound(inner, max(5, min(30, end - time.monotonic())), most=box.random.choice((0.1, 0.5, 2)))
         except BaseException:
             print("# round %d, PAIL_SEED=%d" % (rounds, inner.seed))
             print("\n".join("# | " + line for line in inner.logs().splitlines()[-60:]))
