@@ -32,9 +32,11 @@ class Search:
     version(op): what it was told, or None.  same(op): equal for unknown ones that do the same, or None.
     room: None, or (span, least, floor): span(op): the first and the last version of one that was told any; least(op): how
     many versions an unknown one takes at the least; floor(state, op): they are above this.
+    unknown_max: so many unknown ones are taken at most.
     """
 
-    def __init__(self, known, unknown, start, step, keys, version, same, most, room=None):
+    def __init__(self, known, unknown, start, step, keys, version, same, most, room=None, unknown_max=None):
+        self.unknown_max = len(unknown) if unknown_max is None else unknown_max
         self.known, self.unknown, self.start, self.step, self.most = known, unknown, start, step, most
         self.keys = [keys(o) for o in known]
         self.unknown_keys = [keys(o) for o in unknown]
@@ -208,7 +210,7 @@ class Search:
                 break
             if used >> j & 1 or (self.earlier[j] >= 0 and not used >> self.earlier[j] & 1):
                 continue
-            if not self.fits(state, used, j):
+            if bin(used).count("1") >= self.unknown_max or not self.fits(state, used, j):
                 continue
             for new in self.step(state, o):
                 if new != state and self.chained(without, j, new):
