@@ -438,12 +438,13 @@ int pail_submit(struct pail *p, const struct pail_request *q, pail_done *done, v
 /* The reply to a note: the largest message, from `hello`. */
 static void note_take(struct pail *p, const struct reply *r)
 {
-	uint64_t max = 0;
+	uint64_t max;
 
 	p->noted = false;
 	if (r->code.p)
 		return;
-	if (hello_message_max(r->result, &max))
+	max = hello_message_max(r->result);
+	if (max)
 		p->message_max = max;
 	p->has_sessions = hello_has_feature(r->result, "sessions");
 	p->ready = true;

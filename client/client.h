@@ -207,8 +207,8 @@ bool field_find(const char **p, const char *want);
 /* The reply to a txn; the places of its results go into *places, uint32_t each. */
 bool txn_read(const char *p, struct pail_result *ret, struct buf *places);
 
-/* What the reply to a hello says is the largest message.  False: nothing. */
-bool hello_message_max(const char *p, uint64_t *ret);
+/* What the reply to a hello says is the largest message.  0: nothing. */
+uint64_t hello_message_max(const char *p);
 /* Whether it names that feature. */
 bool hello_has_feature(const char *p, const char *name);
 

@@ -256,15 +256,14 @@ bool field_find(const char **p, const char *want)
 	return false;
 }
 
-bool hello_message_max(const char *p, uint64_t *ret)
+uint64_t hello_message_max(const char *p)
 {
 	uint64_t n;
 
 	if (!field_find(&p, "limits") || !field_find(&p, "message") || !take_uint(&p, &n) ||
 	    n < HELLO_MESSAGE_LEAST)
-		return false;
-	*ret = n;
-	return true;
+		return 0;
+	return n;
 }
 
 bool hello_has_feature(const char *p, const char *name)
