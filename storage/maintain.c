@@ -11,13 +11,19 @@
 #define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
 #define INDEX_IDLE_MAX 8u   /* checkpoints that an unused sorted index survives */
 #define RETRY_MS       1000u
-#define UNLOGGED_SHARE 4u         /* of the outcomes that may be */
+#define OWED_SHARE     4u         /* of the outcomes that may be */
+#define OWED_HOLD      64u        /* likewise: a successor need not begin with them */
 #define HOLD_SETTLE    (8u << 20) /* bytes of log that are replayed in no time */
 
-/* Would a restart bring back much that is acknowledged, since only base can know that it is? */
-static bool acks_are_owed(const struct store *s)
+/*
+ * Would a restart bring back much that is acknowledged, since only base can know that it is?  Or
+ * does much that is forgotten wait in memory, to be deleted from base?
+ */
+static bool sessions_are_owed(const struct store *s, unsigned share)
 {
-	return s->sessions->unlogged_bytes >= s->config.session_bytes / UNLOGGED_SHARE;
+	uint64_t most = s->config.session_bytes / share;
+
+	return s->sessions->unlogged_bytes >= most || s->sessions->gone_bytes >= most;
 }
 
 static bool checkpoint_due(const struct store *s)
@@ -27,7 +33,8 @@ static bool checkpoint_due(const struct store *s)
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
 	return s->log.active >= s->config.log_bytes / 4 || s->active >= store_budget(s) / 2 ||
-	       s->base_full || s->room_wanted || wal_half_full(s->wal) || acks_are_owed(s) ||
+	       s->base_full || s->room_wanted || wal_half_full(s->wal) ||
+	       sessions_are_owed(s, OWED_SHARE) ||
 	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
 }
 
@@ -216,7 +223,9 @@ void store_checkpoint(struct store *s)
 void store_hold(struct store *s, bool hold)
 {
 	/* What is settled first need not be followed. */
-	if (hold && !s->hold && (s->log.active >= HOLD_SETTLE || wal_half_full(s->wal)))
+	if (hold && !s->hold &&
+	    (s->log.active >= HOLD_SETTLE || wal_half_full(s->wal) ||
+	     sessions_are_owed(s, OWED_HOLD)))
 		store_checkpoint(s);
 	s->hold = hold;
 }

@@ -182,16 +182,13 @@ static int outcome_tell(struct store *s, const struct session *x, const struct o
 	return SESSION_DONE;
 }
 
-int store_session(struct store *s, struct span name, const struct log_session *x,
-		  struct session_outcome *ret)
+/* What is known of it, its acknowledgement aside. */
+static int verdict(struct store *s, struct session *known, const struct log_session *x,
+		   struct session_outcome *ret)
 {
-	struct session *known;
 	const struct outcome *o;
-	int r = session_known(s, name_partition(s, name), x, &known);
+	int r;
 
-	if (r)
-		return r;
-	session_acknowledge(s->sessions, known, x->acknowledged);
 	if (x->sequence < known->floor)
 		return SESSION_STALE;
 	o = session_outcome_find(known, x->sequence);
@@ -201,11 +198,29 @@ int store_session(struct store *s, struct span name, const struct log_session *x
 			return SESSION_STALE;
 		return o->fingerprint == x->fingerprint ? r : SESSION_OTHER;
 	}
-	if (is_busy(s, known))
-		return SESSION_BUSY;
+	return is_busy(s, known) ? SESSION_BUSY : SESSION_RUN;
+}
+
+int store_session(struct store *s, struct span name, const struct log_session *x,
+		  struct session_outcome *ret)
+{
+	struct session *known;
+	uint64_t before;
+	int r = session_known(s, name_partition(s, name), x, &known);
+
+	if (r)
+		return r;
+	before = s->sessions->keeping_bytes;
+	session_acknowledge(s->sessions, known, x->acknowledged);
+	before -= s->sessions->keeping_bytes;
+	r = verdict(s, known, x, ret);
+	if (r != SESSION_RUN) { /* no record will have the ack */
+		s->sessions->unlogged_bytes += before;
+		return r;
+	}
 	s->head.session = x;
 	s->sessions->now = known;
-	return SESSION_RUN;
+	return r;
 }
 
 /* Rule out what *x says, for which there is room. */
@@ -258,9 +273,8 @@ int store_session_outcome(struct store *s, struct span name, const struct log_se
 int store_session_ack(struct store *s, struct span name, const struct log_session *x)
 {
 	struct session *known;
-	int r = session_known(s, name_partition(s, name), x, &known);
-
 	uint64_t before;
+	int r = session_known(s, name_partition(s, name), x, &known);
 
 	if (r)
 		return r;

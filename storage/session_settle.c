@@ -91,6 +91,7 @@ int sessions_freeze(struct session_table *t)
 	t->changes = 0;
 	t->changed_outcomes = 0;
 	t->unlogged_bytes = 0;
+	t->gone_bytes = 0;
 	for (uint32_t i = 0; i < t->partitions; i++)
 		if (t->forgotten[i] != t->forgotten_settled[i])
 			l->forgotten[l->forgets++] = (struct settle_forgotten){i, t->forgotten[i]};

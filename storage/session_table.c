@@ -16,6 +16,7 @@
 #define SLOT_BYTES     128u /* of bytes_max for each slot */
 #define SLOTS_MIN      64u
 #define MALLOC_BYTES   16u /* that it adds */
+#define ROOM_KEPT      16u /* outcomes of a session */
 #define SESSION_WEIGHT (sizeof(struct session) + MALLOC_BYTES + sizeof(void *))
 
 int session_table_new(uint64_t bytes_max, uint32_t partitions, struct session_table **ret)
@@ -229,6 +230,23 @@ void session_outcome_enter(struct session_table *t, struct session *x, struct ou
 		session_change(t, x);
 }
 
+/* Room for many that few have is nobody's account. */
+static void room_shrink(struct session *x)
+{
+	struct outcome **p;
+
+	if (x->room <= ROOM_KEPT || x->count > x->room / 8)
+		return;
+	p = malloc(x->room / 4 * sizeof(*p));
+	if (!p)
+		return;
+	memcpy(p, x->outcome + x->first, x->count * sizeof(*p));
+	free(x->outcome);
+	x->outcome = p;
+	x->room /= 4;
+	x->first = 0;
+}
+
 /* The first `n` are not needed any more. */
 static void outcomes_drop(struct session_table *t, struct session *x, uint32_t n)
 {
@@ -240,6 +258,8 @@ static void outcomes_drop(struct session_table *t, struct session *x, uint32_t n
 	}
 	x->first += n;
 	x->count -= n;
+	if (x->count)
+		room_shrink(x);
 	if (!n || x->count)
 		return;
 	room_free(x);
@@ -298,6 +318,7 @@ void session_remove(struct session_table *t, struct session *x)
 	*slot = x->next;
 	t->count--;
 	x->gone = true;
+	t->gone_bytes += SESSION_WEIGHT;
 	session_change(t, x); /* which frees it in the end */
 }
 

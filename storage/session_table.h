@@ -91,6 +91,7 @@ struct session_table {
 	uint64_t changes;          /* how many */
 	uint64_t changed_outcomes; /* the most that base may not have of them */
 	uint64_t unlogged_bytes;   /* of outcomes that the log has, and not that they may go */
+	uint64_t gone_bytes;       /* of sessions that are forgotten, and wait for a checkpoint */
 
 	struct work *work; /* what long loops count; NULL: nobody cares */
 

@@ -438,6 +438,95 @@ static void floors_crowd_each_other_out(void)
 	finish();
 }
 
+/* A checkpoint is due. */
+static void is_due(void)
+{
+	uint64_t before = stats().checkpoints;
+	uint64_t until = clock_ms() + 10000;
+
+	do {
+		session_tick(0);
+		sync_all();
+		(void)usleep(200);
+	} while (stats().checkpoints == before && clock_ms() < until);
+	TRUE_(stats().checkpoints > before);
+}
+
+/* Else a restart would bring all of it back, and nobody would acknowledge it once more. */
+static void acks_of_what_is_not_run_are_settled(void)
+{
+	static char big[20000];
+
+	session_fresh();
+	session_limit = 100000;
+	session_again(CLOSED);
+	for (unsigned seq = 0; seq < 4; seq++)
+		EQ(SESSION_RUN, ask_result("b", 1, seq, 0, (struct span){big, sizeof(big)}));
+	EQ(SESSION_DONE, ask("b", 1, 3, 3)); /* sent again, with what is known by then */
+	is_due();
+	session_again(CLOSED);
+	EQ(SESSION_STALE, ask("b", 1, 2, 0));
+	had_result("b", 1, 3, (struct span){big, sizeof(big)});
+	finish();
+}
+
+/* They are in memory until then, though nothing else is logged. */
+static void what_is_forgotten_is_settled(void)
+{
+	session_fresh();
+	session_limit = 64 << 10;
+	session_again(CLOSED);
+	for (unsigned n = 0; n < 1000; n++) {
+		made = wall - 50000 + n;
+		EQ(SESSION_RUN, acknowledge("b", n, 1));
+	}
+	is_due();
+	finish();
+}
+
+/* Whoever follows reads base and log, and there is no ack in the log. */
+static void a_handover_takes_acks_along(void)
+{
+	uint64_t version;
+
+	session_fresh();
+	session_limit = 64 << 10;
+	session_again(CLOSED);
+	for (unsigned n = 0; n < 50; n++) {
+		EQ(SESSION_RUN, ask_put("b", n, 1, 0, &version));
+		EQ(SESSION_RUN, acknowledge("b", n, 2));
+	}
+	session_again(FOLLOWED);
+	EQ(0, stats().outcome_bytes);
+	EQ(50, stats().sessions);
+	EQ(SESSION_STALE, ask("b", 0, 1, 0));
+	finish();
+}
+
+/* Many at once, then few, and many again. */
+static void few_are_left_of_many(void)
+{
+	uint64_t version;
+
+	session_fresh();
+	for (unsigned round = 0; round < 3; round++) {
+		unsigned first = round * 10000;
+
+		for (unsigned seq = 0; seq < 3000; seq++)
+			EQ(SESSION_RUN, ask_put("b", 1, first + seq, 0, &version));
+		for (unsigned ack = 0; ack <= 2990; ack += 10) {
+			EQ(SESSION_RUN, acknowledge("b", 1, first + ack));
+			if (ack)
+				EQ(SESSION_STALE, ask("b", 1, first + ack - 1, 0));
+			had_version("b", 1, first + ack, version - 2999 + ack);
+			had_version("b", 1, first + 2999, version);
+		}
+	}
+	session_again(SETTLED);
+	had_version("b", 1, 22999, version);
+	finish();
+}
+
 /* ---- age ---- */
 
 static void an_unknown_one_must_be_of_its_time(void)
@@ -608,6 +697,8 @@ UNIT_MAIN(T(a_request_is_run_once), T(each_verdict), T(sessions_are_of_a_partiti
 	  T(what_changes_during_a_checkpoint_is_the_next_ones),
 	  T(no_more_outcomes_of_a_session_than_may_be), T(no_more_bytes_of_outcomes_than_may_be),
 	  T(the_largest_result_fits_with_its_session), T(floors_crowd_each_other_out),
+	  T(acks_of_what_is_not_run_are_settled), T(what_is_forgotten_is_settled),
+	  T(a_handover_takes_acks_along), T(few_are_left_of_many),
 	  T(an_unknown_one_must_be_of_its_time), T(it_is_forgotten_after_its_last_use),
 	  T(a_clock_that_is_set_back_keeps_longer), T(many_are_forgotten_bit_by_bit),
 	  T(without_memory_nothing_happens))

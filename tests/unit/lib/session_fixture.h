@@ -66,8 +66,10 @@ __attribute__((unused)) static void session_again(enum way way)
 		EQ(0, store_settle(current, 10000));
 	if (way == FOLLOWED) {
 		store_hold(current, true);
-		while (!store_held(current))
+		while (!store_held(current)) {
+			sync_all(); /* it may settle first, and that waits for the log */
 			session_tick(0);
+		}
 		sync_all();
 		EQ(0, store_open_follower(&c, &beside, why, sizeof(why)));
 		EQ(0, store_tail(beside, store_synced(current)));
