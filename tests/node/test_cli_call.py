@@ -11,7 +11,8 @@ from played import Played
 
 
 def call(box, node, *words, **kw):
-    return box.run(lib.BUILD + "/pail", "--node", node.endpoint, "call", *words, **kw)
+    """By a client that sends each call once; test_cli_retry.py has the others."""
+    return box.run(lib.BUILD + "/pail", "--node", node.endpoint, "call", "--no-retry", *words, **kw)
 
 
 def nested(depth, inner="1"):

@@ -10,7 +10,8 @@ from played import Played
 
 
 def script(box, node, *lines, words=(), bucket="b", **kw):
-    return box.run(lib.BUILD + "/pail", "--node", node.endpoint, "txn", bucket, *words, input="\n".join(lines).encode(), **kw)
+    """By a client that sends each script once; test_cli_retry.py has the others."""
+    return box.run(lib.BUILD + "/pail", "--node", node.endpoint, "txn", bucket, "--no-retry", *words, input="\n".join(lines).encode(), **kw)
 
 
 def nothing(method, params):
