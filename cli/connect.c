@@ -37,13 +37,16 @@ const char *cli_why(const struct pail *p)
 
 /*
  * Why nobody answers at a socket in the file system: what connecting to it says at once.  Returns
- * PAIL_OK if that says nothing against it.
+ * PAIL_OK if that says nothing against it, or it is one of several.
  */
 static int socket_look(const char *endpoint, char *why, size_t size)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	const char *path = endpoint + 6;
-	int fd = *path == '@' ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool several = strstr(path, ",ipc://") || strstr(path, ",tcp://");
+	int fd = *path == '@' || several
+			 ? -1
+			 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int e;
 
 	if (fd < 0)

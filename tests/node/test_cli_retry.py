@@ -80,6 +80,9 @@ def another_endpoint_is_tried_and_the_deadline_holds(box):
         for words in (("create", "b"), ("put", "b", "k", "v"), ("get", "b", "k"), ("ping",)):
             eq(0, box.run(lib.BUILD + "/pail", *words, env={"PAIL_NODE": several}).returncode)
             eq(0, box.run(lib.BUILD + "/pail", "--node", several, *words).returncode)
+    # A socket in the file system that is not there is only one of several; reads are not sent again.
+    several = "ipc://%s/no.sock,tcp://%s" % (box.dir, node.endpoint.replace("tcp://", ""))
+    eq(0, box.run(lib.BUILD + "/pail", "--node", several, "get", "b", "k").returncode)
     several = "%s,%s,%s" % (dead, silent.endpoint, other.endpoint)
     eq(0, box.run(lib.BUILD + "/pail", "--node", several, "put", "b", "k", "v").returncode)
     eq([["put"], ["put", "ack"]], [[m for m, _ in n.requests] for n in (silent, other)])
