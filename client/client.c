@@ -574,6 +574,8 @@ static uint64_t wake_ms(const struct pail *p)
 	uint64_t wake = p->due_ms;
 	uint64_t renew = UINT64_MAX;
 
+	if (p->is_link)
+		return wake; /* its end is seen to by links.c */
 	if (p->goaway)
 		renew = p->on_wire ? p->goaway_ms + GOAWAY_MS + 1 : 0;
 	else if (p->lost && !p->on_wire)

@@ -145,9 +145,10 @@ uint32_t link_pick(struct failover *f, uint32_t from, bool once, bool patient)
 		if (l->closed || l->gone)
 			continue;
 		if (!l->ready) {
-			link_by(f, a->begun_ms + TURN_MS);
-			if (f->now_ms - a->begun_ms < TURN_MS)
+			if (f->now_ms - a->begun_ms < TURN_MS) {
+				link_by(f, a->begun_ms + TURN_MS);
 				return NONE;
+			}
 		} else if (l->goaway) {
 			if (patient)
 				return NONE;
