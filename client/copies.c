@@ -207,6 +207,12 @@ static bool takes_session(const struct waiting *w)
 	return (wire_methods[w->form.method].options & OPT_ONCE) != 0;
 }
 
+/* Whatever says that it has not run ends it. */
+static bool is_sent_once(const struct waiting *w)
+{
+	return !w->of->retry || method_is(w->form.method, METHOD_ADMIN);
+}
+
 /* A read, or what the library asks by itself: it may be run as often as one likes. */
 static bool is_repeatable(const struct waiting *w)
 {
@@ -230,32 +236,6 @@ static void text_keep(struct waiting *w, int status, const char *text)
 	w->refusal = status;
 }
 
-/* Nothing more is sent or waited for: it ends.  False: it goes on, as one of another session. */
-static bool conclude(struct waiting *w)
-{
-	struct failover *f = w->of;
-
-	if (w->unknown || w->outstanding) {
-		waiting_fail(w, PAIL_TIMEOUT,
-			     "no outcome in time: it may or may not have taken effect");
-	} else if (w->forgotten && w->session) {
-		session_forget(f, w->session); /* no copy of it has run */
-		session_leave(w);
-		w->forgotten = w->final = false;
-		w->next_ms = f->now_ms;
-		due_by(f, w->next_ms);
-		return false;
-	} else if (w->refusal) {
-		waiting_fail(w, w->refusal, w->text ? w->text : "no memory");
-	} else {
-		waiting_fail(w, PAIL_EXPIRED,
-			     *f->ask_why && takes_session(w)
-				     ? f->ask_why
-				     : "its time was over before it was sent");
-	}
-	return true;
-}
-
 /* The next copy may be sent behind a pause. */
 static void again_in(struct waiting *w, uint32_t ms)
 {
@@ -270,6 +250,33 @@ static void pause_take(struct waiting *w)
 {
 	again_in(w, jitter(w->of, w->pause_ms));
 	w->pause_ms = 2 * w->pause_ms < PAUSE_MAX_MS ? 2 * w->pause_ms : PAUSE_MAX_MS;
+}
+
+/* Nothing more is sent or waited for: it ends.  False: it goes on, as one of another session. */
+static bool conclude(struct waiting *w)
+{
+	struct failover *f = w->of;
+
+	if (w->unknown || w->outstanding) {
+		/* One whose time is less than a share has not asked whether the node is there. */
+		link_suspect(f, w->place, w->sent_ms);
+		waiting_fail(w, PAIL_TIMEOUT,
+			     "no outcome in time: it may or may not have taken effect");
+	} else if (w->forgotten && w->session) {
+		session_forget(f, w->session); /* no copy of it has run */
+		session_leave(w);
+		w->forgotten = w->final = false;
+		pause_take(w); /* nodes whose clocks are apart know none of each other */
+		return false;
+	} else if (w->refusal) {
+		waiting_fail(w, w->refusal, w->text ? w->text : "no memory");
+	} else {
+		waiting_fail(w, PAIL_EXPIRED,
+			     *f->ask_why && takes_session(w)
+				     ? f->ask_why
+				     : "its time was over before it was sent");
+	}
+	return true;
 }
 
 /* It never left: as if it had not been sent. */
@@ -331,7 +338,7 @@ static void copy_done(void *arg, const struct pail_result *r)
 		unsent(w);
 		return;
 	}
-	if (fate == FINAL || (!w->of->retry && fate != UNKNOWN) ||
+	if (fate == FINAL || (is_sent_once(w) && fate != UNKNOWN) ||
 	    (fate != UNKNOWN && fate != PASSING && is_repeatable(w))) {
 		if (w->copies > 1 && (w->outstanding || w->unknown))
 			w->of->current = w->place; /* it has answered where another did not */
@@ -345,15 +352,16 @@ static void copy_done(void *arg, const struct pail_result *r)
 
 /* ---- sending ---- */
 
-/* A copy on that link. */
-static void copy_send(struct waiting *w, uint32_t place)
+/* A copy on that link.  False: it could not be sent now. */
+static bool copy_send(struct waiting *w, uint32_t place)
 {
 	struct failover *f = w->of;
 	struct once once;
-	uint64_t left_ms = w->deadline_ms - f->now_ms;
-	struct sending x = {.form = &w->form, .timeout_ms = (uint32_t)left_ms};
+	struct sending x = {.form = &w->form, .timeout_ms = 1};
 	int r;
 
+	if (f->now_ms < w->deadline_ms) /* else it has passed just now */
+		x.timeout_ms = (uint32_t)(w->deadline_ms - f->now_ms);
 	x.method = w->form.method;
 	if (w->session) {
 		once = (struct once){w->session->id, w->seq, session_floor(w->session)};
@@ -364,12 +372,10 @@ static void copy_send(struct waiting *w, uint32_t place)
 		text_keep(w, r, f->place[place].link->why);
 		w->final = true;
 		again_in(w, 0); /* to end, but not within pail_submit */
-		return;
+		return true;
 	}
-	if (r != PAIL_OK) {
-		again_in(w, LOOK_MS);
-		return;
-	}
+	if (r != PAIL_OK)
+		return false;
 	w->copies++;
 	w->outstanding++;
 	w->place = place;
@@ -379,6 +385,7 @@ static void copy_send(struct waiting *w, uint32_t place)
 	if (2 * w->share_ms <= w->share_max_ms)
 		w->share_ms *= 2;
 	due_by(f, w->next_ms);
+	return true;
 }
 
 /* It has a session, or needs none where it would be sent. */
@@ -418,10 +425,17 @@ void todo_send(struct failover *f)
 		if (place == NONE)
 			return;
 		f->current = place;
-		if (is_prepared(w, place))
-			copy_send(todo_take(f), place);
-		else if (f->todo == w)
+		if (!is_prepared(w, place)) {
+			if (f->todo == w)
+				return;
+			continue;
+		}
+		(void)todo_take(f);
+		if (!copy_send(w, place)) {
+			todo_prepend(f, w); /* nothing behind it goes before it */
+			due_by(f, f->now_ms + LOOK_MS);
 			return;
+		}
 	}
 }
 
@@ -442,9 +456,7 @@ static void send_again(struct waiting *w)
 	}
 	from = w->step ? from + 1 : f->current;
 	place = link_pick(f, from, w->session && (w->unknown || w->outstanding), false);
-	if (place != NONE && is_prepared(w, place))
-		copy_send(w, place);
-	else
+	if (place == NONE || !is_prepared(w, place) || !copy_send(w, place))
 		w->next_ms = f->now_ms + LOOK_MS;
 }
 

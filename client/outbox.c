@@ -152,7 +152,7 @@ int outbox_send(struct pail *p)
 	 * Is anybody there?  Who is answers the note at once, and all goes on; else what is on the
 	 * wire runs into its deadlines, and then a new connection is made.
 	 */
-	if (p->is_link && !p->ready)
+	if (p->is_link && (!p->ready || p->gone))
 		return PAIL_OK;
 	if (o->count && is_silent(p)) {
 		note_send(p);

@@ -146,8 +146,8 @@ PAIL_API const char *pail_endpoint_why(const char *endpoint);
  * It is off by default, since programs that were made without it may count on what it changes:
  *  - A request may take its whole time, where PAIL_BUSY came at once.
  *  - Requests that are in flight together on one bucket take effect in the order in which they
- *    were submitted as long as none is sent again; one that is takes its place in the order anew.
- *    Who needs an order beyond that awaits a request before submitting the next.
+ *    were submitted as long as nothing that is in flight is sent again; what is takes its place
+ *    in the order anew.  Who needs an order beyond that awaits a request before submitting the next.
  *  - The bytes of a request are kept until it ends: at most 64 MiB of all, then PAIL_BUSY.
  *  - At most 4,096 writes are in flight from the lowest that has no outcome on; what is submitted
  *    behind them waits here.  A write to a 1,025th bucket waits until one has been acknowledged.
