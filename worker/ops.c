@@ -12,6 +12,19 @@
 #include "common/fault.h"
 #include "worker/ops_impl.h"
 
+/*
+ * What a call is about is the function's own business.  Most begin with a key: have that on its way.
+ */
+static __attribute__((noinline)) struct span call_key(const struct op *op)
+{
+	const char *p = op_span(op, record_parts(op->rec, op->entry)->part[PART_ARGS]).p;
+	struct span key = {"", 0};
+
+	if (read_array(&p) && read_type(p) == TYPE_BYTES)
+		key = read_bytes(&p);
+	return key.n <= WIRE_KEY_MAX ? key : (struct span){"", 0};
+}
+
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
 		uint32_t index)
 {
@@ -25,7 +38,9 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 	op->record = record;
 	op->index = index;
 	op->deadline_ms = record_recv_ms(rec) + e->timeout_ms;
-	if (e->bucket_len)
+	if (e->method == WIRE_CALL)
+		store_locate(w->store, record_bucket(rec, e), call_key(op), &op->key);
+	else if (e->bucket_len)
 		store_locate(w->store, record_bucket(rec, e), record_key(rec, e), &op->key);
 	else
 		op->key = (struct store_key){.bucket = NULL};

@@ -12,9 +12,9 @@ struct op {
 	const struct request_record *rec;
 	const struct request_entry *entry;
 	const struct entry_options *options; /* never NULL */
-	struct store_key key;                /* .name.n 0: it is for no bucket */
-	uint64_t record;                     /* position of its record */
-	uint32_t index;                      /* in its record */
+	struct store_key key; /* .name.n 0: it is for no bucket; of a call, a guess */
+	uint64_t record;      /* position of its record */
+	uint32_t index;       /* in its record */
 	uint64_t deadline_ms;
 };
 
