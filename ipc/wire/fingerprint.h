@@ -15,16 +15,16 @@
  * what they say: str and bin are alike, and so are integers of any length and maps in any order.
  * Only of a request that request_check has found right: what it nests is bounded.
  *
- *	object(h, x): hash64 with seed h of
- *	    nil, bool, integer, float    {tag, the 64 bits}, a float as double
- *	    str, bin                     {tag, size}; the bytes with that as their seed
- *	    array                        {tag, count}; each element with the one before as its seed
- *	    map                          {tag, count, sum of object(object(0, key), value)}
- *	    anything else                {tag, size}; its MessagePack with that as its seed
- *	fingerprint: the name as a str with seed 0, then each parameter likewise, then the options as
- *	    a map, an empty one if there are none.
- *
- * Numbers in braces are 64-bit, little-endian.
+ *	words(h, tag, a): g = (h ^ a ^ tag << 56) * 0x9e3779b97f4a7c15; g ^ g >> 32
+ *	object(h, x), of
+ *	    nil, bool, integer, float    words of the 64 bits, a float's as double
+ *	    str, bin                     words of the size; hash64 of the bytes with that as its seed
+ *	    array                        words of the count; each element with the one before as its h
+ *	    map                          words of the count, then of the sum of all
+ *	                                 object(object(0, key), value)
+ *	    anything else                as bytes: its MessagePack
+ *	fingerprint: the name as a str with h = 0, then each parameter likewise, then the options as a
+ *	    map, an empty one if there are none.
  */
 uint64_t request_fingerprint(const struct request *r);
 
