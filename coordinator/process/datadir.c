@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/partition.h"
@@ -24,6 +25,10 @@
 #define WORKERS_MAX    64u
 #define FORMAT_VERSION 2u
 #define FORMAT_MAX     160u /* bytes of the file; one more is no format */
+/* A node that was killed may just have forked: what it has forked holds the lock until it is another
+ * program. */
+#define LOCK_WAIT_MS  500u
+#define LOCK_PAUSE_US 5000u
 
 /* What may lie in a folder that is not ours yet: what a start that was cut short leaves, and what
  * mkfs puts there. */
@@ -168,6 +173,18 @@ static int datadir_make(const char *dir, char *why, size_t why_size)
 	return datadir_check(dir, why, why_size);
 }
 
+static bool lock_wait(int fd)
+{
+	uint64_t until = clock_ms() + LOCK_WAIT_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_ms() >= until)
+			return false;
+		(void)usleep(LOCK_PAUSE_US);
+	}
+	return true;
+}
+
 static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
 {
 	char path[1100];
@@ -180,7 +197,7 @@ static int lock_take(const char *dir, int *ret_fd, char *why, size_t why_size)
 		(void)snprintf(why, why_size, "open \"%.300s\": %s", path, file_reason(fd));
 		return fd;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (!lock_wait(fd)) {
 		ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
 
 		(void)close(fd);

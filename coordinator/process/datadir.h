@@ -20,7 +20,7 @@ struct datadir_shape {
  * be of (0: as many as it was made for, or of a new one a worker for each CPU and
  * PARTITIONS_DEFAULT).  After: what it is.  Its lock file names our pid, and *ret_fd holds the
  * lock.  Returns 0, or negative errno with the reason in `why` (512 bytes): -EWOULDBLOCK another
- * node runs on it, -EINVAL it was made for other numbers or by an older version, or is not ours,
+ * node runs on it and has not let go within half a second, -EINVAL it was made for other numbers or by an older version, or is not ours,
  * -EBADMSG it is damaged, or by a later version.
  */
 int datadir_take(const char *dir, struct datadir_shape *shape, int *ret_fd, char *why,

@@ -340,3 +340,22 @@ class Box:
 
     def logs(self):
         return "\n".join(n.output()[-3000:] for n in self.nodes)
+
+
+def rounds(box, name, sound, seconds=60):
+    """sound(box, seconds, most) again and again, in a box and with a seed of its own each, until TORTURE_S are over."""
+    end, n = time.monotonic() + float(os.environ.get("TORTURE_S", 3600)), 0
+    while time.monotonic() < end:
+        inner = Box(name)
+        inner.seed = box.seed + n
+        inner.random = random.Random(inner.seed)
+        try:
+            sound(inner, max(5, min(seconds, end - time.monotonic())), most=box.random.choice((0.1, 0.5, 2)))
+        except BaseException:
+            print("# round %d, PAIL_SEED=%d" % (n, inner.seed))
+            print("\n".join("# | " + line for line in inner.logs().splitlines()[-60:]))
+            raise
+        finally:
+            inner.close()
+        n += 1
+    print("# %d rounds" % n)

@@ -313,18 +313,4 @@ def what_is_sent_again_too_late_is_told_so_and_not_done(box):
 @test("history", "kill", "torture", "distributed")
 def hours_of_resends(box):
     """Rounds of a minute with a seed each, until TORTURE_S are over."""
-    end, rounds = time.monotonic() + float(os.environ.get("TORTURE_S", 3600)), 0
-    while time.monotonic() < end:
-        inner = lib.Box("resends")
-        inner.seed = box.seed + rounds
-        inner.random = random.Random(inner.seed)
-        try:
-            sound(inner, max(5, min(60, end - time.monotonic())), most=box.random.choice((0.1, 0.5, 2)))
-        except BaseException:
-            print("# round %d, PAIL_SEED=%d" % (rounds, inner.seed))
-            print("\n".join("# | " + line for line in inner.logs().splitlines()[-60:]))
-            raise
-        finally:
-            inner.close()
-        rounds += 1
-    print("# %d rounds" % rounds)
+    lib.rounds(box, "resends", sound)

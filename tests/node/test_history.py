@@ -9,7 +9,7 @@ import traceback
 
 import lib
 from history import INF, Op, check, self_test
-from lib import eq, test, until
+from lib import eq, test
 
 BUCKETS, KEYS = 4, 12
 GIVE_UP_S = 3  # without a reply its outcome is unknown
@@ -278,22 +278,7 @@ def every_request_is_done_once_whatever_is_killed(box):
 @test("history", "kill", "torture")
 def hours_of_kills_restarts_and_upgrades(box):
     """Rounds of a minute with a seed each, until TORTURE_S are over."""
-    end = time.monotonic() + float(os.environ.get("TORTURE_S", 3600))
-    rounds = 0
-    while time.monotonic() < end:
-        inner = lib.Box("torture")
-        inner.seed = box.seed + rounds
-        inner.random = random.Random(inner.seed)
-        try:
-            sound(inner, max(5, min(60, end - time.monotonic())), most=box.random.choice((0.1, 0.5, 2)))
-        except BaseException:
-            print("# round %d, PAIL_SEED=%d" % (rounds, inner.seed))
-            print("\n".join("# | " + line for line in inner.logs().splitlines()[-60:]))
-            raise
-        finally:
-            inner.close()
-        rounds += 1
-    print("# %d rounds" % rounds)
+    lib.rounds(box, "torture", sound)
 
 
 def broken(box, name, actions):

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/config/config.h"
@@ -184,7 +185,34 @@ static void a_number_changed_by_hand_is_damage(void)
 	EQ(-EBADMSG, take(0, 0, &x));
 }
 
+/* What a node that was killed had just forked is gone in a moment; a node is not. */
+static void a_lock_that_is_let_go_is_waited_for(void)
+{
+	struct datadir_shape x = {.workers = 2, .partitions = 64};
+	char byte;
+	int go[2];
+	int fd;
+	pid_t pid;
+
+	name("held");
+	EQ(0, datadir_take(dir, &x, &fd, why, sizeof(why)));
+	EQ(0, pipe(go));
+	pid = fork();
+	if (!pid) { /* it has the lock from its parent, until it has heard and a moment more */
+		(void)close(go[1]);
+		(void)!read(go[0], &byte, 1);
+		(void)usleep(100000);
+		_exit(0);
+	}
+	(void)close(fd);
+	EQ(-EWOULDBLOCK, take(2, 64, &x));
+	(void)close(go[0]);
+	(void)close(go[1]);
+	EQ(0, take(2, 64, &x));
+	EQ(pid, waitpid(pid, NULL, 0));
+}
+
 UNIT_MAIN(T(a_new_folder_has_its_numbers_and_a_name_of_its_own), T(its_numbers_do_not_change),
 	  T(older_and_later_versions_are_told_apart),
 	  T(the_longest_path_leaves_room_for_the_whole_sentence), T(a_damaged_one_is_never_taken),
-	  T(a_number_changed_by_hand_is_damage))
+	  T(a_number_changed_by_hand_is_damage), T(a_lock_that_is_let_go_is_waited_for))
