@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "common/clock.h"
 #include "include/wire.h"
 
-#define WAIT_MS 200 /* between looks whether ^C was typed */
+#define WAIT_MS  200 /* between looks whether ^C was typed */
+#define SPENT_MS 100 /* connecting that takes less is not taken off the request's time */
 
 int cli_call(struct pail *p, const struct pail_request *q, struct pail_result **ret)
 {
@@ -82,8 +84,16 @@ static bool suits(const struct session *s, const struct cli *c)
 	return c->no_retry ? !s->retry : s->retry || !c->retry;
 }
 
+/* The time of a command is that of connecting and asking together. */
+static void time_take(struct cli *c, uint64_t all_ms, uint64_t spent_ms)
+{
+	if (spent_ms >= SPENT_MS)
+		c->q.timeout_ms = (uint32_t)(spent_ms < all_ms ? all_ms - spent_ms : 1);
+}
+
 int cli_connect(struct cli *c, struct pail **ret)
 {
+	uint64_t begun_ms = clock_ms();
 	struct pail_options o = {.size = sizeof(o),
 				 .timeout_ms = c->q.timeout_ms,
 				 .batch = c->batch,
@@ -102,6 +112,8 @@ int cli_connect(struct cli *c, struct pail **ret)
 	if (r != PAIL_OK && !(c->retry && r == PAIL_UNREACHABLE))
 		return cli_fail(c, r, why);
 	r = pail_open(c->node, &o, ret);
+	if (r == PAIL_OK && c->retry)
+		time_take(c, o.connect_ms, clock_ms() - begun_ms);
 	if (r == PAIL_OK && s) {
 		pail_close(&s->p);
 		s->p = *ret;

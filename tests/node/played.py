@@ -11,12 +11,14 @@ class Played:
     `requests` are [method, params] in the order in which they came, hello left out; `frames` their bytes.
     """
 
-    def __init__(self, box, answer):
+    def __init__(self, box, answer, port=None):
         self.answer = answer
         self.requests, self.frames = [], []
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
-        self.endpoint = "tcp://127.0.0.1:%d" % self.socket.bind_to_random_port("tcp://127.0.0.1")
+        if port:
+            self.socket.bind("tcp://127.0.0.1:%d" % port)
+        self.endpoint = "tcp://127.0.0.1:%d" % (port or self.socket.bind_to_random_port("tcp://127.0.0.1"))
         self.end = False
         self.thread = threading.Thread(target=self.serve)
         self.thread.start()

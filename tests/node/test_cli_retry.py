@@ -12,9 +12,9 @@ SESSION = bytes(range(16))
 class Keeping(Played):
     """A played node that names sessions, and answers `nothing` times with what is no reply."""
 
-    def __init__(self, box, answer, nothing=0, sessions=True):
+    def __init__(self, box, answer, nothing=0, sessions=True, port=None):
         self.nothing, self.sessions = nothing, sessions
-        super().__init__(box, answer)
+        super().__init__(box, answer, port)
 
     def reply(self, msgid, method, params):
         if method == "hello":
@@ -109,6 +109,22 @@ def a_restart_of_the_node_is_no_error(box):
     node.start()
     t.join()
     eq((0, b""), (out[0].returncode, out[0].stderr))
+
+
+@test()
+def the_time_is_that_of_connecting_and_asking_together(box):
+    port, = box.ports(1)
+    out = []
+    begin = time.monotonic()
+    t = threading.Thread(target=lambda: out.append(box.run(lib.BUILD + "/pail", "--node", "127.0.0.1:%d" % port, "put", "--timeout", "20000", "b", "k", "v")))
+    t.start()
+    time.sleep(1)  # of its time, in which there is nobody
+    node = Keeping(box, lambda *_: 7, port=port)
+    t.join()
+    eq(0, out[0].returncode)
+    left = node.requests[0][1][-1]["timeout"]
+    assert 0 < left <= 20000 - 500, left
+    assert left >= 20000 - (time.monotonic() - begin) * 1000, left
 
 
 @test()
