@@ -201,21 +201,28 @@ static int verdict(struct store *s, struct session *known, const struct log_sess
 	return is_busy(s, known) ? SESSION_BUSY : SESSION_RUN;
 }
 
+/* Take the acknowledgement.  Bytes of outcomes that went. */
+static uint64_t ack_take(struct store *s, struct session *known, const struct log_session *x)
+{
+	uint64_t before = s->sessions->keeping_bytes;
+
+	session_acknowledge(s->sessions, known, x->acknowledged);
+	return before - s->sessions->keeping_bytes;
+}
+
 int store_session(struct store *s, struct span name, const struct log_session *x,
 		  struct session_outcome *ret)
 {
 	struct session *known;
-	uint64_t before;
+	uint64_t went;
 	int r = session_known(s, name_partition(s, name), x, &known);
 
 	if (r)
 		return r;
-	before = s->sessions->keeping_bytes;
-	session_acknowledge(s->sessions, known, x->acknowledged);
-	before -= s->sessions->keeping_bytes;
+	went = ack_take(s, known, x);
 	r = verdict(s, known, x, ret);
 	if (r != SESSION_RUN) { /* no record will have the ack */
-		s->sessions->unlogged_bytes += before;
+		s->sessions->unlogged_bytes += went;
 		return r;
 	}
 	s->head.session = x;
@@ -273,14 +280,11 @@ int store_session_outcome(struct store *s, struct span name, const struct log_se
 int store_session_ack(struct store *s, struct span name, const struct log_session *x)
 {
 	struct session *known;
-	uint64_t before;
 	int r = session_known(s, name_partition(s, name), x, &known);
 
 	if (r)
 		return r;
-	before = s->sessions->keeping_bytes;
-	session_acknowledge(s->sessions, known, x->acknowledged);
-	s->sessions->unlogged_bytes += before - s->sessions->keeping_bytes;
+	s->sessions->unlogged_bytes += ack_take(s, known, x);
 	return SESSION_RUN;
 }
 
@@ -290,6 +294,11 @@ int session_outcome_begin(struct store *s, struct span result)
 {
 	struct session_table *t = s->sessions;
 
+	if (!session_may_fit(t, result.n))
+		return store_fail(s, -E2BIG,
+				  "its result has %llu bytes, which no session may keep: see "
+				  "limits.outcomes",
+				  (unsigned long long)result.n);
 	if (result.n && session_is_full(t, t->now, result.n))
 		return store_fail(s, -EBUSY,
 				  "too many outcomes are not acknowledged: try again later");

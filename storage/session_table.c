@@ -107,6 +107,11 @@ static uint64_t outcome_weight(uint64_t size)
 	return sizeof(struct outcome) + size + MALLOC_BYTES + 2 * sizeof(void *);
 }
 
+bool session_may_fit(const struct session_table *t, uint64_t size)
+{
+	return outcome_weight(size) + SESSION_WEIGHT <= t->bytes_max;
+}
+
 bool session_is_full(const struct session_table *t, const struct session *x, uint64_t size)
 {
 	uint64_t more = outcome_weight(size) + (x->count ? 0 : SESSION_WEIGHT);

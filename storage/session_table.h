@@ -133,6 +133,8 @@ void session_acknowledge(struct session_table *t, struct session *x, uint64_t fl
 
 struct outcome *session_outcome_find(const struct session *x, uint64_t number);
 
+/* Can an outcome of `size` bytes be kept at all? */
+bool session_may_fit(const struct session_table *t, uint64_t size);
 /* Would one more outcome of `size` bytes be too much? */
 bool session_is_full(const struct session_table *t, const struct session *x, uint64_t size);
 static inline bool sessions_are_many(const struct session_table *t)

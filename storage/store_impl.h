@@ -199,8 +199,8 @@ static inline uint64_t session_bytes(const struct store *s)
 }
 
 /*
- * Make all that the outcome of the request needs, before its record: with this `result`, or empty.
- * 0, -EBUSY or -ENOMEM.  Without a session it is nothing.
+ * Make all that the outcome of the request, which has a session, needs before its record: with this
+ * `result`, or empty.  0, -EBUSY, -ENOMEM; -E2BIG: more than outcomes may ever take.
  */
 int session_outcome_begin(struct store *s, struct span result);
 

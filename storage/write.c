@@ -68,41 +68,22 @@ uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id
 	return append(s, f, request_id);
 }
 
-/* Of a request of a session: with it, and memory for its outcome. */
-__attribute__((noinline)) static struct log_frame *
-session_change_new(struct store *s, const struct log_change *c, int *ret_error)
+struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error)
 {
 	static const struct span none = {"", 0};
 	uint32_t partition = bucket_partition(c->bucket);
 	struct log_frame *f;
 	char *p;
 
-	*ret_error = session_outcome_begin(s, none);
+	*ret_error = s->head.session ? session_outcome_begin(s, none) : 0;
 	if (*ret_error < 0)
 		return NULL;
-	f = record_room(s, LOG_RECORD_BYTES + session_bytes(s) + log_change_size(c), false,
-			ret_error);
+	f = record_room(s, LOG_RECORD_BYTES + session_bytes(s) + log_change_size(c),
+			c->op == LOG_SWEEP, ret_error);
 	if (!f)
 		return NULL;
 	p = log_entry_begin(f, LOG_CHANGE, partition, version_next(s, partition), 1);
-	p = session_write(s, f, p);
-	log_entry_end(f, log_change_write(p, c));
-	return f;
-}
-
-struct log_frame *change_new(struct store *s, const struct log_change *c, int *ret_error)
-{
-	struct log_frame *f;
-	uint32_t partition = bucket_partition(c->bucket);
-	char *p;
-
-	if (s->head.session)
-		return session_change_new(s, c, ret_error);
-	f = record_room(s, LOG_RECORD_BYTES + log_change_size(c), c->op == LOG_SWEEP, ret_error);
-	if (!f)
-		return NULL;
-	p = log_entry_begin(f, LOG_CHANGE, partition, version_next(s, partition), 1);
-	log_entry_end(f, log_change_write(p, c));
+	log_entry_end(f, log_change_write(session_write(s, f, p), c));
 	return f;
 }
 

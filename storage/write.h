@@ -39,7 +39,7 @@ int store_writable(struct store *s);
  * The request changed nothing but its reply must wait: log its result (what the reply has behind
  * its msgid, see log/entry.h), so that after a kill it is not judged anew.  Of a request of a
  * session it is the outcome, which takes a version of the partition; then also -EBUSY, -ENOMEM, and
- * with a large result -ENOSPC.
+ * with a large result -ENOSPC, or -E2BIG: no outcome may be that large.
  */
 int store_outcome(struct store *s, struct span name, struct span result);
 

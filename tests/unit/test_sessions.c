@@ -347,6 +347,28 @@ static void no_more_bytes_of_outcomes_than_may_be(void)
 	finish();
 }
 
+/* Whoever waits until there is room for it waits for ever. */
+static void a_result_that_can_never_be_kept_is_too_large(void)
+{
+	static char big[200000];
+	struct store_key k;
+	uint64_t lsn;
+
+	session_fresh();
+	session_limit = 100000;
+	session_again(CLOSED);
+	EQ(-E2BIG, ask_result("b", 1, 1, 0, (struct span){big, 100000}));
+	EQ(SESSION_RUN, ask("b", 1, 2, 0));
+	store_locate(current, span_of("b"), (struct span){NULL, 0}, &k);
+	EQ(0, group_begin(current, &k));
+	(void)gput("k", "v");
+	lsn = store_lsn(current); /* a note of the time may have come first */
+	EQ(-E2BIG, group_commit(current, (struct span){big, 100000}));
+	EQ(lsn, store_lsn(current));
+	EQ(SESSION_RUN, ask_result("b", 1, 1, 0, (struct span){big, 99000}));
+	finish();
+}
+
 /* An ack that stood in no record may have been lost. */
 static void is_known(const char *bucket, uint64_t n, uint64_t seq)
 {
@@ -696,6 +718,7 @@ UNIT_MAIN(T(a_request_is_run_once), T(each_verdict), T(sessions_are_of_a_partiti
 	  T(what_is_acknowledged_is_gone_from_base), T(one_that_fails_is_done_again),
 	  T(what_changes_during_a_checkpoint_is_the_next_ones),
 	  T(no_more_outcomes_of_a_session_than_may_be), T(no_more_bytes_of_outcomes_than_may_be),
+	  T(a_result_that_can_never_be_kept_is_too_large),
 	  T(the_largest_result_fits_with_its_session), T(floors_crowd_each_other_out),
 	  T(acks_of_what_is_not_run_are_settled), T(what_is_forgotten_is_settled),
 	  T(a_handover_takes_acks_along), T(few_are_left_of_many),
