@@ -171,6 +171,32 @@ static void modules_add(struct buf *b, struct pail_value modules)
 	}
 }
 
+/* A line for each peer, as far as it has told, so that nodes with other modules stand out. */
+static void peers_add(struct buf *b, struct pail_value peers)
+{
+	for (size_t i = 0; i < pail_value_count(peers); i++) {
+		struct pail_value p = pail_value_item(peers, i);
+		struct pail_value digest = pail_value_field(p, "digest");
+		struct pail_bytes state = pail_value_bytes(pail_value_field(p, "state"));
+		bool told = pail_value_type(digest) == PAIL_VALUE_BYTES;
+		bool up = span_equal((struct span){state.data, state.size}, span_of("up"));
+
+		buf_text(b, "node ");
+		text_add(b, pail_value_field(p, "name"));
+		buf_text(b, "  digest ");
+		if (told)
+			text_add(b, digest);
+		buf_text(b, !told                                          ? "unknown"
+			    : pail_value_bool(pail_value_field(p, "same")) ? "  same"
+									   : "  different");
+		if (!up) {
+			buf_text(b, told ? ", when it was last heard: it is " : ": it is ");
+			text_add(b, pail_value_field(p, "state"));
+		}
+		buf_text(b, "\n");
+	}
+}
+
 int run_functions(struct cli *c)
 {
 	struct pail_result *r;
@@ -191,6 +217,7 @@ int run_functions(struct cli *c)
 		text_add(&b, pail_value_field(v, "digest"));
 		buf_text(&b, "\n");
 		modules_add(&b, pail_value_field(v, "modules"));
+		peers_add(&b, pail_value_field(v, "peers"));
 	}
 	pail_result_free(&r);
 	return cli_buf_out(&b);

@@ -83,9 +83,10 @@ static const char call_help[] =
 	"  pail call shop counter add visits 1\n";
 
 static const char functions_help[] = "Those that the asked node has accepted, and would run for "
-				     "the buckets that it serves; nodes "
-				     "that\n"
-				     "show the same digest have the same.\n";
+				     "the buckets that it serves; nodes\n"
+				     "that show the same digest have the same. Below them, whether "
+				     "its peers do, as each has told\n"
+				     "it last.\n";
 
 static const char export_help[] =
 	"Of one bucket, or of all that the node can reach, while it serves: each page (at most\n"

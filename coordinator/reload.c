@@ -149,6 +149,9 @@ static void functions_swap(struct coord *c, struct modules *m)
 
 		c->functions = m;
 		m = old;
+		modules_digest(c->functions, c->node.functions);
+		if (old->header->digest != c->functions->header->digest)
+			peer_server_functions(c->peer_server);
 		supervisor_functions(&c->supervisor, c->functions->fd,
 				     (uint32_t)c->functions->header->generation);
 	}

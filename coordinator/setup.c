@@ -467,8 +467,10 @@ static int functions_open(struct coord *c, const struct resume *x)
 				      : functions_folder_accept(c->node.conf, 1, FUNCTIONS_START_MS,
 								&c->functions);
 
-	if (r == 0)
+	if (r == 0) {
+		modules_digest(c->functions, c->node.functions);
 		return 0;
+	}
 	if (x && x->functions > 0)
 		log_error("take up the functions' modules: %s", strerror(-r));
 	else

@@ -478,8 +478,9 @@ PAIL_API int pail_function(struct pail *p, struct pail_bytes bucket, struct pail
 			   struct pail_bytes function, struct pail_bytes args,
 			   struct pail_result **ret);
 
-/* The modules of the asked node, through its admin socket: {node, dir, digest, modules: [{name,
- * functions: [name...]}]}. */
+/* The modules of the asked node, through its admin socket, and whether its peers have told the same
+ * digest of theirs (nil, nil: they have told none): {node, dir, digest, modules: [{name, functions:
+ * [name...]}], peers: [{name, state, digest, same}]}. */
 PAIL_API int pail_functions(struct pail *p, struct pail_result **ret);
 
 /*

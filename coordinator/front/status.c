@@ -107,16 +107,27 @@ static void add_peer_protocol(struct buf *out, uint64_t protocol)
 		add_nil(out, "protocol");
 }
 
+static const char *peer_state(const struct peer *p)
+{
+	if (p->state == PEER_UP)
+		return "up";
+	if (!p->seen_ms && !p->told)
+		return "unknown";
+	return p->state == PEER_LEAVING ? "leaving" : "down";
+}
+
+/* Of one that only asks. */
+static const char *asker_state(const struct peer_heard *h)
+{
+	return h->linked ? "up" : h->seen_ms || *h->refused ? "down" : "unknown";
+}
+
 static void add_peer(const struct front *front, const struct peer *p, struct buf *out)
 {
 	add(out, write_map(room(out, 16), 10));
 	add_text(out, "name", p->name);
 	add_text(out, "endpoint", p->endpoint);
-	add_text(out, "state",
-		 p->state == PEER_UP                                    ? "up"
-		 : !p->seen_ms && !p->told                              ? "unknown"
-		 : p->state == PEER_CONNECTING || p->state == PEER_DOWN ? "down"
-									: "leaving");
+	add_text(out, "state", peer_state(p));
 	if (p->seen_ms)
 		add_uint(out, "last_seen_ms", front->node->now_ms - p->seen_ms);
 	else
@@ -132,28 +143,25 @@ static void add_peer(const struct front *front, const struct peer *p, struct buf
 /* One that only asks: all that is known of it is whether it does. */
 static void add_asker(const struct front *front, const char *name, struct buf *out)
 {
-	uint64_t seen_ms;
-	uint64_t protocol;
-	const char *refused;
-	bool linked = peer_server_heard(front->peer_server, name, &seen_ms, &protocol, &refused);
+	const struct peer_heard h = peer_server_heard(front->peer_server, name);
 
 	add(out, write_map(room(out, 16), 10));
 	add_text(out, "name", name);
 	add_text(out, "endpoint", "-");
-	add_text(out, "state", linked ? "up" : seen_ms || *refused ? "down" : "unknown");
-	if (seen_ms)
-		add_uint(out, "last_seen_ms", front->node->now_ms - seen_ms);
+	add_text(out, "state", asker_state(&h));
+	if (h.seen_ms)
+		add_uint(out, "last_seen_ms", front->node->now_ms - h.seen_ms);
 	else
 		add_nil(out, "last_seen_ms");
 	add_uint(out, "in_flight", 0);
 	add_uint(out, "queue", 0);
 	add_uint(out, "forwarded", 0);
 	add_uint(out, "broke", 0);
-	add_peer_protocol(out, linked ? protocol : 0);
+	add_peer_protocol(out, h.linked ? h.protocol : 0);
 	add_text(out, "reason",
-		 linked     ? ""
-		 : *refused ? refused
-			    : "it only asks, and has not done so for a while");
+		 h.linked     ? ""
+		 : *h.refused ? h.refused
+			      : "it only asks, and has not done so for a while");
 }
 
 static void add_peers(struct front *front, struct buf *out)
@@ -291,6 +299,38 @@ static void add_module(const char *name, struct span *list, struct buf *out)
 		add(out, write_str(room(out, function.n + 16), function.p, function.n));
 }
 
+/* The digest that a peer has told last, if it has, and whether it is this node's. */
+static void add_told(const struct front *front, const char *name, const char *state,
+		     const char *digest, struct buf *out)
+{
+	add(out, write_map(room(out, 16), 4));
+	add_text(out, "name", name);
+	add_text(out, "state", state);
+	if (*digest) {
+		add_text(out, "digest", digest);
+		add_bool(out, "same", !strcmp(digest, front->node->functions));
+	} else {
+		add_nil(out, "digest");
+		add_nil(out, "same");
+	}
+}
+
+/* A node's welcome tells its digest, and the hello of one that only asks. */
+static void add_peers_functions(const struct front *front, struct buf *out)
+{
+	const struct conf_pairs *peers = &front->node->conf->peers;
+
+	add_array(out, "peers", peers->count);
+	for (uint32_t i = 0; i < peers->count; i++) {
+		const struct peer *p = front->peers->of_conf[i];
+		const struct peer_heard h =
+			peer_server_heard(front->peer_server, peers->pair[i].key);
+
+		add_told(front, peers->pair[i].key, p ? peer_state(p) : asker_state(&h),
+			 p ? p->functions : h.functions, out);
+	}
+}
+
 void status_functions(struct front *front, uint64_t msgid, struct buf *out)
 {
 	const struct modules *m = *front->functions;
@@ -298,13 +338,14 @@ void status_functions(struct front *front, uint64_t msgid, struct buf *out)
 	char digest[MODULES_DIGEST_LEN + 1];
 
 	modules_digest(m, digest);
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 4));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 5));
 	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
 	add_text(out, "dir", conf_text(front->node->conf, CONF_functions_dir));
 	add_text(out, "digest", digest);
 	add_array(out, "modules", m->header->count);
 	for (uint32_t i = 0; i < m->header->count; i++)
 		add_module(modules_get(m, i).name, &list, out);
+	add_peers_functions(front, out);
 }
 
 static void add_storage(struct front *front, struct buf *out)

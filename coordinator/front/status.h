@@ -5,7 +5,8 @@
 #include "coordinator/front/front.h"
 
 void status_hello(struct front *front, uint64_t msgid, struct buf *out);
-/* The functions that this node's workers have, module by module. */
+/* The functions that this node's workers have, module by module, and what its peers have told of
+ * theirs. */
 void status_functions(struct front *front, uint64_t msgid, struct buf *out);
 void status_status(struct front *front, uint64_t msgid, struct buf *out);
 

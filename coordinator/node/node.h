@@ -31,6 +31,9 @@ struct node {
 	char store[33];                     /* the data folder's id; "" without a folder */
 	/* reload's */
 	uint64_t reloads; /* that were carried out */
+	/* setup's, then reload's: the digest of the functions' modules, which other nodes are told;
+	 * "": they are told none */
+	char functions[PEER_MESSAGE_DIGEST + 1];
 	/* the loop's */
 	uint64_t now_ms; /* when this round began, or a moment later */
 	uint64_t now_us; /* the same moment */

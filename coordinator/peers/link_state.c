@@ -133,11 +133,29 @@ static void hello_send(struct peers *s, struct peer *p)
 		.version = span_of(WIRE_VERSION),
 		.started = s->node->started_wall_ms,
 		.epoch = p->epoch,
+		.functions = span_of(s->node->functions),
 	};
 	char data[PEER_MESSAGE_SMALL_MAX];
 
 	/* The socket may learn a moment later than we do that it is connected: then once more. */
 	p->open = !outbox_small(s, p, data, peer_message_hello(data, &h));
+	if (!p->open)
+		memcpy(p->said, s->node->functions, sizeof(p->said));
+}
+
+/*
+ * Whether the other node does not know which functions this one has by now.  One that does not tell
+ * its own is of a version to which a second hello would be the begin of another link.
+ */
+static bool functions_untold(const struct peers *s, const struct peer *p)
+{
+	return p->state == PEER_UP && *p->functions && strcmp(p->said, s->node->functions) != 0;
+}
+
+static void functions_take(struct peer *p, const struct peer_message *h)
+{
+	(void)snprintf(p->functions, sizeof(p->functions), "%.*s", (int)h->functions.n,
+		       h->functions.n ? h->functions.p : "");
 }
 
 static void welcome(struct peers *s, struct peer *p, const struct peer_message *h)
@@ -147,8 +165,10 @@ static void welcome(struct peers *s, struct peer *p, const struct peer_message *
 	char range[VERSIONS_TEXT_MAX];
 	char why[300];
 
-	if (p->state != PEER_CONNECTING)
+	if (p->state != PEER_CONNECTING) {
+		functions_take(p, h); /* said again: they have changed */
 		return;
+	}
 	if (h->protocol < v->min || h->protocol > v->max) {
 		versions_print(*v, range, sizeof(range));
 		(void)snprintf(why, sizeof(why),
@@ -166,6 +186,7 @@ static void welcome(struct peers *s, struct peer *p, const struct peer_message *
 	}
 	p->protocol = h->protocol;
 	p->frame_max = h->frame_max;
+	functions_take(p, h);
 	p->delay_ms = 0;
 	p->told = false;
 	p->reason[0] = '\0';
@@ -286,7 +307,7 @@ static void events_take(struct peers *s, struct peer *p)
 				   : p->state == PEER_LEAVING  ? p->reason
 							       : "its connection broke");
 	}
-	if (p->link && p->open)
+	if (p->link && (p->open || functions_untold(s, p)))
 		hello_send(s, p);
 }
 

@@ -69,7 +69,7 @@ struct peer {
 	uint64_t frame_max;  /* of the other node */
 	uint64_t broke;      /* how often a link that was up has broken */
 	char reason[256];    /* why it is not up */
-	bool open;           /* CONNECTING: connected, a hello is to be sent */
+	bool open;           /* connected, a hello is to be sent */
 	bool told;           /* that it is not up has been logged */
 	uint64_t told_of;    /* hash of the reason that was */
 	struct buf building; /* the frame that gathers this round's batches */
@@ -86,6 +86,10 @@ struct peer {
 	uint32_t requests;
 	uint64_t forwarded; /* requests, ever */
 	uint64_t due_ms;    /* none of them is overdue before */
+	/* digests of functions: its own, as it told it last ("": it has not), and ours, as this
+	 * link's last hello told it */
+	char functions[PEER_MESSAGE_DIGEST + 1];
+	char said[PEER_MESSAGE_DIGEST + 1];
 	/* items of the message in hand */
 	uint32_t item_first;
 	uint32_t item_last;

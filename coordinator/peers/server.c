@@ -36,6 +36,7 @@ struct session {
 	uint64_t window_ms;
 	uint64_t protocol;                       /* the version that is spoken */
 	char refused[PEER_MESSAGE_TEXT_MAX + 1]; /* why its last hello was, or empty */
+	char functions[PEER_MESSAGE_DIGEST + 1]; /* the digest that it has told last, or empty */
 };
 
 struct batch {
@@ -181,22 +182,65 @@ static uint64_t versions_agree(struct peer_server *s, struct reply_to connection
 	return 0;
 }
 
-static void hello(struct peer_server *s, struct reply_to connection, const struct peer_message *h)
+static void functions_take(struct session *x, const struct peer_message *h)
 {
-	struct peer_message answer = {
+	(void)snprintf(x->functions, sizeof(x->functions), "%.*s", (int)h->functions.n,
+		       h->functions.n ? h->functions.p : "");
+}
+
+/*
+ * The hello of a link that is there, said again because its functions are others.  Nothing else is
+ * new, so it is not judged and not answered: a goaway to it would be the second of a link on which
+ * one is on its way.
+ */
+static bool hello_again(struct peer_server *s, struct reply_to connection,
+			const struct peer_message *h)
+{
+	struct session *x = session_of(s, connection);
+
+	if (!x || h->started != x->started || h->epoch != x->epoch ||
+	    !span_equal(h->node, span_of(x->name)))
+		return false;
+	x->seen_ms = s->node->now_ms;
+	(void)lateness(x, s->node->now_ms, h->stamp_ms);
+	functions_take(x, h);
+	return true;
+}
+
+static void welcome(struct peer_server *s, const struct session *x)
+{
+	const struct peer_message answer = {
+		.protocol = x->protocol,
 		.node = span_of(conf_text(s->node->conf, CONF_node_name)),
 		.version = span_of(WIRE_VERSION),
 		.frame_max = s->node->frame_max,
+		.functions = span_of(s->node->functions),
 	};
-	struct session *x;
-	bool older;
 	char data[PEER_MESSAGE_SMALL_MAX];
 
+	small_answer(s, x->connection, data, peer_message_welcome(data, &answer));
+}
+
+void peer_server_functions(struct peer_server *s)
+{
+	for (uint32_t i = 0; i < s->sessions; i++)
+		if (s->session[i].connection.generation && *s->session[i].functions)
+			welcome(s, &s->session[i]);
+}
+
+static void hello(struct peer_server *s, struct reply_to connection, const struct peer_message *h)
+{
+	struct session *x;
+	uint64_t protocol;
+	bool older;
+
+	if (hello_again(s, connection, h))
+		return;
 	if (s->node->stopping) {
 		turn_away(s, connection, "it stops");
 		return;
 	}
-	if (span_equal(h->node, answer.node)) {
+	if (span_equal(h->node, span_of(conf_text(s->node->conf, CONF_node_name)))) {
 		turn_away(s, connection, "two nodes have the same name");
 		return;
 	}
@@ -210,8 +254,8 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		return;
 	}
 	x = session_named(s, h->node);
-	answer.protocol = versions_agree(s, connection, x, h);
-	if (!answer.protocol)
+	protocol = versions_agree(s, connection, x, h);
+	if (!protocol)
 		return;
 	older = h->started < x->started || (h->started == x->started && h->epoch <= x->epoch);
 	if (x->connection.generation && !same(x->connection, connection)) {
@@ -222,14 +266,15 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		turn_away(s, x->connection, "a newer link of that name has come");
 	}
 	x->connection = connection;
-	x->protocol = answer.protocol;
+	x->protocol = protocol;
 	x->started = h->started;
 	x->epoch = h->epoch;
 	x->seen_ms = s->node->now_ms;
 	x->window_ms = s->node->now_ms;
 	x->offset[0] = x->offset[1] = (int64_t)(s->node->now_ms - h->stamp_ms);
+	functions_take(x, h);
 	*clients_tag(s->clients, connection) = (uint32_t)(x - s->session) + 1;
-	small_answer(s, connection, data, peer_message_welcome(data, &answer));
+	welcome(s, x);
 	log_debug("node %s has linked up, epoch %llu, version %llu", x->name,
 		  (unsigned long long)h->epoch, (unsigned long long)x->protocol);
 	peers_kick(s->peers, h->node);
@@ -247,25 +292,25 @@ void peer_server_configure(struct peer_server *s)
 	}
 }
 
-bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms,
-		       uint64_t *ret_protocol, const char **ret_refused)
+struct peer_heard peer_server_heard(const struct peer_server *s, const char *name)
 {
 	const uint64_t dead_ms = conf_number(s->node->conf, CONF_links_dead_ms);
 
-	*ret_seen_ms = 0;
-	*ret_protocol = 0;
-	*ret_refused = "";
 	for (uint32_t i = 0; i < s->sessions; i++) {
 		const struct session *x = &s->session[i];
 
 		if (strcmp(x->name, name) != 0)
 			continue;
-		*ret_seen_ms = x->seen_ms;
-		*ret_protocol = x->protocol;
-		*ret_refused = x->refused;
-		return x->connection.generation && s->node->now_ms - x->seen_ms < dead_ms;
+		return (struct peer_heard){
+			.linked =
+				x->connection.generation && s->node->now_ms - x->seen_ms < dead_ms,
+			.seen_ms = x->seen_ms,
+			.protocol = x->protocol,
+			.refused = x->refused,
+			.functions = x->functions,
+		};
 	}
-	return false;
+	return (struct peer_heard){.refused = "", .functions = ""};
 }
 
 void peer_server_goaway(struct peer_server *s, const char *why, uint64_t hold_ms)

@@ -61,13 +61,17 @@ bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_t
 uint32_t peer_server_waits(const struct peer_server *s);
 /* [peers] has changed: who is not there any more is turned away. */
 void peer_server_configure(struct peer_server *s);
-/*
- * Whether a node of that name is linked to this one; when it was heard last (0: never), in which
- * version of the protocol, and why its last hello was refused ("": it was not), valid until the
- * next call of anything here.
- */
-bool peer_server_heard(const struct peer_server *s, const char *name, uint64_t *ret_seen_ms,
-		       uint64_t *ret_protocol, const char **ret_refused);
+/* What a node of that name has let this one hear; texts are valid until the next call here. */
+struct peer_heard {
+	bool linked;
+	uint64_t seen_ms;      /* when it was last; 0: never */
+	uint64_t protocol;     /* the version that is spoken */
+	const char *refused;   /* why its last hello was; "": it was not */
+	const char *functions; /* the digest that it has told last; "": none */
+};
+struct peer_heard peer_server_heard(const struct peer_server *s, const char *name);
+/* node->functions is another digest: the nodes that have told theirs are told. */
+void peer_server_functions(struct peer_server *s);
 /* Now and then: say what was not said at once. */
 void peer_server_tick(struct peer_server *s);
 /* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not

@@ -10,6 +10,7 @@
 
 #define INDEX_BYTES        2u
 #define OLD_HELLO_ELEMENTS 7u /* of programs before ranges of versions */
+#define FUNCTIONS          "functions"
 
 static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
 	[PEER_MESSAGE_HELLO] = 9,   [PEER_MESSAGE_WELCOME] = 6, [PEER_MESSAGE_GOAWAY] = 3,
@@ -69,9 +70,27 @@ static bool key_is_new(const struct span *key, uint32_t n)
 	return true;
 }
 
+/* Whether the value at `p` is a digest, which is then *ret. */
+static bool digest_read(const char *p, struct span *ret)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct span s;
+
+	if (read_type(p) != TYPE_BYTES)
+		return false;
+	s = read_bytes(&p);
+	if (s.n != PEER_MESSAGE_DIGEST)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!memchr(digits, s.p[i], sizeof(digits) - 1))
+			return false;
+	*ret = s;
+	return true;
+}
+
 /*
- * The map at the end of a hello or welcome: room for what versions to come have to say to each
- * other.  Nothing in it is known yet; this is where a key would be looked for.
+ * The map at the end of a hello or welcome: room for what versions have to say to each other.  A
+ * value that has not the form known here is another version's, and no reason not to link.
  */
 static void more_read(const char *p, struct peer_message *h, bool *bad)
 {
@@ -95,6 +114,8 @@ static void more_read(const char *p, struct peer_message *h, bool *bad)
 		key[i] = take_bytes(&p, PEER_MESSAGE_KEY_MAX, &no);
 		if (no || !key[i].n || !key_is_new(key, i))
 			return;
+		if (span_equal(key[i], span_of(FUNCTIONS)))
+			(void)digest_read(p, &h->functions);
 		p = read_skip(p);
 	}
 	*bad = false;
@@ -213,6 +234,7 @@ int peer_message_read(const char *p, const char *end, struct peer_message *ret)
 	if (bad || kind >= PEER_MESSAGE_KIND_COUNT)
 		return -EBADMSG;
 	ret->kind = (enum peer_message_kind)kind;
+	ret->functions = (struct span){NULL, 0};
 	if (kind == PEER_MESSAGE_HELLO && n == OLD_HELLO_ELEMENTS) {
 		old_hello_read(p, ret, &bad);
 		return bad ? -EBADMSG : 0;
@@ -247,19 +269,26 @@ static char *write_span(char *p, struct span s)
 	return write_str(p, s.p, s.n);
 }
 
+static char *more_write(char *p, const struct peer_message *h)
+{
+	if (!h->functions.n)
+		return write_map(p, 0);
+	return write_span(write_text(write_map(p, 1), FUNCTIONS), h->functions);
+}
+
 char *peer_message_hello(char *p, const struct peer_message *h)
 {
 	p = write_uint(head(p, PEER_MESSAGE_HELLO), h->stamp_ms);
 	p = write_uint(write_uint(p, h->versions.min), h->versions.max);
 	p = write_span(write_span(p, h->node), h->version);
-	return write_map(write_uint(write_uint(p, h->started), h->epoch), 0);
+	return more_write(write_uint(write_uint(p, h->started), h->epoch), h);
 }
 
 char *peer_message_welcome(char *p, const struct peer_message *h)
 {
 	p = write_uint(head(p, PEER_MESSAGE_WELCOME), h->protocol);
 	p = write_span(write_span(p, h->node), h->version);
-	return write_map(write_uint(p, h->frame_max), 0);
+	return more_write(write_uint(p, h->frame_max), h);
 }
 
 char *peer_message_goaway(char *p, const char *text, uint64_t hold_ms)

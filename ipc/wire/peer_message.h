@@ -14,7 +14,8 @@
  *	[6, id, indexes, replies]                                  replies
  *
  * Hello, welcome and goaway keep their form whatever else changes, so that two nodes of any
- * versions can tell each other which ones they speak; what comes goes into `more`, a map.
+ * versions can tell each other which ones they speak; what comes goes into `more`, a map.  A node
+ * may say either again on a link that is open, to tell anew what its `more` has.
  */
 #ifndef PAIL_PEER_MESSAGE_H
 #define PAIL_PEER_MESSAGE_H
@@ -34,6 +35,7 @@
 #define PEER_MESSAGE_GREET_MAX 4096u /* bytes of a hello or welcome: they come before any trust */
 #define PEER_MESSAGE_MORE_MAX  32u   /* entries of its map */
 #define PEER_MESSAGE_KEY_MAX   64u   /* bytes of the name of one */
+#define PEER_MESSAGE_DIGEST    16u   /* hex digits of a digest */
 
 enum peer_message_kind {
 	PEER_MESSAGE_HELLO,
@@ -64,6 +66,9 @@ struct peer_message {
 	uint64_t started;   /* unix ms: when the sender was started */
 	uint64_t epoch;     /* of this link: grows with each that the sender makes */
 	uint64_t frame_max; /* bytes of the largest frame that the node takes */
+	/* of a hello or welcome, in its `more`: the digest of the sender's functions,
+	 * PEER_MESSAGE_DIGEST of 0-9 and a-f; none: it does not tell */
+	struct span functions;
 	struct span text;
 	uint64_t hold_ms; /* the node will be back within so long; 0: do not wait for it */
 	uint64_t id;      /* of the batch, never used again on its link */
@@ -81,8 +86,8 @@ uint64_t peer_versions_agree(struct peer_versions a, struct peer_versions b);
 
 /*
  * Read the message at `p`.  Returns 0, or -EBADMSG: the bytes are none, ret->why says in what.  A
- * batch's requests and the replies are not looked into.  Entries of a `more` that are not known are
- * passed over; one that is no map of different texts makes the message none.
+ * batch's requests and the replies are not looked into.  Entries of a `more` that are not known, or
+ * have another form, are passed over; one that is no map of different texts makes the message none.
  */
 int peer_message_read(const char *p, const char *end, struct peer_message *ret);
 

@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (uint32_t i = 0; h.kind == PEER_MESSAGE_REPLIES && i < h.count; i++)
 			(void)peer_message_index_at(h.indexes, i);
 		if (h.kind == PEER_MESSAGE_HELLO || h.kind == PEER_MESSAGE_WELCOME)
-			(void)(touch(h.node.p, h.node.n) + touch(h.version.p, h.version.n));
+			(void)(touch(h.node.p, h.node.n) + touch(h.version.p, h.version.n) +
+			       touch(h.functions.p, h.functions.n));
 		if (h.kind == PEER_MESSAGE_GOAWAY)
 			(void)touch(h.text.p, h.text.n);
 		if (h.kind == PEER_MESSAGE_BATCH || h.kind == PEER_MESSAGE_REPLIES)

@@ -471,3 +471,68 @@ def through_another_node_it_is_that_nodes_modules(box):
     c = nodes["a"].client()
     eq([1, 2], [c.call("call", "k", "m", "f", []), c.call("call", "z", "m", "f", [])])
     assert nodes["a"].status()["functions"]["digest"] != nodes["b"].status()["functions"]["digest"]
+
+
+def told(n):
+    """By name: what a node's list says of its peers' functions."""
+    return {p["name"]: (p["state"], p["digest"], p["same"]) for p in n.client(admin=True).call("functions")["peers"]}
+
+
+@test("distributed")
+def each_node_tells_whether_all_have_the_same_functions(box):
+    """Two nodes with links both ways and one that only asks; a change is known to the others soon, on the links that are there."""
+    m = {"m": "return {f = function() return 1 end}"}
+    at = {x: folder(box, m, "functions-" + x) for x in "abc"}
+    nodes = box.cluster({"a": {"a-m": "a", "n-z": "b"}, "b": {"a-m": "a", "n-z": "b"}, "c": {"*": "a"}},
+                        more={x: {"functions.dir": d} for x, d in at.items()})
+    a, b, c = (nodes[x] for x in "abc")
+    for n in a, b, c:
+        n.linked(*([] if n is c else ["b" if n is a else "a"]))
+    own = a.status()["functions"]["digest"]
+    silent = ("unknown", None, None)  # b and c do not ask each other
+    until(lambda: told(a) == {"b": ("up", own, True), "c": ("up", own, True)}, 10, "what a hears")
+    until(lambda: told(b) == {"a": ("up", own, True), "c": silent}, 10, "what b hears")
+    until(lambda: told(c) == {"a": ("up", own, True), "b": silent}, 10, "what c hears")
+
+    def change(n, text):
+        """Soon known to those that are linked to it; its digest."""
+        write(at[n.name], "m", text)
+        n.client(admin=True).call("reload")
+        return n.status()["functions"]["digest"]
+    broke = lambda: {n.name: [p["broke"] for p in n.status()["peers"]] for n in (a, b, c)}
+    before = broke()
+    other = "return {f = function() return 2 end}"
+    for _ in range(3):
+        # b, which has links both ways; c, which only asks; then a, which both hear
+        new = change(b, other)
+        assert new != own
+        until(lambda: told(a)["b"] == ("up", new, False), 3, "b's change at a")
+        eq({"a": ("up", own, False), "c": silent}, told(b))
+        eq(new, change(c, other))
+        until(lambda: told(a)["c"] == ("up", new, False), 3, "c's change at a")
+        eq(new, change(a, other))
+        until(lambda: told(b)["a"] == told(c)["a"] == ("up", new, True), 3, "a's change at b and c")
+        eq({"b": ("up", new, True), "c": ("up", new, True)}, told(a))
+        for n in a, b, c:
+            eq(own, change(n, m["m"]))
+        until(lambda: [set(told(n).values()) - {silent} for n in (a, b, c)] == [{("up", own, True)}] * 3, 3, "that they are the same")
+    eq(before, broke())
+    # as it is read
+    admin = lambda n: ("--admin", "ipc://%s/admin.sock" % n.data, "functions")
+    r = box.run(BUILD + "/pail", *admin(a))
+    eq((0, "node a  digest %s\n  m  f\nnode b  digest %s  same\nnode c  digest %s  same\n" % (own, own, own)), (r.returncode, r.stdout.decode()))
+    new = change(b, other)
+    until(lambda: told(a)["b"] == ("up", new, False), 3, "b's change at a")
+    b.kill()
+    until(lambda: told(a)["b"] == ("down", new, False), 10, "that b is down")
+    r = box.run(BUILD + "/pail", *admin(a))
+    eq((0, "node b  digest %s  different, when it was last heard: it is down" % new), (r.returncode, r.stdout.decode().splitlines()[2]))
+    # with the functions of a, it is heard anew
+    write(at["b"], "m", m["m"])
+    b.start()
+    until(lambda: told(a)["b"] == ("up", own, True), 10, "b")
+    # an upgraded node forgets, and is told again at once
+    a.client(admin=True).call("upgrade")
+    until(lambda: a.status()["upgrades"] == 1, 20, "the upgrade")
+    until(lambda: told(a) == {"b": ("up", own, True), "c": ("up", own, True)}, 10, "what a hears")
+    until(lambda: told(b)["a"] == told(c)["a"] == ("up", own, True), 10, "what b and c hear")

@@ -150,6 +150,24 @@ def functions_are_listed(box):
     eq([["functions", []]] * 2, n.requests)
 
 
+@test()
+def functions_of_other_nodes_stand_out(box):
+    peer = lambda name, state, digest, same: {"name": name, "state": state, "digest": digest, "same": same}
+    own, other = "0123456789abcdef", "fedcba9876543210"
+    reply = {"node": "foo", "dir": "", "digest": own, "modules": [], "peers": [
+        peer("bar", "up", own, True), peer("baz", "up", other, False), peer("gone", "down", own, True), peer("late", "leaving", other, False),
+        peer("old", "up", None, None), peer("off", "down", None, None), peer("new", "unknown", None, None)]}
+    n = Played(box, lambda m, p: reply)
+    r = box.run(lib.BUILD + "/pail", "--node", n.endpoint, "functions")
+    eq((0, ["node foo  digest " + own, "node bar  digest %s  same" % own, "node baz  digest %s  different" % other,
+            "node gone  digest %s  same, when it was last heard: it is down" % own,
+            "node late  digest %s  different, when it was last heard: it is leaving" % other,
+            "node old  digest unknown", "node off  digest unknown: it is down", "node new  digest unknown: it is unknown"]),
+       (r.returncode, r.stdout.decode().splitlines()))
+    r = box.run(lib.BUILD + "/pail", "--node", n.endpoint, "functions", "-o", "json")
+    eq(reply, json.loads(r.stdout))
+
+
 ECHO = """
 return {
 	echo = function(bucket, ...) return {...} end,

@@ -394,7 +394,7 @@ def a_forwarded_request_carries_bytes_way_and_time(box):
     c = foo.client()
     p.serve(lambda: foo_up(foo))
     to, h = p.hellos[0]
-    eq([0, 2, 2, "foo", {}], [h[0], h[2], h[3], h[4], h[8]])
+    eq([0, 2, 2, "foo", ["functions"]], [h[0], h[2], h[3], h[4], list(h[8])])
     bytes_ = msgpack.packb([0, 12345, "put", ["zulu", "k", b"v", {"timeout": 700}]], use_bin_type=True)
     c.socket.send(bytes_ + bytes_)
     p.serve(lambda: p.batches)

@@ -1,4 +1,5 @@
 """Nodes of different versions: hello and welcome as docs/protocol.md has them, from raw sockets of other ranges."""
+import os
 import re
 import time
 
@@ -42,6 +43,17 @@ class Raw:
         return m[0][1]
 
 
+def digest(n):
+    return n.status()["functions"]["digest"]
+
+
+def told(n, name):
+    """What a node's list of functions says of a peer's."""
+    p = {p["name"]: p for p in n.client(admin=True).call("functions")["peers"]}[name]
+    eq({"name", "state", "digest", "same"}, set(p))
+    return p["state"], p["digest"], p["same"]
+
+
 def server(box, *args):
     """A node that lets bar and front ask."""
     return box.node("--set", "node.name=foo", "--set", "node.peer=tcp://127.0.0.1:0", "--set", "peers.bar=-", "--set", "peers.front=-", *args)
@@ -58,7 +70,7 @@ def a_node_takes_the_highest_version_that_both_speak(box):
     for versions in (2, 2), (1, 2), (2, 9), (1, 2 ** 64 - 1):
         a = Raw(box, n, versions=versions)
         m = a.take()
-        eq((1, [1, 2, "foo"], {}), (len(m), m[0][:3], m[0][5]))
+        eq((1, [1, 2, "foo"], {"functions": digest(n)}), (len(m), m[0][:3], m[0][5]))
         assert m[0][4] >= 16 << 20, m
         eq((2, "up", ""), tuple(asker(n, "bar")[k] for k in ("protocol", "state", "reason")))
         a.close()
@@ -75,6 +87,7 @@ def the_documented_greeting_holds(box):
     a = Raw(box, n, sent)
     assert a.socket.poll(5000 * lib.SLOW), "no answer"
     eq(want.hex(" "), a.socket.recv().hex(" "))
+    eq(("up", "0123456789abcdef", False), told(n, "foo"))
 
 
 @test("distributed")
@@ -176,7 +189,7 @@ def a_welcome_that_cannot_be_is_refused_and_said_why(box):
     for m, why in rows:
         begin = time.monotonic()
         h = p.answer(*m)
-        eq([0, 2, 2, "foo", {}], [h[0], h[2], h[3], h[4], h[8]])
+        eq([0, 2, 2, "foo", {"functions": digest(n)}], [h[0], h[2], h[3], h[4], h[8]])
         assert time.monotonic() - begin < 4 * lib.SLOW, "it is tried again, within seconds"
         until(lambda: why in reason(), 10, why)
         eq(("down", None), tuple(asker(n, "bar")[k] for k in ("state", "protocol")))
@@ -199,3 +212,91 @@ def a_refused_node_does_not_try_in_a_hurry(box):
     assert len(epochs) < 15, "%d hellos in 5 s" % len(epochs)
     eq(sorted(set(epochs)), epochs)
     eq(1, n.output().count("so it is"))
+
+
+@test("distributed")
+def what_is_told_of_functions_is_kept_as_far_as_it_is_a_digest(box):
+    """A raw asker: its hello's entry, said again on the same link, left out, of another form; what it is told when ours change."""
+    d = box.folder("functions")
+    os.mkdir(d)
+    n = server(box, "--set", "functions.dir=" + d)
+    own, other = digest(n), "0123456789abcdef"
+    eq([("unknown", None, None)] * 2, [told(n, name) for name in ("bar", "front")])
+    a = Raw(box, n, more={"functions": own})
+    eq({"functions": own}, a.take()[0][5])
+    eq(("up", own, True), told(n, "bar"))
+    started = int(time.time() * 1000) + 1000
+    hello = lambda epoch, more: a.socket.send(msgpack.packb([0, 5, 2, 2, "bar", "9.9.9", started, epoch, more]))
+    hello(2, {"functions": other})
+    eq(1, a.take()[0][0])
+    eq(("up", other, False), told(n, "bar"))
+    # again, for what is the same link: taken in, and not answered
+    for more, want in (({"functions": own}, (own, True)), (dict(MORE, functions=other.encode()), (other, False)), ({}, (None, None)),
+                       ({"functions": other}, (other, False)), ({"functions": 7}, (None, None)), ({"functions": other + "0"}, (None, None))):
+        hello(2, more)
+        until(lambda: told(n, "bar") == ("up", *want), 5, (more, want))
+    assert not a.socket.poll(200)
+    # one that does not tell is not told again, one that does is, on the same link
+    with open(d + "/m.lua", "w") as f:
+        f.write("return {f = function() return 1 end}")
+    n.client(admin=True).call("reload")
+    assert not a.socket.poll(200)
+    hello(2, {"functions": other})
+    until(lambda: told(n, "bar") == ("up", other, False), 5, "the digest")
+    os.unlink(d + "/m.lua")
+    n.client(admin=True).call("reload")
+    m = a.take()
+    eq((1, [1, 2, "foo"], {"functions": own}), (len(m), m[0][:3], m[0][5]))
+    # nothing has changed: nothing is said
+    n.client(admin=True).call("reload")
+    assert not a.socket.poll(200)
+    # it is gone: what it said last, and that it is
+    a.close()
+    until(lambda: told(n, "bar") == ("down", other, False), 10, "that it is down")
+
+
+@test("distributed")
+def a_node_of_before_functions_is_linked_and_hears_one_hello(box):
+    """A raw ROUTER that tells no digest, then one, then another on the open link."""
+    port = box.ports(1)[0]
+    d = box.folder("functions")
+    os.mkdir(d)
+    n = box.node("--set", "node.name=foo", "--set", "node.peer=tcp://127.0.0.1:0", "--set", "peers.bar=tcp://127.0.0.1:%d" % port,
+                 "--set", "functions.dir=" + d, "--set", "links.dead_ms=60000")
+    own, admin = digest(n), n.client(admin=True)
+    p = Listener(box, "tcp://127.0.0.1:%d" % port)
+
+    def change(text):
+        with open(d + "/m.lua", "w") as f:
+            f.write(text)
+        admin.call("reload")
+
+    def hellos(seconds):
+        """Those that come within so long, pings left out."""
+        got, end = [], time.monotonic() + seconds
+        while p.socket.poll(max(0, int((end - time.monotonic()) * 1000))):
+            to, frame = p.socket.recv_multipart()
+            m = msgpack.unpackb(frame, raw=False)
+            if m[0] == 0:
+                got.append((to, m))
+        return got
+    p.answer(1, 2, "bar", "x", 1 << 20, {"functions": 7})
+    until(lambda: told(n, "bar") == ("up", None, None), 10, "the link")
+    change("return {f = function() end}")
+    eq([], hellos(1))
+    eq("up", asker(n, "bar")["state"])
+    # a link with one that tells
+    n.client(admin=True).call("upgrade")
+    until(lambda: n.status()["upgrades"] == 1, 20, "the upgrade")
+    admin = n.client(admin=True)
+    h = p.answer(1, 2, "bar", "x", 1 << 20, {"functions": own})
+    eq({"functions": digest(n)}, h[8])
+    until(lambda: told(n, "bar") == ("up", own, False), 10, "the digest")
+    change("return {g = function() end}")
+    (to, again), = hellos(1)
+    eq(h[2:8], again[2:8])  # for the same link
+    eq({"functions": digest(n)}, again[8])
+    assert digest(n) != h[8]["functions"]
+    p.socket.send_multipart([to, msgpack.packb([1, 2, "bar", "x", 1 << 20, {"functions": digest(n)}])])
+    until(lambda: told(n, "bar") == ("up", digest(n), True), 10, "that it is the same")
+    eq(0, asker(n, "bar")["broke"])

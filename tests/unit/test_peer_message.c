@@ -267,6 +267,95 @@ static void what_a_hello_has_more_is_passed_over(void)
 	EQ(n, h.end - b);
 }
 
+/* Each with its node's digest in `more`, whatever else is there. */
+static void a_greeting_tells_which_functions_its_node_has(void)
+{
+	struct peer_message m = {
+		.stamp_ms = 5,
+		.versions = {2, 3},
+		.protocol = 2,
+		.node = span_of("foo"),
+		.version = span_of("0.1.0"),
+		.started = 9,
+		.epoch = 10,
+		.frame_max = 1000,
+		.functions = span_of("0123456789abcdef"),
+	};
+	static const char more[] = "\x81\xa9"
+				   "functions\xb0"
+				   "0123456789abcdef";
+	static const char among[] = "\x83\xa3"
+				    "one\xc3\xc4\x09"
+				    "functions\xc4\x10"
+				    "0123456789abcdef\xa3"
+				    "two\x90";
+	char want[128];
+	char b[PEER_MESSAGE_SMALL_MAX];
+	size_t n = put_hello(want, more, sizeof(more) - 1);
+	char *end = peer_message_hello(b, &m);
+	struct peer_message h;
+
+	EQ(n, end - b);
+	EQ(0, memcmp(want, b, n));
+	EQ(0, peer_message_read(b, end, &h));
+	SAME(h.functions.p, h.functions.n, "0123456789abcdef");
+	end = peer_message_welcome(b, &m);
+	EQ(0, memcmp(more, end - sizeof(more) + 1, sizeof(more) - 1));
+	EQ(0, peer_message_read(b, end, &h));
+	EQ(PEER_MESSAGE_WELCOME, h.kind);
+	SAME(h.functions.p, h.functions.n, "0123456789abcdef");
+	n = put_hello(b, among, sizeof(among) - 1);
+	EQ(0, peer_message_read(b, b + n, &h));
+	SAME(h.functions.p, h.functions.n, "0123456789abcdef");
+	m.functions.n = 0;
+	EQ(0, peer_message_read(b, peer_message_welcome(b, &m), &h));
+	EQ(0, h.functions.n);
+	EQ(0, peer_message_read(b, peer_message_hello(b, &m), &h));
+	EQ(0, h.functions.n);
+}
+
+/* Another version's: the greeting counts, that entry does not. */
+static void what_is_no_digest_is_passed_over(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+	} bad[] = {
+		{"\xc0",				 1 },
+		{"\x07",				 1 },
+		{"\xcf\x01\x02\x03\x04\x05\x06\x07\x08", 9 },
+		{"\x91\xa1k",                            3 },
+		{"\x81\xa1k\xb0"
+		 "0123456789abcdef",    20},
+		{"\xa0",				 1 },
+		{"\xaf"
+		 "0123456789abcde",     16},
+		{"\xb1"
+		 "0123456789abcdef0",   18},
+		{"\xb0"
+		 "0123456789ABCDEF",    17},
+		{"\xb0"
+		 "0123456789abcde\n",   17},
+		{"\xb0"
+		 "0123456789abcde\0",   17},
+	};
+	char more[64] = "\x81\xa9"
+			"functions";
+	char b[256];
+	struct peer_message h;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		size_t n;
+
+		memcpy(more + 11, bad[i].bytes, bad[i].n);
+		n = put_hello(b, more, 11 + bad[i].n);
+		EQ(0, peer_message_read(b, b + n, &h));
+		EQ(10, h.epoch);
+		EQ(n, h.end - b);
+		EQ(0, h.functions.n);
+	}
+}
+
 /* What is no map of different texts is refused, and said why. */
 static void a_hello_that_ends_in_no_map_is_none(void)
 {
@@ -409,6 +498,7 @@ static void hellos_cut_or_flipped_never_crash(void)
 UNIT_MAIN(T(a_batch_comes_back), T(replies_come_back), T(small_messages_come_back),
 	  T(truncations_are_refused), T(what_is_none_is_refused), T(flipped_bytes_never_crash),
 	  T(a_hello_is_those_bytes), T(the_highest_common_version_is_agreed_on),
-	  T(what_a_hello_has_more_is_passed_over), T(a_hello_that_ends_in_no_map_is_none),
+	  T(what_a_hello_has_more_is_passed_over), T(a_greeting_tells_which_functions_its_node_has),
+	  T(what_is_no_digest_is_passed_over), T(a_hello_that_ends_in_no_map_is_none),
 	  T(a_hello_is_bounded), T(a_hello_needs_a_range), T(a_hello_of_before_ranges_can_be_read),
 	  T(hellos_cut_or_flipped_never_crash))

@@ -2,7 +2,6 @@
  * Two nodes in one process, on simulated links and a simulated clock: foo asks, bar serves.  What
  * would take minutes on real links takes a moment, and each run can be had again by its seed.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,206 +15,11 @@
 #include "coordinator/peers/server.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
+#include "tests/unit/lib/simulated_links.h"
 #include "tests/unit/lib/unit.h"
 
-#define DEALERS_MAX  4096u
 #define REQUESTS_MAX 60000u
 #define MESSAGE_MOST 20u /* requests of one message */
-
-/* ---- links ---- */
-
-struct flight {
-	struct flight *next;
-	uint64_t at_ms; /* when it arrives */
-	uint32_t id;    /* of the dealer that it is from */
-	size_t n;
-	char data[];
-};
-
-struct socket {
-	struct flight *first;
-	struct flight *last;
-	struct flight *taken; /* what the last message that was received lies in */
-	uint32_t id;          /* a dealer's; 0: a router */
-	uint64_t open_ms;     /* a dealer's: when it is connected */
-	bool open_told;
-	bool broken;
-	bool broken_told;
-};
-
-static struct {
-	uint64_t now_ms;
-	uint64_t delay_ms;
-	bool cut; /* what is sent vanishes, and nobody can connect */
-	struct socket router;
-	struct socket *dealer[DEALERS_MAX]; /* by id; NULL: closed */
-	uint32_t dealers;
-} net;
-
-static void flights_drop(struct socket *l, uint64_t after_ms)
-{
-	struct flight **link = &l->first;
-
-	l->last = NULL;
-	while (*link) {
-		struct flight *f = *link;
-
-		if (f->at_ms > after_ms) {
-			*link = f->next;
-			free(f);
-		} else {
-			l->last = f;
-			link = &f->next;
-		}
-	}
-}
-
-static void deliver(struct socket *to, uint32_t id, const void *data, size_t n)
-{
-	struct flight *f;
-
-	if (net.cut)
-		return;
-	f = malloc(sizeof(*f) + n);
-	TRUE_(f);
-	f->next = NULL;
-	f->at_ms = net.now_ms + net.delay_ms;
-	if (to->last && to->last->at_ms > f->at_ms)
-		f->at_ms = to->last->at_ms; /* a connection keeps the order */
-	f->id = id;
-	f->n = n;
-	memcpy(f->data, data, n);
-	*(to->last ? &to->last->next : &to->first) = f;
-	to->last = f;
-}
-
-static int sim_connect(struct socket_context *c, const char *endpoint,
-		       const struct socket_options *o, struct socket **ret)
-{
-	struct socket *l = calloc(1, sizeof(*l));
-
-	(void)c;
-	(void)endpoint;
-	(void)o;
-	TRUE_(l && net.dealers + 1 < DEALERS_MAX);
-	l->id = ++net.dealers;
-	l->open_ms = net.cut ? UINT64_MAX : net.now_ms + net.delay_ms;
-	net.dealer[l->id] = l;
-	*ret = l;
-	return 0;
-}
-
-static void sim_close(struct socket **lp)
-{
-	struct socket *l = *lp;
-
-	*lp = NULL;
-	if (!l)
-		return;
-	net.dealer[l->id] = NULL;
-	flights_drop(l, 0);
-	free(l->taken);
-	free(l);
-}
-
-static enum socket_event sim_event(struct socket *l)
-{
-	if (!l->open_told && net.now_ms >= l->open_ms) {
-		l->open_told = true;
-		return SOCKET_OPEN;
-	}
-	if (l->broken && !l->broken_told) {
-		l->broken_told = true;
-		return SOCKET_CLOSED;
-	}
-	return SOCKET_NOTHING;
-}
-
-static bool sim_maybe_readable(const struct socket *l)
-{
-	return l->first && l->first->at_ms <= net.now_ms;
-}
-
-static bool sim_ready(struct socket *l, bool *ret_writable)
-{
-	if (ret_writable)
-		*ret_writable = net.now_ms >= l->open_ms && !l->broken;
-	return sim_maybe_readable(l);
-}
-
-static int sim_receive(struct socket *l, uint64_t bytes_max, struct socket_message **ret)
-{
-	static struct socket_message m;
-	struct flight *f = l->first;
-
-	(void)bytes_max;
-	free(l->taken);
-	l->taken = NULL;
-	if (!sim_maybe_readable(l))
-		return -EAGAIN;
-	l->first = f->next;
-	if (!l->first)
-		l->last = NULL;
-	l->taken = f;
-	m.id = (struct span){(const char *)&f->id, sizeof(f->id)};
-	m.frames = 1;
-	m.frame[0] = (struct span){f->data, f->n};
-	m.bytes = f->n;
-	m.source_fd = -1;
-	*ret = &m;
-	return 0;
-}
-
-static int sim_send(struct socket *l, struct span id, bool delimiter, void *data, size_t n,
-		    void (*done)(void *data, void *arg), void *arg)
-{
-	struct socket *to = &net.router;
-	uint32_t from = l->id;
-	int r = 0;
-
-	(void)delimiter;
-	if (!l->id) {
-		memcpy(&from, id.p, sizeof(from));
-		to = net.dealer[from];
-		r = to && !to->broken ? 0 : -EHOSTUNREACH;
-	} else if (l->broken || net.now_ms < l->open_ms) {
-		r = -EAGAIN;
-	}
-	if (r == 0)
-		deliver(to, from, data, n);
-	done(data, arg);
-	return r;
-}
-
-static int sim_reply(struct socket *l, struct span id, const struct span *envelope, uint32_t count,
-		     void *data, size_t n, void (*done)(void *data, void *arg), void *arg)
-{
-	(void)envelope;
-	(void)count;
-	return sim_send(l, id, true, data, n, done, arg);
-}
-
-static const struct net_ops simulated = {
-	.connect = sim_connect,
-	.close = sim_close,
-	.event = sim_event,
-	.maybe_readable = sim_maybe_readable,
-	.ready = sim_ready,
-	.receive = sim_receive,
-	.send = sim_send,
-	.reply = sim_reply,
-};
-
-/* Every connection is reset: what is on its way is lost. */
-static void net_break(void)
-{
-	flights_drop(&net.router, net.now_ms);
-	for (uint32_t i = 1; i <= net.dealers; i++)
-		if (net.dealer[i]) {
-			net.dealer[i]->broken = true;
-			flights_drop(net.dealer[i], net.now_ms);
-		}
-}
 
 /* ---- the two nodes ---- */
 
@@ -622,16 +426,15 @@ static void nodes_open_speaking(struct peer_versions foos, struct peer_versions 
 
 static void two_nodes_speak_the_highest_common_version(void)
 {
-	uint64_t seen_ms;
-	uint64_t protocol;
-	const char *refused;
+	struct peer_heard h;
 
 	nodes_open_speaking((struct peer_versions){2, 4}, (struct peer_versions){3, 5});
 	steps_until_up(2000);
 	EQ(4, peer_of_foo()->protocol);
-	TRUE_(peer_server_heard(bar.server, "foo", &seen_ms, &protocol, &refused));
-	EQ(4, protocol);
-	SAME(refused, strlen(refused), "");
+	h = peer_server_heard(bar.server, "foo");
+	TRUE_(h.linked);
+	EQ(4, h.protocol);
+	SAME(h.refused, strlen(h.refused), "");
 	ask(1, 5000);
 	steps(10);
 	EQ(DONE, request_of[0].outcome);
@@ -642,10 +445,8 @@ static void two_nodes_speak_the_highest_common_version(void)
 static void refused_until_upgraded(struct peer_versions foos, struct peer_versions bars,
 				   const char *what, const char *ranges)
 {
-	uint64_t seen_ms;
-	uint64_t protocol;
+	struct peer_heard h;
 	uint32_t dealers;
-	const char *refused;
 
 	nodes_open_speaking(foos, bars);
 	steps(20000);
@@ -657,8 +458,9 @@ static void refused_until_upgraded(struct peer_versions foos, struct peer_versio
 	EQ(0, peer_of_foo()->protocol);
 	TRUE_(strstr(peer_of_foo()->reason, what) == peer_of_foo()->reason);
 	TRUE_(strstr(peer_of_foo()->reason, ranges));
-	TRUE_(!peer_server_heard(bar.server, "foo", &seen_ms, &protocol, &refused));
-	EQ(0, strncmp(refused, peer_of_foo()->reason, 250)); /* both say the same */
+	h = peer_server_heard(bar.server, "foo");
+	TRUE_(!h.linked);
+	EQ(0, strncmp(h.refused, peer_of_foo()->reason, 250)); /* both say the same */
 	ask(1, 5000);
 	steps(10);
 	EQ(NODE_DOWN, request_of[0].outcome);
@@ -666,8 +468,9 @@ static void refused_until_upgraded(struct peer_versions foos, struct peer_versio
 	steps_until_up(4000);
 	EQ(bar.node.peer_versions.max, peer_of_foo()->protocol);
 	SAME(peer_of_foo()->reason, strlen(peer_of_foo()->reason), "");
-	TRUE_(peer_server_heard(bar.server, "foo", &seen_ms, &protocol, &refused));
-	SAME(refused, strlen(refused), "");
+	h = peer_server_heard(bar.server, "foo");
+	TRUE_(h.linked);
+	SAME(h.refused, strlen(h.refused), "");
 	nodes_close();
 }
 
@@ -681,9 +484,136 @@ static void nodes_without_a_common_version_say_who_must_be_upgraded(void)
 			       "speaks 7 to 9; \"bar\", Pail " WIRE_VERSION ", speaks 4 to 6");
 }
 
+static void digest_set(struct node *node, const char *digest)
+{
+	(void)snprintf(node->functions, sizeof(node->functions), "%s", digest);
+}
+
+static const char *bar_heard(void)
+{
+	return peer_server_heard(bar.server, "foo").functions;
+}
+
+/* Each has the other's at once, and again when it changes, on the same link. */
+static void nodes_tell_which_functions_they_have(void)
+{
+	static const char *const digest[] = {"0123456789abcdef", "fedcba9876543210"};
+	uint64_t epoch;
+	uint64_t changed_ms;
+
+	nodes_open();
+	digest_set(&foo.node, digest[0]);
+	digest_set(&bar.node, digest[1]);
+	steps_until_up(2000);
+	SAME(peer_of_foo()->functions, strlen(peer_of_foo()->functions), digest[1]);
+	SAME(bar_heard(), strlen(bar_heard()), digest[0]);
+	epoch = peer_of_foo()->epoch;
+	net.delay_ms = 40;
+	for (unsigned i = 0; i < 5; i++) {
+		/* Requests that are on their way have nothing to do with it. */
+		ask(3, 5000);
+		digest_set(&foo.node, digest[(i + 1) % 2]);
+		digest_set(&bar.node, digest[i % 2]);
+		peer_server_functions(bar.server);
+		changed_ms = net.now_ms;
+		while (strcmp(bar_heard(), foo.node.functions) != 0 ||
+		       strcmp(peer_of_foo()->functions, bar.node.functions) != 0) {
+			step();
+			TRUE_(net.now_ms - changed_ms <= 50);
+		}
+	}
+	steps(200);
+	for (uint32_t i = 0; i < requests; i++)
+		EQ(DONE, request_of[i].outcome);
+	EQ(epoch, peer_of_foo()->epoch);
+	EQ(PEER_UP, peer_of_foo()->state);
+	/* Of one that is gone it is known what it told. */
+	net.cut = true;
+	net_break();
+	steps(2000);
+	TRUE_(peer_of_foo()->state != PEER_UP);
+	SAME(peer_of_foo()->functions, strlen(peer_of_foo()->functions), bar.node.functions);
+	SAME(bar_heard(), strlen(bar_heard()), foo.node.functions);
+	/* It comes back with others, and then with a version that does not tell. */
+	net.cut = false;
+	digest_set(&bar.node, digest[0]);
+	steps_until_up(4000);
+	SAME(peer_of_foo()->functions, strlen(peer_of_foo()->functions), digest[0]);
+	digest_set(&foo.node, "");
+	digest_set(&bar.node, "");
+	net_break();
+	steps(10);
+	steps_until_up(4000);
+	SAME(peer_of_foo()->functions, strlen(peer_of_foo()->functions), "");
+	SAME(bar_heard(), strlen(bar_heard()), "");
+	nodes_close();
+}
+
+/* A change that falls between hello and welcome is told, too. */
+static void a_change_while_a_link_is_made_is_told(void)
+{
+	nodes_open();
+	net.delay_ms = 50;
+	digest_set(&foo.node, "0123456789abcdef");
+	digest_set(&bar.node, "0123456789abcdef");
+	while (!*peer_of_foo()->said)
+		step();
+	digest_set(&foo.node, "fedcba9876543210");
+	steps_until_up(2000);
+	steps(100);
+	SAME(bar_heard(), strlen(bar_heard()), "fedcba9876543210");
+	nodes_close();
+}
+
+/* One that tells none may be of a version that would take a second hello for another link's. */
+static void what_does_not_tell_its_functions_is_not_told_again(void)
+{
+	nodes_open();
+	digest_set(&foo.node, "0123456789abcdef");
+	steps_until_up(2000);
+	SAME(bar_heard(), strlen(bar_heard()), "0123456789abcdef");
+	digest_set(&foo.node, "fedcba9876543210");
+	steps(5000);
+	SAME(bar_heard(), strlen(bar_heard()), "0123456789abcdef");
+	digest_set(&foo.node, "");
+	net_break();
+	steps(10);
+	steps_until_up(4000);
+	digest_set(&bar.node, "0123456789abcdef");
+	peer_server_functions(bar.server);
+	steps(100);
+	SAME(peer_of_foo()->functions, strlen(peer_of_foo()->functions), "");
+	nodes_close();
+}
+
+/* A node that closes answers a hello that is said again with nothing: what it owes still comes. */
+static void a_hello_said_again_to_a_node_that_closes_breaks_nothing(void)
+{
+	nodes_open();
+	digest_set(&foo.node, "0123456789abcdef");
+	digest_set(&bar.node, "0123456789abcdef");
+	steps_until_up(2000);
+	net.delay_ms = 20;
+	bar.serves_ms = 1u << 30;
+	ask(1, 5000);
+	steps(40);
+	TRUE_(bar.jobs);
+	bar.jobs->due_ms = net.now_ms + 300;
+	bar.node.stopping = true;
+	peer_server_goaway(bar.server, "it stops", 0);
+	digest_set(&foo.node, "fedcba9876543210");
+	steps(1000);
+	for (uint32_t i = 0; i < requests; i++)
+		EQ(DONE, request_of[i].outcome);
+	nodes_close();
+}
+
 UNIT_MAIN(T(requests_cross_a_slow_link_and_come_back), T(time_on_the_way_counts),
 	  T(a_silent_link_is_given_up_and_made_again),
 	  T(what_was_sent_is_awaited_when_the_hold_for_others_ends),
 	  T(each_request_is_answered_once_whatever_links_do),
-	  T(two_nodes_speak_the_highest_common_version),
+	  T(two_nodes_speak_the_highest_common_version), T(nodes_tell_which_functions_they_have),
+	  T(a_change_while_a_link_is_made_is_told),
+	  T(what_does_not_tell_its_functions_is_not_told_again),
+	  T(a_hello_said_again_to_a_node_that_closes_breaks_nothing),
 	  T(nodes_without_a_common_version_say_who_must_be_upgraded))
