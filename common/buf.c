@@ -40,9 +40,9 @@ char *buf_room(struct buf *b, size_t n)
 
 void buf_add(struct buf *b, const void *data, size_t n)
 {
-	char *p = buf_room(b, n);
+	char *p = n ? buf_room(b, n) : NULL; /* nothing needs no place */
 
-	if (!p || !n)
+	if (!p)
 		return;
 	memcpy(p, data, n);
 	b->len += n;
