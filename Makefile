@@ -30,16 +30,17 @@ USES.storage     := include common storage/log
 USES.functions   := include common
 USES.worker      := include common ipc/wire ipc/shm storage storage/log functions
 USES.coordinator/node    := include common common/config ipc/wire
-USES.coordinator/clients := include common common/config ipc/wire ipc/net coordinator/node
+USES.coordinator/security := include common common/config ipc/net coordinator/node
+USES.coordinator/clients := include common common/config ipc/wire ipc/net coordinator/node coordinator/security
 USES.coordinator/routing := include common common/config ipc/wire coordinator/node
 USES.coordinator/queue   := include common ipc/wire ipc/shm coordinator/node
-USES.coordinator/peers   := include common common/config ipc/wire ipc/net coordinator/node coordinator/clients
+USES.coordinator/peers   := include common common/config ipc/wire ipc/net coordinator/node coordinator/security coordinator/clients
 USES.coordinator/workers := include common common/config ipc/wire ipc/shm coordinator/node coordinator/queue
 USES.coordinator/process := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/queue \
 	coordinator/workers coordinator/routing
-USES.coordinator/front   := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
+USES.coordinator/front   := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/security coordinator/clients \
 	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process
-USES.coordinator := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/clients \
+USES.coordinator := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/security coordinator/clients \
 	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/front \
 	coordinator/process
 USES.client      := include common ipc/wire ipc/net
@@ -47,7 +48,7 @@ USES.cli         := include common common/config client
 USES.gateway     := include common client
 FOLDERS := $(patsubst USES.%,%,$(filter USES.%,$(.VARIABLES)))
 
-ONLY.zmq.h      := ipc/net/socket.c
+ONLY.zmq.h      := ipc/net/socket.c ipc/net/curve.c
 ONLY.msgpuck.h  := ipc/wire/msgpack.c
 ONLY.lmdb.h     := storage/lmdb_impl.h
 ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_read.c storage/lmdb_session.c storage/lmdb_write.c
@@ -174,7 +175,8 @@ sim:
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
-FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire common/config functions),$(call src,$(f))) coordinator/routing/table.c
+FUZZ_SOURCES := $(foreach f,$(call closure,storage ipc/wire ipc/net common/config functions),$(call src,$(f))) coordinator/routing/table.c \
+	coordinator/security/rights.c coordinator/security/judge.c
 FUZZ_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -g -O1 $(filter-out -Werror,$(WARN)) -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -183,7 +185,7 @@ build/fuzz/%.o: %.c
 	clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 
 $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$(FUZZ_SOURCES))
-	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(call libs,storage functions)
+	clang -fsanitize=fuzzer,address,undefined $^ -o $@ -pthread $(call libs,storage functions ipc/net)
 
 -include $(shell find build/fuzz -name '*.d' 2>/dev/null)
 
@@ -291,6 +293,14 @@ bench-routed: deps
 	$(MAKE) MODE=release all
 	bench/routed.sh
 
+# What keys cost, beside a node without.
+$(B)/bench/handshakes: $(B)/bench/handshakes.o $(call objects,ipc/net ipc/wire common)
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(call libs,ipc/net ipc/wire common)
+
+bench-keys: deps
+	$(MAKE) MODE=release all build/release/bench/handshakes
+	bench/keys.sh
+
 # What clients see of restarts, upgrades and kills.
 bench-restarts: deps
 	$(MAKE) MODE=release all
@@ -355,7 +365,7 @@ clean:
 help:
 	@echo 'make [MODE=release|debug|asan|tsan]   build into build/MODE'
 	@echo 'make run       install what is missing, build, start a node in the foreground'
-	@echo 'make demo      two nodes that route to each other, one is killed and comes back'
+	@echo 'make demo      two nodes that route to each other, one is killed and comes back; then with keys'
 	@echo 'make test      install what is missing, build, run every test; ONLY= EXCLUDE= INCLUDE='
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
@@ -365,6 +375,7 @@ help:
 	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
 	@echo 'make bench-fair   measure how long others wait beside clients that ask for much'
 	@echo 'make bench-routed   measure what routing costs'
+	@echo 'make bench-keys   measure what keys cost'
 	@echo 'make bench-functions   measure what a function costs'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
@@ -375,4 +386,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-fair bench-routed bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-fair bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE

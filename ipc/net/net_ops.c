@@ -8,6 +8,7 @@ const struct net_ops net_zmq = {
 	.maybe_readable = socket_maybe_readable,
 	.ready = socket_ready,
 	.receive = socket_receive,
+	.message_key = socket_message_key,
 	.send = socket_send,
 	.reply = socket_reply,
 };

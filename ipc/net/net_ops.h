@@ -16,6 +16,7 @@ struct net_ops {
 	bool (*maybe_readable)(const struct socket *l);
 	bool (*ready)(struct socket *l, bool *ret_writable);
 	int (*receive)(struct socket *l, uint64_t bytes_max, struct socket_message **ret);
+	struct span (*message_key)(const struct socket *l); /* NULL: no socket of it has keys */
 	int (*send)(struct socket *l, struct span id, bool delimiter, void *data, size_t n,
 		    void (*done)(void *data, void *arg), void *arg);
 	int (*reply)(struct socket *l, struct span id, const struct span *envelope, uint32_t count,

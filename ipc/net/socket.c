@@ -9,8 +9,10 @@
 #include <sys/random.h>
 #include <zmq.h>
 
+#include "common/key.h"
 #include "ipc/net/listener.h"
 #include "ipc/net/resolve.h"
+#include "ipc/net/socket_impl.h"
 
 #define HANDSHAKE_MS     5000 /* a connection that says nothing is closed */
 #define BACKLOG          4096 /* the kernel has its own limit, net.core.somaxconn */
@@ -20,6 +22,8 @@
 #define RESOLVE_MS       20 /* an event loop waits meanwhile */
 #define HEAT             4
 #define RECONNECT_MAX_MS 1000
+/* zmq.h declares it among drafts, which Debian's leaves out; the library takes it all the same. */
+#define ZAP_ENFORCE_DOMAIN 93
 
 struct socket_context {
 	void *zmq;
@@ -29,6 +33,7 @@ struct socket {
 	void *socket;
 	void *monitor; /* of a watched connection: where its events come */
 	bool router;
+	bool keys; /* it asks for them */
 	bool stirred;
 	unsigned heat; /* looks in vain that are left */
 	int fd;
@@ -38,8 +43,10 @@ struct socket {
 	struct socket_message message;
 	zmq_msg_t id;
 	zmq_msg_t frame[SOCKET_ENVELOPE_MAX + SOCKET_FRAMES_MAX];
-	uint32_t kept; /* of frame: the envelope's first, then the body's */
+	uint32_t kept;          /* of frame: the envelope's first, then the body's */
+	char key[KEY_TEXT + 1]; /* of the message's sender, or "" */
 	bool has_id;
+	bool came;       /* the first frame behind the id */
 	bool partial;    /* the message has begun and is not whole */
 	bool enveloping; /* a delimiter may still come */
 };
@@ -78,9 +85,71 @@ void socket_context_free(struct socket_context **cp)
 	*cp = NULL;
 }
 
+void *socket_context_zmq(const struct socket_context *c)
+{
+	return c->zmq;
+}
+
+/* A signal may end these before they have done anything: then once more.  0 or negative errno. */
+static int bind_to(void *socket, const char *endpoint)
+{
+	int r;
+
+	do
+		r = zmq_bind(socket, endpoint) < 0 ? -errno : 0;
+	while (r == -EINTR);
+	return r;
+}
+
+static int connect_to(void *socket, const char *endpoint)
+{
+	int r;
+
+	do
+		r = zmq_connect(socket, endpoint) < 0 ? -errno : 0;
+	while (r == -EINTR);
+	return r;
+}
+
+static int monitor_at(void *socket, const char *endpoint, int events)
+{
+	int r;
+
+	do
+		r = zmq_socket_monitor(socket, endpoint, events) < 0 ? -errno : 0;
+	while (r == -EINTR);
+	return r;
+}
+
 static int set_int(struct socket *l, int option, int value)
 {
 	return zmq_setsockopt(l->socket, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int set_text(struct socket *l, int option, const char *text)
+{
+	return zmq_setsockopt(l->socket, option, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+/*
+ * CURVE and nothing else.  A listener has to ask the door: if that is not there, or no domain is
+ * set, libzmq would let everybody in, and with ZAP_ENFORCE_DOMAIN nobody.
+ */
+static int keys_set(struct socket *l, const struct socket_keys *k)
+{
+	int r = set_text(l, ZMQ_CURVE_SECRETKEY, k->secret);
+
+	if (r == 0 && l->router)
+		r = set_int(l, ZMQ_CURVE_SERVER, 1);
+	if (r == 0 && l->router)
+		r = set_text(l, ZMQ_ZAP_DOMAIN, k->domain);
+	if (r == 0 && l->router)
+		r = set_int(l, ZAP_ENFORCE_DOMAIN, 1);
+	if (r == 0 && !l->router)
+		r = set_text(l, ZMQ_CURVE_PUBLICKEY, k->public);
+	if (r == 0 && !l->router)
+		r = set_text(l, ZMQ_CURVE_SERVERKEY, k->server);
+	return r;
 }
 
 static int options_set(struct socket *l, const struct socket_options *o)
@@ -113,33 +182,46 @@ static int options_set(struct socket *l, const struct socket_options *o)
 		r = set_int(l, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
 	if (r == 0 && o->once)
 		r = set_int(l, ZMQ_IMMEDIATE, 1);
+	if (r == 0 && o->keys)
+		r = keys_set(l, o->keys);
 	return r;
 }
 
+/* However many events wait: else the I/O thread would wait for them to be taken. */
 static int set_monitor(struct socket *l)
 {
-	int linger = 0;
+	int none = 0;
 
-	return zmq_setsockopt(l->monitor, ZMQ_LINGER, &linger, sizeof(linger));
+	return zmq_setsockopt(l->monitor, ZMQ_LINGER, &none, sizeof(none)) < 0
+		       ? -1
+		       : zmq_setsockopt(l->monitor, ZMQ_RCVHWM, &none, sizeof(none));
 }
 
 /* Have the events of a connection sent to a socket of ours. */
-static int watch(struct socket_context *c, struct socket *l)
+static int watch(struct socket_context *c, struct socket *l, bool once)
 {
+	const int handshakes =
+		ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+		ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 	static _Atomic unsigned number;
 	char name[64];
 	size_t n = sizeof(l->monitor_fd);
+	int r;
 
 	(void)snprintf(name, sizeof(name), "inproc://events-%u", atomic_fetch_add(&number, 1));
-	if (zmq_socket_monitor(l->socket, name,
-			       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-				       ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-				       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) < 0)
-		return -errno;
+	r = monitor_at(l->socket, name,
+		       handshakes | (once ? ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED : 0));
+	if (r < 0)
+		return r;
 	l->monitor = zmq_socket(c->zmq, ZMQ_PAIR);
-	if (!l->monitor || set_monitor(l) < 0 || zmq_connect(l->monitor, name) < 0 ||
-	    zmq_getsockopt(l->monitor, ZMQ_FD, &l->monitor_fd, &n) < 0)
+	if (!l->monitor || set_monitor(l) < 0)
 		return -errno;
+	r = connect_to(l->monitor, name);
+	if (r == 0 && zmq_getsockopt(l->monitor, ZMQ_FD, &l->monitor_fd, &n) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	(void)socket_event(l); /* the descriptor tells only whoever has asked in vain before */
 	return 0;
 }
 
@@ -153,6 +235,7 @@ static int socket_new(struct socket_context *c, int type, const struct socket_op
 	if (!l)
 		return -ENOMEM;
 	l->router = type == ZMQ_ROUTER;
+	l->keys = o->keys;
 	l->monitor_fd = -1;
 	l->stirred = true;
 	l->socket = zmq_socket(c->zmq, type);
@@ -194,9 +277,10 @@ int socket_bind(struct socket_context *c, const char *endpoint, const struct soc
 
 	if (r < 0)
 		return r;
-	if (zmq_bind(l->socket, endpoint) < 0 ||
-	    zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->bound, &n) < 0) {
+	r = bind_to(l->socket, endpoint);
+	if (r == 0 && zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->bound, &n) < 0)
 		r = -errno;
+	if (r < 0) {
 		socket_close(&l);
 		return r;
 	}
@@ -219,10 +303,10 @@ int socket_connect(struct socket_context *c, const char *endpoint, const struct 
 	r = socket_new(c, ZMQ_DEALER, o, &l);
 	if (r < 0)
 		return r;
-	if (o->once)
-		r = watch(c, l);
-	if (r == 0 && zmq_connect(l->socket, endpoint) < 0)
-		r = -errno;
+	if (o->once || o->watched)
+		r = watch(c, l, o->once);
+	if (r == 0)
+		r = connect_to(l->socket, endpoint);
 	if (r < 0) {
 		socket_close(&l);
 		return r;
@@ -281,6 +365,17 @@ static void message_drop(struct socket *l)
 	l->partial = false;
 }
 
+/* The I/O thread waits for ever to tell an event to nobody: first no more events. */
+void socket_unwatch(struct socket *l)
+{
+	if (!l->monitor)
+		return;
+	(void)zmq_socket_monitor(l->socket, NULL, 0);
+	(void)zmq_close(l->monitor);
+	l->monitor = NULL;
+	l->monitor_fd = -1;
+}
+
 void socket_close(struct socket **lp)
 {
 	struct socket *l = *lp;
@@ -288,11 +383,7 @@ void socket_close(struct socket **lp)
 	if (!l)
 		return;
 	message_drop(l);
-	/* The I/O thread waits for ever to tell an event to nobody: first no more events. */
-	if (l->monitor) {
-		(void)zmq_socket_monitor(l->socket, NULL, 0);
-		(void)zmq_close(l->monitor);
-	}
+	socket_unwatch(l);
 	if (l->socket)
 		(void)zmq_close(l->socket);
 	free(l);
@@ -336,12 +427,32 @@ int socket_event_fd(const struct socket *l)
 	return l->monitor_fd;
 }
 
+static enum socket_event event_of(uint16_t number, uint32_t value)
+{
+	switch (number) {
+	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+		return SOCKET_OPEN;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+		return SOCKET_REFUSED;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+		return value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? SOCKET_UNLIKE
+									   : SOCKET_BROKEN;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+		return SOCKET_BROKEN;
+	case ZMQ_EVENT_MONITOR_STOPPED:
+		return SOCKET_NOTHING;
+	default:
+		return SOCKET_CLOSED;
+	}
+}
+
 /* An event is two frames: a number and a value, and the endpoint. */
 enum socket_event socket_event(struct socket *l)
 {
 	while (l->monitor) {
 		enum socket_event e = SOCKET_NOTHING;
 		uint16_t number = 0;
+		uint32_t value = 0;
 		zmq_msg_t m;
 		int more = 1;
 
@@ -351,13 +462,16 @@ enum socket_event socket_event(struct socket *l)
 				(void)zmq_msg_close(&m);
 				return SOCKET_NOTHING;
 			}
-			if (i == 0 && zmq_msg_size(&m) >= sizeof(number))
+			if (i == 0 && zmq_msg_size(&m) >= sizeof(number) + sizeof(value)) {
 				memcpy(&number, zmq_msg_data(&m), sizeof(number));
+				memcpy(&value, (const char *)zmq_msg_data(&m) + sizeof(number),
+				       sizeof(value));
+			}
 			more = zmq_msg_more(&m);
 			(void)zmq_msg_close(&m);
 		}
-		e = number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? SOCKET_OPEN : SOCKET_CLOSED;
-		if (number != ZMQ_EVENT_MONITOR_STOPPED)
+		e = event_of(number, value);
+		if (e != SOCKET_NOTHING)
 			return e;
 	}
 	return SOCKET_NOTHING;
@@ -393,6 +507,8 @@ static int message_begin(struct socket *l)
 	m->bytes = 0;
 	m->cut = false;
 	m->source_fd = -1;
+	l->key[0] = '\0';
+	l->came = false;
 	l->enveloping = true;
 	if (!l->router)
 		return 0;
@@ -444,6 +560,16 @@ static void frame_take(struct socket *l, uint64_t bytes_max)
 	}
 }
 
+/* Whose message it is: any of its frames tells, and the first is not always kept. */
+static void origin_take(struct socket *l, zmq_msg_t *f)
+{
+	const char *key = l->keys ? zmq_msg_gets(f, "User-Id") : NULL;
+
+	if (key)
+		(void)snprintf(l->key, sizeof(l->key), "%s", key);
+	l->message.source_fd = zmq_msg_get(f, ZMQ_SRCFD);
+}
+
 int socket_receive(struct socket *l, uint64_t bytes_max, struct socket_message **ret)
 {
 	struct socket_message *m = &l->message;
@@ -462,8 +588,9 @@ int socket_receive(struct socket *l, uint64_t bytes_max, struct socket_message *
 		l->heat = HEAT;
 		l->partial = true;
 		more = zmq_msg_more(f);
-		if (l->router && m->source_fd < 0)
-			m->source_fd = zmq_msg_get(f, ZMQ_SRCFD);
+		if (l->router && !l->came)
+			origin_take(l, f);
+		l->came = true;
 		frame_take(l, bytes_max);
 	}
 	if (r < 0) {
@@ -474,6 +601,11 @@ int socket_receive(struct socket *l, uint64_t bytes_max, struct socket_message *
 	l->partial = false;
 	*ret = m;
 	return 0;
+}
+
+struct span socket_message_key(const struct socket *l)
+{
+	return span_of(l->key);
 }
 
 static int send_frame(struct socket *l, struct span f)

@@ -1,6 +1,6 @@
 /*
- * ZeroMQ sockets: a node's ROUTERs, the DEALERs to its peers, a client's DEALER.  The only file
- * that includes zmq.h is socket.c. A message is an optional envelope and then body frames; in front
+ * ZeroMQ sockets: a node's ROUTERs, the DEALERs to its peers, a client's DEALER.  Only this
+ * folder includes zmq.h.  A message is an optional envelope and then body frames; in front
  * of it, at a ROUTER, the peer's routing id.  An envelope is what REQ sockets and proxies put
  * before a request: all frames up to and with the first empty one.  Nothing here ever blocks.
  */
@@ -26,6 +26,15 @@ int socket_context_new(struct socket_context **ret);
 /* Blocks until sockets have lingered.  Accepts NULL. */
 void socket_context_free(struct socket_context **c);
 
+/* What a socket proves itself with, each KEY_TEXT characters of common/key.h; kept by socket_bind and
+ * socket_connect no longer than they run. */
+struct socket_keys {
+	const char *public;
+	const char *secret;
+	const char *server; /* socket_connect: whom it believes; NULL at a socket that is bound */
+	const char *domain; /* socket_bind: what the door is asked for, see curve.h */
+};
+
 struct socket_options {
 	uint64_t frame_max;     /* a larger frame closes its connection; 0: no limit */
 	unsigned receive_queue; /* messages a peer may have waiting here */
@@ -34,6 +43,8 @@ struct socket_options {
 	int listener_fd; /* socket_bind: a socket that listens already, the link's from now on,
 			    not blocking; 0: none */
 	bool once;       /* socket_connect: one connection, watched, never made anew */
+	bool watched;    /* socket_connect: its handshakes are events, until socket_unwatch */
+	const struct socket_keys *keys; /* NULL: it trusts whoever is there */
 };
 
 /* Bind a ROUTER.  `bound` (SOCKET_ENDPOINT_MAX bytes) tells where, if the port was a wildcard. */
@@ -73,14 +84,25 @@ void socket_close(struct socket **l);
 /*
  * What has become of the connection of a link made with `once`.  Nothing can be sent before it is
  * open, and nothing after it has closed: what was waiting then is dropped, while messages that had
- * come can still be received.
+ * come can still be received.  Of one that is `watched`, which connects again by itself, there is
+ * no SOCKET_CLOSED, and none of its connections is made behind SOCKET_REFUSED or SOCKET_UNLIKE.
  */
-enum socket_event { SOCKET_NOTHING, SOCKET_OPEN, SOCKET_CLOSED };
+enum socket_event {
+	SOCKET_NOTHING,
+	SOCKET_OPEN,
+	SOCKET_CLOSED,
+	/* The handshake has failed; SOCKET_CLOSED follows. */
+	SOCKET_REFUSED, /* our key is not let in */
+	SOCKET_UNLIKE,  /* one of the two asks for keys and the other does not */
+	SOCKET_BROKEN   /* the other has closed in the midst of it: it has another key, say */
+};
 
 /* The next event.  Ask until it is SOCKET_NOTHING: the descriptor is edge-triggered. */
 enum socket_event socket_event(struct socket *l);
 /* Becomes readable when there may be one; -1 for other links. */
 int socket_event_fd(const struct socket *l);
+/* No more events, and nothing left of what they cost. */
+void socket_unwatch(struct socket *l);
 
 /* Becomes readable when something may have happened; edge-triggered: ask socket_ready afterwards.
  */
@@ -118,6 +140,12 @@ struct socket_message {
  * out nobody else's messages in between, but there are other things to do.)
  */
 int socket_receive(struct socket *l, uint64_t bytes_max, struct socket_message **ret);
+
+/*
+ * The key of who sent the message that was received last, as the door has let it in; empty: its
+ * socket asks for none.  Good until the next socket_receive.
+ */
+struct span socket_message_key(const struct socket *l);
 
 /*
  * Send `n` bytes at `data`, which were malloc'ed and are the link's from now on, success or not: it
