@@ -52,7 +52,8 @@ enum option_bit {
 	OPT_ACK = 1 << 17,
 	OPT_IF = 1 << 18,
 	OPT_THEN = 1 << 19,
-	OPT_ELSE = 1 << 20
+	OPT_ELSE = 1 << 20,
+	OPT_NAMES = 1 << 21 /* between nodes and workers only */
 };
 #define OPT_RANGE (OPT_PREFIX | OPT_AFTER | OPT_LIMIT)
 #define OPT_ONCE  (OPT_SESSION | OPT_SEQ | OPT_ACK)
@@ -89,40 +90,54 @@ enum result_type {
 };
 
 /*
+ * What a client may, on buckets of its own; a bit each.  At a node with keys a request needs the
+ * rights in its method's row: any one of them, but a txn that writes needs WRITE and one that reads
+ * READ.  0: to be known is enough.
+ */
+enum right_bit {
+	RIGHT_READ = 1 << 0,
+	RIGHT_WRITE = 1 << 1,
+	RIGHT_CREATE = 1 << 2,
+	RIGHT_CALL = 1 << 3,
+	RIGHT_ADMIN = 1 << 4 /* of the whole node, never of a bucket */
+};
+
+/*
  * Methods: name, fewest and most parameters (the options map counted), flags, form of the result,
- * options (timeout, which all take, left out).  This table is all that says what a method is;
+ * options (timeout, which all take, left out), rights.  This table is all that says what a method is;
  * docs/adding-a-method.md says what else a new one needs.  The order is that of the counters in a
  * worker's status and of enum pail_method: new ones come at the end.
  */
 /* clang-format off */
 #define WIRE_METHODS(X) \
-	X(HELLO,   hello,   0, 1, METHOD_LOCAL,                              RESULT_MAP,   OPT_CLIENT) \
-	X(PING,    ping,    0, 1, METHOD_LOCAL,                              RESULT_TEXT,  0) \
-	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE) \
-	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE) \
-	X(BUCKETS, buckets, 0, 1, 0,                                         RESULT_LIST,  OPT_RANGE | OPT_LOCAL | OPT_SET) \
+	X(HELLO,   hello,   0, 1, METHOD_LOCAL,                              RESULT_MAP,   OPT_CLIENT, 0) \
+	X(PING,    ping,    0, 1, METHOD_LOCAL,                              RESULT_TEXT,  0, 0) \
+	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE, RIGHT_CREATE) \
+	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE, RIGHT_CREATE) \
+	X(BUCKETS, buckets, 0, 1, 0,                                         RESULT_LIST,  \
+	  OPT_RANGE | OPT_LOCAL | OPT_SET | OPT_NAMES, 0) \
 	X(PUT,     put,     3, 4, METHOD_BUCKET | METHOD_KEY | METHOD_VALUE | METHOD_WRITES, RESULT_UINT, \
-	  OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL | OPT_ONCE) \
-	X(GET,     get,     2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_VALUE, 0) \
-	X(DELETE,  delete,  2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_BOOL, OPT_IF_VERSION | OPT_ONCE) \
+	  OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL | OPT_ONCE, RIGHT_WRITE) \
+	X(GET,     get,     2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_VALUE, 0, RIGHT_READ) \
+	X(DELETE,  delete,  2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_BOOL, OPT_IF_VERSION | OPT_ONCE, RIGHT_WRITE) \
 	X(SCAN,    scan,    1, 2, METHOD_BUCKET | METHOD_DROPPABLE,          RESULT_LIST,  \
-	  OPT_RANGE | OPT_FROM | OPT_TO | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL) \
-	X(COUNT,   count,   1, 2, METHOD_BUCKET,                             RESULT_UINT,  0) \
-	X(ROUTE,   route,   1, 2, METHOD_BUCKET | METHOD_LOCAL,              RESULT_MAP,   0) \
-	X(STATUS,  status,  0, 1, METHOD_LOCAL,                              RESULT_MAP,   0) \
-	X(RELOAD,  reload,  0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
-	X(WORKER,  worker,  2, 3, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
-	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0) \
-	X(HEAD,    head,    2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_HEAD, 0) \
+	  OPT_RANGE | OPT_FROM | OPT_TO | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL, RIGHT_READ) \
+	X(COUNT,   count,   1, 2, METHOD_BUCKET,                             RESULT_UINT,  0, RIGHT_READ) \
+	X(ROUTE,   route,   1, 2, METHOD_BUCKET | METHOD_LOCAL,              RESULT_MAP,   0, RIGHT_READ) \
+	X(STATUS,  status,  0, 1, METHOD_LOCAL,                              RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(RELOAD,  reload,  0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(WORKER,  worker,  2, 3, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(UPGRADE, upgrade, 0, 1, METHOD_LOCAL | METHOD_ADMIN,               RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(HEAD,    head,    2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_HEAD, 0, RIGHT_READ) \
 	X(TOUCH,   touch,   2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_WRITES, RESULT_VERSION, \
-	  OPT_IF_VERSION | OPT_TTL | OPT_ONCE) \
+	  OPT_IF_VERSION | OPT_TTL | OPT_ONCE, RIGHT_WRITE) \
 	X(TXN,     txn,     1, 2, METHOD_BUCKET | METHOD_PARTS | METHOD_WRITES | METHOD_DROPPABLE, RESULT_TXN, \
-	  OPT_LISTS | OPT_ONCE) \
-	X(CALL,    call,    4, 5, METHOD_BUCKET | METHOD_PARTS | METHOD_WRITES, RESULT_ANY, OPT_ONCE) \
-	X(SESSION, session, 0, 1, METHOD_LOCAL,                              RESULT_BYTES, 0) \
-	X(OUTCOME, outcome, 3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_OUTCOME, 0) \
-	X(ACK,     ack,     3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_BOOL, 0) \
-	X(FUNCTIONS, functions, 0, 1, METHOD_LOCAL | METHOD_ADMIN,           RESULT_MAP,   0)
+	  OPT_LISTS | OPT_ONCE, RIGHT_WRITE | RIGHT_READ) \
+	X(CALL,    call,    4, 5, METHOD_BUCKET | METHOD_PARTS | METHOD_WRITES, RESULT_ANY, OPT_ONCE, RIGHT_CALL) \
+	X(SESSION, session, 0, 1, METHOD_LOCAL,                              RESULT_BYTES, 0, 0) \
+	X(OUTCOME, outcome, 3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_OUTCOME, 0, RIGHT_WRITE | RIGHT_CALL) \
+	X(ACK,     ack,     3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_BOOL, 0, RIGHT_WRITE | RIGHT_CALL) \
+	X(FUNCTIONS, functions, 0, 1, METHOD_LOCAL | METHOD_ADMIN,           RESULT_MAP,   0, RIGHT_ADMIN)
 /* clang-format on */
 
 enum wire_method {

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "ipc/wire/names.h"
+
 /* Into `out`, which has been emptied.  Returns 0 or the store's error. */
 static int read_get(struct worker *w, struct op *op, struct buf *out)
 {
@@ -68,6 +70,7 @@ struct list {
 	uint64_t count;
 	size_t begin;
 	bool more;
+	const struct name_range *range; /* buckets: of names that count; NULL: all do */
 };
 
 /* Begin `{items: [`; the number of items is filled in later. */
@@ -166,6 +169,8 @@ static bool bucket_name(void *arg, struct span name)
 
 	if (!span_begins(name, prefix))
 		return span_compare(name, prefix) < 0;
+	if (l->range && !name_in_range(l->range, name))
+		return span_compare(name, l->range->begin) < 0;
 	if ((o->given & OPT_AFTER) && span_compare(name, op_span(l->op, o->after)) <= 0)
 		return true;
 	if ((o->given & OPT_SET) && !set_has(op_span(l->op, o->set).p, (uint8_t)name.p[0]))
@@ -180,6 +185,18 @@ static bool bucket_name(void *arg, struct span name)
 	return true;
 }
 
+/* Only those of some ranges, one after the other. */
+static void read_ranges(struct worker *w, struct span names, struct span from, struct list *l)
+{
+	struct name_range r;
+
+	l->range = &r;
+	while (!l->more && !l->out->failed && names_next(&names, &r))
+		store_buckets(w->store, span_compare(r.begin, from) > 0 ? r.begin : from,
+			      bucket_name, l);
+	l->range = NULL;
+}
+
 static int read_buckets(struct worker *w, struct op *op, struct buf *out)
 {
 	struct span prefix = op_span(op, op->options->prefix);
@@ -191,7 +208,10 @@ static int read_buckets(struct worker *w, struct op *op, struct buf *out)
 
 	if (r < 0)
 		return r;
-	store_buckets(w->store, from, bucket_name, &l);
+	if (!(op->options->given & OPT_NAMES))
+		store_buckets(w->store, from, bucket_name, &l);
+	else
+		read_ranges(w, op_span(op, op->options->names), from, &l);
 	return out->failed ? -ENOMEM : list_end(&l, count_at);
 }
 

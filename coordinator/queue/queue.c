@@ -12,14 +12,15 @@
 #include "ipc/wire/request.h"
 
 /* Options with spans, which lead anywhere into the rest of a request. */
-#define SPAN_OPTIONS (OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_SET)
+#define SPAN_OPTIONS (OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_SET | OPT_NAMES)
 /* Those that are true or false, and those that have a number. */
 #define BOOL_OPTIONS (OPT_IF_ABSENT | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL)
 #define UINT_OPTIONS (OPT_IF_VERSION | OPT_TTL | OPT_LIMIT)
 
 /* Every option of a method that a worker runs has its place in a record, but for what is seen to
  * here: a worker would not know of one that is forgotten. */
-#define X(id, name, least, most, flags, result, options) | ((flags)&METHOD_LOCAL ? 0 : (options))
+#define X(id, name, least, most, flags, result, options, rights) \
+	| ((flags)&METHOD_LOCAL ? 0 : (options))
 _Static_assert(((0 WIRE_METHODS(X)) & ~(SPAN_OPTIONS | BOOL_OPTIONS | UINT_OPTIONS | OPT_LOCAL |
 					OPT_ONCE | OPT_LISTS)) == 0,
 	       "a new option of a worker's method has its place in struct entry_options");
@@ -94,6 +95,7 @@ static void options_fill(struct entry_options *e, const struct options *o, struc
 		.to = span_in(body, o->to),
 		.after = span_in(body, o->after),
 		.set = span_in(body, o->set),
+		.names = span_in(body, o->names),
 	};
 }
 

@@ -9,7 +9,7 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_LAYOUT != 7
+#if SEGMENT_LAYOUT != 8
 #error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 
@@ -90,7 +90,7 @@ LAYOUT_SIZE(entry_span, 8);
 LAYOUT_AT(entry_span, at, 0);
 LAYOUT_AT(entry_span, size, 4);
 
-LAYOUT_SIZE(entry_options, 72);
+LAYOUT_SIZE(entry_options, 80);
 LAYOUT_AT(entry_options, given, 0);
 LAYOUT_AT(entry_options, on, 4);
 LAYOUT_AT(entry_options, if_version, 8);
@@ -101,6 +101,7 @@ LAYOUT_AT(entry_options, from, 40);
 LAYOUT_AT(entry_options, to, 48);
 LAYOUT_AT(entry_options, after, 56);
 LAYOUT_AT(entry_options, set, 64);
+LAYOUT_AT(entry_options, names, 72);
 
 LAYOUT_SIZE(entry_session, 40);
 LAYOUT_AT(entry_session, id, 0);
@@ -146,7 +147,7 @@ LAYOUT_IS(PARTS_LARGE, 2);
 LAYOUT_IS(PART_ELSE, 2);
 LAYOUT_IS(PART_ARGS, 2);
 LAYOUT_IS(RECORD_WAKE, 1);
-LAYOUT_IS(OPT_ELSE, 1 << 20);
+LAYOUT_IS(OPT_NAMES, 1 << 21);
 LAYOUT_IS(RING_DURABLE, 2);
 LAYOUT_IS(CONTROL_TYPE_END, 12);
 LAYOUT_IS(FD_FUNCTIONS, 7);
@@ -157,7 +158,7 @@ LAYOUT_IS(RING_ALIGN, 8);
  * option that it does not know, and take whatever size it is told.  So what its methods take, and
  * up to where, is part of the layout too.
  */
-#define X(id, name, least, most, flags, result, options) \
+#define X(id, name, least, most, flags, result, options, rights) \
 	OPTIONS_##id = (flags)&METHOD_LOCAL ? 0 : (options),
 enum { WIRE_METHODS(X) };
 #undef X
@@ -165,7 +166,7 @@ LAYOUT_IS(OPTIONS_GET | OPTIONS_COUNT | OPTIONS_HEAD | OPTIONS_OUTCOME | OPTIONS
 LAYOUT_IS(OPTIONS_CREATE, OPT_SESSION | OPT_SEQ | OPT_ACK);
 LAYOUT_IS(OPTIONS_DROP, OPTIONS_CREATE | 0);
 LAYOUT_IS(OPTIONS_CALL, OPTIONS_CREATE | 0);
-LAYOUT_IS(OPTIONS_BUCKETS, OPT_PREFIX | OPT_AFTER | OPT_LIMIT | OPT_LOCAL | OPT_SET);
+LAYOUT_IS(OPTIONS_BUCKETS, OPT_PREFIX | OPT_AFTER | OPT_LIMIT | OPT_LOCAL | OPT_SET | OPT_NAMES);
 LAYOUT_IS(OPTIONS_PUT, OPTIONS_CREATE | OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL);
 LAYOUT_IS(OPTIONS_DELETE, OPTIONS_CREATE | OPT_IF_VERSION);
 LAYOUT_IS(OPTIONS_TOUCH, OPTIONS_CREATE | OPT_IF_VERSION | OPT_TTL);

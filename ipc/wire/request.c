@@ -10,9 +10,9 @@
 #include "ipc/wire/parts_impl.h"
 
 const struct method wire_methods[WIRE_METHOD_COUNT] = {
-#define X(id, name, least, most, flags, result, options)                   \
-	[WIRE_##id] = {#name, sizeof(#name) - 1,      least, most, result, \
-		       flags, OPT_TIMEOUT | (options)},
+#define X(id, name, least, most, flags, result, options, rights)            \
+	[WIRE_##id] = {#name, sizeof(#name) - 1,       least, most, result, \
+		       flags, OPT_TIMEOUT | (options), rights},
 	WIRE_METHODS(X)
 #undef X
 };

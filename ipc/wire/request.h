@@ -54,7 +54,8 @@ struct options {
 	uint64_t ttl_ms;
 	uint64_t limit;
 	struct span prefix, from, to, after;
-	struct span set; /* buckets: a bit for each first byte that counts, 32 bytes */
+	struct span names; /* buckets: see names.h */
+	struct span set;   /* buckets: a bit for each first byte that counts, 32 bytes */
 	bool if_absent, reverse, keys_only, local, with_ttl;
 	/*
 	 * The rest is not emptied for a request that has none of it: session, seq and ack are
@@ -106,6 +107,7 @@ struct method {
 	uint8_t result;      /* enum result_type */
 	uint16_t flags;      /* method_flags */
 	unsigned options;    /* option_bits */
+	unsigned rights;     /* right_bits */
 };
 extern const struct method wire_methods[WIRE_METHOD_COUNT];
 

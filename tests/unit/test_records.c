@@ -103,6 +103,7 @@ static void same_options(const struct request_record *rec, uint32_t i, const str
 	TRUE_(span_equal(o->from, leads_to(rec, i, e->from)));
 	TRUE_(span_equal(o->to, leads_to(rec, i, e->to)));
 	TRUE_(span_equal(o->after, leads_to(rec, i, e->after)));
+	TRUE_(span_equal(o->names, leads_to(rec, i, e->names)));
 	TRUE_(span_equal(o->set, leads_to(rec, i, e->set)));
 }
 
@@ -182,10 +183,11 @@ static char *some_options(char *p, uint64_t *s, int method)
 		{"limit",      OPT_LIMIT     },
 		{"reverse",    OPT_REVERSE   },
 		{"keys_only",  OPT_KEYS_ONLY },
-		{"set",        OPT_SET       }
+		{"set",        OPT_SET       },
+		{"names",      OPT_NAMES     }
         };
 	const unsigned bools = OPT_IF_ABSENT | OPT_WITH_TTL | OPT_REVERSE | OPT_KEYS_ONLY;
-	const unsigned spans = OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER;
+	const unsigned spans = OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_NAMES;
 	uint64_t chosen = unit_random(s);
 	char *head = p++;
 	uint32_t n = 0;
@@ -388,9 +390,9 @@ static void what_leads_out_of_a_record_is_noticed(void)
 	TRUE_(!record_fits(rec, 0));
 	e->flags = ENTRY_SESSION;
 	TRUE_(!record_fits(rec, 0));
-	rec->size += 72;
+	rec->size += sizeof(struct entry_options);
 	e->flags = ENTRY_OPTIONS;
-	e->offset += 72;
+	e->offset += (uint32_t)sizeof(struct entry_options);
 	TRUE_(record_fits(rec, 0));
 	e->flags |= ENTRY_SESSION;
 	TRUE_(!record_fits(rec, 0));
