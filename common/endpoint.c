@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -196,4 +195,35 @@ int endpoint_check(const char *text, enum endpoint_use use, char *ret, const cha
 	(void)snprintf(full, sizeof(full), "%s%s", is_ipc || is_tcp ? "" : tcp.p, text);
 	memcpy(ret, full, strlen(full) + 1);
 	return 0;
+}
+
+static bool ipv6_is_local(struct span s)
+{
+	const char *scope = memchr(s.p, '%', s.n);
+	struct in6_addr a;
+	char text[INET6_ADDRSTRLEN];
+
+	if (scope)
+		s.n = (size_t)(scope - s.p);
+	if (s.n >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	return inet_pton(AF_INET6, text, &a) == 1 &&
+	       (IN6_IS_ADDR_LOOPBACK(&a) || (IN6_IS_ADDR_V4MAPPED(&a) && a.s6_addr[12] == 127));
+}
+
+bool endpoint_is_local(const char *endpoint)
+{
+	const char *host = endpoint + (!strncmp(endpoint, "tcp://", 6) ? 6 : 0);
+	const char *colon = strrchr(host, ':');
+	struct span s = {host, colon ? (size_t)(colon - host) : 0};
+
+	if (!strncmp(endpoint, "ipc://", 6))
+		return true;
+	if (s.n > 2 && *s.p == '[' && s.p[s.n - 1] == ']')
+		return ipv6_is_local((struct span){s.p + 1, s.n - 2});
+	if (only(s, "0123456789."))
+		return s.n > 4 && !memcmp(s.p, "127.", 4) && !ipv4_check(s);
+	return span_equal(s, span_of("localhost")) || span_equal(s, span_of("lo"));
 }

@@ -11,6 +11,7 @@
 #ifndef PAIL_ENDPOINT_H
 #define PAIL_ENDPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ENDPOINT_MAX 256u /* bytes of an endpoint with its NUL */
@@ -26,5 +27,11 @@ enum endpoint_use {
  * -EINVAL with *ret_why, a constant text that says what is wrong: "the port is above 65535".
  */
 int endpoint_check(const char *text, enum endpoint_use use, char *ret, const char **ret_why);
+
+/*
+ * Is only this machine able to reach it, or HOST:PORT, when it is listened on?  A socket file;
+ * 127.0.0.0/8 and [::1], written in any way; localhost; the interface lo.
+ */
+bool endpoint_is_local(const char *endpoint);
 
 #endif

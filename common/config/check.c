@@ -126,6 +126,7 @@ void conf_check(struct conf *c)
 			   "node.data is not set: where shall the data lie? (or use --dev)");
 	peers_check(c);
 	endpoints_check(c);
+	conf_security_check(c);
 	if (v[CONF_gateway_text].text[0] && v[CONF_node_role].number == ROLE_STORAGE)
 		conf_error(c, v[CONF_gateway_text].origin,
 			   "gateway.text is set, but node.role = storage serves no clients");
@@ -163,8 +164,28 @@ static unsigned compare(struct conf *c, const struct conf *old, bool reload, str
 	return n;
 }
 
+/* The settings and the peers of a node with keys, and of one without, do not go together. */
+static void keys_keep(struct conf *c, const struct conf *old)
+{
+	const struct conf_value *new = &c->value[CONF_security_key];
+	const struct conf_value *was = &old->value[CONF_security_key];
+
+	if (*new->text && !*was->text)
+		conf_error(
+			c, new->origin,
+			"security.key = %s: this node runs without keys, only a restart gives it "
+			"some",
+			new->text);
+	else if (!*new->text && * was->text)
+		conf_error(c, was->origin,
+			   "security.key = %s is gone: this node runs with keys, only a restart "
+			   "ends that",
+			   was->text);
+}
+
 unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out)
 {
+	keys_keep(c, old);
 	return compare(c, old, false, out);
 }
 

@@ -20,19 +20,27 @@
 
 #include "common/buf.h"
 #include "common/config/keys.h"
+#include "common/key.h"
 #include "common/partition.h"
 
-#define CONF_TEXT_MAX   1024u
-#define CONF_ORIGIN_MAX 320u
-#define CONF_PAIRS_MAX  512u /* routes, and peers */
+#define CONF_TEXT_MAX    1024u
+#define CONF_ORIGIN_MAX  320u
+#define CONF_PAIRS_MAX   512u /* routes, and peers */
+#define CONF_PUBLICS_MAX 2u   /* keys of a peer */
 
 enum conf_role { ROLE_ALL, ROLE_ROUTER, ROLE_STORAGE };
 
 /* A line of [routes] or [peers]. */
 struct conf_pair {
 	char key[256];
-	char value[256];
+	char value[256]; /* a node; an endpoint or - */
 	char origin[CONF_ORIGIN_MAX];
+	/*
+	 * A peer's public keys in Z85.  Two while a node's key is being changed, the one in use and the
+	 * one that is to follow, in any order.
+	 */
+	char public[CONF_PUBLICS_MAX][KEY_TEXT + 1];
+	unsigned publics;
 };
 
 /* A peer of which only requests come, and to which none go: NAME = - */
@@ -40,6 +48,11 @@ static inline bool conf_asks_only(const struct conf_pair *peer)
 {
 	return peer->value[0] == '-' && !peer->value[1];
 }
+
+/* Do both lines say the same, wherever they stand? */
+bool conf_pair_same(const struct conf_pair *a, const struct conf_pair *b);
+/* As it is written: KEY = VALUE, and public keys. */
+void conf_pair_print(const struct conf_pair *x, struct buf *out);
 
 struct conf_pairs {
 	struct conf_pair *pair;
@@ -55,7 +68,7 @@ enum conf_key {
 
 struct conf_value {
 	char text[CONF_TEXT_MAX]; /* as written; a path from a file from where we stand */
-	uint64_t number;          /* NUMBER, SIZE in bytes, ROLE, LEVEL */
+	uint64_t number;          /* NUMBER, SIZE in bytes, ROLE, LEVEL, YES_NO */
 	char origin[CONF_ORIGIN_MAX];
 };
 
@@ -94,11 +107,15 @@ void conf_settle(struct conf *c, enum conf_key k, uint64_t number, const char *w
 bool conf_is_default(const struct conf *c, enum conf_key k);
 /*
  * Before `c` takes the place of `old` in a running node: values that differ but cannot change there
- * are set back to the old ones, each is named in a line of `out`.  Returns how many.
+ * are set back to the old ones, each is named in a line of `out`.  Returns how many.  That a node
+ * gets keys, or is to go on without, is an error: it cannot be taken in part.
  */
 unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out);
 /* A line in `out` for each value that differs.  Returns how many. */
 unsigned conf_differences(const struct conf *c, const struct conf *old, struct buf *out);
+
+/* What to do where a node would let anybody in. */
+extern const char conf_open_hint[];
 
 /* Is there to be a port for other nodes? */
 bool conf_wants_nodes(const struct conf *c);

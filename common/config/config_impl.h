@@ -6,7 +6,7 @@
 
 #define CONF_ERRORS_MAX 100u /* that are named; the others are counted */
 
-enum conf_type { TEXT, NAME, PATH, ENDPOINT, ADDRESS, NUMBER, SIZE, ROLE, LEVEL };
+enum conf_type { TEXT, NAME, PATH, ENDPOINT, ADDRESS, NUMBER, SIZE, ROLE, LEVEL, YES_NO };
 
 /* A line of CONF_KEYS. */
 struct conf_row {
@@ -28,5 +28,14 @@ void conf_value_set(struct conf *c, enum conf_key k, const char *text, const cha
 
 /* Is it a node's name?  NULL, or what is wrong with it. */
 const char *conf_name_check(const char *name);
+
+extern const char conf_comment_hint[];
+
+/* A line of [routes], a line of [peers]: checked and taken. */
+void conf_route_add(struct conf *c, const char *key, const char *value, const char *origin);
+void conf_peer_add(struct conf *c, const char *name, const char *value, const char *origin);
+
+/* Keys, and who may reach this node without them. */
+void conf_security_check(struct conf *c);
 
 #endif

@@ -9,7 +9,6 @@
 
 #include "common/config/config.h"
 #include "common/config/config_impl.h"
-#include "common/endpoint.h"
 #include "common/size.h"
 
 #define LINE_MAX_BYTES 4096u
@@ -131,56 +130,13 @@ static int key_find(const char *section, const char *key)
 	return -1;
 }
 
-static void pair_add(struct conf *c, struct conf_pairs *p, const char *key, const char *value,
-		     const char *origin)
-{
-	struct conf_pair *x;
-
-	if (p->count == CONF_PAIRS_MAX) {
-		conf_error(c, origin, "more than %u entries", CONF_PAIRS_MAX);
-		return;
-	}
-	if (strlen(key) >= sizeof(x->key) || strlen(value) >= sizeof(x->value) || !*value) {
-		conf_error(c, origin, "entry \"%.40s\" is %s", key, *value ? "too long" : "empty");
-		return;
-	}
-	x = realloc(p->pair, (p->count + 1) * sizeof(*x));
-	if (!x) {
-		c->errors.failed = true;
-		return;
-	}
-	p->pair = x;
-	x += p->count++;
-	(void)snprintf(x->key, sizeof(x->key), "%s", key);
-	(void)snprintf(x->value, sizeof(x->value), "%s", value);
-	(void)snprintf(x->origin, sizeof(x->origin), "%s", origin);
-}
-
-static void peer_add(struct conf *c, const char *name, const char *endpoint, const char *origin)
-{
-	const char *why = conf_name_check(name);
-	char whole[ENDPOINT_MAX] = "-";
-
-	if (why)
-		conf_error(c, origin, "peer \"%.70s\" %s", name, why);
-	else if (strcmp(endpoint, "-") != 0 &&
-		 endpoint_check(endpoint, ENDPOINT_CONNECT, whole, &why) < 0)
-		conf_error(
-			c, origin,
-			"peer %.60s = %.100s: %s; it is an endpoint such as tcp://HOST:4041, or - "
-			"for a node that only asks",
-			name, endpoint, why);
-	else
-		pair_add(c, &c->peers, name, whole, origin);
-}
-
 static void entry_set(struct conf *c, const char *section, const char *key, const char *value,
 		      const char *origin)
 {
 	int k;
 
 	if (!strcmp(section, "routes")) {
-		pair_add(c, &c->routes, key, value, origin);
+		conf_route_add(c, key, value, origin);
 		return;
 	}
 	if (!strcmp(section, "peers")) {
@@ -190,7 +146,7 @@ static void entry_set(struct conf *c, const char *section, const char *key, cons
 					   c->peers.pair[i].origin);
 				return;
 			}
-		peer_add(c, key, value, origin);
+		conf_peer_add(c, key, value, origin);
 		return;
 	}
 	k = key_find(section, key);
@@ -227,12 +183,12 @@ static char *trim(char *s)
 	return s;
 }
 
-static const char comment_hint[] = "# begins a comment only as the first character of a line";
+const char conf_comment_hint[] = "# begins a comment only as the first character of a line";
 
 /*
  * A blank and a # in a setting: a comment at the end of a line, most likely, from when those were
  * comments.  To take it as a part of the value would be to make a data folder of that name.  (Peers
- * may have one: the text of a key begins with any character.)
+ * are looked at in peers.c: a public key has # in it.)
  */
 static bool comment_like(const char *value)
 {
@@ -284,7 +240,7 @@ static void read_line(struct reading *r, char *line, int number)
 	if (!*key)
 		return;
 	if (*key == '#') {
-		conf_error(r->c, origin, "%s", comment_hint);
+		conf_error(r->c, origin, "%s", conf_comment_hint);
 		return;
 	}
 	if (*key == '[') {
@@ -316,7 +272,8 @@ static void read_line(struct reading *r, char *line, int number)
 	k = key_find(r->section, key);
 	if (k >= 0 && comment_like(value)) {
 		r->c->incomplete = true; /* it is set, only wrongly */
-		conf_error(r->c, origin, "%s.%s = %.60s: %s", r->section, key, value, comment_hint);
+		conf_error(r->c, origin, "%s.%s = %.60s: %s", r->section, key, value,
+			   conf_comment_hint);
 		return;
 	}
 	if (k >= 0 && r->seen_line[k]) {
@@ -430,9 +387,9 @@ static void memory_check(struct conf *c)
 /* Variables of other programs of Pail's, and of its tests. */
 static bool variable_of_others(const char *name)
 {
-	static const char *const others[] = {"PAIL_PORT",   "PAIL_NODE",     "PAIL_MEMORY",
-					     "PAIL_SEED",   "PAIL_FAULT",    "PAIL_HISTORY",
-					     "PAIL_RESUME", "PAIL_DEMO_PORT"};
+	static const char *const others[] = {
+		"PAIL_PORT",    "PAIL_NODE",   "PAIL_MEMORY",    "PAIL_SEED", "PAIL_FAULT",
+		"PAIL_HISTORY", "PAIL_RESUME", "PAIL_DEMO_PORT", "PAIL_KEY",  "PAIL_CONTEXT"};
 
 	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!strcmp(name, others[i]))

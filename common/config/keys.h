@@ -3,7 +3,7 @@
  *
  * Types: TEXT, NAME (of a node), PATH, ENDPOINT (to bind), ADDRESS (HOST:PORT): least and most are
  * their length; NUMBER, SIZE (bytes; written with K, M, G
- * or T), ROLE, LEVEL.  The struct, the defaults, the checks, --print-config, --help and the test of
+ * or T), ROLE, LEVEL, YES_NO.  The struct, the defaults, the checks, --print-config, --help and the test of
  * the sample file are made of this list.
  */
 #define CONF_KEYS(X)                                                                               \
@@ -19,6 +19,12 @@
 	  "worker processes, fixed when the data folder is made; 0: one for each CPU")             \
 	X(node, role, ROLE, "all", 0, 0, "", 0, "all, router (no store) or storage (no clients)")  \
 	X(node, log, LEVEL, "info", 0, 0, "", 1, "debug, info, warn or error")                     \
+	X(security, key, PATH, "", 0, 900, "", 0,                                                  \
+	  "file of this node's pair of keys; with it both ports speak CURVE and nothing else")     \
+	X(security, clients, PATH, "", 0, 900, "", 1,                                              \
+	  "file of the clients that are let in, and what each may")                                \
+	X(security, open, YES_NO, "no", 0, 0, "", 0,                                               \
+	  "without keys, listen on other addresses than this machine's own all the same")          \
 	X(limits, value, SIZE, "8M", 1024, 1ull << 28, "bytes", 0, "largest value")                \
 	X(limits, message, SIZE, "16M", 4096, 1ull << 29, "bytes", 0,                              \
 	  "largest message, all its frames; at least twice the largest value")                     \
@@ -69,6 +75,8 @@
 	  "requests for a peer whose first link is being made wait so long for it")                \
 	X(gateway, text, ADDRESS, "", 0, 255, "", 0,                                               \
 	  "HOST:PORT of the text gateway; if not set there is none")                               \
+	X(gateway, key, PATH, "", 0, 900, "", 0,                                                   \
+	  "file of the gateway's pair of keys: it is a client of the node as any other")           \
 	X(gateway, connections, NUMBER, "4096", 1, 1000000, "", 0,                                 \
 	  "connections to the gateway at a time")                                                  \
 	X(gateway, line, SIZE, "64K", 64, 1ull << 26, "bytes", 0, "longest line of the gateway")   \

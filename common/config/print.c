@@ -22,9 +22,11 @@ void conf_print(const struct conf *c, struct buf *out)
 
 		if (p->count)
 			buf_fmt(out, "\n[%s]\n", k ? "routes" : "peers");
-		for (uint32_t i = 0; i < p->count; i++)
-			buf_fmt(out, "# %s\n%s = %s\n", p->pair[i].origin, p->pair[i].key,
-				p->pair[i].value);
+		for (uint32_t i = 0; i < p->count; i++) {
+			buf_fmt(out, "# %s\n", p->pair[i].origin);
+			conf_pair_print(&p->pair[i], out);
+			buf_text(out, "\n");
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ const struct conf_row conf_rows[CONF_KEY_COUNT] = {
 };
 
 static const char *const role_names[] = {"all", "router", "storage", NULL};
+static const char *const yes_no_names[] = {"no", "yes", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 
 void conf_error(struct conf *c, const char *origin, const char *fmt, ...)
@@ -194,6 +195,10 @@ void conf_value_set(struct conf *c, enum conf_key k, const char *text, const cha
 	case LEVEL:
 		ok = parse_name(text, level_names, &n);
 		want = "debug, info, warn or error";
+		break;
+	case YES_NO:
+		ok = parse_name(text, yes_no_names, &n);
+		want = "yes or no";
 		break;
 	}
 	if (!ok) {

@@ -1,12 +1,38 @@
 /* A configuration file.  Includes are left out: they would lead to whatever lies on this machine.
  */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/config/config.h"
 #include "coordinator/routing/table.h"
 #include "tests/fuzz/fuzz.h"
+
+/* What is printed of a peer is what it is. */
+static void peers_read_back(const struct conf *c)
+{
+	struct conf *again = NULL;
+	struct buf text;
+	char name[80];
+
+	if (conf_new(&again) < 0)
+		return;
+	for (uint32_t i = 0; i < c->peers.count; i++) {
+		const struct conf_pair *p = &c->peers.pair[i];
+
+		buf_init(&text);
+		conf_pair_print(p, &text);
+		buf_add(&text, "", 1);
+		(void)snprintf(name, sizeof(name), "peers.%s", p->key);
+		conf_set(again, name, text.data + strlen(p->key) + 3, "printed");
+		if (again->peers.count != i + 1 || !conf_pair_same(&again->peers.pair[i], p))
+			abort();
+		buf_fini(&text);
+	}
+	conf_free(&again);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -34,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				route_table_explain(&routes, (struct span){name, 1}, text,
 						    sizeof(text));
 		}
+	peers_read_back(c);
 	buf_init(&out);
 	conf_print(c, &out);
 	(void)touch(out.data, out.len);

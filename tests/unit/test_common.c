@@ -157,6 +157,7 @@ static void the_environment_wins_and_flags_win_over_it(void)
 		c, file("env.conf", "[node]\nname = file\ndata = /x\nclient = tcp://0.0.0.0:1\n"));
 	conf_read_environment(c);
 	conf_set(c, "node.name", "flag", "--set");
+	conf_set(c, "security.open", "yes", "--set");
 	conf_check(c);
 	EQ(0, c->error_count);
 	EQ(0, strcmp("flag", conf_text(c, CONF_node_name)));
