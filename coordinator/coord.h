@@ -17,6 +17,7 @@
 
 struct modules;
 struct resume;
+struct security;
 struct settings_source;
 
 struct coord {
@@ -38,6 +39,7 @@ struct coord {
 	struct socket *node_link;  /* other nodes; NULL if there can be none */
 	struct socket *admin_link; /* operators; NULL without a place for it */
 	struct clients *clients;
+	struct security *security;
 	struct conn_limit *conn_limit;
 	struct files files;
 	char endpoint[SOCKET_ENDPOINT_MAX]; /* where clients connect, or "" */
@@ -56,6 +58,7 @@ struct coord {
 	bool reload;        /* asked for by a signal */
 	bool guarding;      /* connections are to be looked at soon */
 	bool announced;     /* all workers have come up, or failed */
+	bool asked;         /* somebody may wait to be let in */
 	bool took_in;       /* this round: messages */
 	bool slept;         /* this round: found nothing to do, and waits */
 	uint64_t next_ms;   /* when deadlines are to be looked at */

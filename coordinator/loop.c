@@ -16,11 +16,13 @@
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
+#include "coordinator/security/security.h"
 
-#define MESSAGES_ROUND 64u  /* taken in before replies get their turn */
-#define LOOK_MS        1u   /* between looks at the descriptors under load */
-#define TICK_MS        100u /* between looks at clients */
-#define QUIET_MS       200u /* stopping: so long without a request, and the clients are done */
+#define MESSAGES_ROUND   64u  /* taken in before replies get their turn */
+#define HANDSHAKES_ROUND 64u  /* judged before what others have sent gets its turn */
+#define LOOK_MS          1u   /* between looks at the descriptors under load */
+#define TICK_MS          100u /* between looks at clients */
+#define QUIET_MS         200u /* stopping: so long without a request, and the clients are done */
 
 /* ---- stopping ---- */
 
@@ -103,7 +105,7 @@ static void signals_read(struct coord *c)
 
 /* Everything that can be waited for. */
 struct poll_set {
-	struct pollfd fd[7 + HANDOFF_FDS + UPGRADE_FDS + 2 * 64 + 2 * PEERS_MAX];
+	struct pollfd fd[8 + HANDOFF_FDS + UPGRADE_FDS + 2 * 64 + 2 * PEERS_MAX];
 	nfds_t n;
 	nfds_t handoff; /* where they begin */
 	nfds_t upgrade;
@@ -127,6 +129,7 @@ static void poll_make(const struct coord *c, struct poll_set *p)
 	poll_add(p, c->signal_fd);
 	poll_add(p, c->gateway.pidfd);
 	poll_add(p, c->gateway.ready);
+	poll_add(p, security_door(c->security) ? door_fd(security_door(c->security)) : -1);
 	p->handoff = p->n;
 	handoff_fds(&c->handoff, handoff);
 	for (uint32_t i = 0; i < HANDOFF_FDS; i++)
@@ -183,6 +186,7 @@ static void look(struct coord *c, int ms)
 		helper_look(&c->gateway, c->node.now_ms);
 		c->node.changed = true;
 	}
+	c->asked |= p.fd[4].revents != 0;
 	if (any(&p.fd[p.handoff], HANDOFF_FDS)) {
 		handoff_look(&c->handoff);
 		c->node.changed = true;
@@ -244,6 +248,7 @@ static uint64_t tick(struct coord *c)
 				   c->node.now_ms);
 		clients_tick(c->clients, c->node.now_ms);
 		peer_server_tick(c->peer_server);
+		security_tick(c->security);
 		c->guarding =
 			conn_limit_tick(c->conn_limit, clients_waiting(c->clients), c->node.now_ms);
 		c->ticked_ms = c->node.now_ms;
@@ -292,8 +297,8 @@ static int doze_begin(struct coord *c, uint64_t until)
 			until = c->peers.peer[i]->due_ms + OVERDUE_GRACE_MS;
 	c->next_ms = least(c->next_ms, until);
 	ms = until > c->node.now_ms ? until - c->node.now_ms : 0;
-	if (replies_any(c) || ready(c->link) || ready(c->node_link) || ready(c->admin_link) ||
-	    peers_ready(&c->peers))
+	if ((c->asked && security_door(c->security)) || replies_any(c) || ready(c->link) ||
+	    ready(c->node_link) || ready(c->admin_link) || peers_ready(&c->peers))
 		ms = 0;
 	return (int)(ms > 1000 ? 1000 : ms);
 }
@@ -372,6 +377,9 @@ static unsigned take_in(struct coord *c, bool slept)
 	/* Whatever happened there may be a connection that has to be watched. */
 	c->guarding |= (c->link && socket_maybe_readable(c->link)) ||
 		       (c->node_link && socket_maybe_readable(c->node_link));
+	if (c->asked && security_door(c->security))
+		c->asked = door_answer(security_door(c->security), HANDSHAKES_ROUND) ==
+			   HANDSHAKES_ROUND;
 	if (worth(c->link, slept))
 		n += front_messages(&c->front, c->link, false, MESSAGES_ROUND);
 	c->quiet_ms = n ? c->node.now_ms : c->quiet_ms;
@@ -397,6 +405,7 @@ void coord_start(struct coord *c)
 	if (c->resumed)
 		go_on(c);
 	c->next_ms = c->node.now_ms;
+	c->asked = true; /* its descriptor tells of what comes from now on */
 }
 
 int coord_round_begin(struct coord *c)

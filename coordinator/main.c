@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "coordinator/coord.h"
 #include "coordinator/process/functions_folder.h"
+#include "coordinator/security/security.h"
 #include "coordinator/process/resume.h"
 #include "coordinator/process/settings.h"
 
@@ -41,7 +42,9 @@ static const char usage[] =
 	"a comment.  Relative paths begin in its folder.  Beside the settings below there are:\n"
 	"  include = FILE     before the first section: another file, read in this place\n"
 	"  [peers]            NAME = ENDPOINT, a line for each other node: where it listens for\n"
-	"                     nodes.  Only these may connect to this one\n"
+	"                     nodes, or - for one that only asks; behind it, with security.key,\n"
+	"                     its public key, and while that is being changed a second one.\n"
+	"                     Only these may connect to this one\n"
 	"  [routes]           RANGE = NODE: who has the buckets whose names begin so, the first\n"
 	"                     that matches.  RANGE is a byte (a, 0x1f), two of them (a-m) or *;\n"
 	"                     NODE is this node's name or a peer's.  Without: all are this node's\n"
@@ -172,6 +175,15 @@ static void functions_check(struct conf *conf)
 	modules_free(&m);
 }
 
+/* Are the files of keys such as a node would take? */
+static void security_check(struct conf *conf)
+{
+	struct security_files files;
+
+	if (security_read(conf, &files) == 0)
+		security_files_fini(&files);
+}
+
 static int config_print(const struct conf *c)
 {
 	struct buf b;
@@ -247,12 +259,14 @@ int main(int argc, char **argv)
 	source.config = x.config;
 	source.data = resume.temporary ? resume.data : NULL;
 	r = read_all(&x, &source, &conf);
+	if (r < 0 && x.check)
+		security_check(conf);
 	if (r < 0 && x.check && !conf->error_count)
 		functions_check(conf);
 	if (r < 0)
 		r = errors_say(conf, going != REHEARSAL);
 	if (r == 0 && going == REHEARSAL)
-		r = upgrade_rehearse(&resume, conf);
+		r = upgrade_rehearse(&resume, conf, security_check);
 	else if (r == 0 && !x.check && !x.print)
 		return serve(conf, &source, going == RESUMED ? &resume : NULL);
 	else if (r == 0 && x.check)

@@ -14,6 +14,7 @@
 #include "coordinator/process/functions_folder.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/settings.h"
+#include "coordinator/security/security.h"
 
 #define TEXT_MAX 1400u /* of errors; more does not fit a reply */
 
@@ -63,8 +64,7 @@ static bool pairs_differ(const struct conf_pairs *a, const struct conf_pairs *b)
 	if (a->count != b->count)
 		return true;
 	for (uint32_t i = 0; i < a->count; i++)
-		if (strcmp(a->pair[i].key, b->pair[i].key) != 0 ||
-		    strcmp(a->pair[i].value, b->pair[i].value) != 0)
+		if (!conf_pair_same(&a->pair[i], &b->pair[i]))
 			return true;
 	return false;
 }
@@ -72,8 +72,10 @@ static bool pairs_differ(const struct conf_pairs *a, const struct conf_pairs *b)
 static void pairs_add(struct buf *out, const char *what, const struct conf_pairs *p)
 {
 	buf_fmt(out, "%s:", what);
-	for (uint32_t i = 0; i < p->count; i++)
-		buf_fmt(out, "%s %s = %s", i ? "," : "", p->pair[i].key, p->pair[i].value);
+	for (uint32_t i = 0; i < p->count; i++) {
+		buf_text(out, i ? ", " : " ");
+		conf_pair_print(&p->pair[i], out);
+	}
 	buf_text(out, p->count ? "\n" : " none\n");
 }
 
@@ -102,23 +104,36 @@ static void settings_apply(struct coord *c)
 	log_level_set((enum log_level)conf_number(f, CONF_node_log));
 }
 
-static enum wire_error refuse(struct conf *conf, struct modules *functions,
-			      struct route_table *routes, struct buf *out, const char *why)
+/* All that a configuration says, before it counts. */
+struct next {
+	struct conf *conf;
+	struct route_table routes;
+	struct modules *functions;
+	struct security_files files;
+};
+
+static void next_fini(struct next *n)
+{
+	route_table_fini(&n->routes);
+	modules_free(&n->functions);
+	security_files_fini(&n->files);
+	conf_free(&n->conf);
+}
+
+static enum wire_error refuse(struct next *n, struct buf *out, const char *why)
 {
 	if (why)
 		buf_text(out, why);
-	if (conf && conf->error_count) {
-		size_t n = conf->errors.len < TEXT_MAX ? conf->errors.len : TEXT_MAX;
+	if (n->conf && n->conf->error_count) {
+		size_t size = n->conf->errors.len < TEXT_MAX ? n->conf->errors.len : TEXT_MAX;
 
-		buf_add(out, conf->errors.data, n);
+		buf_add(out, n->conf->errors.data, size);
 	}
 	while (out->len && out->data[out->len - 1] == '\n')
 		out->len--;
 	buf_text(out, "; nothing has changed");
 	log_warn("reload refused: %.*s", (int)out->len, out->data ? out->data : "");
-	route_table_fini(routes);
-	modules_free(&functions);
-	conf_free(&conf);
+	next_fini(n);
 	return WIRE_E_BAD_ARGUMENT;
 }
 
@@ -158,34 +173,75 @@ static void functions_swap(struct coord *c, struct modules *m)
 	modules_free(&m);
 }
 
+/*
+ * Who is not known any more is cut off; what the others may counts from their next request on.  A
+ * line in `out` for what has changed.
+ */
+static void security_apply(struct coord *c, struct security_files *files, struct buf *out)
+{
+	struct rights_changes changes = security_swap(c->security, files);
+	uint32_t cut = clients_identify(c->clients, c->link, c->node_link);
+
+	if (changes.added || changes.removed || changes.changed || cut)
+		buf_fmt(out,
+			"clients: %u, of them %u new and %u with another name or other rights; %u "
+			"are gone; connections cut off: %u\n",
+			security_clients(c->security), changes.added, changes.changed,
+			changes.removed, cut);
+}
+
 /* From here on nothing can fail: the new configuration takes the old one's place. */
-static void swap(struct coord *c, struct conf *conf, struct route_table *routes,
-		 struct peer *const *old_peers)
+static void swap(struct coord *c, struct next *n, struct peer *const *old_peers, struct buf *out)
 {
 	char set[CODEC_SET_BYTES];
-	bool differ = ways_differ(c, conf, routes, set) != 0;
+	bool differ = ways_differ(c, n->conf, &n->routes, set) != 0;
 	struct route_table old = c->routes;
+	struct conf *old_conf = c->node.conf;
 
-	c->routes = *routes;
+	c->routes = n->routes;
 	if (differ) {
 		old_ways_note(&c->front, set, &old, old_peers);
 		fence_begin(c->fence, set);
 	}
-	route_table_fini(&old);
-	conf_free(&c->node.conf);
-	c->node.conf = conf;
+	n->routes = old;
+	c->node.conf = n->conf;
+	n->conf = old_conf;
 	peer_server_configure(c->peer_server);
+	security_apply(c, &n->files, out);
 	c->node.reloads++;
 	c->node.changed = true;
 	settings_apply(c);
+	functions_swap(c, n->functions);
+	n->functions = NULL;
+	next_fini(n);
+}
+
+/* Read all of it.  0; or negative errno, or with conf->error_count, it cannot be used. */
+static int next_read(struct coord *c, struct next *n, struct buf *restart)
+{
+	int r = settings_read(c->source, &n->conf);
+
+	if (r < 0)
+		return r;
+	if (!n->conf->error_count)
+		r = functions_folder_accept(n->conf, c->functions->header->generation + 1,
+					    FUNCTIONS_RELOAD_MS, &n->functions);
+	if (r < 0 || n->conf->error_count)
+		return n->conf->error_count ? 0 : r;
+	(void)conf_keep(n->conf, c->node.conf, restart);
+	if (!n->conf->error_count)
+		r = security_read(n->conf, &n->files);
+	if (r == 0 && !n->conf->error_count && n->files.on &&
+	    strcmp(n->files.own.public, security_own(c->security)->public) != 0)
+		buf_fmt(restart, "security.key: there is another pair in %s (an upgrade will do)\n",
+			conf_text(n->conf, CONF_security_key));
+	return r == 0 && !n->conf->error_count ? route_table_make(n->conf, &n->routes) : r;
 }
 
 static enum wire_error reload_all(struct coord *c, struct buf *out)
 {
 	static struct peer *old_peers[512];
-	struct route_table routes = {0};
-	struct conf *conf = NULL;
-	struct modules *functions = NULL;
+	struct next n = {.conf = NULL};
 	struct buf restart;
 	int r;
 
@@ -195,40 +251,30 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 			      "not all answered; try again later");
 		return WIRE_E_BUSY;
 	}
-	r = settings_read(c->source, &conf);
-	if (r < 0)
-		return refuse(NULL, NULL, &routes, out, "no memory");
-	if (!conf->error_count)
-		r = functions_folder_accept(conf, c->functions->header->generation + 1,
-					    FUNCTIONS_RELOAD_MS, &functions);
-	if (r < 0 || conf->error_count)
-		return refuse(conf, functions, &routes, out, NULL);
 	buf_init(&restart);
-	(void)conf_keep(conf, c->node.conf, &restart);
-	r = route_table_make(conf, &routes);
-	if (r == 0 && !conf->error_count && conf_wants_nodes(conf)) {
-		r = coord_listen_nodes(c, conf);
+	r = next_read(c, &n, &restart);
+	if (r == 0 && !n.conf->error_count && conf_wants_nodes(n.conf)) {
+		r = coord_listen_nodes(c, n.conf);
 		if (r < 0)
 			buf_fmt(out, "listen for nodes on \"%s\" (node.peer): ",
-				conf_text(conf, CONF_node_peer));
+				conf_text(n.conf, CONF_node_peer));
 	}
-	if (r == 0 && !conf->error_count)
-		r = peers_configure(&c->peers, conf);
-	if (r < 0 || conf->error_count) {
+	if (r == 0 && !n.conf->error_count)
+		r = peers_configure(&c->peers, n.conf);
+	if (r < 0 || n.conf->error_count) {
 		buf_fini(&restart);
-		return refuse(conf, functions, &routes, out, r < 0 ? strerror(-r) : NULL);
+		return refuse(&n, out, r < 0 ? strerror(-r) : NULL);
 	}
-	(void)conf_differences(conf, c->node.conf, out);
-	if (pairs_differ(&conf->peers, &c->node.conf->peers))
-		pairs_add(out, "peers", &conf->peers);
-	if (pairs_differ(&conf->routes, &c->node.conf->routes))
-		pairs_add(out, "routes", &conf->routes);
-	functions_add(out, functions, c->functions);
+	(void)conf_differences(n.conf, c->node.conf, out);
+	if (pairs_differ(&n.conf->peers, &c->node.conf->peers))
+		pairs_add(out, "peers", &n.conf->peers);
+	if (pairs_differ(&n.conf->routes, &c->node.conf->routes))
+		pairs_add(out, "routes", &n.conf->routes);
+	functions_add(out, n.functions, c->functions);
 	if (restart.len)
 		buf_fmt(out, "a restart is needed for:\n%.*s", (int)restart.len, restart.data);
 	buf_fini(&restart);
-	swap(c, conf, &routes, old_peers);
-	functions_swap(c, functions);
+	swap(c, &n, old_peers, out);
 	log_info("reloaded: %.*s", out->len ? (int)out->len - 1 : 7,
 		 out->len ? out->data : "nothing to change");
 	return WIRE_OK;

@@ -23,10 +23,12 @@
 #include "coordinator/front/old_ways.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/functions_folder.h"
+#include "coordinator/process/listeners.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/resume.h"
 #include "coordinator/process/settings.h"
 #include "coordinator/process/shares.h"
+#include "coordinator/security/security.h"
 #include "coordinator/workers/spawn.h"
 
 #define LINGER_MS     1000u      /* for replies that are on their way at the very end */
@@ -161,14 +163,19 @@ static int workers_open(struct coord *c, const struct resume *x)
 	return 0;
 }
 
-/* `listener`: a socket that listens already, or 0. */
+/* `listener`: a socket that listens already, or 0; `domain`: who decides who is let in with keys, or
+ * NULL: they are not asked for. */
 static int listen_on(struct coord *c, const char *endpoint, int listener, const char *whom,
-		     const char *setting, uint64_t frame_max, struct socket **ret, char *bound)
+		     const char *setting, uint64_t frame_max, const char *domain,
+		     struct socket **ret, char *bound)
 {
+	const struct key_file *own = domain ? security_own(c->security) : NULL;
+	const struct socket_keys keys = {.secret = own ? own->secret : NULL, .domain = domain};
 	const struct socket_options o = {.frame_max = frame_max,
 					 .receive_queue = RECEIVE_QUEUE,
 					 .linger_ms = LINGER_MS,
-					 .listener_fd = listener};
+					 .listener_fd = listener,
+					 .keys = own ? &keys : NULL};
 	bool socket_file = !strncmp(endpoint, "ipc://", 6) && endpoint[6] != '@';
 	int r = socket_file ? datadir_socket(endpoint + 6) : 0;
 
@@ -195,7 +202,7 @@ int coord_listen_nodes(struct coord *c, const struct conf *conf)
 	if (c->node_link)
 		return 0;
 	r = listen_on(c, conf_text(conf, CONF_node_peer), c->node_fd, "nodes", "node.peer",
-		      c->node.frame_max, &c->node_link, c->node_endpoint);
+		      c->node.frame_max, SECURITY_NODES, &c->node_link, c->node_endpoint);
 	if (r == 0 && c->conn_limit)
 		conn_limit_watch(c->conn_limit, c->node_endpoint);
 	return r;
@@ -211,7 +218,7 @@ static int admin_open(struct coord *c)
 	if (!*endpoint)
 		return 0;   /* a router without a folder: there is no place for it */
 	mask = umask(0117); /* nobody may be quick enough to find it open */
-	r = listen_on(c, endpoint, 0, "operators", "node.admin", 0, &c->admin_link,
+	r = listen_on(c, endpoint, 0, "operators", "node.admin", 0, NULL, &c->admin_link,
 		      c->admin_endpoint);
 	(void)umask(mask);
 	if (r == -ENAMETOOLONG)
@@ -236,10 +243,14 @@ static int sockets_open(struct coord *c)
 
 	if (r < 0)
 		log_error("start ZeroMQ: %s", strerror(-r));
+	if (r == 0)
+		r = security_open_door(c->security, c->zmq);
+	if (r < 0 && c->zmq)
+		log_error("have handshakes judged: %s", strerror(-r));
 	if (r == 0 && conf_number(f, CONF_node_role) != ROLE_STORAGE)
 		r = listen_on(c, client_endpoint(c), c->client_fd, "clients",
 			      "node.client or PAIL_PORT", conf_number(f, CONF_limits_message),
-			      &c->link, c->endpoint);
+			      SECURITY_CLIENTS, &c->link, c->endpoint);
 	if (r == 0 && conf_wants_nodes(f))
 		r = coord_listen_nodes(c, f);
 	return r < 0 ? r : admin_open(c);
@@ -278,6 +289,8 @@ static int tables_open(struct coord *c)
 	int r = clients_new(&cc, c->node.net, &c->clients);
 
 	if (r == 0)
+		clients_secure(c->clients, c->security);
+	if (r == 0)
 		r = conn_limit_new(&gl, &c->conn_limit);
 	if (r == 0) {
 		conn_limit_watch(c->conn_limit, c->endpoint);
@@ -286,7 +299,8 @@ static int tables_open(struct coord *c)
 	}
 	if (r == 0)
 		r = peer_server_new(&(struct peer_server_parts){&c->node, c->clients, c->conn_limit,
-								&c->peers, c->node_endpoint},
+								&c->peers, c->security,
+								c->node_endpoint},
 				    &peers, &c->peer_server);
 	if (r == 0)
 		r = fence_new(&c->node, &c->sink, &ways, &c->fence);
@@ -310,6 +324,7 @@ static void front_open(struct coord *c)
 	f->peers = &c->peers;
 	f->peer_server = c->peer_server;
 	f->clients = c->clients;
+	f->security = c->security;
 	f->conn_limit = c->conn_limit;
 	f->fence = c->fence;
 	f->files = &c->files;
@@ -337,6 +352,7 @@ static int gateway_open(struct coord *c, const struct resume *x)
 	char node[SOCKET_ENDPOINT_MAX];
 	char connections[32];
 	char line[32];
+	const struct key_file *own = security_own(c->security);
 	const char *const argv[] = {"pail-gateway",
 				    "--node",
 				    node,
@@ -348,6 +364,10 @@ static int gateway_open(struct coord *c, const struct resume *x)
 				    line,
 				    "--ready-fd",
 				    "3",
+				    own ? "--node-key" : NULL,
+				    own ? own->public : NULL,
+				    "--key",
+				    conf_text(f, CONF_gateway_key),
 				    NULL};
 	bool wanted = conf_text(f, CONF_gateway_text)[0];
 	int r;
@@ -478,6 +498,37 @@ static int functions_open(struct coord *c, const struct resume *x)
 	return x ? 1 : EXIT_CONFIG;
 }
 
+/* The files have been read once, when the configuration was; now they count. */
+static int security_setup(struct coord *c)
+{
+	struct security_files files;
+	int r = security_read(c->node.conf, &files);
+
+	if (r == 0 && c->node.conf->error_count) {
+		log_error("%.*s", (int)c->node.conf->errors.len - 1, c->node.conf->errors.data);
+		security_files_fini(&files);
+		return EXIT_CONFIG;
+	}
+	if (r == 0)
+		r = security_new(&c->node, &files, &c->security);
+	if (r == 0)
+		c->node.key = security_own(c->security);
+	return r < 0;
+}
+
+/* The service manager's sockets, if it has any for this node. */
+static int listeners_take(struct coord *c)
+{
+	char why[512];
+	int r;
+
+	notify_listeners(&c->client_fd, &c->node_fd);
+	r = listeners_check(c->node.conf, c->client_fd, c->node_fd, why, sizeof(why));
+	if (r < 0)
+		log_error("%s", why);
+	return r;
+}
+
 int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
 	       bool temporary, const struct resume *x)
 {
@@ -513,14 +564,16 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	if (route_table_make(conf, &c->routes) < 0 || conf->error_count)
 		return EXIT_CONFIG;
 	r = functions_open(c, x);
+	if (r == 0)
+		r = security_setup(c);
 	if (r != 0)
 		return r;
 	if (signals_open(c) != 0)
 		return 1;
 	if (x)
 		figures_resume(c, x);
-	else
-		notify_listeners(&c->client_fd, &c->node_fd);
+	else if (listeners_take(c) < 0)
+		return EXIT_CONFIG;
 	c->activated |= c->client_fd && !x;
 	r = x ? datadir_resume(c, data) : datadir_open(c, data);
 	if (r != 0)
@@ -547,6 +600,7 @@ void coord_disconnect(struct coord *c, unsigned linger_ms)
 			socket_linger(*link[i], linger_ms);
 		socket_close(link[i]);
 	}
+	security_close_door(c->security);
 	socket_context_free(&c->zmq);
 }
 
@@ -561,6 +615,7 @@ void coord_close(struct coord *c)
 	fanouts_free(&c->front.fanouts);
 	peer_server_free(&c->peer_server);
 	fence_free(&c->fence);
+	security_free(&c->security);
 	for (uint32_t i = 0; s->worker && i < s->count; i++) {
 		turns_free(&s->worker[i].queue.turns);
 		segment_free(&s->worker[i].queue.segment);

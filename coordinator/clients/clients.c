@@ -2,15 +2,19 @@
 #include "coordinator/clients/clients.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/hash.h"
 #include "common/log.h"
 #include "coordinator/clients/clients_impl.h"
+#include "coordinator/security/security.h"
 
 #define EVICT_LOOK 1024u
 
@@ -42,6 +46,11 @@ int clients_new(const struct clients_config *config, const struct net_ops *net,
 	memset(c->slot, 0xff, n * sizeof(*c->slot));
 	*ret = c;
 	return 0;
+}
+
+void clients_secure(struct clients *c, const struct security *security)
+{
+	c->security = security;
 }
 
 void clients_configure(struct clients *c, const struct clients_config *config)
@@ -164,17 +173,55 @@ static uint32_t client_new(struct clients *c, struct span id, uint64_t hash)
 	return index;
 }
 
+static bool cookie_get(int fd, uint64_t *ret)
+{
+	socklen_t n = sizeof(*ret);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret, &n) == 0;
+}
+
+/* The key of who sent the message that has just come. */
+static struct span key_of(const struct clients *c, const struct socket *link)
+{
+	return c->security && security_on(c->security) ? c->net->message_key(link) : span_of("");
+}
+
+static void key_take(struct clients *c, struct client *x, struct span key)
+{
+	(void)snprintf(x->key, sizeof(x->key), "%.*s", (int)key.n, key.p);
+	x->who = c->security ? security_client(c->security, key) : NULL;
+}
+
+bool client_connected(const struct client *x)
+{
+	uint64_t now;
+
+	return x->source_fd >= 0 && cookie_get(x->source_fd, &now) && now == x->cookie;
+}
+
+/* The connection that it came by. */
+static void source_take(struct client *x, int fd)
+{
+	x->source_fd = fd >= 0 && cookie_get(fd, &x->cookie) ? fd : -1;
+}
+
 bool clients_intern(struct clients *c, struct socket *link, const struct socket_message *m,
 		    uint64_t now_ms, struct reply_to *ret)
 {
 	uint64_t hash = hash64(c->seed ^ (uintptr_t)link, m->id.p, m->id.n);
 	uint32_t i = c->slot[hash & c->mask];
+	struct span key = key_of(c, link);
 	struct client *x;
 
 	while (i != NONE &&
 	       !(c->client[i].hash == hash && c->client[i].link == link &&
 		 span_equal((struct span){c->client[i].id, c->client[i].id_len}, m->id)))
 		i = c->client[i].next;
+	/* A routing id is nobody's name: when its connection has ended, another may come with it. */
+	if (i != NONE && !span_equal(key, span_of(c->client[i].key))) {
+		client_remove(c, i);
+		i = NONE;
+	}
 	if (i == NONE) {
 		i = client_new(c, m->id, hash);
 		if (i == NONE)
@@ -182,14 +229,11 @@ bool clients_intern(struct clients *c, struct socket *link, const struct socket_
 		x = &c->client[i];
 		x->link = link;
 		x->taken_ms = now_ms;
-		x->source_fd = m->source_fd;
-		x->source_len = sizeof(x->source);
-		memset(&x->source, 0, sizeof(x->source));
-		if (x->source_fd < 0 ||
-		    getpeername(x->source_fd, (struct sockaddr *)&x->source, &x->source_len) < 0)
-			x->source_fd = -1;
+		key_take(c, x, key);
 	}
 	x = &c->client[i];
+	if (x->source_fd != m->source_fd)
+		source_take(x, m->source_fd);
 	x->active_ms = now_ms;
 	x->delimiter |= m->delimiter;
 	*ret = (struct reply_to){reply_to_id(REPLY_TO_CLIENT, i), 0, x->generation};
@@ -210,6 +254,20 @@ static enum backlog over(uint64_t unread, uint64_t limit)
 					     : BACKLOG_FAR;
 }
 
+const struct rights_client *clients_who(const struct clients *c, struct reply_to client)
+{
+	const struct client *x = &c->client[reply_to_index(client)];
+
+	return x->generation == client.generation ? x->who : NULL;
+}
+
+struct span clients_key(const struct clients *c, struct reply_to client)
+{
+	const struct client *x = &c->client[reply_to_index(client)];
+
+	return x->generation == client.generation ? span_of(x->key) : (struct span){"", 0};
+}
+
 enum backlog clients_unread(const struct clients *c, struct reply_to client)
 {
 	const struct client *x = &c->client[reply_to_index(client)];
@@ -227,21 +285,35 @@ enum backlog clients_crowded(const struct clients *c, struct reply_to client)
 
 /* ---- now and then ---- */
 
-/* Close the connection of a client that does not read, if its descriptor is still that one. */
-static void client_cut(struct clients *c, uint32_t index)
+/*
+ * Close its connection, if that is still there.  To close it in order would wait for the end of what
+ * is still coming; a connection that is no TCP can only be closed in order.  ZeroMQ may close the
+ * descriptor at any time, and another connection have its number: a second one stays what it is.
+ * False: it was gone.
+ */
+static bool client_cut(struct clients *c, uint32_t index)
 {
+	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	struct client *x = &c->client[index];
-	struct sockaddr_storage now;
-	socklen_t n = sizeof(now);
+	int own = x->source_fd < 0 ? -1 : fcntl(x->source_fd, F_DUPFD_CLOEXEC, 3);
+	int fd = own < 0 ? x->source_fd : own; /* there may be none left */
+	uint64_t now;
+	bool there = fd >= 0 && cookie_get(fd, &now) && now == x->cookie;
 
-	memset(&now, 0, sizeof(now));
-	if (x->source_fd >= 0 && getpeername(x->source_fd, (struct sockaddr *)&now, &n) == 0 &&
-	    n == x->source_len && memcmp(&now, &x->source, n) == 0)
-		(void)shutdown(x->source_fd, SHUT_RDWR);
+	if (there && connect(fd, &nowhere, sizeof(nowhere)) < 0)
+		(void)shutdown(fd, SHUT_RDWR);
+	if (own >= 0)
+		(void)close(own);
+	client_remove(c, index);
+	return there;
+}
+
+static void unread_cut(struct clients *c, uint32_t index)
+{
 	log_warn("cut off a client: it has not read for %llu ms and left %llu bytes",
 		 (unsigned long long)c->config.unread_ms,
-		 (unsigned long long)credit_unread(x->credit));
-	client_remove(c, index);
+		 (unsigned long long)credit_unread(c->client[index].credit));
+	(void)client_cut(c, index);
 }
 
 void clients_tick(struct clients *c, uint64_t now_ms)
@@ -257,9 +329,33 @@ void clients_tick(struct clients *c, uint64_t now_ms)
 			x->taken_seen = taken;
 			x->taken_ms = now_ms;
 		} else if (now_ms - x->taken_ms >= c->config.unread_ms && !x->pending) {
-			client_cut(c, i);
+			unread_cut(c, i);
 		}
 	}
+}
+
+void clients_cut(struct clients *c, struct reply_to client)
+{
+	if (client_of(c, client))
+		(void)client_cut(c, reply_to_index(client));
+}
+
+uint32_t clients_identify(struct clients *c, const struct socket *link, const struct socket *nodes)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; c->security && i < c->used; i++) {
+		struct client *x = &c->client[i];
+		const struct span key = span_of(x->key);
+
+		if (!x->generation || (x->link != link && x->link != nodes) || !key.n)
+			continue;
+		x->who = security_client(c->security, key);
+		if (x->link == link ? x->who != NULL : security_is_node(c->security, key))
+			continue;
+		n += client_cut(c, i);
+	}
+	return n;
 }
 
 uint32_t clients_notify(struct clients *c, const struct socket *link, const char *data, size_t n)

@@ -17,6 +17,8 @@
 #include "ipc/net/net_ops.h"
 
 struct clients;
+struct rights_client;
+struct security;
 
 struct clients_config {
 	uint32_t clients_max;
@@ -29,6 +31,8 @@ struct clients_config {
 int clients_new(const struct clients_config *config, const struct net_ops *net,
 		struct clients **ret);
 void clients_free(struct clients **c);
+/* Whose keys the clients of sockets with keys have. */
+void clients_secure(struct clients *c, const struct security *security);
 /* Other limits from now on; clients_max stays. */
 void clients_configure(struct clients *c, const struct clients_config *config);
 
@@ -38,6 +42,21 @@ void clients_configure(struct clients *c, const struct clients_config *config);
  */
 bool clients_intern(struct clients *c, struct socket *link, const struct socket_message *m,
 		    uint64_t now_ms, struct reply_to *ret);
+
+/*
+ * Whose key a client has proved, and the key ("": its socket asks for none).  NULL: no client's, not
+ * any more, or no keys at all.
+ */
+const struct rights_client *clients_who(const struct clients *c, struct reply_to client);
+struct span clients_key(const struct clients *c, struct reply_to client);
+/*
+ * Who may what has changed: find everybody anew, and cut off whoever is not known any more, at the
+ * socket for clients and at that for nodes (either may be NULL).  Returns how many were.  One that
+ * has said nothing yet is not among the clients: its first message tells.
+ */
+uint32_t clients_identify(struct clients *c, const struct socket *link, const struct socket *nodes);
+/* Close the connection of a client and forget it: it gets nothing more. */
+void clients_cut(struct clients *c, struct reply_to client);
 
 /* A number of the caller's that stays with a client; 0 for a new one.  NULL: it is gone. */
 uint32_t *clients_tag(struct clients *c, struct reply_to client);

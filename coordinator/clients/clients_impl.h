@@ -2,9 +2,8 @@
 #ifndef PAIL_CLIENTS_IMPL_H
 #define PAIL_CLIENTS_IMPL_H
 
-#include <sys/socket.h>
-
 #include "common/buf.h"
+#include "common/key.h"
 #include "coordinator/clients/clients.h"
 #include "coordinator/clients/credit_impl.h"
 #include "coordinator/clients/outgoing.h"
@@ -33,9 +32,10 @@ struct client {
 	uint64_t active_ms;
 	uint64_t taken_seen;
 	uint64_t taken_ms; /* when `taken` last grew, or nothing was left */
-	int source_fd;
-	struct sockaddr_storage source;
-	socklen_t source_len;
+	int source_fd;     /* the connection, -1: unknown */
+	uint64_t cookie;   /* the kernel's number of it, which no other socket ever has */
+	const struct rights_client *who; /* whose key it has; NULL: no client's, or no keys */
+	char key[KEY_TEXT + 1];          /* that it has proved, or "" */
 };
 
 /* Replies that wait in the ring to be copied into a client's frame. */
@@ -67,6 +67,7 @@ struct reply_group {
 
 struct clients {
 	const struct net_ops *net;
+	const struct security *security; /* NULL: no keys */
 	struct clients_config config;
 	struct client *client;
 	uint32_t *slot; /* chains by hash */
@@ -98,6 +99,8 @@ static inline struct client *client_of(struct clients *c, struct reply_to o)
 
 /* ---- clients.c ---- */
 
+/* Is the connection that it last sent something on still there? */
+bool client_connected(const struct client *x);
 /* It is gone, and what waits for it with it. */
 void client_remove(struct clients *c, uint32_t index);
 

@@ -25,7 +25,7 @@
 #define FEW          1024        /* descriptors that are counted anew in each tick */
 #define COUNT_MS     1000u       /* between counts of more */
 #define QUEUED_FROM  (64u << 10) /* unfinished bytes from which it is asked what was not read yet */
-#define HANDSHAKE    512u        /* bytes that a connection begins with, at most */
+#define HANDSHAKE    1024u       /* bytes that a connection begins with, at most */
 #define SWELLS       4u          /* bytes of memory for one received: more is small frames */
 #define TRIM_FROM    (1u << 20)  /* unfinished bytes that were, from which memory is given back */
 #define TRIM_REPLIES (64u << 20) /* likewise bytes of replies */

@@ -68,6 +68,16 @@ void frame_send(struct clients *c, uint32_t index, const struct reply_group *g, 
 	const char *p;
 	int r;
 
+	/*
+	 * Its routing id may be another's by now, who has other rights.  ZeroMQ has one thread for
+	 * connections, so that one is closed before the next with its id is there, and gives ids
+	 * away in calls of this thread only: what is still connected now has the id in `send`.
+	 */
+	if (x->key[0] && !client_connected(x)) {
+		frame_done(frame, x->credit);
+		client_remove(c, index);
+		return;
+	}
 	for (; g && g->envelope && count < g->envelope->count; count++) {
 		p = count ? envelope[count - 1].p + envelope[count - 1].n : g->envelope->bytes;
 		envelope[count] = (struct span){p, g->envelope->size[count]};

@@ -13,10 +13,12 @@
 #include "common/config/config.h"
 #include "common/partition.h"
 #include "coordinator/front/methods.h"
+#include "coordinator/front/permission.h"
 #include "coordinator/queue/turns.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/client.h"
 #include "ipc/wire/fingerprint.h"
+#include "ipc/wire/names.h"
 
 #define RUN_BYTES  (256u << 10)
 #define REPLY_ROOM 128u /* for the reply of a plain write */
@@ -325,16 +327,18 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 	e = request_check(q, options, text, size);
 	if (e != WIRE_OK)
 		return e;
-	if ((options->given & OPT_SET) && !m->from_node) {
-		(void)snprintf(text, size, "buckets: unknown option \"set\"");
+	if ((options->given & (OPT_SET | OPT_NAMES)) && !m->from_node) {
+		(void)snprintf(text, size, "buckets: unknown option \"%s\"",
+			       options->given & OPT_SET ? "set" : "names");
 		return WIRE_E_BAD_ARGUMENT;
 	}
-	if (method_is(q->method, METHOD_ADMIN) && !m->admin) {
-		(void)snprintf(text, size,
-			       "%s: only through the node's admin socket: pail --config FILE %s",
-			       wire_methods[q->method].name, wire_methods[q->method].name);
-		return WIRE_E_DENIED;
+	if ((options->given & OPT_NAMES) && !names_check(options->names)) {
+		(void)snprintf(text, size, "buckets: option \"names\" is no list of ranges");
+		return WIRE_E_BAD_ARGUMENT;
 	}
+	e = permission_check(m, q, options, text, size);
+	if (e != WIRE_OK)
+		return e;
 	if (m->busy) {
 		(void)snprintf(text, size, "%s", m->busy);
 		return WIRE_E_BUSY;
@@ -368,7 +372,7 @@ static void item_take(struct front *front, struct message *m, const struct parse
 	const struct request *q = &x->request;
 	struct item *it = &m->routed.item[m->routed.count];
 	struct options options;
-	char text[256];
+	char text[WIRE_REPLY_ERROR_MAX];
 	enum wire_error e;
 
 	it->index = index;

@@ -14,9 +14,11 @@
 
 #include "common/config/config.h"
 #include "coordinator/clients/outgoing.h"
+#include "ipc/wire/names.h"
 #include "ipc/wire/reply.h"
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"
+#include "coordinator/security/rights.h"
 #include "coordinator/peers/client.h"
 
 #define FANOUTS_MAX   1024u
@@ -161,6 +163,17 @@ static void shares_make(const struct front *front, const struct message *m, cons
 	}
 }
 
+/* The least name that is behind all that begin with `s`, in `room`; empty: there is none. */
+static struct span names_behind(struct span s, char *room)
+{
+	while (s.n && (uint8_t)s.p[s.n - 1] == 0xff)
+		s.n--;
+	memcpy(room, s.p, s.n);
+	if (s.n)
+		room[s.n - 1] = (char)((uint8_t)s.p[s.n - 1] + 1);
+	return (struct span){room, s.n};
+}
+
 /* Write `name: bytes`.  Returns where the bytes lie now. */
 static struct span option_write(char **p, const char *name, struct span s)
 {
@@ -173,15 +186,18 @@ static struct item *question(struct message *m, const struct item *it, const str
 			     const char *set, char *data)
 {
 	struct item *q = &m->routed.item[WIRE_REQUESTS_MAX];
-	struct options own = {.given = OPT_LIMIT | OPT_PREFIX | OPT_SET | (o->given & OPT_AFTER),
+	struct options own = {.given = OPT_LIMIT | OPT_PREFIX | OPT_SET |
+				       (o->given & (OPT_AFTER | OPT_NAMES)),
 			      .limit = o->limit};
 	char *p = write_request_head(data, it->msgid, WIRE_BUCKETS, 1);
 
-	p = write_map(p, own.given & OPT_AFTER ? 4 : 3);
+	p = write_map(p, 3u + !!(own.given & OPT_AFTER) + !!(own.given & OPT_NAMES));
 	p = write_uint(write_text(p, "limit"), o->limit);
 	own.prefix = option_write(&p, "prefix", o->prefix);
 	if (own.given & OPT_AFTER)
 		own.after = option_write(&p, "after", o->after);
+	if (own.given & OPT_NAMES)
+		own.names = option_write(&p, "names", o->names);
 	own.set = option_write(&p, "set", (struct span){set, CODEC_SET_BYTES});
 	*q = *it;
 	q->data = data;
@@ -226,6 +242,35 @@ static void workers_ask(struct front *front, struct message *m, struct fanout *f
 	}
 }
 
+/*
+ * A client is shown what it may read: those ranges of names are asked for, here and at other nodes,
+ * which do not know the client.  `names` holds them.
+ */
+static void names_restrict(const struct message *m, struct options *o, struct buf *names)
+{
+	struct name_range r;
+	struct span from = {"", 0};
+	bool past = false;
+	char last[WIRE_BUCKET_MAX];
+
+	buf_init(names);
+	if (!m->keys || (rights_of(m->who, (struct span){"", 0}) & RIGHT_READ))
+		return;
+	while (rights_next_readable(m->who, from, past, &r.begin, &r.one)) {
+		char *p = buf_room(names, NAMES_RANGE_MAX);
+
+		if (!p)
+			return;
+		names->len = (size_t)(names_write(p, &r) - names->data);
+		past = r.one;
+		from = r.one ? r.begin : names_behind(r.begin, last);
+		if (!from.n)
+			break;
+	}
+	o->given |= OPT_NAMES;
+	o->names = names->len ? (struct span){names->data, names->len} : span_of("");
+}
+
 void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 		    const struct item *it)
 {
@@ -234,12 +279,16 @@ void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 	struct options options = {.limit = WIRE_SCAN_LIMIT};
 	struct reply_to self;
 	uint32_t index;
-	char *data = malloc(it->size + REQUEST_SPARE);
+	struct buf names;
+	char *data;
 
 	if (it->options)
 		options = *it->options;
+	names_restrict(m, &options, &names);
+	data = names.failed ? NULL : malloc(it->size + names.len + REQUEST_SPARE);
 	f = data ? fanout_new(front, o, &index) : NULL;
 	if (!f) {
+		buf_fini(&names);
 		free(data);
 		reply_error(front->sink, o, it->msgid, true, WIRE_E_BUSY,
 			    "this node's queue is full: try again later");
@@ -262,6 +311,7 @@ void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 			peer_client_items(front->peers, front->peers->of_conf[i], &m->routed, self,
 					  (uint32_t)(x - m->routed.item));
 		}
+	buf_fini(&names);
 	free(data);
 	if (!--f->left)
 		fanout_finish(front, f);

@@ -26,6 +26,7 @@ struct fanouts;
 struct files;
 struct helper;
 struct modules;
+struct security;
 
 /* What operators ask for that changes all parts together. */
 struct front_hooks {
@@ -58,6 +59,7 @@ struct front {
 	struct peers *peers;
 	struct peer_server *peer_server;
 	struct clients *clients;
+	const struct security *security;
 	struct conn_limit *conn_limit;
 	struct fence *fence;
 	const struct files *files;

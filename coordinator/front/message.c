@@ -9,6 +9,7 @@
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/front/dispatch.h"
+#include "coordinator/security/security.h"
 
 #define DROPPED_MS     1000u                   /* between warnings */
 #define ROUND_REQUESTS (4 * WIRE_REQUESTS_MAX) /* taken in before replies get their turn */
@@ -106,6 +107,13 @@ static void message_take(struct front *front, struct message *m, struct socket *
 		message_drop(front, "as many clients as limits.clients says wait for replies");
 		return;
 	}
+	m->keys = !admin && security_on(front->security);
+	m->who = m->keys ? clients_who(front->clients, o) : NULL;
+	/* Let in before its key was taken out, it has said its first word after that. */
+	if (m->keys && !m->who) {
+		clients_cut(front->clients, o);
+		return;
+	}
 	if (!crowd_check(front, o, admin, &busy))
 		return;
 	whole = message_walk(front, m, in);
@@ -156,6 +164,8 @@ static bool batch(void *arg, struct reply_to o, const struct peer_message *h, ui
 	m->busy = busy;
 	m->from_node = true;
 	m->admin = false;
+	m->keys = false;
+	m->who = NULL;
 	m->routed.visited_count = h->visited_count;
 	memcpy(m->routed.visited, h->visited, h->visited_count * sizeof(h->visited[0]));
 	dispatch_parsed(front, m);

@@ -14,6 +14,7 @@
 #include "ipc/wire/request.h"
 
 struct peer;
+struct rights_client;
 
 /* A request as it lies in the message. */
 struct parsed {
@@ -25,9 +26,11 @@ struct parsed {
 
 struct message {
 	struct reply_to reply_to;
-	const char *busy; /* why its requests are refused, or NULL */
-	bool from_node;   /* forwarded to here */
-	bool admin;       /* through the admin socket */
+	const char *busy;                /* why its requests are refused, or NULL */
+	bool from_node;                  /* forwarded to here */
+	bool admin;                      /* through the admin socket */
+	bool keys;                       /* on a socket with keys: `who` tells what it may */
+	const struct rights_client *who; /* NULL: nobody that is known, it may nothing */
 	struct parsed parsed[WIRE_REQUESTS_MAX];
 	uint32_t parsed_count;
 	struct items routed; /* those that need a worker or a peer, and where it has been */

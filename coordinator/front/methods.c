@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "common/log.h"
+#include "coordinator/clients/outgoing.h"
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"
 #include "coordinator/front/status.h"
@@ -70,6 +71,9 @@ static void answer_reload(struct front *front, struct message *m, struct reply_t
 	dispatch_end(front, m); /* what came before it in the message goes the old way */
 	dispatch_begin(front, m);
 	e = front->hooks.reload(front->hooks.arg, &text);
+	/* Rights that were found before are gone. */
+	m->who = m->keys ? clients_who(front->clients, clients_of(front->clients, m->reply_to))
+			 : NULL;
 	if (e == WIRE_OK)
 		changes_write(&b, q->msgid, &text);
 	buf_add(&text, "", 1);
@@ -128,7 +132,7 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 		answer_session(front, o, q);
 		return;
 	case WIRE_HELLO:
-		status_hello(front, q->msgid, &b);
+		status_hello(front, m->who, q->msgid, &b);
 		answer_buf(front, o, &b);
 		return;
 	case WIRE_STATUS:

@@ -85,6 +85,8 @@ static void let_go(void *arg, const struct fenced *f)
 	m->busy = NULL;
 	m->from_node = f->from_node;
 	m->admin = false;
+	m->keys = false; /* what it may was judged when it came */
+	m->who = NULL;
 	m->routed.visited_count = f->visited_count;
 	for (uint32_t i = 0; i < f->visited_count; i++)
 		m->routed.visited[i] = f->visited[i];

@@ -11,6 +11,7 @@
 #include "coordinator/front/status.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/helper.h"
+#include "coordinator/security/security.h"
 #include "ipc/shm/modules.h"
 
 #define CONNECTED_FEW 256u  /* connections that are counted anew each time, but for a moment */
@@ -58,13 +59,33 @@ static void add_text(struct buf *b, const char *key, const char *v)
 	add(b, write_text(write_text(room(b, 80 + strlen(v)), key), v));
 }
 
-void status_hello(struct front *front, uint64_t msgid, struct buf *out)
+/* What a client may, as it stands in the file of clients. */
+static void add_rights(const struct rights_client *who, struct buf *out)
+{
+	struct buf text;
+
+	add_text(out, "client", who->name);
+	add_array(out, "rights", who->grants);
+	for (uint32_t i = 0; i < who->grants; i++) {
+		buf_init(&text);
+		rights_print(&who->grant[i], &text);
+		if (text.failed)
+			out->failed = true;
+		else
+			add(out,
+			    write_str(room(out, text.len + CODEC_HEAD_MAX), text.data, text.len));
+		buf_fini(&text);
+	}
+}
+
+void status_hello(struct front *front, const struct rights_client *who, uint64_t msgid,
+		  struct buf *out)
 {
 	static const char *const features[] = {"ttl",    "if_version", "if_absent", "goaway",
 					       "routes", "txn",        "call",      "sessions"};
 	uint32_t n = sizeof(features) / sizeof(features[0]);
 
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 7));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), who ? 9 : 7));
 	add_text(out, "server", "pail");
 	add_text(out, "version", WIRE_VERSION);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
@@ -81,6 +102,8 @@ void status_hello(struct front *front, uint64_t msgid, struct buf *out)
 	add_array(out, "features", n);
 	for (uint32_t i = 0; i < n; i++)
 		add(out, write_text(room(out, 80), features[i]));
+	if (who)
+		add_rights(who, out);
 }
 
 static void add_routes(struct front *front, struct buf *out)
@@ -374,7 +397,7 @@ static uint32_t connected(struct front *front)
 
 void status_status(struct front *front, uint64_t msgid, struct buf *out)
 {
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 19));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 20));
 	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
 	add_text(out, "role", conf_text(front->node->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
@@ -400,4 +423,8 @@ void status_status(struct front *front, uint64_t msgid, struct buf *out)
 	add_totals(front, out);
 	add_storage(front, out);
 	add_functions(front, out);
+	add_map(out, "security", 3);
+	add_bool(out, "keys", security_on(front->security));
+	add_uint(out, "clients", security_clients(front->security));
+	add_uint(out, "refused", security_refused(front->security));
 }

@@ -4,7 +4,9 @@
 
 #include "coordinator/front/front.h"
 
-void status_hello(struct front *front, uint64_t msgid, struct buf *out);
+/* `who`: whom the client is known as, or NULL. */
+void status_hello(struct front *front, const struct rights_client *who, uint64_t msgid,
+		  struct buf *out);
 /* The functions that this node's workers have, module by module, and what its peers have told of
  * theirs. */
 void status_functions(struct front *front, uint64_t msgid, struct buf *out);

@@ -13,13 +13,15 @@
 #include "ipc/wire/peer_message.h"
 
 struct conf;
+struct key_file;
 struct net_ops;
 
 struct node {
 	/* setup's, then reload's: a reload puts another one in its place */
 	struct conf *conf;
 	/* setup's */
-	const struct net_ops *net; /* what moves bytes */
+	const struct net_ops *net;  /* what moves bytes */
+	const struct key_file *key; /* the node's own pair; NULL: no keys are asked for */
 	uint64_t started_ms;
 	uint64_t started_wall_ms;
 	uint64_t request_max; /* bytes of one request that can be right, if it has no parts */

@@ -108,8 +108,14 @@ static void peer_break(struct peers *s, struct peer *p, const char *reason)
 
 static void peer_connect(struct peers *s, struct peer *p)
 {
-	const struct socket_options o = {
-		.receive_queue = RECEIVE_QUEUE, .send_queue = SEND_QUEUE, .once = true};
+	const struct key_file *own = s->node->key;
+	const struct socket_keys keys = {.public = own ? own->public : NULL,
+					 .secret = own ? own->secret : NULL,
+					 .server = p->keys ? p->key[p->key_turn % p->keys] : ""};
+	const struct socket_options o = {.receive_queue = RECEIVE_QUEUE,
+					 .send_queue = SEND_QUEUE,
+					 .once = true,
+					 .keys = own ? &keys : NULL};
 	char why[200];
 	int r = s->node->net->connect(s->zmq, p->endpoint, &o, &p->link);
 
@@ -289,6 +295,26 @@ bool peers_ready(const struct peers *s)
 
 /* ---- now and then ---- */
 
+/* Why there is no connection any more, or none came about. */
+static const char *why_gone(const struct peer *p, enum socket_event e)
+{
+	if (p->state == PEER_LEAVING)
+		return p->reason;
+	if (p->state != PEER_CONNECTING)
+		return "its connection broke";
+	switch (e) {
+	case SOCKET_REFUSED:
+		return "it does not know this node's key";
+	case SOCKET_UNLIKE:
+		return p->keys ? "it has no keys, and this node asks for them"
+			       : "it asks for keys, and this node has none";
+	case SOCKET_BROKEN:
+		return p->keys ? "it has not the key that [peers] says" : "its handshake broke";
+	default:
+		return "nobody listens there";
+	}
+}
+
 static void events_take(struct peers *s, struct peer *p)
 {
 	enum socket_event e;
@@ -301,11 +327,10 @@ static void events_take(struct peers *s, struct peer *p)
 		/* What had come before the end still counts. */
 		while (peer_receive(s, p))
 			;
+		if (p->link && p->state == PEER_CONNECTING)
+			p->key_turn++;
 		if (p->link)
-			peer_break(s, p,
-				   p->state == PEER_CONNECTING ? "nobody listens there"
-				   : p->state == PEER_LEAVING  ? p->reason
-							       : "its connection broke");
+			peer_break(s, p, why_gone(p, e));
 	}
 	if (p->link && (p->open || functions_untold(s, p)))
 		hello_send(s, p);
@@ -420,6 +445,9 @@ static struct peer *peer_new(struct peers *s, const struct conf_pair *pair)
 		return NULL;
 	(void)snprintf(p->name, sizeof(p->name), "%.63s", pair->key);
 	(void)snprintf(p->endpoint, sizeof(p->endpoint), "%.255s", pair->value);
+	_Static_assert(sizeof(p->key) == sizeof(pair->public), "as many, as long");
+	memcpy(p->key, pair->public, sizeof(p->key));
+	p->keys = pair->publics;
 	buf_init(&p->building);
 	p->item_first = ITEM_NONE;
 	p->batch_first = UINT32_MAX;
@@ -432,12 +460,24 @@ static struct peer *peer_new(struct peers *s, const struct conf_pair *pair)
 	return p;
 }
 
+/* Is it the one that the line names, there and with these keys? */
+static bool peer_is(const struct peer *p, const struct conf_pair *pair)
+{
+	if (strcmp(p->name, pair->key) != 0 || strcmp(p->endpoint, pair->value) != 0 ||
+	    p->keys != pair->publics)
+		return false;
+	for (unsigned i = 0; i < p->keys; i++)
+		if (strcmp(p->key[i], pair->public[i]) != 0)
+			return false;
+	return true;
+}
+
 static struct peer *peer_find(const struct peers *s, const struct conf_pair *pair)
 {
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct peer *p = s->peer[i];
 
-		if (!strcmp(p->name, pair->key) && !strcmp(p->endpoint, pair->value))
+		if (peer_is(p, pair))
 			return p;
 	}
 	return NULL;
@@ -466,8 +506,7 @@ int peers_configure(struct peers *s, const struct conf *conf)
 
 		p->retired = true;
 		for (uint32_t k = 0; k < conf->peers.count; k++)
-			if (!strcmp(p->name, conf->peers.pair[k].key) &&
-			    !strcmp(p->endpoint, conf->peers.pair[k].value))
+			if (peer_is(p, &conf->peers.pair[k]))
 				p->retired = false;
 	}
 	for (uint32_t i = 0; i < n; i++)

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "common/key.h"
 #include "coordinator/node/node.h"
 #include "coordinator/node/reply.h"
 #include "include/wire.h"
@@ -54,6 +55,9 @@ struct outgoing {
 struct peer {
 	char name[PEER_MESSAGE_NODE_MAX + 1];
 	char endpoint[SOCKET_ENDPOINT_MAX];
+	char key[2][KEY_TEXT + 1]; /* with keys: it must have one of them, */
+	unsigned keys;             /* of so many; 0: it is asked for none */
+	unsigned key_turn;         /* the one that the next connection insists on */
 	enum peer_state state;
 	bool retired; /* in no table any more: it goes when its last request is answered */
 	struct socket *link;
@@ -114,7 +118,7 @@ int peers_open(struct peers *s, struct node *node, struct reply_sink *sink,
 	       struct socket_context *zmq);
 void peers_close(struct peers *s);
 /*
- * The peers of `conf` from now on: those that are there already with the same endpoint stay, the
+ * The peers of `conf` from now on: those that are there already with the same endpoint and keys stay, the
  * others are made, and those not named any more retire.  0, or -ENOMEM / -ENOSPC with nothing
  * changed.
  */

@@ -15,6 +15,7 @@
 #include "coordinator/peers/peers.h"
 #include "coordinator/peers/versions.h"
 #include "coordinator/peers/warning.h"
+#include "coordinator/security/security.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 
@@ -52,9 +53,11 @@ struct peer_server {
 	struct clients *clients;
 	struct conn_limit *conn_limit;
 	struct peers *peers;
+	const struct security *security;
 	const char *endpoint;
 	struct peer_events events;
 	struct warning stranger;
+	struct warning impostor;
 	struct warning nonsense;
 	struct warning versions;
 	struct session session[SESSIONS_MAX];
@@ -77,6 +80,7 @@ int peer_server_new(const struct peer_server_parts *parts, const struct peer_eve
 	s->clients = parts->clients;
 	s->conn_limit = parts->conn_limit;
 	s->peers = parts->peers;
+	s->security = parts->security;
 	s->endpoint = parts->endpoint;
 	s->events = *events;
 	s->free_list = NONE;
@@ -105,6 +109,7 @@ static void turn_away(struct peer_server *s, struct reply_to connection, const c
 void peer_server_tick(struct peer_server *s)
 {
 	warning_tick(&s->stranger, s->node->now_ms);
+	warning_tick(&s->impostor, s->node->now_ms);
 	warning_tick(&s->nonsense, s->node->now_ms);
 	warning_tick(&s->versions, s->node->now_ms);
 }
@@ -117,6 +122,13 @@ static bool named(const struct peer_server *s, struct span name)
 		if (span_equal(name, span_of(s->node->conf->peers.pair[i].key)))
 			return true;
 	return false;
+}
+
+/* Has the connection the key of that name? */
+static bool proved(const struct peer_server *s, struct reply_to connection, struct span name)
+{
+	return !s->security ||
+	       security_is_peer(s->security, clients_key(s->clients, connection), name);
 }
 
 static bool same(struct reply_to a, struct reply_to b)
@@ -253,6 +265,15 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		turn_away(s, connection, "this node does not have that one in its [peers]");
 		return;
 	}
+	if (!proved(s, connection, h->node)) {
+		warn(&s->impostor, s->node->now_ms,
+		     "turned away a node that says it is \"%.*s\" with a key that is not that "
+		     "one's in [peers]: %.*s",
+		     (int)h->node.n, h->node.p, (int)clients_key(s->clients, connection).n,
+		     clients_key(s->clients, connection).p);
+		turn_away(s, connection, "the key is not the one of that name");
+		return;
+	}
 	x = session_named(s, h->node);
 	protocol = versions_agree(s, connection, x, h);
 	if (!protocol)
@@ -285,7 +306,8 @@ void peer_server_configure(struct peer_server *s)
 	for (uint32_t i = 0; i < s->sessions; i++) {
 		struct session *x = &s->session[i];
 
-		if (!x->connection.generation || named(s, span_of(x->name)))
+		if (!x->connection.generation ||
+		    (named(s, span_of(x->name)) && proved(s, x->connection, span_of(x->name))))
 			continue;
 		turn_away(s, x->connection, "this node does not have that one in its [peers]");
 		x->connection.generation = 0;
@@ -499,12 +521,23 @@ static void nonsense(struct peer_server *s, struct reply_to connection, const ch
 	turn_away(s, connection, text);
 }
 
+/* Let in before its key was taken out, it has said its first word after that. */
+static bool outdated(struct peer_server *s, struct reply_to connection)
+{
+	return s->security && !session_of(s, connection) &&
+	       !security_is_node(s->security, clients_key(s->clients, connection));
+}
+
 static void message_take(struct peer_server *s, struct socket *link, const struct socket_message *m)
 {
 	struct reply_to connection;
 
 	if (!clients_intern(s->clients, link, m, s->node->now_ms, &connection))
 		return; /* the node finds out by its own deadlines */
+	if (outdated(s, connection)) {
+		clients_cut(s->clients, connection);
+		return;
+	}
 	if (clients_unread(s->clients, connection) == BACKLOG_FAR)
 		return;
 	for (uint32_t i = 0; i < m->frames; i++) {

@@ -3,8 +3,9 @@
  * counts, what comes on an older one is dropped.  A batch of requests is taken as a message of a
  * client is, and its replies go back with the indexes of their requests.
  *
- * Whoever says hello must be in [peers], be it as one that only asks (NAME = -): the port has no
- * keys yet, and the name is all that can be asked for.
+ * Whoever says hello must be in [peers], be it as one that only asks (NAME = -).  With keys it must
+ * have proved the key of that name, and nobody else gets as far as to say anything; without, the
+ * name is all that can be asked for.
  *
  * Times are the sender's: each batch says when it was written, by the sender's clock, and how long
  * each request had left then.  The smallest difference seen between that clock and ours stands for
@@ -24,6 +25,7 @@ struct node;
 struct peer_message;
 struct peer_server;
 struct peers;
+struct security;
 struct socket;
 
 /* What it reaches, all of which lives longer. */
@@ -31,8 +33,9 @@ struct peer_server_parts {
 	struct node *node;
 	struct clients *clients;
 	struct conn_limit *conn_limit;
-	struct peers *peers;  /* links to those who say hello are tried at once */
-	const char *endpoint; /* where nodes connect, for messages */
+	struct peers *peers;             /* links to those who say hello are tried at once */
+	const struct security *security; /* NULL: no keys */
+	const char *endpoint;            /* where nodes connect, for messages */
 };
 
 /* Whom it hands over what was asked for. */

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
+#include "coordinator/process/listeners.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/process/resume.h"
 #include "coordinator/routing/table.h"
@@ -395,16 +396,22 @@ static int segment_try(const struct resume *x, uint32_t i)
 	return r;
 }
 
-int upgrade_rehearse(const struct resume *x, struct conf *conf)
+int upgrade_rehearse(const struct resume *x, struct conf *conf,
+		     void (*files_check)(struct conf *conf))
 {
 	char path[1100];
 	struct route_table routes = {0};
 	struct buf kept;
+	char why[512];
 	int r;
 
+	if (listeners_keep_check(conf, x->conf, x->endpoint, x->node_endpoint, why, sizeof(why)) <
+	    0)
+		conf_error(conf, "listeners", "%s", why);
 	buf_init(&kept);
 	(void)conf_keep(conf, x->conf, &kept);
 	buf_fini(&kept);
+	files_check(conf);
 	r = route_table_make(conf, &routes);
 	route_table_fini(&routes);
 	if (r < 0 || conf->error_count) {

@@ -101,8 +101,10 @@ void upgrade_exec(struct upgrade *u);
 
 /*
  * In the new program, run aside: would it be able to go on from `x` with this configuration?  Says
- * so on stdout, or what is wrong on stderr; returns the exit status.
+ * so on stdout, or what is wrong on stderr; returns the exit status.  `files_check` adds what is
+ * wrong with files that the configuration names, as it will be: what only a restart changes stays.
  */
-int upgrade_rehearse(const struct resume *x, struct conf *conf);
+int upgrade_rehearse(const struct resume *x, struct conf *conf,
+		     void (*files_check)(struct conf *conf));
 
 #endif

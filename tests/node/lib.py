@@ -55,9 +55,12 @@ class Error(Exception):
 class Client:
     """A DEALER, or a REQ with req=True."""
 
-    def __init__(self, endpoint, req=False):
+    def __init__(self, endpoint, req=False, options=None):
+        """options: of the socket, set before it connects."""
         self.socket = zmq.Context.instance().socket(zmq.REQ if req else zmq.DEALER)
         self.socket.linger = 0
+        for option, value in (options or {}).items():
+            self.socket.setsockopt(option, value)
         self.socket.connect(endpoint)
         self.endpoint = endpoint
         self.next = 0
@@ -153,7 +156,7 @@ class Node:
         self.build = build or BUILD
         self.data = data or box.folder("data")
         self.args = list(args)
-        self.conf, self.inside, self.askers = conf, list(inside), True
+        self.conf, self.inside, self.askers, self.keys = conf, list(inside), True, {}
         self.env = dict(os.environ, **(env or {}))
         self.env.setdefault("PAIL_STORAGE_RESERVE", "1M")
         self.port = 0
@@ -169,9 +172,10 @@ class Node:
         for k, v in settings.items():
             section, key = k.split(".")
             sections.setdefault(section, []).append("%s = %s" % (key, v))
-        sections["peers"] = ["%s = %s" % (n, self.at.get(n, (0, "tcp://127.0.0.1:1"))[1]) for n in self.named]
+        key = lambda n: " " + self.keys[n] if n in self.keys else ""
+        sections["peers"] = ["%s = %s%s" % (n, self.at.get(n, (0, "tcp://127.0.0.1:1"))[1], key(n)) for n in self.named]
         # those that this one does not ask may still ask it, as in [peers] of a whole cluster
-        sections["peers"] += ["%s = -" % n for n in self.at if n not in self.named and n != self.name and self.askers]
+        sections["peers"] += ["%s = -%s" % (n, key(n)) for n in self.at if n not in self.named and n != self.name and self.askers]
         sections["routes"] = ["%s = %s" % kv for kv in self.table.items()]
         with open(self.conf, "w") as f:
             for section, lines in sections.items():
@@ -207,7 +211,7 @@ class Node:
         return c
 
     def status(self):
-        c = self.client(admin=not self.endpoint)
+        c = self.client(admin=not self.endpoint or bool(self.keys))
         try:
             return c.call("status")
         finally:

@@ -285,7 +285,7 @@ def one_place_one_listener_one_way(box):
     base = "[node]\nname = foo\ndata = d\n"
     for text, why in (
             ("client = tcp://127.0.0.1:4040\npeer = tcp://127.0.0.1:4040\n", "node.client = tcp://127.0.0.1:4040 and node.peer = "),
-            ("client = tcp://0.0.0.0:4041\npeer = tcp://127.0.0.1:4041\n", "only one can listen there"),
+            ("client = tcp://0.0.0.0:4041\npeer = tcp://127.0.0.1:4041\n[security]\nopen = yes\n", "only one can listen there"),
             ("client = tcp://127.0.0.1:4041\n[peers]\nbar = tcp://h:1\n", "only one can listen there"),
             ("[gateway]\ntext = 127.0.0.1:4040\n", "gateway.text = 127.0.0.1:4040 are one place"),
             ("[routes]\na-m = foo\nn-z = foo\na-m = foo\n", 'a.conf:7: "a-m" is routed already, to foo in %s/a.conf:5' % box.dir),

@@ -73,7 +73,7 @@ class Load:
 def apart(box, **more):
     w = wire.Wire(box)
     timeout = more.pop("timeout", 1500)
-    settings = dict({"links.ping_ms": 100, "links.dead_ms": 1000, "links.connect_ms": 500}, **more)
+    settings = dict({"links.ping_ms": 100, "links.dead_ms": 1000, "links.connect_ms": 500, "security.open": "yes"}, **more)
     table = {"a-m": "foo", "n-z": "bar"}
     n = box.cluster({"foo": table, "bar": table}, hosts=dict(zip(("foo", "bar"), w.hosts)), start=False,
                     more={x: dict(settings, **{"node.client": "ipc://%s/%s.sock" % (box.dir, x)}) for x in ("foo", "bar")})

@@ -524,14 +524,21 @@ def too_much_for_a_peer_is_refused(box):
 # ---- a node of our own that asks ----
 
 class Asker:
-    def __init__(self, box, node, name="quux", epoch=1, started=None):
+    def __init__(self, box, node, name="quux", epoch=1, started=None, options=None, hello=True):
         self.name, self.next = name, 0
         self.clock = int(time.monotonic() * 1000) + 77777
         self.begin = time.monotonic()
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
+        for option, value in (options or {}).items():
+            self.socket.setsockopt(option, value)
         self.socket.connect(node.peer)
         box.clients.append(self)
+        if hello:
+            self.hello(name, epoch, started)
+
+    def hello(self, name, epoch=1, started=None):
+        self.name = name
         self.send(0, self.now(), 2, 2, name, "x", started or int(time.time() * 1000), epoch, {})
 
     def close(self):

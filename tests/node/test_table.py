@@ -10,6 +10,7 @@ import subprocess
 import lib
 from lib import eq, test
 
+PUBLIC = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
 # Lines as a shell takes them: exit status, line, what stdin is ({x}: see `lines_of`).
 LINES = [
     (0, "create b --retry"), (0, "create -e b2\\\\x00 --no-retry"), (0, "create gone"), (0, "drop gone --retry"), (3, "drop gone --no-retry"), (3, "drop -e none\\\\xff"), (1, "create " + "x" * 300),
@@ -41,6 +42,12 @@ LINES = [
     (0, "status --config {conf}"), (0, "upgrade --wait --admin {admin}"), (0, "upgrade --admin {admin} -o json"),
     (0, "bench --clients 2 --in-flight 8 --batch 4 --keys 20 --value 50 --reads 70 --requests 100 --load --buckets 2 --bucket bb --seed 7 -o json"),
     (0, "bench --seconds 1 --rate 50 --keys 10 --value 0"), (0, "bench --keep --requests 10 --keys 5"), (1, "bench --bucket b"),
+    (0, "whoami"), (0, "whoami -o json"), (4, "whoami --node 127.0.0.1:1"), (78, "ping --key {dir}/none"), (78, "ping --context none"),
+    (0, "key new t --file {dir}/t.key"), (1, "key new t --file {dir}/t.key"), (0, "key new u --file {dir}/u.key --node-key '" + PUBLIC + "' -o json"),
+    (0, "key show {dir}/u.key"), (0, "key show {dir}/t.key -o json"), (78, "key show {dir}/none"), (2, "key"), (2, "key new x --node-key zz"),
+    (0, "context add c --endpoint 127.0.0.1:1 --key {dir}/t.key --node-key '" + PUBLIC + "'"), (1, "context add c --endpoint 127.0.0.1:1"),
+    (0, "context list"), (0, "context list -o json"), (0, "context use c"), (4, "ping --context c --timeout 300"), (3, "context use none"),
+    (0, "context remove c"), (3, "context remove c"), (2, "context"),
     (2, "bench --reads 101"), (0, "help"), (0, "help put"), (2, "help nosuch"), (2, "nosuch"), (2, "-5"), (2, "get"), (0, "get --help"), (0, "--version"),
 ]
 ALONE = [(2, ""), (0, "shell"), (2, "shell x"), (0, "import"), (0, "put b stdin"), (0, "--help"), (0, "-h")]  # not in a shell
@@ -72,7 +79,7 @@ def untaught(table):
             elif re.match(r"-[a-zA-Z]", w):
                 options.update(short.get(x, "") for x in w[1:])
     everywhere = set().union(*used.values())
-    common = {"node", "config", "admin", "timeout", "output", "help", "version"}
+    common = {"node", "config", "admin", "key", "context", "timeout", "output", "help", "version"}
     missing = {c: (o - common) - used.get(c, set()) for c, o in table.items()}
     return {c: o for c, o in missing.items() if o}, set(table) - set(used), common - everywhere
 
@@ -81,6 +88,10 @@ def lines_of(node):
     """LINES with the places of this node."""
     admin = "ipc://%s/admin.sock" % node.data
     return [(s, line.replace("{admin}", admin).replace("{dir}", node.box.dir).replace("{conf}", node.box.dir + "/conf")) for s, line in LINES]
+
+
+def environment(node):
+    return {"PAIL_NODE": node.endpoint, "XDG_CONFIG_HOME": node.box.dir + "/config"}
 
 
 def words_of(line):
@@ -102,7 +113,7 @@ def one_by_one(box, node, lines, *before):
         f.write("[node]\ndata = %s\n" % node.data)
     for status, line in lines:
         text = EXPORT if line == "import" else SESSION if line == "shell" else b"value"
-        r = box.run(*before, lib.BUILD + "/pail", *words_of(line), input=text, env={"PAIL_NODE": node.endpoint})
+        r = box.run(*before, lib.BUILD + "/pail", *words_of(line), input=text, env=environment(node))
         clean((status,), r, line)
 
 
@@ -111,7 +122,7 @@ def by_a_shell(box, node, *before):
     with open(box.dir + "/conf", "w") as f:
         f.write("[node]\ndata = %s\n" % node.data)
     script = "".join(line + "\n" for _, line in lines_of(node))
-    r = box.run(*before, lib.BUILD + "/pail", "shell", input=script.encode(), env={"PAIL_NODE": node.endpoint}, timeout=100)
+    r = box.run(*before, lib.BUILD + "/pail", "shell", input=script.encode(), env=environment(node), timeout=100)
     clean((1, 2), r, "shell")
     eq(2, r.stderr.count(b"unknown command: nosuch"))  # it came to the end
 

@@ -129,6 +129,37 @@ sockets() {
 check "pail@.socket: a connection starts the node, and a restart under load turns nobody away" sockets
 sed 's/^/# load: /' /tmp/out | tail -1
 until_ok 5 linked
+keyed() { # the pair of keys is that of zmq_curve(7)
+	install -d -m700 /etc/credstore
+	{
+		echo 'name = keyed'
+		echo 'public = rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'
+		echo 'secret = JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6'
+	} >/etc/credstore/pail-keyed.key
+	chmod 600 /etc/credstore/pail-keyed.key
+	echo 'shop Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID read:*' >/etc/pail/keyed.clients
+	cat >/etc/pail/keyed.conf <<-'END'
+		[node]
+		name = keyed
+		client = tcp://0.0.0.0:4340
+		data = /var/lib/pail/keyed
+		workers = 1
+		[storage]
+		map = 4G
+		[security]
+		key = /run/credentials/pail@keyed.service/node.key
+		clients = /etc/pail/keyed.clients
+	END
+	systemctl start pail@keyed && is "$(property keyed ActiveState)" active || return 1
+	pail --config /etc/pail/keyed.conf status | grep -q '^node: keyed$' || return 1
+	! pail --node tcp://127.0.0.1:4340 --timeout 2000 ping || return 1
+	systemctl reload pail@keyed && is "$(property keyed ActiveState)" active || return 1
+	systemctl stop pail@keyed
+	rm /etc/credstore/pail-keyed.key
+	! systemctl start pail@keyed || return 1
+	journalctl --no-pager -u pail@keyed | grep 'keyed.conf:9: .*node.key'
+}
+check "a node has its pair of keys from /etc/credstore, where others have none" keyed
 killed() {
 	pail --node $bar put zebra before kill || return 1
 	kill -9 "$(property bar MainPID)"

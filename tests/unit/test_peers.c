@@ -178,7 +178,7 @@ static void nodes_open(void)
 	EQ(0, clients_new(&cc, &simulated, &bar.clients));
 	EQ(0, conn_limit_new(&gl, &bar.conn_limit));
 	EQ(0, peer_server_new(&(struct peer_server_parts){&bar.node, bar.clients, bar.conn_limit,
-							  &bar.peers, "tcp://bar:1"},
+							  &bar.peers, NULL, "tcp://bar:1"},
 			      &events, &bar.server));
 }
 
