@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/identity.h"
 #include "common/buf.h"
 #include "include/pail.h"
 
@@ -21,16 +22,18 @@ enum {
 	CLI_CONFIG = 78
 };
 
-#define CLI_ARGS_MAX 256  /* more than any function takes */
-#define CLI_NODE_MAX 4096 /* bytes of a list of endpoints */
+#define CLI_ARGS_MAX 256                  /* more than any function takes */
+#define CLI_NODE_MAX CONTEXT_ENDPOINT_MAX /* bytes of a list of endpoints */
 
 enum cli_output { OUTPUT_DEFAULT, OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_RAW };
 
-/* The connection of a shell, kept from command to command. */
+/* A shell's: where its commands go unless they say otherwise, and the connection they share. */
 struct session {
-	struct pail *p;          /* NULL: none yet */
-	char node[CLI_NODE_MAX]; /* whose it is */
-	bool retry;              /* whether it sends again */
+	struct identity whom;
+	const char *context; /* what --context of the shell itself said, or NULL */
+	struct pail *p;      /* NULL: none yet */
+	struct identity of;  /* whose it is */
+	bool retry;          /* whether it sends again */
 };
 
 /*
@@ -45,8 +48,12 @@ struct words {
 
 /* A command line, parsed: what all commands take, and what some do. */
 struct cli {
-	const char *node;
+	const char *node;        /* as the line says, or NULL */
 	const char *config;      /* of the node whose admin socket is meant, or NULL */
+	bool admin;              /* `node` is an admin socket */
+	const char *key;         /* as the line says, or NULL */
+	const char *context;     /* likewise */
+	struct identity whom;    /* what follows from all that, the environment and contexts */
 	struct session *session; /* in a shell */
 	struct words words;      /* what arg and the options' values are parts of */
 	enum cli_output output;
@@ -64,10 +71,13 @@ struct cli {
 	struct pail_bytes bytes[CLI_ARGS_MAX];
 	int args;
 	/* export, import */
-	const char *file;
+	const char *file;     /* key: too */
 	struct pail_bytes as; /* the bucket's name at its new place, or data NULL */
 	bool replace;
 	bool resume;
+	/* context, key */
+	const char *endpoint;
+	const char *node_key;
 	/* bench */
 	unsigned clients, in_flight, batch, buckets;
 	unsigned long long keys, requests, rate, value_bytes;
@@ -176,9 +186,15 @@ int cli_split(char *line, size_t n, char **word, char **end, int most);
 
 /*
  * What people write for an endpoint into what ZeroMQ takes: HOST:PORT gets its tcp://.  A list of
- * them, with commas between, stays as it is.  False: `why` says what is wrong with it.
+ * them, with commas between, stays as it is.  False: `why` says what is wrong with it.  `out` may
+ * be NULL.
  */
 bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t why_size);
+
+/* Find out c->whom.  CLI_OK, or an exit status with the reason said. */
+int cli_whom(struct cli *c);
+/* pail_open to c->whom. */
+int cli_open(const struct cli *c, struct pail_options *o, struct pail **ret);
 
 /*
  * Connect as the command line says; in a shell it is the session's connection.  CLI_OK, or an exit
@@ -263,6 +279,9 @@ int run_import(struct cli *c);
 int run_route(struct cli *c);
 int run_status(struct cli *c);
 int run_ping(struct cli *c);
+int run_whoami(struct cli *c);
+int run_key(struct cli *c);
+int run_context(struct cli *c);
 int run_reload(struct cli *c);
 int run_worker(struct cli *c);
 int run_upgrade(struct cli *c);

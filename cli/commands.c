@@ -157,6 +157,34 @@ static const char shell_help[] =
 	"failed.\n"
 	"History: $PAIL_HISTORY, or ~/.pail_history.\n";
 
+static const char whoami_help[] = "A node without keys knows nobody: all that reach it may "
+				  "everything.  With -o raw a name, or\n"
+				  "-, then the rights, a line each.\n";
+
+static const char key_help[] =
+	"key new NAME          a new pair for NAME into NAME.key, or --file, which nobody else "
+	"may\n"
+	"                      read; never over a file that is there.  Shows the line for the "
+	"file\n"
+	"                      of clients of the node, to be completed by what NAME may: RIGHT is\n"
+	"                      read, write, create, call or admin, a colon, and a bucket, the\n"
+	"                      beginning of one with * behind it, or *\n"
+	"key show FILE         name and public key of a key file, never the secret one\n"
+	"A client also needs the node's public key: by --node-key in its own key file, or in a\n"
+	"context.\n";
+
+static const char context_help[] =
+	"context add NAME      a name for --endpoint, with --key and --node-key if the nodes "
+	"there\n"
+	"                      have keys\n"
+	"context use NAME      taken from now on where no node is named\n"
+	"context list          all of them, the one in use marked with *\n"
+	"context remove NAME   forget it; its key file stays\n"
+	"An option goes before the environment (PAIL_NODE, PAIL_KEY, PAIL_CONTEXT), and that "
+	"before\n"
+	"the context in use, which counts only where no node is named.  They are kept in\n"
+	"$XDG_CONFIG_HOME/pail/contexts, or else in ~/.config/pail/contexts.\n";
+
 static const char bench_help[] =
 	"^C ends it early, with the figures so far.  It marks the buckets that it makes, and "
 	"refuses\n"
@@ -205,6 +233,12 @@ static const char bench_help[] =
 	X(shell, "", "commands line by line, with history and completion, or from a pipe",         \
 	  shell_help, "", 0, 0)                                                                    \
 	X(ping, "", "whether the node answers", "", "", 0, 0)                                      \
+	X(whoami, "", "who the node takes this client for, and what it may", whoami_help, "", 0,   \
+	  0)                                                                                       \
+	X(key, "ACTION NAME", "make a pair of keys, or show whose one is", key_help,               \
+	  "file node-key", 2, 2)                                                                   \
+	X(context, "ACTION [NAME]", "names for nodes and the keys they take", context_help,        \
+	  "endpoint node-key", 1, 2)                                                               \
 	X(bench, "", "put a node under load and measure it", bench_help,                           \
 	  "clients in-flight batch keys value reads seconds requests rate load keep bucket "       \
 	  "buckets seed",                                                                          \
@@ -233,6 +267,11 @@ const struct command commands[] = {
 		.name = n, .only = o, .value = v, .otherwise = w, .help = h, .kind = OPTION_TEXT, \
 		.place = AT(member)                                                               \
 	}
+#define TEXT_COMMON(n, v, w, member, h)                                           \
+	{                                                                         \
+		.name = n, .common = true, .value = v, .otherwise = w, .help = h, \
+		.kind = OPTION_TEXT, .place = AT(member)                          \
+	}
 #define BYTES(n, o, v, w, member, h)                                                               \
 	{                                                                                          \
 		.name = n, .only = o, .value = v, .otherwise = w, .help = h, .kind = OPTION_BYTES, \
@@ -246,12 +285,14 @@ const struct command commands[] = {
 
 /* clang-format off */
 const struct option_row option_rows[] = {
-	{.name = "node", .common = true, .value = "E", .otherwise = "$PAIL_NODE, or " WIRE_ENDPOINT_DEFAULT,
+	{.name = "node", .common = true, .value = "E", .otherwise = "$PAIL_NODE, the context's, or " WIRE_ENDPOINT_DEFAULT,
 	 .help = "the node's endpoint, HOST:PORT; or several, with commas: tried in turn", .kind = OPTION_NODE, .place = AT(node)},
 	{.name = "config", .common = true, .value = "FILE",
 	 .help = "the node that FILE configures, through its admin socket", .kind = OPTION_TEXT, .place = AT(config)},
 	{.name = "admin", .common = true, .value = "E",
 	 .help = "the same by the socket's endpoint, ipc://PATH", .kind = OPTION_NODE, .place = AT(node)},
+	TEXT_COMMON("key", "FILE", "$PAIL_KEY, or the context's", key, "the key file to come with"),
+	TEXT_COMMON("context", "NAME", "$PAIL_CONTEXT, or the one in use", context, "the context: see pail context --help"),
 	{.name = "timeout", .common = true, .value = "MS", .least = 1, .most = WIRE_TIMEOUT_MS_MAX, .otherwise = "5000",
 	 .help = "give up after so long", .kind = OPTION_UNSIGNED, .place = AT(q.timeout_ms)},
 	{.name = "output", .letter = 'o', .common = true, .value = "FORM",
@@ -287,6 +328,11 @@ const struct option_row option_rows[] = {
 	TEXT("resume", NULL, "FILE", NULL, file, "go on with FILE, an export that was cut short"),
 	BYTES("as", NULL, "BUCKET", NULL, as, "import one bucket under this name"),
 	FLAG("replace", NULL, replace, "overwrite keys that are there with another value"),
+
+	TEXT("endpoint", NULL, "E", NULL, endpoint, "where the nodes are: HOST:PORT, or several with commas"),
+	TEXT("node-key", "key", "KEY", NULL, node_key, "new: the public key of the node that it is for"),
+	TEXT("node-key", NULL, "KEY", NULL, node_key, "the nodes' public key; two, with a comma between, while it changes"),
+	TEXT("file", NULL, "FILE", "NAME.key", file, "new: where to"),
 
 	NUMBER("clients", NULL, "N", 1, 1000, "4", OPTION_UNSIGNED, clients, "connections"),
 	NUMBER("in-flight", NULL, "N", 1, 1000000, "256", OPTION_UNSIGNED, in_flight, "requests in flight, each client"),

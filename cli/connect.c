@@ -1,6 +1,7 @@
 /* Connecting to the node that a command is for, and asking it. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -78,6 +79,80 @@ static int socket_look(const char *endpoint, char *why, size_t size)
 	}
 }
 
+/* ---- whom a command is for ---- */
+
+static int whom_fail(const struct cli *c, const char *why)
+{
+	(void)cli_fail(c, PAIL_BAD_ARGUMENT, why);
+	return CLI_CONFIG;
+}
+
+/* What the environment and contexts add to what the line says. */
+static int whom_find(struct cli *c)
+{
+	const struct pail_options o = {
+		.size = sizeof(o), .key_file = c->admin ? "" : c->key, .context = c->context};
+	const char *variable = getenv("PAIL_NODE");
+	const char *node = c->node;
+	char why[1200];
+
+	if (!node && !c->context && variable && *variable)
+		node = variable;
+	if (node == variable && node && !cli_endpoint(node, NULL, 0, why, sizeof(why)))
+		return cli_usage(NULL, "PAIL_NODE: %s", why);
+	if (identity_find(node, &o, &c->whom, why, sizeof(why)) != PAIL_OK)
+		return whom_fail(c, why);
+	if (*c->whom.node_key && !*c->whom.key_file) {
+		(void)snprintf(why, sizeof(why),
+			       "context \"%s\" has a node's key and no key file to go with it: "
+			       "which one? (--key, PAIL_KEY)",
+			       c->whom.context);
+		return whom_fail(c, why);
+	}
+	if (!*c->whom.endpoint)
+		(void)snprintf(c->whom.endpoint, sizeof(c->whom.endpoint), "%s",
+			       WIRE_ENDPOINT_DEFAULT);
+	return CLI_OK;
+}
+
+int cli_whom(struct cli *c)
+{
+	const struct session *s = c->session;
+	char endpoint[CLI_NODE_MAX];
+	char why[200];
+	int r = CLI_OK;
+
+	if (s && !c->node && c->context == s->context) {
+		c->whom = s->whom;
+		if (c->key) /* the shell's own, or the line's */
+			(void)snprintf(c->whom.key_file, sizeof(c->whom.key_file), "%s", c->key);
+	} else {
+		r = whom_find(c);
+	}
+	if (r != CLI_OK)
+		return r;
+	if (!cli_endpoint(c->whom.endpoint, endpoint, sizeof(endpoint), why, sizeof(why)))
+		return cli_usage(NULL, "%s: %s", c->config ? c->config : "the endpoint", why);
+	memcpy(c->whom.endpoint, endpoint, sizeof(endpoint));
+	return CLI_OK;
+}
+
+int cli_open(const struct cli *c, struct pail_options *o, struct pail **ret)
+{
+	o->key_file = c->whom.key_file;
+	o->node_key = *c->whom.node_key ? c->whom.node_key : NULL;
+	return pail_open(c->whom.endpoint, o, ret);
+}
+
+/* ---- connecting ---- */
+
+/* Is that connection the one that the command wants? */
+static bool is_same(const struct identity *a, const struct identity *b)
+{
+	return !strcmp(a->endpoint, b->endpoint) && !strcmp(a->key_file, b->key_file) &&
+	       !strcmp(a->node_key, b->node_key);
+}
+
 /* Sending again harms no command that does not ask for it, unless it is told not to. */
 static bool suits(const struct session *s, const struct cli *c)
 {
@@ -99,36 +174,33 @@ int cli_connect(struct cli *c, struct pail **ret)
 				 .batch = c->batch,
 				 .retry = c->retry};
 	struct session *s = c->session;
+	const char *node = c->whom.endpoint;
 	char why[400];
 	int r;
 
-	if (s && s->p && !strcmp(s->node, c->node) && suits(s, c)) {
+	if (s && s->p && is_same(&s->of, &c->whom) && suits(s, c)) {
 		*ret = s->p;
 		return CLI_OK;
 	}
 	if (c->retry) /* a node that is not there yet may come */
 		o.connect_ms = c->q.timeout_ms ? c->q.timeout_ms : WIRE_TIMEOUT_MS;
-	r = strncmp(c->node, "ipc://", 6) != 0 ? PAIL_OK : socket_look(c->node, why, sizeof(why));
+	r = strncmp(node, "ipc://", 6) != 0 ? PAIL_OK : socket_look(node, why, sizeof(why));
 	if (r != PAIL_OK && !(c->retry && r == PAIL_UNREACHABLE))
 		return cli_fail(c, r, why);
-	r = pail_open(c->node, &o, ret);
+	r = cli_open(c, &o, ret);
 	if (r == PAIL_OK && c->retry)
 		time_take(c, o.connect_ms, clock_ms() - begun_ms);
 	if (r == PAIL_OK && s) {
 		pail_close(&s->p);
 		s->p = *ret;
 		s->retry = c->retry;
-		(void)snprintf(s->node, sizeof(s->node), "%s", c->node);
+		s->of = c->whom;
 	}
 	if (r == PAIL_OK)
 		return CLI_OK;
-	if (pail_endpoint_why(c->node))
-		(void)snprintf(why, sizeof(why), "\"%.200s\" is no endpoint: %s", c->node,
-			       pail_endpoint_why(c->node));
-	else
-		(void)snprintf(why, sizeof(why),
-			       "no node answers at \"%.200s\": is one running there?", c->node);
-	return cli_fail(c, r, r == PAIL_UNREACHABLE || r == PAIL_BAD_ARGUMENT ? why : c->node);
+	/* The endpoint is one: what is bad is a key. */
+	return r == PAIL_BAD_ARGUMENT ? whom_fail(c, pail_open_why())
+				      : cli_fail(c, r, pail_open_why());
 }
 
 void cli_disconnect(struct cli *c, struct pail **p)

@@ -46,10 +46,7 @@ bool cli_interrupted(void)
 
 void cli_init(struct cli *c)
 {
-	const char *node = getenv("PAIL_NODE");
-
 	*c = (struct cli){.q.size = sizeof(c->q),
-			  .node = node && *node ? node : WIRE_ENDPOINT_DEFAULT,
 			  .clients = 4,
 			  .buckets = 1,
 			  .in_flight = 256,
@@ -81,8 +78,15 @@ static bool config_node(struct cli *c)
 		(void)fprintf(stderr, "pail: \"%s\" sets neither node.data nor node.admin\n",
 			      c->config);
 	c->node = endpoint;
+	c->admin = true;
 	conf_free(&conf);
 	return *endpoint;
+}
+
+/* It asks no node. */
+static bool is_local(const struct command *c)
+{
+	return c->run == run_help || c->run == run_key || c->run == run_context;
 }
 
 /* Writes are sent again unless they are told not to be. */
@@ -95,22 +99,20 @@ static bool sends_again(const struct command *c)
 
 int cli_run(struct words w, struct cli *c)
 {
-	static char endpoint[CLI_NODE_MAX];
 	const struct command *command = NULL;
-	char why[200];
 	int r;
 
 	c->words = w;
 	r = cli_parse(c, &command);
 	if (r >= 0)
 		return r;
-	if (command->run == run_help)
-		return run_help(c);
+	if (is_local(command))
+		return command->run(c);
 	if (c->config && !config_node(c))
 		return CLI_CONFIG;
-	if (!cli_endpoint(c->node, endpoint, sizeof(endpoint), why, sizeof(why)))
-		return cli_usage(NULL, "%s: %s", c->config ? c->config : "PAIL_NODE", why);
-	c->node = endpoint;
+	r = cli_whom(c);
+	if (r != CLI_OK)
+		return r;
 	c->retry = (c->retry || sends_again(command)) && !c->no_retry;
 	return command->run(c);
 }

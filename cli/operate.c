@@ -216,13 +216,12 @@ int run_worker(struct cli *c)
 /* One look whether the node has been upgraded more than `before` times.  -1: it cannot be asked. */
 static int upgraded(const struct cli *c, uint64_t before)
 {
-	const struct pail_options o = {
-		.size = sizeof(o), .connect_ms = LOOK_MS, .timeout_ms = LOOK_MS};
+	struct pail_options o = {.size = sizeof(o), .connect_ms = LOOK_MS, .timeout_ms = LOOK_MS};
 	struct pail_result *r = NULL;
 	struct pail *p = NULL;
 	int n = -1;
 
-	if (pail_open(c->node, &o, &p) != PAIL_OK)
+	if (cli_open(c, &o, &p) != PAIL_OK)
 		return -1;
 	if (pail_node_status(p, &r) == PAIL_OK)
 		n = field_number(pail_result_value(r), "upgrades") > before;

@@ -210,6 +210,7 @@ static int option_set(struct cli *c, const struct command *command, const struct
 		if (!cli_endpoint(value, node, sizeof(node), why, sizeof(why)))
 			return cli_usage(command, "--%s: %s", o->name, why);
 		c->node = value;
+		c->admin = !strcmp(o->name, "admin");
 		c->config = NULL;
 		return CLI_OK;
 	case OPTION_FORM:
@@ -475,7 +476,7 @@ bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t wh
 	const char *reason = pail_endpoint_why(text);
 	const char *single;
 
-	if (!reason && strlen(text) >= size)
+	if (!reason && out && strlen(text) >= size)
 		reason = "the list is too long";
 	if (reason) {
 		(void)snprintf(why, why_size, "\"%.80s\": %s, it must be HOST:PORT or ipc://PATH",
@@ -484,6 +485,7 @@ bool cli_endpoint(const char *text, char *out, size_t size, char *why, size_t wh
 	}
 	if (endpoint_check(text, ENDPOINT_CONNECT, endpoint, &single) == 0)
 		text = endpoint;
-	(void)snprintf(out, size, "%s", text);
+	if (out)
+		(void)snprintf(out, size, "%s", text);
 	return true;
 }

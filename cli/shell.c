@@ -20,7 +20,6 @@
 struct shell {
 	struct cli *start; /* the command line that began it */
 	struct session session;
-	char node[CLI_NODE_MAX]; /* which the next command asks */
 	char prompt[128];
 	bool terminal;
 	bool cancelled;   /* the line being read: ^C was typed */
@@ -41,7 +40,7 @@ static void prompt_make(struct shell *s)
 	struct pail_bytes name;
 
 	(void)snprintf(s->prompt, sizeof(s->prompt), "pail> ");
-	c.node = s->node;
+	c.whom = s->session.whom;
 	c.session = &s->session;
 	if (cli_connect(&c, &p) != CLI_OK || pail_hello(p, &r) != PAIL_OK)
 		return;
@@ -75,18 +74,25 @@ static int help(int n, char *const *word)
 
 static int node_set(struct shell *s, int n, char *const *word)
 {
-	char node[sizeof(s->node)];
+	struct cli c = *s->start;
 	char why[200];
+	int r;
 
 	if (n == 1) {
-		(void)printf("%s\n", s->node);
+		(void)printf("%s\n", s->session.whom.endpoint);
 		return CLI_OK;
 	}
-	if (n > 2 || !cli_endpoint(word[1], node, sizeof(node), why, sizeof(why))) {
+	if (n > 2 || !cli_endpoint(word[1], NULL, 0, why, sizeof(why))) {
 		(void)fprintf(stderr, "pail: node: %s\n", n > 2 ? "it takes one endpoint" : why);
 		return CLI_USAGE;
 	}
-	(void)snprintf(s->node, sizeof(s->node), "%s", node);
+	c.node = word[1];
+	c.config = NULL;
+	c.admin = false;
+	r = cli_whom(&c);
+	if (r != CLI_OK)
+		return r;
+	s->session.whom = c.whom;
 	if (s->terminal)
 		prompt_make(s);
 	return CLI_OK;
@@ -98,7 +104,8 @@ static int command_run(struct shell *s, struct words w)
 	struct cli c = *s->start;
 	int r;
 
-	c.node = s->node;
+	c.node = c.config = NULL;
+	c.admin = false;
 	c.session = &s->session;
 	c.args = 0;
 	cli_catch(true);
@@ -389,7 +396,8 @@ int run_shell(struct cli *c)
 	struct shell s = {.start = c, .status = CLI_OK};
 
 	s.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	(void)snprintf(s.node, sizeof(s.node), "%s", c->node);
+	s.session.whom = c->whom;
+	s.session.context = c->context;
 	if (s.terminal) {
 		prompt_make(&s);
 		at_terminal(&s);

@@ -1,6 +1,5 @@
 /*
- * The connection: opening, closing, sending, receiving, goaway.  Every call is built on
- * pail_submit.
+ * The connection: closing, sending, receiving, goaway.  Every call is built on pail_submit.
  *
  * Callbacks may submit, give up futures and close the connection.  So nothing that is being read or
  * walked is freed while one runs: p->inside counts the calls that are under way; within a callback
@@ -16,17 +15,10 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/endpoint.h"
-#include "ipc/net/resolve.h"
 
-#define CONNECT_MS      2000u
-#define BATCH           256u
-#define ADDRESS_MS      250u /* for each address of a name at first */
-#define NAP_MS          20
-#define RENAME_MS       50u         /* within pail_dispatch: an event loop waits meanwhile */
 #define GRACE_MS        500u        /* beyond a request's own time, for its reply's way */
 #define GOAWAY_MS       30000u      /* for the replies still awaited */
-#define RETRY_MS        100u        /* when no new connection can be made */
+#define PROVE_MS        20u         /* between looks how a handshake fares */
 #define OUTBOX_MAX      (64u << 20) /* bytes that wait to be sent; one request may be larger */
 #define SPARE_BYTES     512u        /* at most, of request_size beyond what is written */
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
@@ -55,7 +47,7 @@ static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct socket_context *context_shared;
 static unsigned context_users;
 
-static int context_take(struct socket_context **ret)
+int context_take(struct socket_context **ret)
 {
 	int r = 0;
 
@@ -78,77 +70,6 @@ static void context_drop(void)
 	(void)pthread_mutex_unlock(&context_lock);
 }
 
-/* ---- connecting ---- */
-
-/*
- * Of several addresses of a name, take the first where somebody listens: `localhost` may be ::1 and
- * 127.0.0.1.  Waits at most so long for the name, and for each address.  0, or nobody listens yet.
- */
-static int target_find(struct pail *p, unsigned name_ms, unsigned address_ms)
-{
-	struct addresses a;
-	int r = resolve(p->endpoint, name_ms, &a);
-
-	if (r < 0)
-		return r;
-	if (a.count == 1) {
-		(void)snprintf(p->target, sizeof(p->target), "%s", p->endpoint);
-		return 0;
-	}
-	r = resolve_probe(&a, address_ms);
-	if (r >= 0)
-		(void)snprintf(p->target, sizeof(p->target), "%s", a.endpoint[r]);
-	return r < 0 ? r : 0;
-}
-
-/* For pail_open: as long as a node may still come up there. */
-static int target_await(struct pail *p)
-{
-	uint64_t end_ms = p->now_ms + p->options.connect_ms;
-	int r;
-
-	do {
-		r = target_find(p, p->options.connect_ms, ADDRESS_MS);
-		if (r != -ECONNREFUSED)
-			return r;
-		(void)poll(NULL, 0, NAP_MS);
-	} while (clock_ms() < end_ms);
-	return r;
-}
-
-/* The new connection first: without one, the old one is better than none. */
-static int reconnect(struct pail *p)
-{
-	const struct socket_options o = {.linger_ms = 0};
-	struct socket *fresh = NULL;
-	int r;
-
-	if (p->connection)
-		(void)target_find(p, RENAME_MS, RENAME_MS); /* else the one that it was */
-	r = socket_connect(p->context, p->target, &o, &fresh);
-	if (r < 0) {
-		p->retry_ms = p->now_ms + RETRY_MS;
-		return r;
-	}
-	socket_close(&p->link);
-	p->link = fresh;
-	p->connection++;
-	p->on_wire = 0;
-	p->goaway = false;
-	p->unheard = 0;
-	p->lost = false;
-	p->noted = false;
-	/*
-	 * A node knows a connection, and can tell it to go away, only once something has come from
-	 * it; and it may be another one now, with other limits.
-	 */
-	if (p->connection > 1)
-		note_send(p);
-	/* What was on the old connection is answered no more. */
-	slots_abandon(p, false, PAIL_TIMEOUT, "the node went away without a reply");
-	return 0;
-}
-
 /*
  * Connect again: told to go away, with nothing awaited any more (or for too long), or nothing has
  * come for long although a request was waited for in vain.  What ZeroMQ still holds of those that
@@ -158,114 +79,10 @@ static void connection_renew(struct pail *p)
 {
 	bool leave = p->goaway && (!p->on_wire || p->now_ms - p->goaway_ms > GOAWAY_MS);
 	bool silent = !p->on_wire && is_silent(p);
+	bool failed = p->proving && p->end != SOCKET_NOTHING;
 
-	if (!p->closed && !p->is_link && (leave || silent) && p->now_ms >= p->retry_ms)
+	if (!p->closed && !p->is_link && (leave || silent || failed) && p->now_ms >= p->retry_ms)
 		(void)reconnect(p);
-}
-
-static int open_status(int r)
-{
-	return r == -EINVAL || r == -EPROTONOSUPPORT || r == -ENODEV ? PAIL_BAD_ARGUMENT
-	       : r == -ENOMEM                                        ? PAIL_NO_MEMORY
-								     : PAIL_UNREACHABLE;
-}
-
-static void options_default(struct pail_options *o)
-{
-	if (!o->connect_ms)
-		o->connect_ms = CONNECT_MS;
-	if (!o->timeout_ms)
-		o->timeout_ms = WIRE_TIMEOUT_MS;
-	if (!o->batch)
-		o->batch = BATCH;
-	if (o->batch > WIRE_REQUESTS_MAX)
-		o->batch = WIRE_REQUESTS_MAX;
-}
-
-/* Of the time to connect, at least a millisecond. */
-static uint32_t time_left(const struct pail *p)
-{
-	uint64_t passed = clock_ms() - p->now_ms;
-
-	return passed < p->options.connect_ms ? p->options.connect_ms - (uint32_t)passed : 1;
-}
-
-static struct pail *client_new(const struct pail_options *options)
-{
-	struct pail *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return NULL;
-	if (options)
-		p->options = *options;
-	options_default(&p->options);
-	p->free_slot = NONE;
-	p->due_ms = UINT64_MAX;
-	p->message_max = WIRE_MESSAGE_MAX;
-	p->now_ms = clock_ms();
-	return p;
-}
-
-int link_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
-{
-	const struct socket_options o = {.linger_ms = 0, .once = true};
-	struct pail *p = client_new(options);
-	int r;
-
-	if (!p)
-		return -ENOMEM;
-	p->is_link = true;
-	p->connection = 1;
-	r = context_take(&p->context);
-	if (r == 0)
-		r = socket_connect(p->context, endpoint, &o, &p->link);
-	if (r < 0)
-		pail_close(&p);
-	*ret = p;
-	return r;
-}
-
-/* One connection, with nothing sent twice. */
-static int open_plain(const char *endpoint, struct pail **ret)
-{
-	struct pail *p = *ret;
-	struct pail_request q = {.size = sizeof(q), .method = PAIL_HELLO};
-	struct pail_result *result = NULL;
-	int r;
-
-	(void)snprintf(p->endpoint, sizeof(p->endpoint), "%s", endpoint);
-	r = target_await(p);
-	if (r == 0)
-		r = context_take(&p->context);
-	if (r == 0)
-		r = reconnect(p);
-	if (r < 0)
-		return open_status(r);
-	q.timeout_ms = time_left(p);
-	r = pail_call(p, &q, &result);
-	pail_result_free(&result);
-	return r == PAIL_TIMEOUT ? PAIL_UNREACHABLE : r;
-}
-
-int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret)
-{
-	struct pail_options o = {.size = sizeof(o)};
-	struct endpoints e;
-	struct pail *p;
-	int r;
-
-	*ret = NULL;
-	if ((options && !struct_take(&o, sizeof(o), options)) || o.retry > 1 ||
-	    endpoints_split(endpoint, &e))
-		return PAIL_BAD_ARGUMENT;
-	p = client_new(&o);
-	if (!p)
-		return PAIL_NO_MEMORY;
-	r = e.count == 1 && !o.retry ? open_plain(e.endpoint[0], &p) : failover_open(p, &e);
-	if (r != PAIL_OK)
-		pail_close(&p);
-	*ret = p;
-	return r;
 }
 
 /* ---- calls that callbacks run within, and the end ---- */
@@ -290,6 +107,11 @@ static void leave(struct pail *p)
 	if (p->context)
 		context_drop();
 	p->context = NULL;
+	if (p->key && !p->is_link) {
+		key_file_forget(p->key);
+		free(p->key);
+	}
+	p->key = NULL;
 	free(p->out.data);
 	p->out.data = NULL;
 	free(p->slot);
@@ -518,7 +340,9 @@ static void link_events(struct pail *p)
 
 	for (enum socket_event e; (e = socket_event(p->link)) != SOCKET_NOTHING;) {
 		p->open = e == SOCKET_OPEN;
-		p->gone |= e == SOCKET_CLOSED;
+		p->gone |= e != SOCKET_OPEN;
+		if (e != SOCKET_OPEN && e != SOCKET_CLOSED)
+			p->end = e;
 	}
 	/* The socket may learn a moment later than we do that it is connected. */
 	if (!p->open || p->ready || p->noted)
@@ -543,6 +367,8 @@ static unsigned dispatch(struct pail *p)
 		n += receive(p);
 		if (p->is_link && !p->closed)
 			link_events(p);
+		if (p->proving && !p->closed)
+			prove(p);
 		n += slots_expire(p);
 		connection_renew(p);
 		if (!p->closed)
@@ -575,7 +401,12 @@ static uint64_t wake_ms(const struct pail *p)
 	uint64_t renew = UINT64_MAX;
 
 	if (p->is_link)
-		return wake; /* its end is seen to by links.c */
+		return wake;              /* its end is seen to by links.c */
+	if (p->proving && p->in_flight) { /* pail_fd does not tell of handshakes */
+		uint64_t look = clock_ms() + PROVE_MS;
+
+		wake = look < wake ? look : wake;
+	}
 	if (p->goaway)
 		renew = p->on_wire ? p->goaway_ms + GOAWAY_MS + 1 : 0;
 	else if (p->lost && !p->on_wire)

@@ -3,6 +3,7 @@
 #define PAIL_CLIENT_H
 
 #include "common/buf.h"
+#include "common/key.h"
 #include "include/pail.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
@@ -45,7 +46,12 @@ struct pail {
 	struct socket *link;
 	char endpoint[SOCKET_ENDPOINT_MAX];
 	char target[SOCKET_ENDPOINT_MAX]; /* that, or of a name with several addresses, one */
-	struct pail_options options;
+	struct pail_options options;      /* without its texts */
+	struct key_file *key;             /* NULL: without keys; a link's is its owner's */
+	unsigned server;                  /* which of the node's keys is believed */
+	bool proving;          /* this connection has not been through its handshake yet */
+	bool broken;           /* one has failed with each of the keys believed */
+	enum socket_event end; /* how the last handshake failed, or SOCKET_NOTHING */
 	struct slot_in *slot;
 	uint32_t slots; /* in the array */
 	uint32_t free_slot;
@@ -220,10 +226,32 @@ void json_write(struct buf *out, const char **p);
 
 int client_fail(struct pail *p, int status, const char *why);
 
-/* ---- client.c: the connection of a link ---- */
+/* ---- open.c ---- */
 
-/* Begin to connect.  0 with *ret, which pail_close frees, or negative errno. */
-int link_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
+/* NULL: no memory. */
+struct pail *client_new(const struct pail_options *options);
+
+/*
+ * The connection of a link: begin to connect, believing the key's server of that number.  0 with
+ * *ret, which pail_close frees, or negative errno.
+ */
+int link_open(const char *endpoint, const struct pail *owner, unsigned server, struct pail **ret);
+/* Connect anew, the new connection first: without one, the old one is better than none.  0 or
+ * negative errno. */
+int reconnect(struct pail *p);
+/* Look what becomes of the handshake. */
+void prove(struct pail *p);
+/* It would end so again, whenever, as long as neither side changes its keys. */
+static inline bool is_final(enum socket_event end)
+{
+	return end == SOCKET_REFUSED || end == SOCKET_UNLIKE;
+}
+/* Say in p->why what it means that a handshake with `endpoint` ended so. */
+void handshake_why(struct pail *p, enum socket_event end, const char *endpoint);
+
+/* ---- client.c: what all connections share ---- */
+
+int context_take(struct socket_context **ret);
 /* As pail_submit, of `n` bytes at most: PAIL_OK, or `done` is not called. */
 int client_send(struct pail *p, const struct sending *q, size_t n, pail_done *done, void *arg);
 /* Whether its bytes are more than any node takes, and what else speaks against it. */

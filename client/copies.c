@@ -256,6 +256,7 @@ static void pause_take(struct waiting *w)
 static bool conclude(struct waiting *w)
 {
 	struct failover *f = w->of;
+	const struct place *refused;
 
 	if (w->unknown || w->outstanding) {
 		/* One whose time is less than a share has not asked whether the node is there. */
@@ -270,6 +271,10 @@ static bool conclude(struct waiting *w)
 		return false;
 	} else if (w->refusal) {
 		waiting_fail(w, w->refusal, w->text ? w->text : "no memory");
+	} else if (!w->copies && links_refused(f, &refused)) {
+		handshake_why(f->owner, refused->end, refused->endpoint);
+		waiting_fail(w, refused->end == SOCKET_REFUSED ? PAIL_DENIED : PAIL_UNREACHABLE,
+			     f->owner->why);
 	} else {
 		waiting_fail(w, PAIL_EXPIRED,
 			     *f->ask_why && takes_session(w)
@@ -483,6 +488,8 @@ static uint64_t due_of(const struct waiting *w)
 
 unsigned waiting_tend(struct failover *f)
 {
+	const struct place *one;
+	bool refused = !f->retry && links_refused(f, &one);
 	unsigned n = 0;
 
 	f->now_ms = clock_ms();
@@ -492,7 +499,9 @@ unsigned waiting_tend(struct failover *f)
 	/* A callback may add some at the end, or end all. */
 	for (struct waiting *w = f->first, *next; w && !f->stopped; w = next) {
 		next = w->next;
-		if ((f->now_ms >= w->deadline_ms || f->now_ms >= w->next_ms) && waiting_due(w))
+		if (refused && w->queued && !w->copies)
+			n += conclude(w);
+		else if ((f->now_ms >= w->deadline_ms || f->now_ms >= w->next_ms) && waiting_due(w))
 			n++;
 		else
 			due_by(f, due_of(w));

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -26,16 +27,36 @@ static void failover_poll(struct failover *f, uint64_t end_ms)
 	(void)failover_dispatch(f);
 }
 
+/* Nobody serves us.  Why not: of one, or if none has said it, of all. */
+static int unreachable(struct failover *f)
+{
+	struct pail *p = f->owner;
+	const struct place *a;
+	size_t n = 0;
+	char all[1200] = "";
+
+	(void)links_refused(f, &a);
+	if (a) {
+		handshake_why(p, a->end, a->endpoint);
+		return a->end == SOCKET_REFUSED ? PAIL_DENIED : PAIL_UNREACHABLE;
+	}
+	for (uint32_t i = 0; i < f->places && n < sizeof(all); i++)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? "," : "",
+				      f->place[i].endpoint);
+	handshake_why(p, SOCKET_NOTHING, all);
+	return PAIL_UNREACHABLE;
+}
+
 int failover_open(struct pail *owner, const struct endpoints *e)
 {
 	struct failover *f = calloc(1, sizeof(*f));
+	const struct place *refused;
 	uint64_t end_ms = owner->now_ms + owner->options.connect_ms;
 	uint32_t place;
 
 	if (!f)
 		return PAIL_NO_MEMORY;
 	f->owner = owner;
-	f->options = owner->options;
 	f->retry = owner->options.retry;
 	f->due_ms = f->link_ms = UINT64_MAX;
 	f->now_ms = owner->now_ms;
@@ -48,8 +69,8 @@ int failover_open(struct pail *owner, const struct endpoints *e)
 	if (f->poll_fd < 0)
 		return PAIL_UNREACHABLE;
 	while ((place = link_pick(f, f->current, false, true)) == NONE) {
-		if (clock_ms() >= end_ms)
-			return PAIL_UNREACHABLE;
+		if (clock_ms() >= end_ms || links_refused(f, &refused))
+			return unreachable(f);
 		failover_poll(f, end_ms);
 	}
 	f->current = place;

@@ -29,11 +29,13 @@ const char *endpoints_split(const char *text, struct endpoints *ret);
 /* An endpoint, and the connection to it. */
 struct place {
 	char endpoint[SOCKET_ENDPOINT_MAX];
-	struct pail *link; /* NULL: none */
-	uint64_t begun_ms; /* when it was */
-	uint64_t asked_ms; /* it was asked whether it is there; 0: not */
-	uint64_t again_ms; /* not connected to before */
-	uint32_t pause_ms; /* longer with each failure in a row */
+	struct pail *link;     /* NULL: none */
+	uint64_t begun_ms;     /* when it was */
+	uint64_t asked_ms;     /* it was asked whether it is there; 0: not */
+	uint64_t again_ms;     /* not connected to before */
+	uint32_t pause_ms;     /* longer with each failure in a row */
+	unsigned server;       /* which of the node's keys is believed next */
+	enum socket_event end; /* how the last handshake failed, or SOCKET_NOTHING */
 };
 
 /* A session of the node's, as long as a request of it is in flight or new ones take it. */
@@ -79,7 +81,6 @@ struct waiting {
 
 struct failover {
 	struct pail *owner;
-	struct pail_options options; /* of the links */
 	bool retry;
 	int poll_fd; /* an epoll of all links' descriptors */
 	struct place place[ENDPOINTS_MAX];
@@ -157,6 +158,11 @@ uint32_t link_pick(struct failover *f, uint32_t from, bool once, bool patient);
 unsigned links_dispatch(struct failover *f);
 /* Ask whether it is there at all: it has been silent since something was sent to it. */
 void link_suspect(struct failover *f, uint32_t place, uint64_t since_ms);
+/*
+ * Whether no node will ever take this program as it is: each place has said so.  *ret: the first
+ * that has failed in its handshake, or NULL.
+ */
+bool links_refused(const struct failover *f, const struct place **ret);
 void links_close(struct failover *f);
 
 /* ---- sessions.c ---- */

@@ -87,6 +87,28 @@ static void place_pause(struct failover *f, struct place *a)
 	a->again_ms = f->now_ms + jitter(f, a->pause_ms);
 }
 
+/* When it is tried again, and with which of the node's keys. */
+static void place_judge(struct failover *f, struct place *a, const struct pail *l)
+{
+	unsigned servers = l->key ? l->key->servers : 0;
+
+	if (l->ready) {
+		a->end = SOCKET_NOTHING;
+		a->pause_ms = 0; /* it has served: at once */
+		a->again_ms = f->now_ms;
+		return;
+	}
+	/* Who closes early hides what it would have told: what it has told before stands. */
+	if (is_final(l->end) || (l->end == SOCKET_BROKEN && !is_final(a->end)))
+		a->end = l->end;
+	if (a->end == SOCKET_BROKEN && servers > 1)
+		a->server = (a->server + 1) % servers;
+	if (a->end == SOCKET_BROKEN && servers > 1 && a->server)
+		a->again_ms = f->now_ms;
+	else
+		place_pause(f, a);
+}
+
 static void place_close(struct failover *f, struct place *a)
 {
 	struct pail *l = a->link;
@@ -96,12 +118,7 @@ static void place_close(struct failover *f, struct place *a)
 	a->asked_ms = 0;
 	if (f->current == (uint32_t)(a - f->place))
 		f->current = (f->current + 1) % f->places;
-	if (l->ready) {
-		a->pause_ms = 0; /* it has served: at once */
-		a->again_ms = f->now_ms;
-	} else {
-		place_pause(f, a);
-	}
+	place_judge(f, a, l);
 	f->returned = f->returned_last = NULL;
 	f->returning = true; /* nothing new goes before them */
 	pail_close(&l);      /* what it had ends, or comes back */
@@ -121,7 +138,7 @@ static void place_open(struct failover *f, struct place *a)
 {
 	if (a->link || f->now_ms < a->again_ms)
 		return;
-	if (link_open(a->endpoint, &f->options, &a->link) < 0) {
+	if (link_open(a->endpoint, f->owner, a->server, &a->link) < 0) {
 		place_pause(f, a);
 		return;
 	}
@@ -215,6 +232,22 @@ unsigned links_dispatch(struct failover *f)
 		if (f->place[i].link)
 			n += place_dispatch(f, &f->place[i]);
 	return n;
+}
+
+bool links_refused(const struct failover *f, const struct place **ret)
+{
+	uint32_t n = 0;
+
+	*ret = NULL;
+	for (uint32_t i = 0; i < f->places; i++) {
+		const struct place *a = &f->place[i];
+
+		n += is_final(a->end);
+		if (a->end != SOCKET_NOTHING &&
+		    (!*ret || (a->end == SOCKET_REFUSED && (*ret)->end != SOCKET_REFUSED)))
+			*ret = a;
+	}
+	return n == f->places;
 }
 
 void links_close(struct failover *f)

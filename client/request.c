@@ -19,7 +19,7 @@ static bool is_sane(struct pail_bytes b)
 			       offsetof(struct type, last) + sizeof(((struct type *)0)->last), \
 		       "a tail")
 HAS_NO_TAIL(pail_request, args);
-HAS_NO_TAIL(pail_options, retry);
+HAS_NO_TAIL(pail_options, context);
 
 bool struct_take(void *ret, size_t ours, const void *given)
 {

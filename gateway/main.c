@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/key.h"
 #include "gateway/server.h"
 #include "include/wire.h"
 
@@ -14,7 +15,8 @@
 #define ENDPOINT_SIZE 64
 
 static const char usage[] =
-	"usage: pail-gateway --node ENDPOINT --text HOST:PORT [--connections N] [--line BYTES]\n"
+	"usage: pail-gateway --node ENDPOINT --text HOST:PORT [--key FILE]\n"
+	"                    [--node-key PUBLIC] [--connections N] [--line BYTES]\n"
 	"\n"
 	"Serves a text dialogue on TCP (CREATE, PUT, GET and DELETE, one command a line) as a "
 	"client\n"
@@ -22,6 +24,8 @@ static const char usage[] =
 	"\n"
 	"  --node ENDPOINT    the node (default " WIRE_ENDPOINT_DEFAULT ")\n"
 	"  --text HOST:PORT   where to listen; port 0: any free one\n"
+	"  --key FILE         the key file to come with, at a node that asks for keys\n"
+	"  --node-key PUBLIC  the node's key, if the key file names none (server = PUBLIC)\n"
 	"  --connections N    at a time (default 4096)\n"
 	"  --line BYTES       of the longest line (default 65536)\n"
 	"  --ready-fd FD      write where it listens to this descriptor\n"
@@ -32,6 +36,8 @@ static const char usage[] =
 
 struct choices {
 	const char *node;
+	const char *key; /* "": it comes without, whatever the environment says */
+	const char *node_key;
 	struct server_config config;
 	int ready_fd;
 };
@@ -51,6 +57,8 @@ static int options_read(int argc, char **argv, struct choices *x)
 	static const struct option options[] = {
 		{"node",        required_argument, NULL, 'n'},
 		{"text",        required_argument, NULL, 't'},
+		{"key",         required_argument, NULL, 'k'},
+		{"node-key",    required_argument, NULL, 'K'},
 		{"connections", required_argument, NULL, 'c'},
 		{"line",        required_argument, NULL, 'l'},
 		{"ready-fd",    required_argument, NULL, 'r'},
@@ -69,6 +77,12 @@ static int options_read(int argc, char **argv, struct choices *x)
 			break;
 		case 't':
 			x->config.listen = optarg;
+			break;
+		case 'k':
+			x->key = optarg;
+			break;
+		case 'K':
+			x->node_key = optarg;
 			break;
 		case 'c':
 			ok = number(optarg, 1000000, &n) && n;
@@ -128,12 +142,26 @@ static int serve(const struct choices *x, struct pail *node)
 	return 0;
 }
 
+/* Does the key file say which key the node has?  It may have two, while the node's is changed. */
+static bool names_node(const char *path)
+{
+	struct key_file k;
+	char why[300];
+	bool names = *path && key_file_read(path, &k, why, sizeof(why)) == 0 && k.servers;
+
+	key_file_forget(&k);
+	return names;
+}
+
 int main(int argc, char **argv)
 {
 	struct choices x = {
-		WIRE_ENDPOINT_DEFAULT, {NULL, 4096, 65536},
-                 -1
+		.node = WIRE_ENDPOINT_DEFAULT,
+		.key = "",
+		.config = {.connections = 4096, .line_max = 65536},
+		.ready_fd = -1
         };
+	struct pail_options o = {.size = sizeof(o)};
 	struct rlimit files;
 	struct pail *node = NULL;
 	int r = options_read(argc, argv, &x);
@@ -149,10 +177,12 @@ int main(int argc, char **argv)
 			      pail_endpoint_why(x.node));
 		return EXIT_USAGE;
 	}
-	r = pail_open(x.node, NULL, &node);
+	o.key_file = x.key;
+	o.node_key = names_node(x.key) ? NULL : x.node_key;
+	r = pail_open(x.node, &o, &node);
 	if (r != PAIL_OK) {
-		(void)fprintf(stderr, "pail-gateway: node \"%s\": %s\n", x.node,
-			      pail_status_name(r));
+		(void)fprintf(stderr, "pail-gateway: node \"%s\": %s: %s\n", x.node,
+			      pail_status_name(r), pail_open_why());
 		return 1;
 	}
 	r = serve(&x, node);

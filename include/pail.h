@@ -102,20 +102,76 @@ struct pail_options {
 	uint32_t timeout_ms; /* of requests that name none; 0: 5,000 (a node takes no 0) */
 	uint32_t batch;      /* requests packed into one frame at most; 0: 256, at most 4,096 */
 	uint32_t retry;      /* 1: send again what got no outcome, see below; 0: nothing twice */
+	/* See "keys" below; NULL: as the environment says.  They are copied. */
+	const char *key_file; /* path of the file of the program's own pair; "": without keys */
+	const char *node_key; /* the node's public key, or two with a blank between */
+	const char *context;  /* name of a context */
 };
 
 /*
  * Connect to `endpoint`, tcp://HOST:PORT (tcp:// may be left out) or ipc://PATH, or to one of up to
  * 16 of them with commas between, and wait for the node's hello.  (Behind an ipc:// a comma parts
  * only if tcp:// or ipc:// follows it: paths may have commas.)  `options` may be NULL.  On success
- * the caller owns *ret.  PAIL_UNREACHABLE: nobody answered; PAIL_BAD_ARGUMENT: that is no endpoint,
- * pail_endpoint_why tells why, options->size is not set, or `retry` is neither 0 nor 1.
+ * the caller owns *ret.  Else *ret is NULL, and pail_open_why tells more than the status:
+ *	PAIL_UNREACHABLE	nobody answered; one of the two asks for keys and the other does not;
+ *				or the node has another key than is believed
+ *	PAIL_DENIED		the node does not know this program's key
+ *	PAIL_BAD_ARGUMENT	that is no endpoint, a key file cannot be read, there is no such
+ *				context, options->size is not set, `retry` is neither 0 nor 1
  *
  * Several endpoints are tried in turn: one that refuses, is lost, goes away or says nothing is left
  * for the next.  What was sent to it and not answered ends with PAIL_TIMEOUT, or with `retry` is
  * sent again.
  */
 PAIL_API int pail_open(const char *endpoint, const struct pail_options *options, struct pail **ret);
+
+/*
+ * Why the last pail_open of this thread failed: text that lives until its next one.  Never NULL.
+ * Nothing of a secret is in it.
+ */
+PAIL_API const char *pail_open_why(void);
+
+/*
+ * ---- keys ----
+ *
+ * A node with keys speaks CURVE (ZeroMQ RFC 26) only: it wants to know who asks, and proves who it
+ * is.  A program then needs a pair of keys that the node knows, and the node's public key; both are
+ * in a key file of the program's, which none but its user may read:
+ *
+ *	name = shop
+ *	public = 7kV...		what the node's file of clients has
+ *	secret = q2W...
+ *	server = rd!...		the node's; a second such line: the key that is to follow, or was before
+ *
+ * `pail key new` makes one.  Contexts are names for where nodes are, which keys they have and which
+ * key file is used there, kept by `pail context` in $XDG_CONFIG_HOME/pail/contexts or else in
+ * ~/.config/pail/contexts.  At most one is in force:
+ *	1. `context`
+ *	2. PAIL_CONTEXT of the environment
+ *	3. if pail_open's endpoint is NULL, the current one (`pail context use`), if there is one
+ *
+ * The endpoints: that of pail_open, and only if it is NULL those of the context in force.
+ * The key file: the first there is of
+ *	1. `key_file`
+ *	2. that of `context`; if it has neither key file nor node's key, its nodes have no keys, and
+ *	   the program goes without
+ *	3. PAIL_KEY of the environment
+ *	4. that of the context in force
+ * The node's keys: `node_key`, else those of the context in force, else those of the key file.
+ *
+ * So an option goes before the environment, the environment before the current context, and what
+ * is given one by one before what a context has.  Where none says anything the program goes without
+ * keys.  `key_file` "" does so whatever else is said: for a node's admin socket, which has none.  A
+ * program that is set-uid reads no environment.
+ *
+ * If the node has another key than is believed, the second is tried, in turn, also later: so a node
+ * can change its keys, and a program that knows both goes on.
+ */
+
+/* A new pair, each PAIL_KEY_SIZE bytes with its NUL.  PAIL_OK, or PAIL_INTERNAL: this libzmq was
+ * built without CURVE. */
+#define PAIL_KEY_SIZE 41
+PAIL_API int pail_key_new(char *ret_public, char *ret_secret);
 
 /* What is wrong with an endpoint, or a list of them ("the port is above 65535"), or NULL: nothing. */
 PAIL_API const char *pail_endpoint_why(const char *endpoint);
@@ -349,6 +405,8 @@ PAIL_API int pail_buckets(struct pail *p, const struct pail_request *range,
 			  struct pail_result **ret);
 PAIL_API int pail_count(struct pail *p, struct pail_bytes bucket, uint64_t *ret);
 PAIL_API int pail_route(struct pail *p, struct pail_bytes bucket, struct pail_result **ret);
+/* What the node says of itself: its name, limits and features; one with keys also `client`, the
+ * name that it knows this program's key by, and `rights`, a list such as ["read:*"]. */
 PAIL_API int pail_hello(struct pail *p, struct pail_result **ret);
 PAIL_API int pail_node_status(struct pail *p, struct pail_result **ret);
 /* Read the node's configuration again.  PAIL_BAD_ARGUMENT: it is wrong, nothing has changed;

@@ -6,6 +6,7 @@ import struct
 import time
 
 import lib
+from keys import KeyedNodes, pair
 from lib import eq, test, until
 
 
@@ -227,3 +228,22 @@ def its_options_are_checked(box):
                 "--check-config")
     eq(78, r.returncode)
     assert b"serves no clients" in r.stderr
+
+@test()
+def the_gateway_comes_with_a_key_of_its_own(box):
+    """It may what its key may, be it that its file names the node's key or not; without its line nobody is served."""
+    k = KeyedNodes(box, {"foo": {"*": "foo"}}, {"all": ["create:*", "read:*"], "gate": ["read:shop*", "write:shop*"]}, start=False)
+    foo = k.nodes["foo"]
+    foo.more.update({"gateway.text": "127.0.0.1:0", "gateway.key": k.key["gate"].path})
+    foo.configure()
+    for server in ((), (k.own["foo"].public,), (pair()[0], k.own["foo"].public)):
+        k.key["gate"].write(server)
+        k.start()
+        for b in ("shop", "till"):
+            k.connect("foo", "all").call("create", b)
+        t = Line(box, foo)
+        t.ask(b"PUT shop k 1\r\n", b"OK")
+        t.ask(b"GET shop k\r\n", b"1", b"OK")
+        t.ask(b"PUT till k 1\r\n", b'ERROR denied: "gate" lacks write on "till"')
+        t.close()
+        foo.stop()

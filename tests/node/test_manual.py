@@ -119,7 +119,7 @@ def completion_offers_what_there_is_and_works(box):
     t = Terminal(dict(os.environ, PATH=os.path.abspath(lib.BUILD) + ":" + os.environ["PATH"], NO_COLOR="1"))
     try:
         t.run(". " + complete.file)
-        eq("0\n", t.run("pail --no\t%s co\tfru\t" % n.endpoint))
+        eq("0\n", t.run("pail --no\t%s cou\tfru\t" % n.endpoint))
     finally:
         t.close()
 

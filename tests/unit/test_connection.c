@@ -1,6 +1,8 @@
 /* A connection of libpail through everything that its callbacks, its deadlines and chance may do to
  * it. */
 #include <poll.h>
+#include <signal.h>
+#include <time.h>
 
 #include "tests/unit/lib/played_node.h"
 
@@ -507,8 +509,40 @@ static void everything_is_answered_once(void)
 	socket_context_free(&context);
 }
 
-UNIT_MAIN(T(a_callback_may_submit_after_a_goaway), T(a_callback_may_close),
-	  T(closing_takes_nothing_more), T(a_callback_cannot_wait),
+static void on_signal(int signal)
+{
+	(void)signal;
+}
+
+/* A program with a timer, say: no connection fails because a signal came while it was begun. */
+static void signals_hinder_no_connect(void)
+{
+	const struct itimerspec often = {.it_interval.tv_nsec = 300000, .it_value.tv_nsec = 300000};
+	const struct sigaction action = {.sa_handler = on_signal};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct sigaction before;
+	struct socket_context *c;
+	timer_t timer;
+
+	EQ(0, socket_context_new(&c));
+	EQ(0, sigaction(SIGUSR1, &action, &before));
+	EQ(0, timer_create(CLOCK_MONOTONIC, &event, &timer));
+	EQ(0, timer_settime(timer, 0, &often, NULL));
+	for (unsigned i = 0; i < 1000; i++) {
+		const struct socket_options o = {
+			.receive_queue = 10, .send_queue = 10, .once = i & 1, .watched = !(i & 1)};
+		struct socket *s = NULL;
+
+		EQ(0, socket_connect(c, "tcp://127.0.0.1:1", &o, &s));
+		socket_close(&s);
+	}
+	EQ(0, timer_delete(timer));
+	EQ(0, sigaction(SIGUSR1, &before, NULL));
+	socket_context_free(&c);
+}
+
+UNIT_MAIN(T(signals_hinder_no_connect), T(a_callback_may_submit_after_a_goaway),
+	  T(a_callback_may_close), T(closing_takes_nothing_more), T(a_callback_cannot_wait),
 	  T(a_callback_may_give_up_futures), T(a_future_may_be_awaited_after_closing),
 	  T(no_request_loses_its_deadline), T(unsent_requests_expire),
 	  T(a_request_has_all_its_time), T(one_that_times_out_is_no_silence),

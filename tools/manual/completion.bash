@@ -29,10 +29,14 @@ _pail_buckets() {
 		COMPREPLY+=("$(printf %q "$b")")
 	done < <("$_pail_program" "${_pail_to[@]}" buckets -o raw --timeout 500 --limit 200 ${_pail_cur:+--prefix "$_pail_cur"} 2>/dev/null </dev/null)
 }
+_pail_contexts() {
+	_pail_offer "$("$_pail_program" context list -o raw 2>/dev/null </dev/null)"
+}
 _pail_value() { # option: complete its value
 	case $1 in
 	-o | --output) _pail_offer "table json raw" ;;
-	--config | --resume) _pail_files -f ;;
+	--config | --resume | --key | --file) _pail_files -f ;;
+	--context) _pail_contexts ;;
 	--data) _pail_files -d ;;
 	--bucket) _pail_buckets ;;
 	--set) _pail_offer "$_paild_settings" ;;
@@ -43,7 +47,7 @@ _pail_names() { # options, without the = of those that take a value
 	echo "${1//=/}"
 }
 _pail() {
-	local _pail_program=$1 _pail_line _pail_cur _pail_args="" _pail_own="" _pail_to=()
+	local _pail_program=$1 _pail_line _pail_cur _pail_args="" _pail_own="" _pail_actions="" _pail_to=()
 	local command="" at=0 i=1 w options_end="" words
 	_pail_words
 	while [ $i -lt ${#_pail_line[@]} ]; do
@@ -55,7 +59,7 @@ _pail() {
 			*" $w= "*)
 				i=$((i + 1))
 				[ $i -lt ${#_pail_line[@]} ] || { _pail_value "$w"; return; }
-				case $w in --node | --config | --admin) _pail_to=("$w" "${_pail_line[i]}") ;; esac
+				case $w in --node | --config | --admin | --key | --context) _pail_to+=("$w" "${_pail_line[i]}") ;; esac
 				;;
 			esac
 		elif [ -z "$command" ]; then
@@ -77,6 +81,8 @@ _pail() {
 		ACTION) _pail_offer "$_pail_actions" ;;
 		COMMAND | \[COMMAND\]) _pail_offer "$_pail_commands" ;;
 		FILE | \[FILE\]) _pail_files -f ;;
+		NAME) _pail_files -f ;;
+		\[NAME\]) _pail_contexts ;;
 		*) COMPREPLY=() ;;
 		esac
 	fi

@@ -76,6 +76,12 @@ END
 .B PAIL_NODE
 the node's endpoint where no option names one
 .TP
+.B PAIL_KEY
+the key file to come with where neither an option nor a context that an option names has one
+.TP
+.B PAIL_CONTEXT
+the context where no option names one
+.TP
 .B NO_COLOR
 no colours
 END
@@ -138,14 +144,14 @@ options() { # file
 	echo "_pail_common='$(sed -n '/^Options of all commands:/,/^$/p' "$dir/pail" | options /dev/stdin)'"
 	echo "_paild_options='$(sed '/^Settings:/,$d' "$dir/paild" | options /dev/stdin)'"
 	echo "_paild_settings='$(sed -n '/^Settings:/,$s/^  \([a-z]*\.[a-z_]*\) .*/\1=/p' "$dir/paild" | tr '\n' ' ')'"
-	echo "_pail_of() { # command: its arguments, then its options; an option with = takes a value"
+	echo "_pail_of() { # command: its arguments, its options (one with = takes a value), what ACTION may be"
 	printf '\tcase $1 in\n'
 	for c in $commands; do
-		printf "\t%s) _pail_args='%s' _pail_own='%s' ;;\n" "$c" \
-			"$(sed -n "1s/^usage: pail $c *\(.*\)\[options\].*/\1/p" "$dir/all.$c")" "$(options "$dir/own.$c")"
+		printf "\t%s) _pail_args='%s' _pail_own='%s' _pail_actions='%s' ;;\n" "$c" \
+			"$(sed -n "1s/^usage: pail $c *\(.*\)\[options\].*/\1/p" "$dir/all.$c")" "$(options "$dir/own.$c")" \
+			"$(sed -n "s/^$c \([a-z]*\) .*/\1/p" "$dir/own.$c" | tr '\n' ' ')"
 	done
-	printf "\t*) _pail_args='' _pail_own='' ;;\n\tesac\n}\n"
-	echo "_pail_actions='$(sed -n 's/^worker \([a-z]*\) .*/\1/p' "$dir/own.worker" | tr '\n' ' ')'"
+	printf "\t*) _pail_args='' _pail_own='' _pail_actions='' ;;\n\tesac\n}\n"
 	cat "$here/completion.bash"
 } >"$dir/pail.bash"
 

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "include/pail.h"
+#include "ipc/net/curve.h"
 #include "ipc/net/socket.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
@@ -52,12 +53,13 @@ static struct socket_context *fake_context;
 static struct fake {
 	struct socket *socket;
 	char endpoint[SOCKET_ENDPOINT_MAX];
-	_Atomic bool silent; /* takes nothing, says nothing */
-	_Atomic bool down;   /* to be closed */
-	_Atomic bool back;   /* and to be there again at once */
-	_Atomic int always;  /* what becomes of all that has no plan */
-	_Atomic bool plain;  /* it knows no sessions */
-	int plan[64];        /* what becomes of the next ones */
+	_Atomic bool silent;                    /* takes nothing, says nothing */
+	_Atomic bool down;                      /* to be closed */
+	_Atomic bool back;                      /* and to be there again at once */
+	_Atomic int always;                     /* what becomes of all that has no plan */
+	_Atomic bool plain;                     /* it knows no sessions */
+	const struct socket_keys *_Atomic keys; /* NULL: none; taken when it comes up */
+	int plan[64];                           /* what becomes of the next ones */
 	unsigned plans, done;
 } fake[NODES_MAX];
 static int fakes;
@@ -65,6 +67,10 @@ static pthread_t fake_thread;
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool fake_stop;
 static _Atomic bool stuck; /* what has that key is swallowed */
+
+/* Who is let in where nodes have keys. */
+static struct door *fake_door;
+static char fake_known[KEY_TEXT + 1];
 
 /* The store: what was run under which number, and how often anything ran. */
 static struct seen seen[SEEN_MAX];
@@ -210,12 +216,18 @@ static bool fake_serve(struct fake *n)
 
 static void fake_bind(struct fake *n)
 {
-	const struct socket_options o = {.linger_ms = 100};
+	const struct socket_options o = {.linger_ms = 100, .keys = n->keys};
 	char bound[SOCKET_ENDPOINT_MAX];
 
 	if (socket_bind(fake_context, *n->endpoint ? n->endpoint : "tcp://127.0.0.1:*", &o,
 			&n->socket, bound) == 0)
 		memcpy(n->endpoint, bound, sizeof(bound));
+}
+
+static bool fake_allows(void *arg, const char *domain, const char *key)
+{
+	(void)arg;
+	return !strcmp(domain, "clients") && !strcmp(key, fake_known);
 }
 
 static void *fake_loop(void *arg)
@@ -225,6 +237,8 @@ static void *fake_loop(void *arg)
 		bool any = false;
 
 		(void)pthread_mutex_lock(&fake_lock);
+		if (fake_door)
+			any |= door_answer(fake_door, 100) > 0;
 		for (int i = 0; i < fakes; i++) {
 			struct fake *n = &fake[i];
 
@@ -244,7 +258,8 @@ static void *fake_loop(void *arg)
 
 /* ---- for tests ---- */
 
-static void fakes_begin(int n)
+/* Each with those keys, which let in who is fake_known; NULL: without. */
+static void fakes_begin_with(int n, const struct socket_keys *keys)
 {
 	memset(fake, 0, sizeof(fake));
 	seens = runs = 0;
@@ -253,11 +268,19 @@ static void fakes_begin(int n)
 	fakes = n;
 	fake_stop = false;
 	EQ(0, socket_context_new(&fake_context));
+	if (keys)
+		EQ(0, door_open(fake_context, fake_allows, NULL, &fake_door));
 	for (int i = 0; i < n; i++) {
+		fake[i].keys = keys;
 		fake_bind(&fake[i]);
 		TRUE_(fake[i].socket);
 	}
 	EQ(0, pthread_create(&fake_thread, NULL, fake_loop, NULL));
+}
+
+__attribute__((unused)) static void fakes_begin(int n)
+{
+	fakes_begin_with(n, NULL);
 }
 
 static void fakes_end(void)
@@ -267,6 +290,7 @@ static void fakes_end(void)
 	for (int i = 0; i < fakes; i++)
 		if (fake[i].socket)
 			socket_close(&fake[i].socket);
+	door_close(&fake_door);
 	socket_context_free(&fake_context);
 }
 
