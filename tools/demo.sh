@@ -1,5 +1,6 @@
 #!/bin/bash
-# Two nodes that route to each other, one of them killed and brought back.  Usage: demo.sh BUILD
+# Two nodes that route to each other, one of them killed and brought back; then the same two with keys, and
+# a client that may write to one bucket.  Usage: demo.sh BUILD
 #
 # Takes four free ports, or those from PAIL_DEMO_PORT on: N, N+1 of foo, N+100, N+101 of bar.  Everything
 # lies in a temporary folder that goes at the end.
@@ -85,6 +86,11 @@ run() { # node command...
 	echo "    $name\$ pail $*"
 	"$b/pail" --node "tcp://127.0.0.1:$at" "$@" 2>&1 | sed 's/^/    /'
 }
+stop() { # name
+	kill "${!1}"
+	wait "${!1}" 2>/dev/null || true
+	eval "$1="
+}
 
 say "Two nodes with one table: buckets from a to m are foo's, from n to z bar's."
 start foo
@@ -118,5 +124,59 @@ run foo get world greeting -o json
 
 say "No entry in the table is an error that shows it."
 run foo get 42 greeting
+
+say "Both nodes stop.  Until now they have trusted whoever reached them: now each gets a pair of keys."
+stop foo
+stop bar
+public() { # key file
+	"$b/pail" key show "$1" -o raw | cut -d' ' -f2
+}
+for n in foo bar; do
+	"$b/pail" key new $n --file "$dir/$n.key" >/dev/null 2>&1
+	echo "    $n: $(public "$dir/$n.key")"
+done
+WORKERS=1 pair_write "$dir" "$port" $((port + 1)) $((port + 100)) $((port + 101)) warn "$(public "$dir/foo.key")" "$(public "$dir/bar.key")"
+
+say "So do two clients.  The nodes' file of clients says what each may."
+client() { # name rights
+	"$b/pail" key new "$1" --file "$dir/$1.key" --node-key "$(public "$dir/foo.key") $(public "$dir/bar.key")" 2>/dev/null |
+		sed "s/ read:\* write:\*\$/ $2/"
+}
+client shop 'read:world write:world' >"$dir/clients"
+client ops 'admin:* create:*' >>"$dir/clients"
+sed 's/^/    /' "$dir/clients"
+start foo
+start bar
+wait_for "the links" linked foo bar up
+wait_for "the links" linked bar foo up
+as() { # client node command...
+	name=$1
+	at=$((port + 100))
+	[ "$2" = foo ] && at=$port
+	echo "    $name at $2\$ pail ${*:3}"
+	"$b/pail" --node "tcp://127.0.0.1:$at" --key "$dir/$name.key" "${@:3}" 2>&1 | sed 's/^/    /'
+}
+
+say "shop may read and write one bucket, through any of the two; ops makes buckets, and does not read them."
+as shop foo whoami
+as shop foo put world greeting hello-from-shop
+as shop bar get world greeting -o json
+as shop foo get hello greeting
+as shop foo drop world
+as ops bar create world2
+as ops foo get world greeting
+
+say "A stranger has made itself a pair; it knows foo's key, and foo does not know it.  Without any, nobody gets a word in."
+client eve 'read:*' >/dev/null
+as eve foo get world greeting
+run foo get world greeting
+
+say "shop's line is taken out of the file.  From the reload on it is nobody."
+sed -i '/^shop /d' "$dir/clients"
+for n in foo bar; do
+	echo "    $n\$ pail --config $n.conf reload"
+	"$b/pail" --config "$dir/$n.conf" reload | sed 's/^/    /'
+done
+as shop foo get world greeting
 
 say "That was all.  Both nodes stop, their data goes."

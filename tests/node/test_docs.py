@@ -1,9 +1,14 @@
 """What docs/ tells people to do, done."""
+import glob
+import os
 import re
 import shutil
+import signal
+import subprocess
 
 import lib
 from lib import eq, test, until
+from test_cli import Terminal, tree_with_ports
 from test_gateway import Line, start
 
 
@@ -99,3 +104,48 @@ def copies_that_operations_calls_whole_are(box):
     shutil.rmtree(copy + "/worker-0")
     shutil.copytree(kept, copy + "/worker-0")
     assert 0 < serve(copy) < 8  # both workers have some of the buckets
+
+
+KEY = r"(?<!\S)[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}(?!\S)"
+
+
+@test("release", "distributed")
+def the_page_of_keys_can_be_typed_along(box):
+    """Each block of docs/security.md, word for word but for ports, keys, and what is of the moment."""
+    ports = dict(zip((4040, 4041, 4140, 4141), box.ports(4)))
+    tree = tree_with_ports(box, ports)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "CI", "XDG_"))}
+    env.update(HOME=box.folder("home"), NO_COLOR="1", PATH=tree + "/build/release:" + env["PATH"])
+    os.mkdir(env["HOME"])
+    t = Terminal(env, prompt="~$ ")  # a key has no ~
+    t.run("cd " + tree)
+    done = 0
+    try:
+        for block in re.findall(r"```console\n(.*?)```", open(tree + "/docs/security.md").read(), re.S):
+            for c in re.split(r"^\$ ", block, flags=re.M)[1:]:
+                line, _, want = c.partition("\n")
+                got = t.run(line).replace("\r", "")
+                if "add shop-at-bar" in line:
+                    until(lambda: "ready" in open(tree + "/build/keys/bar.log").read(), what="bar to listen")
+                want, got = (re.sub(r"pid \d+|[\d.]+ ms|cut off: \d+", "_", re.sub(KEY, "KEY", x)) for x in (want, got))
+                eq((line, want.strip("\n")), (line, got.strip("\n")))
+                done += 1
+    finally:
+        t.close()
+        for lock in glob.glob(tree + "/build/keys/*/lock"):  # whoever is left, if it went wrong
+            try:
+                os.kill(int(open(lock).read()), signal.SIGKILL)
+            except (ProcessLookupError, ValueError):
+                pass
+    assert done > 40, done
+    # and the example of rights is one
+    pail, paild = (os.path.abspath(lib.BUILD) + "/" + p for p in ("pail", "paild"))
+    folder = box.folder("rights")
+    os.mkdir(folder)
+    eq(0, subprocess.run([pail, "key", "new", "foo"], cwd=folder, capture_output=True).returncode)
+    with open(folder + "/clients", "w") as f:
+        f.write(re.search(r"^```clients\n(.*?)^```", page("security.md"), re.M | re.S).group(1))
+    with open(folder + "/foo.conf", "w") as f:
+        f.write("[node]\ndata = foo\n[security]\nkey = foo.key\nclients = clients\n")
+    r = subprocess.run([paild, "--config", "foo.conf", "--check-config"], cwd=folder, capture_output=True, text=True)
+    eq((0, "configuration OK\n", ""), (r.returncode, r.stdout, r.stderr))
