@@ -232,7 +232,9 @@ bool clients_intern(struct clients *c, struct socket *link, const struct socket_
 		key_take(c, x, key);
 	}
 	x = &c->client[i];
-	if (x->source_fd != m->source_fd)
+	/* With an id of its own a client may come again by a connection whose descriptor has the old
+	 * one's number: replies go to the connection, so with keys it is looked at each time. */
+	if (x->source_fd != m->source_fd || x->key[0])
 		source_take(x, m->source_fd);
 	x->active_ms = now_ms;
 	x->delimiter |= m->delimiter;
