@@ -28,7 +28,8 @@ USES.ipc/net     := include common
 USES.storage/log := common
 USES.storage     := include common storage/log
 USES.functions   := include common
-USES.worker      := include common ipc/wire ipc/shm storage storage/log functions
+USES.worker      := include common ipc/wire ipc/shm storage storage/log functions replica
+USES.replica     := include common
 USES.coordinator/node    := include common common/config ipc/wire
 USES.coordinator/security := include common common/config ipc/net coordinator/node
 USES.coordinator/clients := include common common/config ipc/wire ipc/net coordinator/node coordinator/security
@@ -38,23 +39,27 @@ USES.coordinator/peers   := include common common/config ipc/wire ipc/net coordi
 USES.coordinator/workers := include common common/config ipc/wire ipc/shm coordinator/node coordinator/queue
 USES.coordinator/process := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/queue \
 	coordinator/workers coordinator/routing
+USES.coordinator/cluster := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/security coordinator/clients \
+	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process replica
 USES.coordinator/front   := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/security coordinator/clients \
-	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process
+	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/process coordinator/cluster
 USES.coordinator := include common common/config ipc/wire ipc/shm ipc/net coordinator/node coordinator/security coordinator/clients \
 	coordinator/queue coordinator/workers coordinator/routing coordinator/peers coordinator/front \
-	coordinator/process
+	coordinator/process coordinator/cluster
 USES.client      := include common ipc/wire ipc/net
 USES.cli         := include common common/config client
 USES.gateway     := include common client
+USES.agent       := include common ipc/wire
 FOLDERS := $(patsubst USES.%,%,$(filter USES.%,$(.VARIABLES)))
 
 ONLY.zmq.h      := ipc/net/socket.c ipc/net/curve.c
 ONLY.msgpuck.h  := ipc/wire/msgpack.c
 ONLY.lmdb.h     := storage/lmdb_impl.h
-ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_read.c storage/lmdb_session.c storage/lmdb_write.c
+ONLY.storage/lmdb_impl.h := storage/lmdb_open.c storage/lmdb_parts.c storage/lmdb_read.c storage/lmdb_session.c storage/lmdb_write.c
 ONLY.lua5.4     := functions/lua_impl.h
 ONLY.histedit.h := cli/shell.c
-ONLY.jansson.h := cli/json_args.c
+ONLY.jansson.h := cli/json_args.c agent/value.c agent/etcd.c
+ONLY.curl       := agent/http.c
 ONLY.event2     := gateway/server.c
 HEADERS_ONLY    := $(patsubst ONLY.%,%,$(filter ONLY.%,$(.VARIABLES)))
 
@@ -88,10 +93,11 @@ LIBS.storage := -llmdb
 LIBS.functions := -llua5.4
 LIBS.cli     := -ledit -ljansson
 LIBS.gateway := -levent_core
+LIBS.agent   := -lcurl -ljansson
 
 # ---- what is built ----
 
-PROGRAMS := $(B)/paild $(B)/pail-worker $(B)/pail-gateway $(B)/pail
+PROGRAMS := $(B)/paild $(B)/pail-worker $(B)/pail-gateway $(B)/pail-agent $(B)/pail
 LIBRARY  := $(B)/libpail.a $(B)/libpail.so
 
 all: $(PROGRAMS) $(LIBRARY)
@@ -116,6 +122,9 @@ $(B)/pail: $(call objects,cli)
 
 $(B)/pail-gateway: $(call objects,gateway)
 	$(call link,gateway)
+
+$(B)/pail-agent: $(call objects,agent)
+	$(call link,agent)
 
 $(B)/libpail.a: $(call objects,client)
 	rm -f $@
@@ -166,12 +175,38 @@ SIM_WRAPPED := eventfd signalfd close read write poll clock_gettime gettimeofday
 $(SIM): $(call objs,$(call src,tests/sim)) $(B)/libtestable.a
 	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(foreach f,$(SIM_WRAPPED),-Wl,--wrap=$f) $(call libs,$(FOLDERS))
 
+# The protocol of copies in a simulated cluster, with rules that can be taken out.
+REPLICA_SIM := $(B)/tests/replica/replica_sim
+REPLICA_SIM_OBJECTS := $(call objs,$(call src,tests/replica)) $(patsubst %.c,$(B)/switched/%.o,$(call src,replica))
+
+$(B)/switched/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DREPLICA_SWITCHES -MMD -MP -c $< -o $@
+
+$(call objs,$(call src,tests/replica)): ALL_CFLAGS += -DREPLICA_SWITCHES
+
+$(REPLICA_SIM): $(REPLICA_SIM_OBJECTS) $(call objs,$(call src,common))
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) -Wl,--wrap=check_failed
+
 # RUNS histories of each scenario, from the seed FROM on; SCENARIOS: some of them.
+# SEEDS: so many runs of the protocol of copies instead, in JOBS processes.
 RUNS ?= 300
 FROM ?= 1
+JOBS ?= $(shell nproc)
+ifdef SEEDS
+sim:
+	@$(MAKE) --no-print-directory MODE=release build/release/tests/replica/replica_sim
+	build/release/tests/replica/replica_sim --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
+else
 sim:
 	@$(MAKE) --no-print-directory MODE=debug build/debug/tests/sim/sim
 	build/debug/tests/sim/sim --runs $(RUNS) --from $(FROM) --seconds 0 $(SCENARIOS)
+endif
+
+# Each rule of that protocol taken out, which must be found out.
+sim-controls:
+	@$(MAKE) --no-print-directory MODE=release build/release/tests/replica/replica_sim
+	build/release/tests/replica/replica_sim --controls --jobs $(JOBS)
 
 # Fuzz targets: clang's libFuzzer over ASan and UBSan, in a build folder of their own.
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(call src,tests/fuzz))
@@ -192,9 +227,9 @@ $(FUZZ): build/fuzz/%: build/fuzz/tests/fuzz/%.o $(patsubst %.c,build/fuzz/%.o,$
 fuzz: $(FUZZ)
 
 # Power cuts: the store as programs, and what writes down all that they do to its files.
-POWER := $(B)/tests/power/store $(B)/tests/power/transfers $(B)/tests/power/shim.so
+POWER := $(B)/tests/power/store $(B)/tests/power/transfers $(B)/tests/power/copies $(B)/tests/power/shim.so
 
-$(B)/tests/power/store $(B)/tests/power/transfers: %: %.o $(call objects,storage)
+$(B)/tests/power/store $(B)/tests/power/transfers $(B)/tests/power/copies: %: %.o $(call objects,storage)
 	$(call link,storage)
 
 $(B)/tests/power/shim.so: $(B)/tests/power/shim.o
@@ -208,7 +243,12 @@ power: $(POWER)
 # A wall clock that tests can bend, for any build.
 build/clock.so: tests/clock/shim.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARN) $< -o $@
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARN) $< -o $@ -pthread -ldl
+
+# A disk that they can hang, fill, and take the power from.
+build/disk.so: tests/disk/shim.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared $(WARN) $< -o $@ -pthread -ldl
 
 # Nodes with a rule taken out, which the tests of histories must find out.
 broken:
@@ -217,6 +257,13 @@ broken:
 		$(MAKE) --no-print-directory MODE=debug B=$$d CFLAGS="$(CFLAGS) -DPAIL_BREAK_$$(echo $$what | tr a-z A-Z)" \
 			$$d/pail-worker >/dev/null && \
 		cp build/debug/paild build/debug/pail $$d/ || exit 1; done
+
+# Nodes of a cluster with a rule taken out: a primary that answers before its backups have it, one that reads
+# without a lease, a backup that listens to a primary that is none any more.
+broken-ring:
+	@for what in copies lease fence; do \
+		d=build/broken-$$what; mkdir -p $$d && \
+		$(MAKE) --no-print-directory MODE=debug B=$$d CFLAGS="$(CFLAGS) -DPAIL_BREAK_$$(echo $$what | tr a-z A-Z)" all >/dev/null || exit 1; done
 
 # Everything: unit and node tests in debug, all of them again under ASan+UBSan, and what is shared
 # between threads and processes under TSan.  ONLY, EXCLUDE, INCLUDE choose by tag or name, and then
@@ -240,6 +287,11 @@ torture: deps
 	$(MAKE) MODE=debug all
 	/usr/bin/python3 tests/node/run.py --build build/debug --include torture --only torture
 
+# The same of clusters, in network namespaces; needs root.
+torture-ring: deps
+	$(MAKE) MODE=debug all
+	/usr/bin/python3 tests/node/run.py --build build/debug --include "cluster torture_cluster" --only torture_cluster
+
 # ---- the rest ----
 
 # What builds and runs, and what tests besides: see tools/deps.sh.
@@ -257,6 +309,11 @@ run: deps-run
 demo: deps-run
 	@$(MAKE) --no-print-directory all
 	@tools/demo.sh $(B)
+
+# Three nodes with copies of each other's buckets; one is killed under load and comes back.
+demo-ring: deps
+	@$(MAKE) --no-print-directory all
+	@tools/demo_cluster.sh $(B)
 
 # Also a program that speaks both protocols over plain sockets.
 $(B)/bench/sockets: $(B)/bench/sockets.o $(call objects,ipc/wire common)
@@ -301,6 +358,14 @@ bench-keys: deps
 	$(MAKE) MODE=release all build/release/bench/handshakes
 	bench/keys.sh
 
+# Nodes with copies beside a single one, and beside etcd as a store.
+$(B)/bench/etcd: $(B)/bench/etcd.o
+	$(CC) $^ -o $@ $(ALL_LDFLAGS)
+
+bench-ring: deps
+	$(MAKE) MODE=release all build/release/bench/etcd
+	bench/cluster.sh
+
 # What clients see of restarts, upgrades and kills.
 bench-restarts: deps
 	$(MAKE) MODE=release all
@@ -339,7 +404,7 @@ install: all manual
 		$(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/share/doc/pail $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m755 $(B)/paild $(B)/pail $(DESTDIR)$(PREFIX)/bin
-	install -m755 $(B)/pail-worker $(B)/pail-gateway $(DESTDIR)$(PREFIX)/libexec/pail
+	install -m755 $(B)/pail-worker $(B)/pail-gateway $(B)/pail-agent $(DESTDIR)$(PREFIX)/libexec/pail
 	install -m644 $(B)/libpail.a $(DESTDIR)$(PREFIX)/lib
 	install -m755 $(B)/libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib
 	ln -sf libpail.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libpail.so.$(SOVERSION)
@@ -366,6 +431,7 @@ help:
 	@echo 'make [MODE=release|debug|asan|tsan]   build into build/MODE'
 	@echo 'make run       install what is missing, build, start a node in the foreground'
 	@echo 'make demo      two nodes that route to each other, one is killed and comes back; then with keys'
+	@echo 'make demo-ring three nodes with copies of each bucket: one is killed under load and comes back'
 	@echo 'make test      install what is missing, build, run every test; ONLY= EXCLUDE= INCLUDE='
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
@@ -373,12 +439,16 @@ help:
 	@echo 'make test-fresh     make run and make test on a bare Debian, in a folder'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
+	@echo 'make sim SEEDS=N    copies of partitions in a simulated cluster, N runs; FROM= JOBS='
+	@echo 'make sim-controls   the same with each of its rules taken out'
 	@echo 'make bench-fair   measure how long others wait beside clients that ask for much'
 	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make bench-keys   measure what keys cost'
 	@echo 'make bench-functions   measure what a function costs'
+	@echo 'make bench-ring   measure nodes with copies beside a single one, and beside etcd as a store'
 	@echo 'make bench-restarts   measure what clients see of restarts, upgrades and kills'
 	@echo 'make torture   kills, restarts and upgrades under load, TORTURE_S seconds of each of two kinds'
+	@echo 'make torture-ring   the same of a cluster of three to five nodes; needs root'
 	@echo 'make manual    manual pages and bash completion into build/MODE/manual'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'make compdb    compile_commands.json, for editors'
@@ -386,4 +456,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim fuzz power broken test test-fresh test-systemd torture deps deps-run run demo bench bench-fair bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-fresh test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
