@@ -4,7 +4,7 @@
  * own.  Contents are little-endian, as in memory.
  *
  *	meta       "base"                          meta_row
- *	parts      partition                       part_row
+ *	parts      partition                       part_row; of one with copies: copy_row, spans, row_end
  *	directory  partition, name                 directory_row
  *	keys       bucket id, key                  item_head, value
  *	ttl        partition, expiry, bucket id, key   ttl_row
@@ -12,7 +12,7 @@
  *	sessions   partition                       forgotten_row
  *	           partition, session              floor_row
  *	           partition, session, number      outcome_head, result
- *	tail       (open)                          nobody writes any yet
+ *	tail       partition, sequence             the entry, as it is in the log
  */
 #ifndef PAIL_BASE_FORMAT_H
 #define PAIL_BASE_FORMAT_H
@@ -50,7 +50,21 @@ struct directory_row {
 struct part_row {
 	uint64_t settled;
 	uint64_t clock_ms;
-	uint32_t spans; /* that follow: none yet */
+	uint32_t zero;
+	uint32_t crc;
+};
+
+/* The same of a partition that has copies elsewhere; struct log_spans' array follows, then row_end. */
+struct copy_row {
+	uint64_t settled;
+	uint64_t clock_ms;
+	uint64_t load_lsn;
+	uint32_t broken; /* 0 or 1 */
+	uint32_t spans;  /* that follow */
+};
+
+struct row_end {
+	uint32_t zero;
 	uint32_t crc;
 };
 
@@ -102,6 +116,7 @@ struct meta_row {
 #define TTL_KEY_BYTES       (PARTITION_KEY_BYTES + 8u + 8u) /* ttl: before the key */
 #define SESSION_KEY_BYTES   (PARTITION_KEY_BYTES + 16u)     /* of a floor */
 #define OUTCOME_KEY_BYTES   (SESSION_KEY_BYTES + 8u)
+#define TAIL_KEY_BYTES      (PARTITION_KEY_BYTES + 8u)
 
 struct key_bytes {
 	size_t n;

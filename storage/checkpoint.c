@@ -95,6 +95,9 @@ static int maintain(struct checkpoint *c)
 	look_at_disk(c);
 	if (wal_pool_low(c->wal) && clock_ms() >= c->pool_ms && wal_pool_fill(c->wal) < 0)
 		c->pool_ms = clock_ms() + IDLE_MS; /* what is wrong shows in wal_disk_full */
+	r = wal_release(c->wal, atomic_load(&c->disk_free) < c->tight_bytes);
+	if (r < 0)
+		return r;
 	if (atomic_load(&c->disk_free) < c->tight_bytes && wal_pool_trim(c->wal))
 		look_at_disk(c);
 	if (purge_is_due(c))
@@ -148,11 +151,13 @@ static int part_load(void *arg, uint32_t partition, const struct engine_part *pa
 
 	check(partition < c->partitions);
 	c->part[partition] = *part;
+	if (c->spans)
+		copies_load(c, partition, part);
 	return 0;
 }
 
 int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint32_t partitions,
-		     uint64_t tight_bytes, struct checkpoint **ret)
+		     bool copies, uint64_t tight_bytes, struct checkpoint **ret)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c));
 	int r = 0;
@@ -162,7 +167,7 @@ int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint
 	c->partitions = partitions;
 	c->part = calloc(partitions, sizeof(*c->part));
 	c->part_next = calloc(partitions, sizeof(*c->part_next));
-	if (!c->part || !c->part_next)
+	if (!c->part || !c->part_next || (copies && copies_make(c) < 0))
 		r = -ENOMEM;
 	if (r == 0) /* before the thread begins: reading is the caller's */
 		r = engine_parts(base, part_load, c);
@@ -203,6 +208,7 @@ void checkpoint_stop(struct checkpoint **cp)
 	}
 	(void)pthread_cond_destroy(&c->more);
 	(void)pthread_mutex_destroy(&c->lock);
+	copies_free(c);
 	free(c->part);
 	free(c->part_next);
 	free(c);
@@ -210,7 +216,7 @@ void checkpoint_stop(struct checkpoint **cp)
 }
 
 void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
-		     struct settle *sessions, uint64_t clock_ms)
+		     struct settle *sessions, const struct marks *commit, uint64_t clock_ms)
 {
 	check(n > 0 && n <= WAL_SEGMENTS_MAX);
 	(void)pthread_mutex_lock(&c->lock);
@@ -218,6 +224,7 @@ void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, u
 	memcpy(c->segment, segments, n * sizeof(*segments));
 	c->segments = n;
 	c->sessions = sessions;
+	c->commit = commit;
 	c->clock_ms = clock_ms;
 	c->posted = true;
 	c->ended = false;

@@ -12,14 +12,16 @@
 #include "storage/log/wal.h"
 
 struct checkpoint;
+struct marks;
 struct settle;
 
 /*
  * Starts the thread.  `dir`, `base`, which is for so many `partitions`, and `wal` must outlive it.
+ * `copies`: partitions have copies elsewhere.
  * With less than `tight_bytes` free on the disk the log keeps no more spare files than it needs.
  */
 int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint32_t partitions,
-		     uint64_t tight_bytes, struct checkpoint **ret);
+		     bool copies, uint64_t tight_bytes, struct checkpoint **ret);
 
 /* Stop and join; a checkpoint that runs ends at its next transaction.  Sets *c to NULL. */
 void checkpoint_stop(struct checkpoint **c);
@@ -28,9 +30,10 @@ void checkpoint_stop(struct checkpoint **c);
  * Merge `n` segments, oldest first and without a gap behind what is settled.  One at a time:
  * the last one must have been fetched.  `sessions` (session_table.h) is written in the same
  * transaction in which the segments' last entries settle; it is the checkpoint's until then.
+ * `commit`, with copies: what of each partition goes into base; it must not change until then.
  */
 void checkpoint_post(struct checkpoint *c, const struct wal_segment *segments, unsigned n,
-		     struct settle *sessions, uint64_t clock_ms);
+		     struct settle *sessions, const struct marks *commit, uint64_t clock_ms);
 
 /*
  * Has the checkpoint ended?  False: it still runs.  True, once: *ret_error is 0, -ENOSPC (base or

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "storage/checkpoint.h"
+#include "storage/marks.h"
 #include "storage/sort.h"
 
 /* What a checkpoint does to one bucket. */
@@ -24,6 +25,25 @@ struct changes {
 	bool any_drop;
 };
 
+/* A record of a partition that has copies: whether it goes into base is known at the end. */
+struct held {
+	const struct log_entry *entry;
+	uint32_t before; /* the last one of its partition before it, plus 1 */
+	bool aside;      /* it lies in base, set aside */
+	bool gone;       /* void, or in base */
+};
+
+struct copies {
+	struct held *held;
+	uint32_t count;
+	uint32_t room;
+	uint32_t *last;           /* by partition: the last one that is not void, plus 1 */
+	uint64_t *sequence;       /* by partition: the log's last one so far */
+	struct log_entry **aside; /* copies of those that are */
+	uint32_t asides;
+	uint32_t aside_room;
+};
+
 struct checkpoint {
 	char dir[1024];
 	struct engine *base;
@@ -32,6 +52,8 @@ struct checkpoint {
 	uint32_t partitions;
 	struct engine_part *part;      /* what base says of each; read when it begins */
 	struct engine_part *part_next; /* and what it will say after this run */
+	struct log_spans *spans;       /* of each; NULL: there are no copies elsewhere */
+	struct log_spans *spans_next;
 	pthread_t thread;
 	bool runs;
 
@@ -40,6 +62,7 @@ struct checkpoint {
 	struct wal_segment segment[WAL_SEGMENTS_MAX];
 	unsigned segments;
 	struct settle *sessions;
+	const struct marks *commit; /* NULL: all that is in the log is committed */
 	uint64_t clock_ms;
 	bool posted;
 	bool ended;
@@ -63,12 +86,36 @@ struct checkpoint {
 	uint64_t count;
 	uint64_t room;
 	struct changes changes;
+	struct copies copies;
 };
 
 /* ---- merge.c ---- */
 
 /* Merge the segments that were posted.  0 or negative errno; c->why has more. */
 int checkpoint_run(struct checkpoint *c);
+
+/* A record's changes are to be merged. */
+int record_collect(struct checkpoint *c, const struct log_entry *e);
+
+/* ---- merge_copies.c ---- */
+
+int copies_make(struct checkpoint *c);
+void copies_load(struct checkpoint *c, uint32_t partition, const struct engine_part *part);
+void copies_free(struct checkpoint *c);
+
+/* Begin with what is set aside. */
+int copies_begin(struct checkpoint *c);
+/* A record of the log, in order.  -EBADMSG: it does not follow what was there. */
+int copies_collect(struct checkpoint *c, const struct log_record *r);
+/* All has come: collect what is committed.  -EBADMSG: some of it has not. */
+int copies_decide(struct checkpoint *c);
+/* In the last transaction: set aside what is not, take out what need not be. */
+int copies_merge(struct checkpoint *c);
+/* Does base say something else of the partition than it will? */
+bool copies_differ(const struct checkpoint *c, uint32_t partition);
+/* The run has ended, and base says what it was to. */
+void copies_settled(struct checkpoint *c);
+void copies_done(struct checkpoint *c);
 
 /* ---- checkpoint.c ---- */
 

@@ -17,8 +17,8 @@
  * settled sequence, clock), `directory` (partition, name -> id, count), `keys` (id, key -> version,
  * expiry, checksums, value), `ttl` (partition, expiry, id, key -> version), `drops` (ids of dropped
  * buckets whose keys are still to be deleted), `sessions` (partition -> what is forgotten there;
- * partition, session -> floor; partition, session, number -> outcome), and `tail`, for which nothing
- * writes rows yet.
+ * partition, session -> floor; partition, session, number -> outcome), `tail` (partition,
+ * sequence -> entry of the log).
  */
 #ifndef PAIL_ENGINE_H
 #define PAIL_ENGINE_H
@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "common/span.h"
+#include "storage/log/entry.h"
 
 struct engine;
 struct engine_cursor;
@@ -40,6 +41,10 @@ struct engine_meta {
 struct engine_part {
 	uint64_t settled;  /* every change of the partition up to this sequence is in base */
 	uint64_t clock_ms; /* the partition's clock then */
+	/* Of a partition that has copies elsewhere: */
+	uint64_t load_lsn;             /* what the log has of it up to this lsn is void */
+	bool broken;                   /* what is here is not all of it: see snapshot.h */
+	const struct log_spans *spans; /* of all that the settled log has; NULL: it has no copies */
 };
 
 struct engine_item {
@@ -90,6 +95,14 @@ int engine_renew(struct engine *e);
 int engine_parts(struct engine *e,
 		 int (*row)(void *arg, uint32_t partition, const struct engine_part *part),
 		 void *arg);
+
+/*
+ * Each entry that is set aside, by partition and in it by sequence.  (By either thread; it sees what
+ * is committed when it is called.)
+ */
+int engine_tails(struct engine *e, int (*row)(void *arg, const struct log_entry *x), void *arg);
+/* Is there any? */
+bool engine_has_tails(const struct engine *e);
 
 /*
  * Each bucket of the directory, by partition and in it by name.  The partition is the one that its
@@ -175,6 +188,13 @@ void engine_abort(struct engine *e);
  * engine_part_put has said by now, and nothing goes backwards.
  */
 int engine_commit(struct engine *e, const struct engine_meta *meta);
+
+/*
+ * Set an entry aside: it is in the log up to the settled lsn, but may not go into base yet.  And
+ * take it out: 0 if there is none.
+ */
+int engine_tail_put(struct engine *e, const struct log_entry *x);
+int engine_tail_delete(struct engine *e, uint32_t partition, uint64_t sequence);
 
 /* How far a partition is settled.  Neither its sequence nor its clock goes backwards. */
 int engine_part_put(struct engine *e, uint32_t partition, const struct engine_part *part);

@@ -5,8 +5,9 @@
 #include "include/wire.h"
 #include "storage/store_impl.h"
 
-#define SWEEP_MS   10u /* between sweeps that find little */
-#define SWEEP_ROWS 4u  /* of base's index for each key that may be deleted */
+#define SWEEP_MS       10u /* between sweeps that find little */
+#define SWEEP_ROWS     4u  /* of base's index for each key that may be deleted */
+#define SWEEP_PRESSURE 50u /* percent of what may wait for copies: the rest is for clients */
 
 int clock_note_now(struct store *s, uint32_t partition)
 {
@@ -35,7 +36,8 @@ int clock_tell(struct store *s, uint32_t partition, uint64_t expiry)
 	struct partition *p = &s->part[partition];
 	int r = 0;
 
-	if (!s->checkpoint) { /* the log is still being read */
+	/* The log is still being read, or another node writes it. */
+	if (!s->checkpoint || !is_led(s, partition)) {
 		p->tell_clock = true;
 		return 0;
 	}
@@ -173,6 +175,21 @@ static int sweep_row(void *arg, const struct engine_due *row)
 	return r < 0 ? r : 0;
 }
 
+/* Is it ours to delete from, and is there room for what waits for copies? */
+static bool may_sweep(const struct store *s, uint32_t partition)
+{
+	return !s->replica ||
+	       (is_led(s, partition) && store_tail_pressure(s, partition) < SWEEP_PRESSURE);
+}
+
+void sweep_look(struct store *s)
+{
+	s->due_first_ms = UINT64_MAX;
+	for (uint32_t i = 0; i < s->config.partitions; i++)
+		if (s->due_ms[i] < s->due_first_ms && is_led(s, i))
+			s->due_first_ms = s->due_ms[i];
+}
+
 /* The rows of one partition: all that are due, or as far as the sweep may go. */
 static int sweep_rows(struct store *s, struct sweep *w, uint32_t partition)
 {
@@ -204,13 +221,10 @@ static int sweep_base(struct store *s, struct sweep *w)
 	for (uint32_t i = 0; i < n && w->left && w->rows && r == 0; i++) {
 		uint32_t partition = (first + i) % n;
 
-		if (s->due_ms[partition] <= s->pace.now_ms)
+		if (s->due_ms[partition] <= s->pace.now_ms && may_sweep(s, partition))
 			r = sweep_rows(s, w, partition);
 	}
-	s->due_first_ms = UINT64_MAX;
-	for (uint32_t i = 0; i < n; i++)
-		if (s->due_ms[i] < s->due_first_ms)
-			s->due_first_ms = s->due_ms[i];
+	sweep_look(s);
 	return r;
 }
 
@@ -221,7 +235,6 @@ int sweep_reset(struct store *s)
 
 	for (uint32_t i = 0; i < s->config.partitions; i++)
 		s->due_ms[i] = UINT64_MAX;
-	s->due_first_ms = UINT64_MAX;
 	s->sweep_inside = false;
 	while (r == 0 && from < s->config.partitions) {
 		uint64_t expiry;
@@ -232,9 +245,9 @@ int sweep_reset(struct store *s)
 		if (r < 0 || p >= s->config.partitions)
 			break;
 		s->due_ms[p] = expiry;
-		s->due_first_ms = expiry < s->due_first_ms ? expiry : s->due_first_ms;
 		from = p + 1;
 	}
+	sweep_look(s);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -260,6 +273,17 @@ int store_sweep(struct store *s, unsigned max)
 		w.left--;
 		if (!b || e->tombstone)
 			continue;
+		if (!is_led(s, bucket_partition(b->id))) {
+			r = replica_park(s, n);
+			if (r < 0)
+				return store_fail(s, r, "no memory");
+			continue;
+		}
+		if (!may_sweep(s, bucket_partition(b->id))) {
+			expiry_heap_add(&s->expiry, n); /* later; there is room for it */
+			w.left = 0;
+			break;
+		}
 		r = sweep_key(s, b, e, n.hash, entry_key(e));
 		if (r < 0)
 			return r;

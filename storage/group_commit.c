@@ -133,7 +133,7 @@ static struct log_frame *commit_begin(struct store *s, struct group *g, uint64_t
 		*ret_error = session_outcome_begin(s, result);
 	if (*ret_error < 0)
 		return NULL;
-	f = record_room(s, size, false, ret_error);
+	f = record_room(s, g->partition, size, false, ret_error);
 	if (!f)
 		return NULL;
 	*ret_error = memory_make(s, g);
@@ -154,7 +154,7 @@ static int commit(struct store *s, struct group *g, struct span result)
 	f = commit_begin(s, g, size, result, &r);
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_CHANGE, g->partition, g->first, g->count);
+	p = entry_begin(s, f, LOG_CHANGE, g->partition, g->first, g->count);
 	p = session_write(s, f, p);
 	memcpy(p, g->bytes, g->size);
 	log_entry_end(f, log_result_write(f, p + g->size, result));

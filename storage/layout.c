@@ -26,8 +26,19 @@ LAYOUT_AT(directory_row, crc, 20);
 LAYOUT_SIZE(part_row, 24);
 LAYOUT_AT(part_row, settled, 0);
 LAYOUT_AT(part_row, clock_ms, 8);
-LAYOUT_AT(part_row, spans, 16);
+LAYOUT_AT(part_row, zero, 16);
 LAYOUT_AT(part_row, crc, 20);
+
+LAYOUT_SIZE(copy_row, 32);
+LAYOUT_AT(copy_row, settled, 0);
+LAYOUT_AT(copy_row, clock_ms, 8);
+LAYOUT_AT(copy_row, load_lsn, 16);
+LAYOUT_AT(copy_row, broken, 24);
+LAYOUT_AT(copy_row, spans, 28);
+
+LAYOUT_SIZE(row_end, 8);
+LAYOUT_AT(row_end, zero, 0);
+LAYOUT_AT(row_end, crc, 4);
 
 LAYOUT_SIZE(ttl_row, 12);
 LAYOUT_AT(ttl_row, version, 0);
@@ -71,4 +82,5 @@ LAYOUT_IS(BUCKET_KEY_BYTES, 8);
 LAYOUT_IS(TTL_KEY_BYTES, 18);
 LAYOUT_IS(SESSION_KEY_BYTES, 18);
 LAYOUT_IS(OUTCOME_KEY_BYTES, 26);
+LAYOUT_IS(TAIL_KEY_BYTES, 10);
 /* clang-format on */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <lmdb.h>
 
+#include "common/buf.h"
 #include "common/check.h"
 #include "include/wire.h"
 #include "storage/base_format.h"
@@ -22,6 +23,7 @@ struct engine {
 	bool ttl_any;    /* the expiry index has rows, as `write` sees it */
 	uint32_t partitions;
 	struct engine_meta meta;
+	_Atomic bool tails; /* something is set aside, as of what is committed */
 	uint64_t
 		*highest; /* by partition: what was put since a commit had a meta row; 0: nothing */
 	char *value;      /* engine_touch's copy */
@@ -46,9 +48,20 @@ int row_read(const MDB_val *k, const MDB_val *v, void *row, size_t size);
 /* Write the row of the whole. */
 int engine_meta_put(struct engine *e, MDB_txn *txn, const struct engine_meta *meta);
 
-/* Verify a row of `parts` and take what it says.  -EPROTO: it has more than we know of. */
-int part_read(const struct engine *e, const MDB_val *k, const MDB_val *v, uint32_t *ret_partition,
-	      struct engine_part *ret);
+/* Verify a row of `parts` and take what it says, spans into *spans.  -EPROTO: it has more than we
+ * know of. */
+int part_read(const struct engine *e, struct log_spans *spans, const MDB_val *k, const MDB_val *v,
+	      uint32_t *ret_partition, struct engine_part *ret);
+
+/* How far a partition is settled as this transaction has it; zeros if nothing is. */
+int part_fetch(struct engine *e, uint32_t partition, struct engine_part *ret);
+
+/* Is anything set aside, as `txn` sees it? */
+bool engine_tails_in(const struct engine *e, MDB_txn *txn);
+
+/* Verify a row of `tail`.  *ret is the entry, a copy in `room`: LMDB does not align its values. */
+int tail_read(const struct engine *e, const MDB_val *k, const MDB_val *v, struct buf *room,
+	      const struct log_entry **ret);
 
 /* Verify an item's head and take version, expiry, key and value; the latter is not verified. */
 int item_head_read(uint64_t bucket, struct span key, const MDB_val *v, struct engine_item *ret);

@@ -155,6 +155,7 @@ static int entries(MDB_txn *txn, MDB_dbi dbi, uint64_t *ret)
 
 static int part_rows_check(struct engine *e, MDB_txn *txn)
 {
+	struct log_spans spans;
 	struct engine_part part;
 	uint32_t partition;
 	MDB_cursor *c;
@@ -166,12 +167,32 @@ static int part_rows_check(struct engine *e, MDB_txn *txn)
 	if (rc)
 		return engine_errno(rc);
 	while (r == 0 && (rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0)
-		r = part_read(e, &k, &v, &partition, &part);
+		r = part_read(e, &spans, &k, &v, &partition, &part);
 	mdb_cursor_close(c);
 	return r < 0 ? r : rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
 }
 
-/* Rows that we do not know what to do with, and those of partitions. */
+static int tail_rows_check(struct engine *e, MDB_txn *txn)
+{
+	const struct log_entry *x;
+	struct buf room;
+	MDB_cursor *c;
+	MDB_val k;
+	MDB_val v;
+	int rc = mdb_cursor_open(txn, e->dbi[DB_TAIL], &c);
+	int r = 0;
+
+	if (rc)
+		return engine_errno(rc);
+	buf_init(&room);
+	while (r == 0 && (rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0)
+		r = tail_read(e, &k, &v, &room, &x);
+	buf_fini(&room);
+	mdb_cursor_close(c);
+	return r < 0 ? r : rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
+}
+
+/* Rows that every later step relies on: of partitions, and of what is set aside. */
 static int rows_check(struct engine *e, MDB_txn *txn, const char *dir, char *why, size_t why_size)
 {
 	uint64_t n = 0;
@@ -180,13 +201,16 @@ static int rows_check(struct engine *e, MDB_txn *txn, const char *dir, char *why
 
 	if (rc)
 		return engine_errno(rc);
-	if (n)
-		return too_new(dir, db_names[DB_TAIL], why, why_size);
+	e->tails = n > 0;
 	r = part_rows_check(e, txn);
 	if (r == -EPROTO)
-		return too_new(dir, "spans in parts", why, why_size);
+		return too_new(dir, "rows of parts", why, why_size);
 	if (r == -EBADMSG)
 		return damaged(dir, "a row of parts is not what was written", why, why_size);
+	if (r == 0 && n)
+		r = tail_rows_check(e, txn);
+	if (r == -EBADMSG)
+		return damaged(dir, "a row of tail is not what was written", why, why_size);
 	return r;
 }
 

@@ -18,24 +18,6 @@ int row_read(const MDB_val *k, const MDB_val *v, void *row, size_t size)
 	return crc == row_crc(k->mv_data, k->mv_size, row, size) ? 0 : -EBADMSG;
 }
 
-int part_read(const struct engine *e, const MDB_val *k, const MDB_val *v, uint32_t *ret_partition,
-	      struct engine_part *ret)
-{
-	struct part_row row;
-	int r = k->mv_size == PARTITION_KEY_BYTES ? row_read(k, v, &row, sizeof(row)) : -EBADMSG;
-
-	if (r == 0 && get_be16(k->mv_data) >= e->partitions)
-		r = -EBADMSG;
-	if (r == 0 && row.spans)
-		r = -EPROTO;
-	if (r < 0)
-		return r;
-	*ret_partition = get_be16(k->mv_data);
-	ret->settled = row.settled;
-	ret->clock_ms = row.clock_ms;
-	return 0;
-}
-
 int directory_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
 		   struct span *ret_name, struct directory_row *ret)
 {
@@ -124,30 +106,6 @@ int engine_get(struct engine *e, uint64_t bucket, struct span key, struct engine
 	if (rc)
 		return engine_errno(rc);
 	return item_read(bucket, key, &v, ret);
-}
-
-int engine_parts(struct engine *e,
-		 int (*row)(void *arg, uint32_t partition, const struct engine_part *part),
-		 void *arg)
-{
-	MDB_cursor *c;
-	MDB_val k;
-	MDB_val v;
-	int rc = mdb_cursor_open(e->read, e->dbi[DB_PARTS], &c);
-	int r = 0;
-
-	if (rc)
-		return engine_errno(rc);
-	while (r == 0 && (rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
-		struct engine_part part;
-		uint32_t partition;
-
-		r = part_read(e, &k, &v, &partition, &part);
-		if (r == 0)
-			r = row(arg, partition, &part);
-	}
-	mdb_cursor_close(c);
-	return r ? r : rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
 }
 
 int engine_buckets(struct engine *e,

@@ -57,42 +57,6 @@ void put_seen(struct engine *e, uint64_t bucket, uint64_t sequence)
 		*highest = sequence;
 }
 
-/* How far a partition is settled as this transaction has it; zeros if nothing is. */
-static int part_get(struct engine *e, uint32_t partition, struct engine_part *ret)
-{
-	static const struct span nothing = {"", 0};
-	struct key_bytes kb;
-	MDB_val k = partition_key_make(&kb, partition, nothing);
-	MDB_val v;
-	int rc = mdb_get(e->write, e->dbi[DB_PARTS], &k, &v);
-
-	if (rc == 0)
-		return part_read(e, &k, &v, &partition, ret);
-	*ret = (struct engine_part){0, 0};
-	return rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
-}
-
-int engine_part_put(struct engine *e, uint32_t partition, const struct engine_part *part)
-{
-	static const struct span nothing = {"", 0};
-	struct part_row row = {part->settled, part->clock_ms, 0, 0};
-	struct engine_part have;
-	struct key_bytes kb;
-	MDB_val v = {sizeof(row), &row};
-	MDB_val k;
-	int r;
-
-	check(e->write && partition < e->partitions);
-	r = part_get(e, partition, &have);
-	if (r < 0)
-		return r;
-	check(part->settled >= have.settled);
-	check(part->clock_ms >= have.clock_ms);
-	k = partition_key_make(&kb, partition, nothing);
-	row.crc = row_crc(k.mv_data, k.mv_size, &row, sizeof(row));
-	return engine_errno(mdb_put(e->write, e->dbi[DB_PARTS], &k, &v, 0));
-}
-
 /* Is everything settled that was put since the last time, as its partition's row says? */
 static int parts_check(struct engine *e)
 {
@@ -103,7 +67,7 @@ static int parts_check(struct engine *e)
 
 		if (!e->highest[p])
 			continue;
-		r = part_get(e, p, &part);
+		r = part_fetch(e, p, &part);
 		if (r < 0)
 			return r;
 		check(part.settled >= e->highest[p]);
@@ -126,6 +90,7 @@ static int meta_put(struct engine *e, const struct engine_meta *meta)
 int engine_commit(struct engine *e, const struct engine_meta *meta)
 {
 	int r = fault_at("base.commit");
+	bool tails;
 
 	check(e->write && e->put);
 	if (r == 0 && meta)
@@ -136,8 +101,11 @@ int engine_commit(struct engine *e, const struct engine_meta *meta)
 	}
 	txn_end(e);
 	engine_measure(e, e->write);
+	tails = engine_tails_in(e, e->write);
 	r = engine_errno(mdb_txn_commit(e->write));
 	e->write = NULL;
+	if (r == 0)
+		e->tails = tails;
 	if (r == 0 && meta) {
 		e->meta = *meta;
 		memset(e->highest, 0, e->partitions * sizeof(*e->highest));

@@ -28,7 +28,7 @@ static bool sessions_are_owed(const struct store *s, unsigned share)
 
 static bool checkpoint_due(const struct store *s)
 {
-	if (s->checkpoint_runs || s->checkpoint_wanted || s->hold || !s->log.active)
+	if (s->checkpoint_runs || s->checkpoint_wanted || s->hold || !s->log.active || s->undone)
 		return false;
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
@@ -38,12 +38,26 @@ static bool checkpoint_due(const struct store *s)
 	       clock_ms() - s->oldest_ms >= s->config.checkpoint_ms;
 }
 
+/* The time, in a partition that is written here, if there is one. */
+static void clock_settle(struct store *s)
+{
+	uint32_t partition = s->replica ? replicas_clock_partition(s) : s->last_partition;
+
+	/* With copies it would be set aside in turn, and be the reason for the next one. */
+	if (s->replica && s->log.active == s->commit_bytes)
+		return;
+	if (partition < s->config.partitions)
+		(void)clock_note_now(s, partition);
+}
+
 /* Close the open segment: what is in the closed ones is what the checkpoint will take. */
 static void checkpoint_freeze(struct store *s)
 {
 	/* A group takes its sequences at one stroke, so no mark can lie within it. */
 	check(!group_is_open(s));
-	if (sessions_freeze(s->sessions) < 0) {
+	if (s->replica)
+		replicas_freeze(s);
+	if (sessions_freeze(s->sessions, s->replica ? s->freeze : NULL) < 0) {
 		s->retry_ms = clock_ms() + RETRY_MS;
 		return;
 	}
@@ -54,13 +68,15 @@ static void checkpoint_freeze(struct store *s)
 	 * would fill the disk.
 	 */
 	if (wal_lsn(s->wal) != s->freeze_lsn)
-		(void)clock_note_now(s, s->last_partition);
+		clock_settle(s);
 	wal_rotate(s->wal);
 	s->freeze_lsn = wal_lsn(s->wal);
-	marks_set(s->freeze, s->newest);
-	s->active = 0;
+	if (!s->replica)
+		marks_set(s->freeze, s->newest);
+	s->active = s->replica ? replicas_active(s) : 0;
 	s->log.frozen += s->log.active;
 	s->log.active = 0;
+	s->commit_bytes = 0;
 	s->checkpoint_wanted = true;
 }
 
@@ -84,7 +100,8 @@ static void checkpoint_begin(struct store *s)
 		return;
 	check(!s->checkpoint_runs);
 	s->checkpoint_begun_ms = clock_ms();
-	checkpoint_post(s->checkpoint, closed + skip, take, &s->sessions->settle, s->pace.now_ms);
+	checkpoint_post(s->checkpoint, closed + skip, take, &s->sessions->settle,
+			s->replica ? s->freeze : NULL, s->pace.now_ms);
 	s->checkpoint_wanted = false;
 	s->checkpoint_runs = true;
 }
@@ -108,6 +125,8 @@ static void settle_memory(struct store *s, uint64_t settled_lsn)
 	marks_set(s->settled, s->freeze);
 	s->dirty = s->active;
 	s->log.frozen = 0;
+	if (s->replica)
+		replicas_settled(s);
 	s->oldest_ms = clock_ms();
 	for (uint64_t i = 0; i < directory_count(s->directory); i++) {
 		struct bucket *b = directory_at(s->directory, i);
@@ -204,6 +223,8 @@ int store_tick(struct store *s, uint64_t wall_ms)
 		return store_fail(s, -EIO, "write the log in \"%.150s\": %s", s->dir,
 				  strerror(-wal_error(s->wal)));
 	r = checkpoint_step(s);
+	if (r == 0 && s->replica)
+		r = replicas_tick(s);
 	if (r == 0)
 		r = store_sweep(s, SWEEP_TICK);
 	if (r == 0)
@@ -216,7 +237,7 @@ int store_tick(struct store *s, uint64_t wall_ms)
 
 void store_checkpoint(struct store *s)
 {
-	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.active)
+	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.active && !s->undone)
 		checkpoint_freeze(s);
 }
 
@@ -247,6 +268,8 @@ int store_settle(struct store *s, uint64_t limit_ms)
 	uint64_t until = clock_ms() + limit_ms;
 	int r = 0;
 
+	if (s->undone)
+		return store_fail(s, -EINPROGRESS, "a partition was cut: it must be read anew");
 	s->base_full = false; /* try again, whatever was found before */
 	while (r == 0 && s->settled_lsn < wal_lsn(s->wal)) {
 		if (!s->checkpoint_runs && !s->checkpoint_wanted)

@@ -121,7 +121,7 @@ static bool part_collect(struct checkpoint *c, const struct log_entry *e)
 	return true;
 }
 
-static int record_collect(struct checkpoint *c, const struct log_entry *e)
+int record_collect(struct checkpoint *c, const struct log_entry *e)
 {
 	struct log_changes i;
 	struct log_change x;
@@ -152,11 +152,16 @@ static int segment_collect(struct checkpoint *c, unsigned i, uint64_t after)
 		struct log_record rec;
 
 		/* Base would give rotten bytes a checksum of their own. */
-		if (wal_reader_next(rd, &rec) != 1 ||
-		    (rec.lsn > after && !part_collect(c, rec.entry)))
+		if (wal_reader_next(rd, &rec) != 1)
 			return damaged(c, s, rd->at, rd->lsn);
-		if (rec.lsn > after)
-			r = record_collect(c, rec.entry);
+		if (rec.lsn <= after)
+			continue;
+		if (c->spans)
+			r = copies_collect(c, &rec);
+		else
+			r = part_collect(c, rec.entry) ? record_collect(c, rec.entry) : -EBADMSG;
+		if (r == -EBADMSG)
+			return damaged(c, s, rd->at, rd->lsn);
 	}
 	return r;
 }
@@ -166,6 +171,8 @@ static void run_done(struct checkpoint *c)
 	for (unsigned i = 0; i < c->segments; i++)
 		wal_reader_close(&c->file[i]);
 	memset(c->file, 0, sizeof(c->file));
+	if (c->spans)
+		copies_done(c);
 	free(c->items);
 	free(c->scratch);
 	free(c->changes.slot);
@@ -284,7 +291,8 @@ static int parts_merge(struct checkpoint *c)
 	int r = 0;
 
 	for (uint32_t i = 0; i < c->partitions && r == 0; i++)
-		if (c->part_next[i].settled != c->part[i].settled)
+		if (c->part_next[i].settled != c->part[i].settled ||
+		    (c->spans && copies_differ(c, i)))
 			r = engine_part_put(c->base, i, &c->part_next[i]);
 	return r;
 }
@@ -311,6 +319,8 @@ static int merge(struct checkpoint *c, const struct engine_meta *meta)
 			r = changes_merge(c);
 		if (r == 0 && i == c->count)
 			r = parts_merge(c);
+		if (r == 0 && i == c->count && c->spans)
+			r = copies_merge(c);
 		if (r == 0 && i == c->count)
 			r = sessions_merge(c->sessions, c->base);
 		if (r < 0) {
@@ -337,8 +347,12 @@ int checkpoint_run(struct checkpoint *c)
 	engine_meta(c->base, &meta);
 	c->why[0] = '\0';
 	memcpy(c->part_next, c->part, c->partitions * sizeof(*c->part));
+	if (c->spans)
+		r = copies_begin(c);
 	for (unsigned i = 0; i < c->segments && r == 0; i++)
 		r = segment_collect(c, i, meta.settled_lsn);
+	if (r == 0 && c->spans)
+		r = copies_decide(c);
 	if (r == 0 && c->count) {
 		c->scratch = malloc(c->count * sizeof(*c->scratch));
 		if (!c->scratch)
@@ -359,7 +373,10 @@ int checkpoint_run(struct checkpoint *c)
 	run_done(c);
 	if (r < 0)
 		return r;
-	memcpy(c->part, c->part_next, c->partitions * sizeof(*c->part));
+	if (c->spans)
+		copies_settled(c);
+	else
+		memcpy(c->part, c->part_next, c->partitions * sizeof(*c->part));
 	(void)fault_at("checkpoint.before_recycle");
 	return wal_settled(c->wal, meta.settled_lsn, meta.epoch_min);
 }

@@ -70,82 +70,13 @@ static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
 	return 0;
 }
 
-/*
- * The value that a touch is folded onto lies in the cache, written by the log so far or settled, or
- * in base.  A checkpoint that was cut short may have taken it out of base already: then what comes
- * behind in the log says so, and the touch means nothing.
- */
-static int touch_apply(struct store *s, struct bucket *b, const struct log_change *c,
-		       uint64_t version)
+/* What is not committed would be taken for committed. */
+static int copies_refused(struct store *s)
 {
-	uint64_t hash = cache_hash(s->cache, b->id, c->key);
-	struct entry *e = cache_find(s->cache, hash, b->id, c->key);
-	struct engine_item item;
-	int r;
-
-	if (e && e->tombstone)
-		return store_fail(s, -EBADMSG,
-				  "log in \"%.150s\": version %llu touches a key that is not there",
-				  s->dir, (unsigned long long)version);
-	if (e) {
-		item.value = entry_value(e);
-	} else {
-		if (!bucket_is_settled(s, b))
-			return 0;
-		r = engine_get(s->base, b->id, c->key, &item);
-		if (r == -ENOENT)
-			return 0;
-		if (r < 0)
-			return store_fail(s, r, "damaged value in base of \"%.150s\"", s->dir);
-		store_work(s, WORK_BASE + work_bytes(item.value.n));
-	}
-	s->log.active += e && value_is_owed(s, e) ? 0 : item.value.n;
-	return entry_write(s, b, e, hash, c->key, item.value, version, c->expiry, false);
-}
-
-/* One change of the log into memory, as the operation that wrote it did. */
-static int change_apply(struct store *s, const struct log_change *c, uint64_t version, uint64_t lsn)
-{
-	struct bucket *b = directory_find_id(s->directory, c->bucket);
-	uint64_t hash;
-
-	switch (c->op) {
-	case LOG_CREATE:
-		directory_changed(s, bucket_partition(c->bucket), version, lsn);
-		return b || directory_add(s->directory, c->name, c->bucket, 0) ? 0 : -ENOMEM;
-	case LOG_DROP:
-		directory_changed(s, bucket_partition(c->bucket), version, lsn);
-		if (b) {
-			s->keys -= b->count;
-			directory_remove(s->directory, b);
-		}
-		return 0;
-	case LOG_TOUCH:
-		return b ? touch_apply(s, b, c, version) : 0;
-	default:
-		if (!b)
-			return 0; /* of a bucket dropped since */
-		b->count += (uint64_t)(int64_t)c->delta;
-		s->keys += (uint64_t)(int64_t)c->delta;
-		hash = cache_hash(s->cache, b->id, c->key);
-		return entry_write(s, b, cache_find(s->cache, hash, b->id, c->key), hash, c->key,
-				   c->value, version, c->expiry, c->op != LOG_PUT);
-	}
-}
-
-static int record_apply(struct store *s, const struct log_record *r)
-{
-	uint64_t size = log_record_size(r->frame);
-	struct log_changes i;
-	struct log_change c;
-	int e = 0;
-
-	store_work(s, WORK_REQUEST + work_bytes(size));
-	s->log.active += size;
-	log_changes_begin(&i, r->entry);
-	while (e == 0 && log_changes_next(&i, &c) == 1)
-		e = change_apply(s, &c, i.sequence, r->lsn);
-	return e;
+	return store_fail(s, -EPROTO,
+			  "\"%.120s\" holds copies of a cluster's partitions: start it with the "
+			  "[cluster] that it is of",
+			  s->dir);
 }
 
 /*
@@ -158,6 +89,8 @@ static int sequence_check(struct store *s, const struct log_record *r)
 	bool known = e->partition < s->config.partitions;
 	uint64_t newest = known ? s->newest->at[e->partition] : 0;
 
+	if (e->term || e->kind >= LOG_TERM)
+		return copies_refused(s);
 	if (known && r->lsn <= s->settled_lsn && e->sequence <= s->settled->at[e->partition])
 		return 0;
 	if (known && r->lsn > s->settled_lsn && e->sequence == newest + !!e->count)
@@ -169,30 +102,25 @@ static int sequence_check(struct store *s, const struct log_record *r)
 			  e->partition, s->config.partitions, (unsigned long long)newest);
 }
 
-/* The partition's clock and, of the last boot, the store's. */
-static void clock_apply(struct store *s, const struct log_entry *e)
-{
-	struct partition *p = &s->part[e->partition];
-	struct log_clock note;
-
-	log_clock_read(e, &note);
-	pace_recall(&s->pace, &note);
-	if (note.clock_ms > p->clock_told)
-		p->clock_told = note.clock_ms;
-	p->clock_version = e->sequence;
-}
-
 static int replay_record(void *arg, const struct log_record *r, bool same)
 {
 	struct store *s = arg;
-	int e = sequence_check(s, r);
+	struct log_clock note;
+	int e;
 
+	if (s->replica)
+		return replica_replay(s, r, same);
+	e = sequence_check(s, r);
 	if (e < 0)
 		return e;
-	if (r->entry->kind == LOG_CLOCK)
+	if (r->entry->kind == LOG_CLOCK) { /* wanted from settled records too */
+		log_clock_read(r->entry, &note);
+		pace_recall(&s->pace, &note);
 		clock_apply(s, r->entry);
+	}
 	if (r->lsn <= s->settled_lsn)
 		return 0;
+	s->log.active += log_record_size(r->frame);
 	if (s->config.before_apply && !s->follower)
 		e = s->config.before_apply(s->config.arg, r, same);
 	/* Before it is applied: what a group's later changes find was written by its earlier ones. */
@@ -201,8 +129,6 @@ static int replay_record(void *arg, const struct log_record *r, bool same)
 				  r->lsn);
 	if (e == 0)
 		e = record_apply(s, r);
-	if (e == 0)
-		e = session_apply(s, r->entry);
 	if (e == 0 && s->config.after_apply && !s->follower)
 		e = s->config.after_apply(s->config.arg, r, same);
 	return e;
@@ -215,8 +141,11 @@ static int partitions_make(struct store *s)
 	s->part = calloc(n, sizeof(*s->part));
 	s->due_ms = calloc(n, sizeof(*s->due_ms));
 	s->newest = marks_new(n, NULL);
-	s->settled = marks_new(n, s->newest);
-	s->freeze = marks_new(n, s->newest);
+	if (replicas_make(s) < 0)
+		return -ENOMEM;
+	/* Cut or not, what has been given was in memory. */
+	s->settled = marks_new(n, s->given ? s->given : s->newest);
+	s->freeze = marks_new(n, s->given ? s->given : s->newest);
 	return s->part && s->due_ms && s->newest && s->settled && s->freeze ? 0 : -ENOMEM;
 }
 
@@ -278,6 +207,10 @@ static int part_load(void *arg, uint32_t partition, const struct engine_part *pa
 	s->settled->at[partition] = part->settled;
 	s->freeze->at[partition] = part->settled;
 	s->part[partition].clock_told = part->clock_ms;
+	if (s->replica)
+		replica_load(s, partition, part);
+	else if (part->spans)
+		return copies_refused(s);
 	return 0;
 }
 
@@ -287,8 +220,8 @@ static void partitions_synced(struct store *s)
 	for (uint32_t i = 0; i < s->config.partitions; i++) {
 		struct partition *p = &s->part[i];
 
-		p->synced = s->newest->at[i];
-		p->mark = s->newest->at[i];
+		p->synced = s->replica ? s->replica[i].commit : s->newest->at[i];
+		p->mark = p->synced;
 		p->mark_lsn = p->last_lsn;
 	}
 }
@@ -303,16 +236,23 @@ static int recover_base(struct store *s)
 		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
 				  strerror(-r));
 	r = engine_parts(s->base, part_load, s);
+	if (r == -EPROTO)
+		return r;
 	if (r == 0)
 		r = sweep_reset(s);
 	if (r < 0)
 		return store_fail(s, r, "read the partitions in \"%.150s\": %s", s->dir,
 				  strerror(-r));
 	r = sessions_load(s);
+	if (r == 0 && s->replica)
+		r = replicas_load_tails(s);
+	else if (r == 0 && engine_has_tails(s->base))
+		r = copies_refused(s);
 	if (r < 0)
 		return r;
 	partitions_synced(s);
 	engine_meta(s->base, &meta);
+	s->asides = engine_has_tails(s->base);
 	s->settled_lsn = meta.settled_lsn;
 	s->freeze_lsn = meta.settled_lsn;
 	pace_known(&s->pace, meta.clock_ms);
@@ -344,18 +284,21 @@ static int recover_log(struct store *s)
 	pace_known(&s->pace, clock);
 	pace_begin(&s->pace);
 	r = wal_start(s->wal, s->pace.now_ms);
+	if (s->replica) /* until it is known what others need */
+		wal_retain(s->wal, 0);
 	if (r == 0) /* what the incarnation before, or a power cut, has left of settled segments */
 		r = wal_settled(s->wal, meta.settled_lsn, meta.epoch_min);
 	if (r == 0)
 		r = checkpoint_start(s->dir, s->base, s->wal, s->config.partitions,
-				     TIGHT * s->config.disk_reserve_bytes, &s->checkpoint);
+				     s->config.replicated, TIGHT * s->config.disk_reserve_bytes,
+				     &s->checkpoint);
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
 	partitions_synced(s);
 	check_slow(store_counts_agree(s));
 	for (uint32_t i = 0; i < s->config.partitions && r == 0; i++)
-		if (s->part[i].tell_clock)
+		if (s->part[i].tell_clock && !s->replica)
 			r = clock_tell(s, i, s->pace.now_ms);
 	return r == -EBUSY ? 0 : r; /* too many files: then the new one's header must do */
 }
@@ -511,6 +454,7 @@ void store_close(struct store **sp)
 	cache_free(&s->cache);
 	group_free(&s->group);
 	session_table_free(&s->sessions);
+	replicas_free(s);
 	free(s->part);
 	free(s->due_ms);
 	free(s->newest);

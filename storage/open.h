@@ -22,6 +22,7 @@ struct store_config {
 	uint64_t buckets_max;
 	uint64_t session_ms;         /* see session.h; 0: SESSION_MS */
 	uint64_t session_bytes;      /* of outcomes, in memory; 0: SESSION_BYTES */
+	bool replicated;             /* partitions have copies elsewhere; see replica.h */
 	uint32_t partitions;         /* of the data folder, a power of two up to PARTITIONS_MAX */
 	uint64_t disk_reserve_bytes; /* to be left free on the file system by puts */
 	uint32_t lock_wait_ms;
@@ -40,6 +41,9 @@ struct store_config {
 	/* So much work has been done, perhaps in the middle of an operation, see work.h.  May be
 	 * NULL. */
 	void (*on_work)(void *arg);
+	/* A record of a partition that is led (replica.h) has been appended, by whatever did it:
+	 * what copies must be sent.  May be NULL. */
+	void (*on_append)(void *arg, const struct log_record *r);
 	/* While opening: around each record that is applied.  May be NULL. */
 	int (*before_apply)(void *arg, const struct log_record *r, bool same_generation);
 	int (*after_apply)(void *arg, const struct log_record *r, bool same_generation);

@@ -28,13 +28,14 @@ static int forget_append(struct store *s, uint32_t partition, uint64_t made_ms)
 
 	if (made_ms <= s->sessions->forgotten[partition])
 		return 0;
-	f = record_room(s, LOG_RECORD_BYTES + sizeof(x), false, &r);
+	f = record_room(s, partition, LOG_RECORD_BYTES + sizeof(x), false, &r);
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_FORGET_SESSION, partition, version_next(s, partition), 1);
+	p = entry_begin(s, f, LOG_FORGET_SESSION, partition, version_next(s, partition), 1);
 	log_entry_end(f, log_forget_write(p, &x));
 	(void)record_append(s, f, 0); /* nobody asked for it */
 	s->sessions->forgotten[partition] = made_ms;
+	s->sessions->forgotten_at[partition] = s->newest->at[partition];
 	return 0;
 }
 
@@ -45,8 +46,13 @@ static int crowd_out(struct store *s)
 
 	for (unsigned i = 0; i < CROWDED_OUT && sessions_are_many(t); i++) {
 		struct session *x = t->idle.oldest;
-		int r = forget_append(s, x->partition, session_made_ms(x->id));
+		int r;
 
+		if (!is_led(s, x->partition)) { /* not ours to forget: others first */
+			session_use(t, x, x->used_ms);
+			continue;
+		}
+		r = forget_append(s, x->partition, session_made_ms(x->id));
 		if (r < 0)
 			return r;
 		session_remove(t, x);
@@ -72,7 +78,9 @@ static unsigned old_find(struct store *s, struct session_list *l, struct session
 	for (*ret_seen = 0; x && *ret_seen < LOOK_MAX; ++*ret_seen) {
 		struct session *next = x->newer;
 
-		if (is_old(s, x))
+		if (!is_led(s, x->partition)) /* whose primary forgets it */
+			session_use(s->sessions, x, x->used_ms);
+		else if (is_old(s, x))
 			ret[n++] = x;
 		else if (x->used_ms <= s->pace.wall_ms &&
 			 s->pace.wall_ms - x->used_ms < s->config.session_ms)
@@ -244,10 +252,10 @@ static int rule_out(struct store *s, struct session *known, const struct log_ses
 	r = session_outcome_begin(s, none);
 	if (r < 0)
 		return r;
-	f = record_room(s, LOG_RECORD_BYTES + session_bytes(s), false, &r);
+	f = record_room(s, partition, LOG_RECORD_BYTES + session_bytes(s), false, &r);
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_RULED_OUT, partition, version_next(s, partition), 1);
+	p = entry_begin(s, f, LOG_RULED_OUT, partition, version_next(s, partition), 1);
 	log_entry_end(f, session_write(s, f, p));
 	(void)change_append(s, f);
 	return SESSION_NEVER;
@@ -346,6 +354,7 @@ int session_apply(struct store *s, const struct log_entry *e)
 	if (e->kind == LOG_FORGET_SESSION) {
 		log_forget_read(e, &f);
 		*forgotten = f.made_ms > *forgotten ? f.made_ms : *forgotten;
+		s->sessions->forgotten_at[e->partition] = e->sequence;
 	}
 	if (!x)
 		return 0;

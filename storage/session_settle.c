@@ -33,12 +33,19 @@ static void settle_free(struct settle *l)
 	memset(l, 0, sizeof(*l));
 }
 
-static int settle_make(const struct session_table *t, struct settle *l)
+/* Has the partition forgotten some, and may base know of it? */
+static bool forgets_settle(const struct session_table *t, const struct marks *marks, uint32_t i)
+{
+	return t->forgotten[i] != t->forgotten_settled[i] &&
+	       (!marks || t->forgotten_at[i] <= marks->at[i]);
+}
+
+static int settle_make(const struct session_table *t, const struct marks *marks, struct settle *l)
 {
 	uint32_t forgets = 0;
 
 	for (uint32_t i = 0; i < t->partitions; i++)
-		forgets += t->forgotten[i] != t->forgotten_settled[i];
+		forgets += forgets_settle(t, marks, i);
 	memset(l, 0, sizeof(*l));
 	if (fault_at("session.freeze") < 0)
 		return -ENOMEM;
@@ -52,8 +59,11 @@ static int settle_make(const struct session_table *t, struct settle *l)
 	return -ENOMEM;
 }
 
-static void session_freeze(struct settle *l, struct session *x)
+/* How many of its outcomes must wait. */
+static uint32_t session_freeze(struct settle *l, struct session *x, const struct marks *marks)
 {
+	uint32_t wait = 0;
+
 	struct settle_session *s = &l->session[l->sessions++];
 
 	*s = (struct settle_session){.gone = x->gone ? x : NULL,
@@ -66,34 +76,54 @@ static void session_freeze(struct settle *l, struct session *x)
 
 		if (o->settled)
 			continue;
+		if (marks && o->sequence > marks->at[x->partition]) {
+			wait++;
+			continue;
+		}
 		o->holders++;
 		s->outcome[s->count++] = o;
 	}
 	l->outcomes += s->count;
-	x->changed = false;
+	return wait;
 }
 
-int sessions_freeze(struct session_table *t)
+/* Must all of it wait?  That it is gone was said by a record that is later than the marks. */
+static bool session_waits(const struct session_table *t, const struct session *x,
+			  const struct marks *marks)
+{
+	return marks && x->gone && t->forgotten_at[x->partition] > marks->at[x->partition];
+}
+
+int sessions_freeze(struct session_table *t, const struct marks *marks)
 {
 	struct settle *l = &t->settle;
+	struct session *x = t->changed;
+	uint64_t outcomes = t->changed_outcomes;
+	uint64_t changes = t->changes;
 
 	check(!l->sessions && !l->forgets);
-	if (settle_make(t, l) < 0)
+	if (settle_make(t, marks, l) < 0)
 		return -ENOMEM;
-	while (t->changed) {
-		struct session *x = t->changed;
-
-		t->changed = x->changed_next;
-		session_freeze(l, x);
-		session_work(t, WORK_REQUEST + x->count);
-	}
-	check(l->sessions == t->changes && l->outcomes <= t->changed_outcomes);
+	t->changed = NULL;
 	t->changes = 0;
 	t->changed_outcomes = 0;
+	while (x) {
+		struct session *next = x->changed_next;
+		bool waits = session_waits(t, x, marks);
+		uint32_t wait = waits ? 0 : session_freeze(l, x, marks);
+
+		x->changed = false;
+		if (waits || wait)
+			session_change(t, x);
+		t->changed_outcomes += wait;
+		session_work(t, WORK_REQUEST + x->count);
+		x = next;
+	}
+	check(l->sessions <= changes && l->outcomes + t->changed_outcomes <= outcomes);
 	t->unlogged_bytes = 0;
 	t->gone_bytes = 0;
 	for (uint32_t i = 0; i < t->partitions; i++)
-		if (t->forgotten[i] != t->forgotten_settled[i])
+		if (forgets_settle(t, marks, i))
 			l->forgotten[l->forgets++] = (struct settle_forgotten){i, t->forgotten[i]};
 	return 0;
 }

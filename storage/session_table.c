@@ -31,10 +31,11 @@ int session_table_new(uint64_t bytes_max, uint32_t partitions, struct session_ta
 	t->slot = calloc(n, sizeof(struct session *));
 	t->forgotten = calloc(partitions, sizeof(*t->forgotten));
 	t->forgotten_settled = calloc(partitions, sizeof(*t->forgotten_settled));
+	t->forgotten_at = calloc(partitions, sizeof(*t->forgotten_at));
 	t->mask = n - 1;
 	t->partitions = partitions;
 	t->bytes_max = bytes_max;
-	if (!t->slot || !t->forgotten || !t->forgotten_settled ||
+	if (!t->slot || !t->forgotten || !t->forgotten_settled || !t->forgotten_at ||
 	    getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed)) {
 		session_table_free(&t);
 		return -ENOMEM;
@@ -354,6 +355,7 @@ void session_table_free(struct session_table **tp)
 	free(t->slot);
 	free(t->forgotten);
 	free(t->forgotten_settled);
+	free(t->forgotten_at);
 	free(t);
 	*tp = NULL;
 }

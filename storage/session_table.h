@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/span.h"
+#include "storage/marks.h"
 #include "storage/work.h"
 #include "storage/log/entry.h"
 
@@ -98,7 +99,8 @@ struct session_table {
 	uint32_t partitions;
 	uint64_t *forgotten; /* by partition: the latest making of a session forgotten there */
 	uint64_t *forgotten_settled;
-	struct settle settle; /* what the running checkpoint takes */
+	uint64_t *forgotten_at; /* the sequence of the last record that said so */
+	struct settle settle;   /* what the running checkpoint takes */
 
 	struct session *now;   /* whose request runs */
 	struct outcome *made;  /* for what it will log */
@@ -155,9 +157,10 @@ void session_change(struct session_table *t, struct session *x);
 
 /*
  * Make the list of all that is not in base, as it is now.  0 or -ENOMEM: nothing has changed.  It
- * stays until it has been settled, or has not.
+ * stays until it has been settled, or has not.  `marks` (NULL: all of it): what is of a later
+ * sequence waits for the next one.
  */
-int sessions_freeze(struct session_table *t);
+int sessions_freeze(struct session_table *t, const struct marks *marks);
 void sessions_settled(struct session_table *t);
 void sessions_unsettled(struct session_table *t);
 

@@ -81,7 +81,7 @@ static uint64_t room_left(const struct store *s)
 {
 	if (wal_disk_full(s->wal))
 		return 0;
-	return room_beyond(s, 2 * (s->log.frozen + s->log.active),
+	return room_beyond(s, 2 * (s->log.frozen + s->log.active + s->tails_bytes),
 			   checkpoint_disk_free(s->checkpoint));
 }
 
@@ -128,6 +128,7 @@ void partition_advance(struct store *s, uint32_t partition, uint64_t sequence, u
 {
 	struct partition *p = &s->part[partition];
 
+	check_slow(!s->replica);
 	check_slow(sequence > s->newest->at[partition] && lsn > p->last_lsn);
 	check_slow(p->synced <= p->mark && p->mark_lsn <= p->last_lsn);
 	if (p->mark_lsn <= wal_synced(s->wal)) {
@@ -183,6 +184,11 @@ uint64_t store_observed_lsn(const struct store *s)
 
 bool store_committed(const struct store *s)
 {
+	uint64_t stamp = s->head.observed_stamp;
+
+	if (s->replica && stamp &&
+	    stamp_sequence(stamp) > s->replica[bucket_partition(stamp)].commit)
+		return false;
 	return s->head.observed_lsn <= wal_synced(s->wal);
 }
 

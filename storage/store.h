@@ -28,6 +28,7 @@
 #include "storage/maintain.h"
 #include "storage/open.h"
 #include "storage/read.h"
+#include "storage/replica.h"
 #include "storage/scan.h"
 #include "storage/session.h"
 #include "storage/work.h"
@@ -51,7 +52,8 @@ unsigned store_pressure(const struct store *s);
 
 /*
  * What the operation since store_begin has looked at is all in the log up to this lsn.  May what it
- * found be told now?  Committed is what is synced here, as long as there are no replicas.
+ * found be told now?  Committed is what is synced here, or, with copies, what
+ * store_commit has said.
  */
 uint64_t store_observed_lsn(const struct store *s);
 bool store_committed(const struct store *s);
@@ -72,6 +74,7 @@ const char *store_why(const struct store *s);
 struct store_head {
 	uint64_t request_id;
 	uint64_t observed_lsn;
+	uint64_t observed_stamp;           /* partition and sequence; see replica.h */
 	const struct log_session *session; /* see store_session; NULL: there is none */
 	struct work work;
 };
@@ -84,6 +87,7 @@ static inline void store_begin(struct store *s, uint64_t position)
 
 	h->request_id = position;
 	h->observed_lsn = 0;
+	h->observed_stamp = 0;
 	h->session = NULL;
 }
 

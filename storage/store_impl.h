@@ -11,6 +11,7 @@
 #include "storage/session_table.h"
 #include "storage/sorted_index.h"
 #include "storage/pace.h"
+#include "storage/replica_impl.h"
 #include "storage/store.h"
 #include "storage/log/wal.h"
 
@@ -61,6 +62,14 @@ struct store {
 	uint64_t settled_lsn;  /* the same of the whole log */
 	uint64_t freeze_lsn;
 	uint32_t last_partition; /* of the last entry that took a sequence */
+
+	struct replica *replica; /* by partition; NULL: there are no copies elsewhere */
+	struct marks *given; /* with copies: the highest ever given, since cuts give some anew */
+	uint64_t tails_bytes;
+	struct lsn_marks lsn_marks;
+	bool asides;           /* base has records set aside */
+	uint64_t commit_bytes; /* of log.active: records that only say what is committed */
+	bool undone;           /* a partition was cut below what had taken effect */
 
 	struct pace pace; /* the clock */
 
@@ -143,11 +152,39 @@ static inline uint32_t name_partition(const struct store *s, struct span name)
 /* An entry of the log, written or replayed, took a partition's sequence up to `sequence`. */
 void partition_advance(struct store *s, uint32_t partition, uint64_t sequence, uint64_t lsn);
 
+/* May the partition be written here? */
+static inline bool is_led(const struct store *s, uint32_t partition)
+{
+	return !s->replica || s->replica[partition].role == STORE_PRIMARY;
+}
+
 /*
  * Room for a record of `size` bytes in all; the log may be waited for.  NULL: *ret_error.  `must`:
  * it is wanted though puts would have to wait.
  */
-struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error);
+struct log_frame *log_room(struct store *s, uint64_t size, bool must, int *ret_error);
+/* The same for a record of the partition, which must be led if it has copies. */
+static inline struct log_frame *record_room(struct store *s, uint32_t partition, uint64_t size,
+					    bool must, int *ret_error)
+{
+	if (s->replica) {
+		*ret_error = replica_room(s, partition, size, !must);
+		if (*ret_error < 0)
+			return NULL;
+	}
+	return log_room(s, size, must, ret_error);
+}
+
+/* Begin its entry there. */
+static inline char *entry_begin(const struct store *s, struct log_frame *f, enum log_kind kind,
+				uint32_t partition, uint64_t sequence, uint32_t count)
+{
+	char *p = log_entry_begin(f, kind, partition, sequence, count);
+
+	if (s->replica)
+		replica_entry(s, f);
+	return p;
+}
 /* Append a record that is complete, for a request or (0) for nobody's.  Its lsn. */
 uint64_t record_append(struct store *s, struct log_frame *f, uint64_t request_id);
 /* A change as a record for which there is room, complete.  NULL: *ret_error. */
@@ -156,6 +193,13 @@ struct log_frame *change_new(struct store *s, const struct log_change *c, int *r
 uint64_t change_append(struct store *s, struct log_frame *f);
 /* Log, in a partition, what the time is.  0 or an error. */
 int clock_append(struct store *s, uint32_t partition, const struct log_clock *c);
+
+/* ---- apply.c ---- */
+
+/* An entry takes effect in memory, as what wrote it did. */
+int record_apply(struct store *s, const struct log_record *r);
+/* The time that a partition's log has told. */
+void clock_apply(struct store *s, const struct log_entry *e);
 
 /* The directory has one bucket more, or less, in the partition. */
 void directory_changed(struct store *s, uint32_t partition, uint64_t version, uint64_t lsn);
@@ -166,6 +210,9 @@ int key_remove(struct store *s, struct bucket *b, struct entry *old, uint64_t ha
 
 /* Bytes of the cache that may be dirty before writers must wait. */
 uint64_t store_budget(const struct store *s);
+
+/* Bytes of an entry, about, with what malloc adds. */
+uint64_t entry_weight(size_t key_len, size_t value_len);
 
 /* May a put add `bytes` of log?  0, -ENOSPC or -EBUSY. */
 int store_admit(struct store *s, uint64_t bytes);
@@ -256,6 +303,12 @@ static inline void observe_lsn(struct store *s, uint64_t lsn)
 		s->head.observed_lsn = lsn;
 }
 
+static inline void observe_stamp(struct store *s, uint64_t stamp)
+{
+	if (stamp > s->head.observed_stamp)
+		s->head.observed_stamp = stamp;
+}
+
 /*
  * Something of this version was looked at, in a bucket: whoever is told of it waits for its lsn, or
  * for one a little later.
@@ -264,8 +317,11 @@ static inline void observe(struct store *s, uint64_t bucket, uint64_t version)
 {
 	const struct partition *p = &s->part[bucket_partition(bucket)];
 
-	if (version > p->synced)
+	if (version > p->synced) {
 		observe_lsn(s, version <= p->mark ? p->mark_lsn : p->last_lsn);
+		if (s->replica)
+			observe_stamp(s, stamp_make(bucket_partition(bucket), version));
+	}
 }
 
 /* That a bucket is not there is known since its partition's directory last changed. */
@@ -294,6 +350,9 @@ int clock_note_now(struct store *s, uint32_t partition); /* whether it must be o
 
 /* Base has other rows in its expiry index than before: look when the first are due. */
 int sweep_reset(struct store *s);
+
+/* Of which partitions that are written here? */
+void sweep_look(struct store *s);
 
 /* Delete expired keys, at most `max`. */
 int store_sweep(struct store *s, unsigned max);

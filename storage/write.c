@@ -19,7 +19,7 @@ int store_writable(struct store *s)
 	return 0;
 }
 
-struct log_frame *record_room(struct store *s, uint64_t size, bool must, int *ret_error)
+struct log_frame *log_room(struct store *s, uint64_t size, bool must, int *ret_error)
 {
 	struct log_frame *f;
 
@@ -51,6 +51,8 @@ static inline uint64_t append(struct store *s, struct log_frame *f, uint64_t req
 	const struct log_entry *e = log_frame_entry(f);
 	uint64_t lsn;
 
+	if (s->replica)
+		return replica_append(s, f, request_id);
 	if (!s->log.active)
 		s->oldest_ms = clock_ms();
 	s->log.active += log_record_size(f);
@@ -78,39 +80,42 @@ struct log_frame *change_new(struct store *s, const struct log_change *c, int *r
 	*ret_error = s->head.session ? session_outcome_begin(s, none) : 0;
 	if (*ret_error < 0)
 		return NULL;
-	f = record_room(s, LOG_RECORD_BYTES + session_bytes(s) + log_change_size(c),
+	f = record_room(s, partition, LOG_RECORD_BYTES + session_bytes(s) + log_change_size(c),
 			c->op == LOG_SWEEP, ret_error);
 	if (!f)
 		return NULL;
-	p = log_entry_begin(f, LOG_CHANGE, partition, version_next(s, partition), 1);
+	p = entry_begin(s, f, LOG_CHANGE, partition, version_next(s, partition), 1);
 	log_entry_end(f, log_change_write(session_write(s, f, p), c));
 	return f;
 }
 
 uint64_t change_append(struct store *s, struct log_frame *f)
 {
+	const struct log_entry *e = log_frame_entry(f);
+
 	observe_lsn(s, append(s, f, s->head.request_id));
+	if (s->replica)
+		observe_stamp(s, stamp_make(e->partition, log_entry_last(e)));
 	if (s->head.session)
-		session_outcome_end(s, log_frame_entry(f));
-	return log_frame_entry(f)->sequence;
+		session_outcome_end(s, e);
+	return e->sequence;
 }
 
 int clock_append(struct store *s, uint32_t partition, const struct log_clock *c)
 {
 	int r = 0;
-	struct log_frame *f = record_room(s, LOG_RECORD_BYTES + sizeof(*c), true, &r);
+	struct log_frame *f = record_room(s, partition, LOG_RECORD_BYTES + sizeof(*c), true, &r);
 	char *p;
 
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_CLOCK, partition, version_next(s, partition), 1);
+	p = entry_begin(s, f, LOG_CLOCK, partition, version_next(s, partition), 1);
 	log_entry_end(f, log_clock_write(p, c));
 	(void)record_append(s, f, 0); /* nobody asked for it */
 	return 0;
 }
 
-/* Bytes of an entry, about, with what malloc adds. */
-static uint64_t entry_weight(size_t key_len, size_t value_len)
+uint64_t entry_weight(size_t key_len, size_t value_len)
 {
 	return sizeof(struct entry) + key_len + value_len + 24;
 }
@@ -418,11 +423,11 @@ int store_outcome(struct store *s, struct span name, struct span result)
 		if (r < 0)
 			return r;
 	}
-	f = record_room(s, size, !kept, &r);
+	f = record_room(s, partition, size, !kept, &r);
 	if (!f)
 		return r;
-	p = log_entry_begin(f, LOG_OUTCOME, partition,
-			    kept ? version_next(s, partition) : s->newest->at[partition], kept);
+	p = entry_begin(s, f, LOG_OUTCOME, partition,
+			kept ? version_next(s, partition) : s->newest->at[partition], kept);
 	p = session_write(s, f, p);
 	log_entry_end(f, log_result_write(f, p, result));
 	(void)change_append(s, f);

@@ -75,6 +75,31 @@ char *log_result_write(struct log_frame *f, char *p, struct span result)
 	return end;
 }
 
+char *log_term_write(char *p, struct span view)
+{
+	struct log_term_head *h = (struct log_term_head *)p;
+	char *end = p + log_round(sizeof(*h) + view.n);
+
+	check(view.n <= LOG_VIEW_MAX);
+	memset(end - 8, 0, 8);
+	h->size = (uint32_t)view.n;
+	h->zero = 0;
+	(void)bytes_put((char *)(h + 1), view);
+	return end;
+}
+
+char *log_place_write(char *p, const struct log_place *x)
+{
+	memcpy(p, x, sizeof(*x));
+	return p + sizeof(*x);
+}
+
+char *log_load_write(char *p, const struct log_load *x)
+{
+	memcpy(p, x, sizeof(*x));
+	return p + sizeof(*x);
+}
+
 void log_entry_end(struct log_frame *f, const char *p)
 {
 	struct log_entry *e = (struct log_entry *)(f + 1);
@@ -169,6 +194,14 @@ struct span log_result_read(const struct log_entry *e)
 	return (struct span){(const char *)(h + 1), h->size};
 }
 
+struct span log_term_read(const struct log_entry *e)
+{
+	const struct log_term_head *h = (const struct log_term_head *)e->data;
+
+	check(e->kind == LOG_TERM);
+	return (struct span){(const char *)(h + 1), h->size};
+}
+
 /* ---- what this version can read ---- */
 
 static bool change_is_sane(const struct log_change *c, const struct log_change_head *h,
@@ -229,43 +262,62 @@ static const char *outcome_check(const struct log_entry *e)
 		       : "lengths that do not fit";
 }
 
-/* What a kind has of these, and its own payload. */
-struct shape {
-	uint8_t may; /* flags */
-	uint8_t must;
-	uint8_t payload; /* bytes; changes and results are looked at themselves */
-};
-
-static const struct shape shapes[LOG_KIND_END] = {
-	[LOG_CHANGE] = {LOG_HAS_SESSION | LOG_HAS_RESULT, 0,               0                        },
-	[LOG_OUTCOME] = {LOG_HAS_SESSION | LOG_HAS_RESULT, 0,               0                        },
-	[LOG_CLOCK] = {0,				0,               sizeof(struct log_clock) },
-	[LOG_RULED_OUT] = {LOG_HAS_SESSION,                  LOG_HAS_SESSION, 0                        },
-	[LOG_FORGET_SESSION] = {0,                                0,               sizeof(struct log_forget)},
-};
-
-/* An entry that is its payload alone takes one sequence. */
-static const char *payload_check(const struct log_entry *e)
+static const char *term_check(const struct log_entry *e)
 {
-	return e->count == 1 && log_entry_body(e) + shapes[e->kind].payload == entry_end(e)
+	const struct log_term_head *h = (const struct log_term_head *)e->data;
+	uint64_t room = (uint64_t)(entry_end(e) - e->data);
+
+	if (!e->term)
+		return "a term without its number";
+	return e->count == 1 && room >= sizeof(*h) && !h->zero && h->size <= LOG_VIEW_MAX &&
+			       log_round(sizeof(*h) + (uint64_t)h->size) == room
 		       ? NULL
 		       : "lengths that do not fit";
 }
 
+/* What a kind has of these, and its own payload. */
+struct shape {
+	uint8_t may; /* flags */
+	uint8_t must;
+	uint8_t payload; /* bytes; changes, results and views are looked at themselves */
+	uint8_t count;   /* sequences that it takes, if it is its payload alone */
+};
+
+/* clang-format off */
+static const struct shape shapes[LOG_KIND_END] = {
+	/*                      may                                must             payload                    count */
+	[LOG_CHANGE]         = {LOG_HAS_SESSION | LOG_HAS_RESULT,  0,               0,                         0},
+	[LOG_OUTCOME]        = {LOG_HAS_SESSION | LOG_HAS_RESULT,  0,               0,                         0},
+	[LOG_CLOCK]          = {0,                                 0,               sizeof(struct log_clock),  1},
+	[LOG_RULED_OUT]      = {LOG_HAS_SESSION,                   LOG_HAS_SESSION, 0,                         1},
+	[LOG_FORGET_SESSION] = {0,                                 0,               sizeof(struct log_forget), 1},
+	[LOG_TERM]           = {0,                                 0,               0,                         0},
+	[LOG_CUT]            = {0,                                 0,               sizeof(struct log_place),  0},
+	[LOG_LOAD]           = {0,                                 0,               sizeof(struct log_load),   0},
+	[LOG_FORGET]         = {0,                                 0,               0,                         0},
+	[LOG_COMMIT]         = {0,                                 0,               sizeof(struct log_place),  0},
+};
+/* clang-format on */
+
+static const char *payload_check(const struct log_entry *e)
+{
+	const struct shape *x = &shapes[e->kind];
+	struct log_load load;
+
+	if (e->count != x->count || log_entry_body(e) + x->payload != entry_end(e))
+		return "lengths that do not fit";
+	if (e->kind == LOG_LOAD) {
+		log_load_read(e, &load);
+		if (load.whole > 1)
+			return "a load of another kind";
+	}
+	return NULL;
+}
+
 static const char *entry_fault(const struct log_entry *e)
 {
-	static const char *const not_yet[LOG_KIND_END] = {
-		[LOG_TERM] = "a term of replicas",     [LOG_CUT] = "a cut of replicas",
-		[LOG_LOAD] = "a load of replicas",     [LOG_FORGET] = "a partition to be forgotten",
-		[LOG_COMMIT] = "a commit of replicas",
-	};
-
 	if (!e->kind || e->kind >= LOG_KIND_END)
 		return "an entry of another kind";
-	if (not_yet[e->kind])
-		return not_yet[e->kind];
-	if (e->term)
-		return "a term of replicas";
 	if (e->flags & ~shapes[e->kind].may ||
 	    (e->flags & shapes[e->kind].must) != shapes[e->kind].must)
 		return "flags of another version";
@@ -278,6 +330,8 @@ static const char *entry_fault(const struct log_entry *e)
 		return changes_check(e);
 	case LOG_OUTCOME:
 		return outcome_check(e);
+	case LOG_TERM:
+		return term_check(e);
 	default:
 		return payload_check(e);
 	}
@@ -287,4 +341,18 @@ int log_entry_check(const struct log_entry *e, const char **ret_why)
 {
 	*ret_why = entry_fault(e);
 	return *ret_why ? -EBADMSG : 0;
+}
+
+int log_entry_check_sent(const void *p, uint64_t room, const char **ret_why)
+{
+	const struct log_entry *e = p;
+
+	*ret_why = "not what was sent";
+	if (room < sizeof(*e) || e->size < sizeof(*e) || e->size % 8 || e->size > room ||
+	    e->crc != crc32c(0, &e->size, e->size - offsetof(struct log_entry, size)))
+		return -EBADMSG;
+	if (log_entry_check(e, ret_why) < 0)
+		return -EBADMSG;
+	*ret_why = e->count ? NULL : "a kind that is not sent";
+	return e->count ? 0 : -EBADMSG;
 }

@@ -13,7 +13,8 @@
  * Each of these begins at a multiple of 8 and is filled up with zeros.  The lsn is contiguous in a
  * worker's log; the sequence is contiguous in a partition, and the version of what it wrote.
  *
- * Kinds that have their numbers here and that nobody writes yet are refused when read.
+ * A copy of a partition on another node has the same entries.  TERM is one of them; CUT, COMMIT, LOAD
+ * and FORGET say what has become of this copy, take no sequence, and are never sent.
  */
 #ifndef PAIL_LOG_ENTRY_H
 #define PAIL_LOG_ENTRY_H
@@ -26,8 +27,10 @@
 #include "common/check.h"
 #include "common/partition.h"
 #include "common/span.h"
+#include "storage/log/spans.h"
 
-#define LOG_KEY_MAX 480u /* bytes; more is no key */
+#define LOG_KEY_MAX  480u /* bytes; more is no key */
+#define LOG_VIEW_MAX 512u /* bytes of what a term begins with */
 
 /* ---- on disk ---- */
 
@@ -36,7 +39,9 @@ struct log_frame {
 	uint32_t lsn;         /* its low 32 bits: a file's header has the first one whole */
 	uint64_t request_id;  /* identity of the request in its generation, plus 1; 0: nobody's */
 	uint32_t unsynced;    /* lsn less the highest known to be on disk at writing */
-	uint32_t commit_back; /* 0 without replicas */
+	uint32_t commit_back; /* the entry's last sequence less that up to which all was known to be
+			       * committed; 0 in term 0, where what is on disk is
+			       */
 };
 _Static_assert(sizeof(struct log_frame) == 24, "layout on disk");
 
@@ -46,11 +51,11 @@ enum log_kind {
 	LOG_CLOCK,          /* what the time is, before somebody is told what depends on it */
 	LOG_RULED_OUT,      /* a request of a session that has not run, and will not */
 	LOG_FORGET_SESSION, /* sessions made until then are not known any more */
-	LOG_TERM,           /* not yet, from here on */
-	LOG_CUT,
-	LOG_LOAD,
-	LOG_FORGET,
-	LOG_COMMIT,
+	LOG_TERM,           /* a primary begins to write */
+	LOG_CUT,            /* what lies before this and is above a sequence is void */
+	LOG_LOAD,           /* what lies before this is void: the copy comes from another node */
+	LOG_FORGET,         /* likewise: there is no copy here any more */
+	LOG_COMMIT,         /* so far all is committed, though no record follows to say so */
 	LOG_KIND_END
 };
 
@@ -63,6 +68,8 @@ enum log_kind {
  *	CLOCK		no	no	1
  *	RULED_OUT	always	no	1
  *	FORGET_SESSION	no	no	1
+ *	TERM		no	no	1
+ *	CUT, LOAD, FORGET, COMMIT	no	no	0
  */
 #define LOG_HAS_SESSION 1u
 #define LOG_HAS_RESULT  2u
@@ -133,6 +140,22 @@ struct log_forget {
 };
 _Static_assert(sizeof(struct log_forget) == 8, "layout on disk");
 
+/* The payload of LOG_TERM: bytes that are the owner's, as those of a result. */
+struct log_term_head {
+	uint32_t size;
+	uint32_t zero;
+};
+_Static_assert(sizeof(struct log_term_head) == 8, "layout on disk");
+
+/* The payload of LOG_CUT (the last record that stays) and of LOG_COMMIT is a struct log_place. */
+
+/* The payload of LOG_LOAD. */
+struct log_load {
+	struct log_place at; /* whole: up to here all is in base */
+	uint64_t whole;      /* 0: it begins; 1: it has ended */
+};
+_Static_assert(sizeof(struct log_load) == 24, "layout on disk");
+
 /*
  * A result is what a reply has behind its msgid: error and result, two MessagePack objects, in
  * whatever reply to whomever that asks.  Its length stands before its bytes.
@@ -198,6 +221,7 @@ static inline char *log_entry_begin(struct log_frame *f, enum log_kind kind, uin
 {
 	struct log_entry *e = (struct log_entry *)(f + 1);
 
+	f->commit_back = 0;
 	e->term = 0;
 	e->sequence = sequence;
 	e->partition = (uint16_t)partition;
@@ -213,6 +237,9 @@ char *log_change_write(char *p, const struct log_change *c);
 char *log_clock_write(char *p, const struct log_clock *c);
 char *log_forget_write(char *p, const struct log_forget *x);
 char *log_result_write(struct log_frame *f, char *p, struct span result);
+char *log_term_write(char *p, struct span view);
+char *log_place_write(char *p, const struct log_place *x); /* of a cut or a commit */
+char *log_load_write(char *p, const struct log_load *x);
 
 /* It is whole, and ends at `p`: size and checksum. */
 void log_entry_end(struct log_frame *f, const char *p);
@@ -287,6 +314,35 @@ static inline void log_forget_read(const struct log_entry *e, struct log_forget 
 	check(e->kind == LOG_FORGET_SESSION);
 	memcpy(ret, e->data, sizeof(*ret));
 }
+
+/* What LOG_TERM begins with. */
+struct span log_term_read(const struct log_entry *e);
+
+/* What LOG_CUT and LOG_COMMIT say. */
+static inline void log_place_read(const struct log_entry *e, struct log_place *ret)
+{
+	check(e->kind == LOG_CUT || e->kind == LOG_COMMIT);
+	memcpy(ret, e->data, sizeof(*ret));
+}
+
+/* What LOG_LOAD says. */
+static inline void log_load_read(const struct log_entry *e, struct log_load *ret)
+{
+	check(e->kind == LOG_LOAD);
+	memcpy(ret, e->data, sizeof(*ret));
+}
+
+/* The last sequence that it takes; of one that takes none, the partition's last. */
+static inline uint64_t log_entry_last(const struct log_entry *e)
+{
+	return e->sequence + e->count - !!e->count;
+}
+
+/*
+ * Is this, of which `room` bytes may be read, an entry as copies of a partition send it to each
+ * other: whole, readable by this version, and of a kind that takes a sequence?  0 or -EBADMSG.
+ */
+int log_entry_check_sent(const void *p, uint64_t room, const char **ret_why);
 
 /* The result of an entry that has been checked; empty: it has none. */
 struct span log_result_read(const struct log_entry *e);

@@ -68,6 +68,23 @@ LAYOUT_AT(log_clock, boot_id, 16);
 LAYOUT_SIZE(log_forget, 8);
 LAYOUT_AT(log_forget, made_ms, 0);
 
+LAYOUT_SIZE(log_term_head, 8);
+LAYOUT_AT(log_term_head, size, 0);
+LAYOUT_AT(log_term_head, zero, 4);
+
+LAYOUT_SIZE(log_place, 16);
+LAYOUT_AT(log_place, term, 0);
+LAYOUT_AT(log_place, sequence, 8);
+
+LAYOUT_SIZE(log_load, 24);
+LAYOUT_AT(log_load, at, 0);
+LAYOUT_AT(log_load, whole, 16);
+
+LAYOUT_SIZE(log_span, 24);
+LAYOUT_AT(log_span, term, 0);
+LAYOUT_AT(log_span, first, 8);
+LAYOUT_AT(log_span, last, 16);
+
 LAYOUT_SIZE(log_result_head, 8);
 LAYOUT_AT(log_result_head, size, 0);
 LAYOUT_AT(log_result_head, zero, 4);
@@ -100,4 +117,5 @@ LAYOUT_IS(LOG_HAS_EXPIRY, 16);
 LAYOUT_IS(LOG_COUNTS_ONE, 32);
 LAYOUT_IS(LOG_COUNTS_LESS, 64);
 LAYOUT_IS(LOG_KEY_MAX, 480);
+LAYOUT_IS(LOG_VIEW_MAX, 512);
 LAYOUT_IS(PARTITION_SHIFT, 52);

@@ -50,6 +50,9 @@ struct wal {
 	_Atomic uint32_t segment_count; /* live */
 	_Atomic uint32_t recycled_count;
 	_Atomic uint64_t live_bytes;
+	_Atomic uint64_t retained;   /* what copies elsewhere need from here on */
+	_Atomic uint64_t kept_bytes; /* of files that are live for nobody else */
+	_Atomic uint32_t kept_count;
 	_Atomic bool pool_failed;
 	_Atomic bool pool_stop;
 
@@ -65,6 +68,8 @@ struct wal {
 	uint64_t recycled[WAL_POOL_MAX];              /* numbers of the files in the pool */
 	uint64_t recycled_next;
 	uint64_t clock_ms;
+
+	uint64_t epoch_min; /* background: base needs no older segment */
 
 	/* sync thread */
 	pthread_t thread;

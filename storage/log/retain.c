@@ -38,19 +38,30 @@ bool wal_over_limit(const struct wal *w)
 	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS;
 }
 
+/* Bytes of live segments without those that are kept only for copies, and go when others need room. */
+static uint64_t live_needed(const struct wal *w)
+{
+	uint64_t live = atomic_load(&w->live_bytes);
+	uint64_t kept = atomic_load(&w->kept_bytes);
+
+	return live > kept ? live - kept : 0;
+}
+
 bool wal_has_room(const struct wal *w, uint64_t size)
 {
 	uint64_t own = WAL_HEADER_BYTES + size;
 
 	return own <= w->config.segment_bytes ||
-	       atomic_load(&w->live_bytes) + 2 * w->config.segment_bytes + own <=
-		       w->config.limit_bytes;
+	       live_needed(w) + 2 * w->config.segment_bytes + own <= w->config.limit_bytes;
 }
 
 bool wal_half_full(const struct wal *w)
 {
-	return atomic_load(&w->live_bytes) > w->config.limit_bytes / 2 ||
-	       atomic_load(&w->segment_count) >= WAL_SEGMENTS_PUTS / 2;
+	uint32_t files = atomic_load(&w->segment_count);
+	uint32_t kept = atomic_load(&w->kept_count);
+
+	return live_needed(w) > w->config.limit_bytes / 2 ||
+	       (files > kept && files - kept >= WAL_SEGMENTS_PUTS / 2);
 }
 
 unsigned wal_files_left(const struct wal *w)
@@ -120,18 +131,69 @@ static int segment_recycle(struct wal *w, const struct wal_segment *s, unsigned 
 	return rename(path, spare) < 0 ? -errno : 1;
 }
 
-uint64_t wal_oldest_needed(const struct wal *w)
+void wal_retain(struct wal *w, uint64_t lsn)
 {
-	return atomic_load(&w->base_lsn) + 1;
+	atomic_store(&w->retained, lsn);
 }
 
-int wal_settled(struct wal *w, uint64_t lsn, uint64_t epoch_min)
+uint64_t wal_oldest_needed(const struct wal *w)
 {
+	uint64_t settled = atomic_load(&w->base_lsn) + 1;
+	uint64_t retained = atomic_load(&w->retained);
+
+	if (retained >= settled || atomic_load(&w->live_bytes) > w->config.limit_bytes / 2 ||
+	    atomic_load(&w->segment_count) > WAL_SEGMENTS_PUTS / 2)
+		return settled;
+	return retained;
+}
+
+uint64_t wal_first(struct wal *w)
+{
+	uint64_t lsn;
+
+	(void)pthread_mutex_lock(&w->lock);
+	lsn = w->segment[0].first_lsn;
+	(void)pthread_mutex_unlock(&w->lock);
+	return lsn;
+}
+
+int wal_segment_of(struct wal *w, uint64_t lsn, struct wal_segment *ret)
+{
+	uint32_t i;
+
+	(void)pthread_mutex_lock(&w->lock);
+	i = atomic_load(&w->segment_count);
+	while (i > 0 && w->segment[i - 1].first_lsn > lsn)
+		i--;
+	if (i)
+		*ret = w->segment[i - 1];
+	(void)pthread_mutex_unlock(&w->lock);
+	return i ? 0 : -ENODATA;
+}
+
+/* The bytes and files that are kept only for copies. */
+static void kept_count(struct wal *w)
+{
+	uint64_t bytes = 0;
+	uint32_t files = 0;
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (files + 1 < atomic_load(&w->segment_count) &&
+	       w->segment[files].epoch < w->epoch_min) {
+		bytes += w->segment[files].size;
+		files++;
+	}
+	(void)pthread_mutex_unlock(&w->lock);
+	atomic_store(&w->kept_bytes, bytes);
+	atomic_store(&w->kept_count, files);
+}
+
+/* Recycle the oldest files that are below `epoch_min` and not needed; `all`: not by base. */
+static int recycle(struct wal *w, bool all)
+{
+	const uint64_t epoch_min = w->epoch_min;
 	uint64_t number[WAL_POOL_MAX];
 	unsigned n = 0;
-
-	check(lsn >= atomic_load(&w->base_lsn));
-	atomic_store(&w->base_lsn, lsn);
 
 	for (;;) {
 		struct wal_segment s;
@@ -141,11 +203,13 @@ int wal_settled(struct wal *w, uint64_t lsn, uint64_t epoch_min)
 		(void)pthread_mutex_lock(&w->lock);
 		s = w->segment[0];
 		gone = atomic_load(&w->segment_count) > 1 && s.epoch < epoch_min &&
-		       s.last_lsn < wal_oldest_needed(w);
+		       s.last_lsn < (all ? atomic_load(&w->base_lsn) + 1 : wal_oldest_needed(w));
 		check_slow(gone || wal_segments_agree(w));
 		(void)pthread_mutex_unlock(&w->lock);
-		if (!gone)
+		if (!gone || n == WAL_POOL_MAX) {
+			kept_count(w);
 			return wal_pool_add(w, number, n);
+		}
 		r = segment_recycle(w, &s, n, &number[n]);
 		if (r < 0)
 			return r;
@@ -160,4 +224,17 @@ int wal_settled(struct wal *w, uint64_t lsn, uint64_t epoch_min)
 		atomic_fetch_sub(&w->live_bytes, s.size);
 		(void)pthread_mutex_unlock(&w->lock);
 	}
+}
+
+int wal_settled(struct wal *w, uint64_t lsn, uint64_t epoch_min)
+{
+	check(lsn >= atomic_load(&w->base_lsn));
+	atomic_store(&w->base_lsn, lsn);
+	w->epoch_min = epoch_min;
+	return recycle(w, false);
+}
+
+int wal_release(struct wal *w, bool all)
+{
+	return atomic_load(&w->kept_count) ? recycle(w, all) : 0;
 }

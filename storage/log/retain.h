@@ -36,11 +36,29 @@ bool wal_half_full(const struct wal *w);
 unsigned wal_closed(struct wal *w, struct wal_segment *ret, unsigned max);
 
 /*
+ * From which lsn on copies of partitions elsewhere may still have to be sent what the log has;
+ * UINT64_MAX, as at the start: none have.  It is kept for them as long as all files together take no
+ * more than half of the limit.
+ */
+void wal_retain(struct wal *w, uint64_t lsn);
+
+/*
  * The oldest lsn that somebody still needs from the log.  Recycling asks here and nowhere else.
  * It is what base does not have yet; a checkpoint takes only what has been answered, so that need
- * not be asked for.  What a copy of a partition elsewhere still has to be sent comes in here.
+ * not be asked for.  And it is what copies elsewhere need, see wal_retain.
  */
 uint64_t wal_oldest_needed(const struct wal *w);
+
+/* The first lsn of the oldest file. */
+uint64_t wal_first(struct wal *w);
+
+/*
+ * Copy the live segment in which `lsn` is or will be.  0; -ENODATA: it is older than all of them.
+ */
+int wal_segment_of(struct wal *w, uint64_t lsn, struct wal_segment *ret);
+
+/* (background) Forget what was kept for copies and may be no more, or, with `all`, all of that. */
+int wal_release(struct wal *w, bool all);
 
 /*
  * (background; or before its thread is begun) Everything up to `lsn` is in base, and base says so:

@@ -22,6 +22,7 @@ int wal_new(const struct wal_config *config, struct wal **ret)
 	w->config = *config;
 	(void)snprintf(w->dir, sizeof(w->dir), "%s", config->dir);
 	w->fd = -1;
+	atomic_store(&w->retained, UINT64_MAX);
 	buf_init(&w->rewrite);
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->submitted_more, NULL);

@@ -316,7 +316,6 @@ uint64_t wal_append(struct wal *w, struct log_frame *f, uint64_t request_id)
 	f->lsn = (uint32_t)lsn;
 	f->request_id = request_id;
 	f->unsynced = lsn - synced > UINT32_MAX ? UINT32_MAX : (uint32_t)(lsn - synced);
-	f->commit_back = 0;
 	f->crc = log_frame_crc(f, w->open_epoch_crc);
 	w->append += size;
 	w->open_any = true;

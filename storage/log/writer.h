@@ -28,8 +28,8 @@ uint64_t wal_lsn(const struct wal *w);
 struct log_frame *wal_reserve(struct wal *w, uint64_t size);
 
 /*
- * (serving) Append the record reserved last, whose entry has ended, for the request `request_id`
- * (0: nobody's).  Returns its lsn.
+ * (serving) Append the record reserved last, whose entry has ended and whose commit_back is set, for
+ * the request `request_id` (0: nobody's).  Returns its lsn.
  */
 uint64_t wal_append(struct wal *w, struct log_frame *f, uint64_t request_id);
 

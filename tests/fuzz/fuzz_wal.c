@@ -108,9 +108,9 @@ static void record_put(char *file, size_t *at, uint64_t epoch, uint64_t *lsn, un
 		e->size = (uint32_t)(size - sizeof(*f));
 	if (flags & 4) { /* what this version writes */
 		e->term = 0;
-		e->kind = (uint8_t)(1 + e->kind % LOG_FORGET_SESSION);
+		e->kind = (uint8_t)(1 + e->kind % (LOG_KIND_END - 1));
 		e->partition %= PARTITIONS_MAX;
-		e->count = e->kind == LOG_OUTCOME ? 0 : 1;
+		e->count = e->kind == LOG_OUTCOME || e->kind > LOG_TERM ? 0 : 1;
 		e->flags = e->kind == LOG_OUTCOME     ? LOG_HAS_RESULT
 			   : e->kind == LOG_RULED_OUT ? LOG_HAS_SESSION
 						      : 0;

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+from copies import Copies
 from ledger import Ledger
 
 HEAD = struct.Struct("<c3xIQQQ")
@@ -283,7 +284,7 @@ class Checker:
 
 
 # What is cut off, and what it must hold.
-PROGRAMS = {"store": Model, "transfers": Ledger}
+PROGRAMS = {"store": Model, "transfers": Ledger, "copies": Copies}
 
 
 def diff(a, b):
@@ -361,7 +362,7 @@ def cut_again(o, checker, model, acked, image, work, rng, what):
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--build", default="build/debug/tests/power")
-    a.add_argument("--program", choices=PROGRAMS, help="this one alone; if left out, store, and transfers a third as often")
+    a.add_argument("--program", choices=PROGRAMS, help="this one alone; if left out, store, copies less, and transfers a third as often")
     a.add_argument("--seed", type=int, default=int(os.environ.get("PAIL_SEED", random.SystemRandom().randrange(1 << 32))))
     a.add_argument("--operations", type=int, default=3000)
     a.add_argument("--lives", type=int, default=6)
@@ -372,7 +373,7 @@ def main():
     o = a.parse_args()
     o.build = os.path.abspath(o.build)
     images = 0
-    chosen = [o.program] * o.runs if o.program else ["store"] * o.runs + ["transfers"] * -(-o.runs // 3)
+    chosen = [o.program] * o.runs if o.program else ["store"] * o.runs + ["transfers"] * -(-o.runs // 3) + ["copies"] * -(-o.runs * 2 // 3)
     for run, o.program in enumerate(chosen):
         with tempfile.TemporaryDirectory(prefix="pail-power-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as work:
             try:

@@ -211,9 +211,9 @@ static void each_partition_is_settled_by_itself(void)
 	EQ(0, engine_parts(e, part_sum, &sum));
 	EQ(0, sum);
 	EQ(0, engine_begin(e));
-	EQ(0, engine_part_put(e, 3, &(struct engine_part){1, 2}));
-	EQ(0, engine_part_put(e, 2, &(struct engine_part){5, 7}));
-	EQ(0, engine_part_put(e, 3, &(struct engine_part){2, 4}));
+	EQ(0, engine_part_put(e, 3, &(struct engine_part){.settled = 1, .clock_ms = 2}));
+	EQ(0, engine_part_put(e, 2, &(struct engine_part){.settled = 5, .clock_ms = 7}));
+	EQ(0, engine_part_put(e, 3, &(struct engine_part){.settled = 2, .clock_ms = 4}));
 	EQ(0, engine_commit(e, NULL));
 	EQ(0, engine_renew(e));
 	EQ(0, engine_parts(e, part_sum, &sum));
@@ -418,7 +418,7 @@ static void who_reads_beside_waits_for_no_writer(void)
 	pid = fork();
 	if (pid == 0) {
 		int r = open_for(2) || engine_begin(e) || put_at(id_of(1, 1), "k", "v", 5, 0) ||
-			engine_part_put(e, 1, &(struct engine_part){5, 0});
+			engine_part_put(e, 1, &(struct engine_part){.settled = 5, .clock_ms = 0});
 
 		r |= write(done[1], "x", 1) != 1;
 		r |= read(go[0], &c, 1) != 1;

@@ -147,7 +147,9 @@ static void an_outcome_settles_with_its_record(void)
 			(void)fclose(stderr);
 			if (open_for(4) == 0 && engine_begin(e) == 0 &&
 			    outcome_put(1, one, 9, "result") == 0 &&
-			    engine_part_put(e, 1, &(struct engine_part){settled, 0}) == 0)
+			    engine_part_put(
+				    e, 1,
+				    &(struct engine_part){.settled = settled, .clock_ms = 0}) == 0)
 				(void)engine_commit(e, &(struct engine_meta){9, 0, 0});
 			_exit(0);
 		}

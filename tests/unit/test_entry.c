@@ -224,7 +224,6 @@ static void kind_forget(struct log_entry *e) { e->kind = LOG_FORGET; }
 static void kind_commit(struct log_entry *e) { e->kind = LOG_COMMIT; }
 static void kind_new(struct log_entry *e) { e->kind = LOG_KIND_END; }
 static void kind_none(struct log_entry *e) { e->kind = 0; }
-static void term(struct log_entry *e) { e->term = 1; }
 static void flag_new(struct log_entry *e) { e->flags |= 4; }
 static void group(struct log_entry *e) { e->count = 2; }
 static void nothing(struct log_entry *e) { e->count = 0; }
@@ -244,10 +243,10 @@ static void clock_short(struct log_entry *e) { e->kind = LOG_CLOCK; }
 static void outcome_counted(struct log_entry *e) { e->kind = LOG_OUTCOME; }
 
 static const struct other others[] = {
-	{"a term", kind_term}, {"a cut", kind_cut}, {"a load", kind_load},
-	{"to be forgotten", kind_forget}, {"a commit", kind_commit},
+	{"a term without its number", kind_term}, {"lengths", kind_cut}, {"lengths", kind_load},
+	{"lengths", kind_forget}, {"lengths", kind_commit},
 	{"an entry of another kind", kind_new}, {"an entry of another kind", kind_none},
-	{"a term", term}, {"flags of another", flag_new},
+	{"flags of another", flag_new},
 	{"a group without its result", group}, {"no change", nothing},
 	{"a change of another kind", op_new}, {"a change of another kind", op_none},
 	{"a change of another kind", change_flag_new}, {"makes no sense", nameless},
@@ -313,6 +312,11 @@ static void what_nobody_writes_yet_is_refused_by_name(void)
 
 static const struct log_session asked = {"0123456789abcde", 1ull << 40, 77, 0xfeed};
 static const struct log_forget forgotten = {1700000000000};
+static const struct log_place place = {7ull << 16 | 2, 1ull << 50};
+static const struct log_load load = {
+	{5, 6},
+        1
+};
 
 enum { CHANGES_MOST = 40, RESULT_MOST = 300 };
 
@@ -329,7 +333,8 @@ struct form {
 static struct form form_random(uint64_t *s)
 {
 	static const uint8_t kinds[] = {LOG_CHANGE,    LOG_CHANGE,         LOG_CHANGE, LOG_OUTCOME,
-					LOG_RULED_OUT, LOG_FORGET_SESSION, LOG_CLOCK};
+					LOG_RULED_OUT, LOG_FORGET_SESSION, LOG_CLOCK,  LOG_TERM,
+					LOG_CUT,       LOG_COMMIT,         LOG_LOAD,   LOG_FORGET};
 	struct form f = {.kind = kinds[unit_random(s) % sizeof(kinds)], .count = 1};
 
 	f.result_n = unit_random(s) % RESULT_MOST;
@@ -344,6 +349,10 @@ static struct form form_random(uint64_t *s)
 		f.result = true;
 	} else {
 		f.session = f.kind == LOG_RULED_OUT;
+		f.count = f.kind == LOG_CUT || f.kind == LOG_COMMIT || f.kind == LOG_LOAD ||
+					  f.kind == LOG_FORGET
+				  ? 0
+				  : 1;
 	}
 	return f;
 }
@@ -399,6 +408,14 @@ static void form_write(const struct form *f)
 		p = log_clock_write(p, &clock);
 	if (f->kind == LOG_FORGET_SESSION)
 		p = log_forget_write(p, &forgotten);
+	if (f->kind == LOG_TERM) {
+		entry->term = 3;
+		p = log_term_write(p, result_of(f));
+	}
+	if (f->kind == LOG_CUT || f->kind == LOG_COMMIT)
+		p = log_place_write(p, &place);
+	if (f->kind == LOG_LOAD)
+		p = log_load_write(p, &load);
 	if (f->result)
 		p = log_result_write(frame, p, result_of(f));
 	log_entry_end(frame, p);
@@ -443,6 +460,20 @@ static void form_read(const struct form *f)
 	if (f->kind == LOG_FORGET_SESSION) {
 		log_forget_read(entry, &forget);
 		EQ(forgotten.made_ms, forget.made_ms);
+	}
+	if (f->kind == LOG_TERM)
+		TRUE_(span_equal(result_of(f), log_term_read(entry)));
+	if (f->kind == LOG_CUT || f->kind == LOG_COMMIT) {
+		struct log_place at;
+
+		log_place_read(entry, &at);
+		TRUE_(!memcmp(&at, &place, sizeof(at)));
+	}
+	if (f->kind == LOG_LOAD) {
+		struct log_load at;
+
+		log_load_read(entry, &at);
+		TRUE_(!memcmp(&at, &load, sizeof(at)));
 	}
 }
 
@@ -493,6 +524,52 @@ static void what_a_kind_must_have_is_asked_for(void)
 	}
 }
 
+/* What comes from another node must be whole, and of a kind that is sent. */
+static void what_is_sent_is_looked_at_whole(void)
+{
+	uint64_t s = unit_seed();
+	const char *says;
+
+	for (int round = 0; round < 500; round++) {
+		struct form f = form_random(&s);
+		uint64_t size;
+		char *at;
+
+		form_write(&f);
+		size = entry->size;
+		EQ(f.count ? 0 : -EBADMSG, log_entry_check_sent(entry, size, &says));
+		TRUE_(f.count ? !says : !strcmp(says, "a kind that is not sent"));
+		EQ(f.count ? 0 : -EBADMSG, log_entry_check_sent(entry, size + 8, &says));
+		EQ(-EBADMSG, log_entry_check_sent(entry, size - 1, &says));
+		EQ(-EBADMSG, log_entry_check_sent(entry, unit_random(&s) % size, &says));
+		at = (char *)entry + unit_random(&s) % size;
+		*at = (char)(*at ^ 1 << unit_random(&s) % 8);
+		EQ(-EBADMSG, log_entry_check_sent(entry, size, &says));
+	}
+}
+
+/* A view as long as it may be, and one byte more, which somebody else must have written. */
+static void a_view_has_its_bound(void)
+{
+	static char view[LOG_VIEW_MAX + 8];
+	struct log_term_head *h = (struct log_term_head *)entry->data;
+
+	for (size_t n = 0; n <= LOG_VIEW_MAX; n++) {
+		char *p = log_entry_begin(frame, LOG_TERM, 3, 9, 1);
+
+		entry->term = 1;
+		log_entry_end(frame, log_term_write(p, (struct span){view, n}));
+		TRUE_(!is_refused());
+		EQ(n, log_term_read(entry).n);
+		entry->term = 0;
+		TRUE_(is_refused());
+	}
+	entry->term = 1;
+	entry->size += 8;
+	h->size += 1;
+	TRUE_(is_refused());
+}
+
 /* Whatever bytes lie there: it is refused, or can be read to its end and not beyond. */
 static void rotten_ones_are_read_within_their_bounds(void)
 {
@@ -528,4 +605,5 @@ static void rotten_ones_are_read_within_their_bounds(void)
 UNIT_MAIN(T(a_put_costs_at_most_80_bytes_more_than_its_data), T(what_is_written_comes_back),
 	  T(each_bit_counts), T(a_log_of_another_version_is_refused_with_what_to_do),
 	  T(what_nobody_writes_yet_is_refused_by_name), T(each_kind_comes_back_with_all_it_has),
+	  T(what_is_sent_is_looked_at_whole), T(a_view_has_its_bound),
 	  T(what_a_kind_must_have_is_asked_for), T(rotten_ones_are_read_within_their_bounds))

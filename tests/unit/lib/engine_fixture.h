@@ -74,7 +74,7 @@ __attribute__((unused)) static int put_at(uint64_t bucket, const char *key, cons
 __attribute__((unused)) static int commit_all(uint32_t partitions)
 {
 	struct engine_meta meta;
-	const struct engine_part part = {1u << 30, 0};
+	const struct engine_part part = {.settled = 1u << 30};
 	int r = 0;
 
 	for (uint32_t p = 0; p < partitions && r == 0; p++)
