@@ -263,7 +263,8 @@ static void queue_setup(void)
 	walk_setup();
 	queue.node = &node;
 	queue.wake = -1;
-	if (segment_create(&settings, RING_BYTES, RING_BYTES, &queue.segment) < 0)
+	if (segment_create(&settings, &(struct segment_room){RING_BYTES, RING_BYTES, 0, 0},
+			   &queue.segment) < 0)
 		die("no segment");
 }
 

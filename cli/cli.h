@@ -75,6 +75,10 @@ struct cli {
 	struct pail_bytes as; /* the bucket's name at its new place, or data NULL */
 	bool replace;
 	bool resume;
+	/* cluster */
+	unsigned factor, min_copies;
+	const char *keep_node;
+	bool off;
 	/* context, key */
 	const char *endpoint;
 	const char *node_key;
@@ -284,6 +288,7 @@ int run_key(struct cli *c);
 int run_context(struct cli *c);
 int run_reload(struct cli *c);
 int run_worker(struct cli *c);
+int run_cluster(struct cli *c);
 int run_upgrade(struct cli *c);
 int run_shell(struct cli *c);
 int run_bench(struct cli *c);

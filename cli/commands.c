@@ -145,6 +145,19 @@ static const char upgrade_help[] =
 	"configuration that is bad changes nothing.  Workers go on with the program they have:\n"
 	"`pail worker restart` replaces it.\n";
 
+static const char cluster_help[] =
+	"cluster create NODE...  the first copies of all partitions, --factor of each, on these "
+	"nodes.  Each\n"
+	"                        runs, and has the cluster's name in its configuration.  Once "
+	"begun and\n"
+	"                        cut short it goes on when it is asked for again\n"
+	"cluster status          whether all is well, and what each node has: partitions that it "
+	"leads,\n"
+	"                        copies, how many of them are in sync and how many are learning\n"
+	"cluster drain NODE      the asked node, which is NODE, hands over all that it leads, and "
+	"takes\n"
+	"                        nothing over until --off, or until it is started anew\n";
+
 static const char shell_help[] =
 	"At a terminal lines can be edited, found again (^R) and completed (TAB); ^C leaves a "
 	"line, or\n"
@@ -230,6 +243,8 @@ static const char bench_help[] =
 	  1, 2)                                                                                    \
 	X(upgrade, "", "replace the coordinator by the program on disk" ADMIN, upgrade_help,       \
 	  "wait", 0, 0)                                                                            \
+	X(cluster, "ACTION [NODE...]", "create a cluster, look at it, drain a node of it" ADMIN,   \
+	  cluster_help, "factor min-copies keep off", 1, CLI_ARGS_MAX)                             \
 	X(shell, "", "commands line by line, with history and completion, or from a pipe",         \
 	  shell_help, "", 0, 0)                                                                    \
 	X(ping, "", "whether the node answers", "", "", 0, 0)                                      \
@@ -323,6 +338,11 @@ const struct option_row option_rows[] = {
 	FLAG("retry", NULL, retry, "send again what has no outcome yet, until the time is over: of writes the default"),
 	FLAG("no-retry", NULL, no_retry, "send nothing twice"),
 	FLAG("raw", "call", raw, "arguments are strings as they are typed"),
+	NUMBER("factor", NULL, "N", 1, 8, NULL, OPTION_UNSIGNED, factor, "create: copies of each partition"),
+	NUMBER("min-copies", NULL, "N", 1, 8, "1 of one or two, else 2", OPTION_UNSIGNED, min_copies,
+	       "create: writes are refused while fewer copies are in sync"),
+	TEXT("keep", "cluster", "NODE", NULL, keep_node, "create: what NODE has is kept, the others learn it"),
+	FLAG("off", NULL, off, "drain: NODE may lead again"),
 	FLAG("wait", NULL, wait, "until the new one serves"),
 
 	TEXT("resume", NULL, "FILE", NULL, file, "go on with FILE, an export that was cut short"),
@@ -345,7 +365,7 @@ const struct option_row option_rows[] = {
 	NUMBER("rate", NULL, "N", 1, 1000000000, "as many as can be", OPTION_LONG, rate,
 	       "requests a second, all clients together"),
 	FLAG("load", NULL, load, "first put every key once, in order"),
-	FLAG("keep", NULL, keep, "leave the buckets"),
+	FLAG("keep", "bench", keep, "leave the buckets"),
 	TEXT("bucket", NULL, "B", "bench", bucket, "which bucket"),
 	NUMBER("buckets", NULL, "N", 1, 1000, "1: B", OPTION_UNSIGNED, buckets, "spread the keys over N of them, B0 and following"),
 	NUMBER("seed", NULL, "N", 0, UINT64_MAX, "1", OPTION_LONG, seed, "of the random keys"),

@@ -313,3 +313,63 @@ int pail_functions(struct pail *p, struct pail_result **ret)
 
 	return call_result(p, &q, ret);
 }
+
+/* ---- the cluster ---- */
+
+static struct pail_bytes text_bytes(const char *s)
+{
+	return (struct pail_bytes){s, strlen(s)};
+}
+
+/* Call `m` with what is in `a`, which is freed. */
+static int call_parameters(struct pail *p, enum pail_method m, struct pail_args *a,
+			   struct pail_result **ret)
+{
+	struct pail_request q = request(m, NULL);
+	int r;
+
+	q.args = pail_args_packed(a);
+	if (!q.args.data)
+		r = client_fail(p, PAIL_BAD_ARGUMENT, pail_args_why(a));
+	else
+		r = call_result(p, &q, ret);
+	pail_args_free(&a);
+	return r;
+}
+
+int pail_cluster_create(struct pail *p, const char *const *nodes, size_t count, uint32_t factor,
+			uint32_t min_copies, const char *keep, struct pail_result **ret)
+{
+	struct pail_args *a;
+
+	*ret = NULL;
+	if (pail_args_new(&a) != PAIL_OK)
+		return client_fail(p, PAIL_NO_MEMORY, "no memory");
+	(void)pail_args_list(a);
+	for (size_t i = 0; i < count; i++)
+		(void)pail_args_bytes(a, text_bytes(nodes[i]));
+	(void)pail_args_end(a);
+	(void)pail_args_integer(a, factor);
+	(void)pail_args_integer(a, min_copies);
+	(void)pail_args_bytes(a, text_bytes(keep ? keep : ""));
+	return call_parameters(p, PAIL_CLUSTER_CREATE, a, ret);
+}
+
+int pail_cluster_status(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_CLUSTER_STATUS, NULL);
+
+	return call_result(p, &q, ret);
+}
+
+int pail_cluster_drain(struct pail *p, const char *node, bool on, struct pail_result **ret)
+{
+	struct pail_args *a;
+
+	*ret = NULL;
+	if (pail_args_new(&a) != PAIL_OK)
+		return client_fail(p, PAIL_NO_MEMORY, "no memory");
+	(void)pail_args_bytes(a, text_bytes(node));
+	(void)pail_args_bool(a, on);
+	return call_parameters(p, PAIL_CLUSTER_DRAIN, a, ret);
+}

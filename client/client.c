@@ -23,7 +23,7 @@
 #define SPARE_BYTES     512u        /* at most, of request_size beyond what is written */
 #define REPLY_BYTES_MAX (UINT64_C(1) << 30)
 
-_Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL && PAIL_NO_SESSION == (int)WIRE_E_NO_SESSION,
+_Static_assert(PAIL_INTERNAL == (int)WIRE_E_INTERNAL && PAIL_TOO_FEW == (int)WIRE_E_TOO_FEW,
 	       "statuses are the wire's error codes");
 #define X(id, ...) _Static_assert(PAIL_##id == (int)WIRE_##id, "methods are the wire's");
 WIRE_METHODS(X)

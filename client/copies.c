@@ -183,6 +183,7 @@ static enum fate fate_of(int status)
 	case PAIL_BUSY:
 	case PAIL_EXPIRED:
 	case PAIL_NODE_DOWN:
+	case PAIL_TOO_FEW:
 		return PASSING;
 	case PAIL_BAD_REQUEST:
 	case PAIL_UNKNOWN_METHOD:

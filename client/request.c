@@ -47,6 +47,12 @@ static bool is_array(struct pail_bytes b)
 	return read_whole(b.data, end, &next) && next == end && read_type(b.data) == TYPE_ARRAY;
 }
 
+/* Its parameters are all of `args`. */
+static bool takes_parameters(const struct pail_request *q)
+{
+	return q->method == PAIL_CLUSTER_CREATE || q->method == PAIL_CLUSTER_DRAIN;
+}
+
 static int call_refuse(const struct pail_request *q, const char **ret_why)
 {
 	if (!is_sane(q->module) || !is_sane(q->function) || !is_sane(q->args)) {
@@ -82,6 +88,10 @@ int request_refuse(const struct pail_request *q, const char **ret_why)
 	}
 	if (q->method == PAIL_TXN)
 		return txn_refuse(q->txn, ret_why);
+	if (takes_parameters(q) && (!is_sane(q->args) || !q->args.data || !is_array(q->args))) {
+		*ret_why = "the parameters of a cluster's method are no MessagePack array";
+		return PAIL_BAD_ARGUMENT;
+	}
 	return q->method == PAIL_CALL ? call_refuse(q, ret_why) : PAIL_OK;
 }
 
@@ -100,6 +110,8 @@ size_t request_size(const struct pail_request *q)
 		n += txn_size(q->txn);
 	if (q->method == PAIL_CALL)
 		n += q->module.size + q->function.size + q->args.size;
+	if (takes_parameters(q))
+		n += q->args.size;
 	return n;
 }
 
@@ -173,9 +185,20 @@ static char *call_write(char *p, const struct pail_request *q)
 	return p + q->args.size;
 }
 
+/* How many values `args` has, and where they begin. */
+static uint32_t args_count(const struct pail_request *q, const char **ret_first)
+{
+	*ret_first = q->args.data;
+	return read_array(ret_first);
+}
+
 /* How many parameters it has besides its options. */
 static uint32_t params_count(const struct pail_request *q)
 {
+	const char *first;
+
+	if (takes_parameters(q))
+		return args_count(q, &first);
 	return (uint32_t)method_is((int)q->method, METHOD_BUCKET) +
 	       (uint32_t)method_is((int)q->method, METHOD_KEY) + (uint32_t)(q->method == PAIL_PUT) +
 	       (q->method == PAIL_WORKER ? 2u : 0u) + (q->method == PAIL_CALL ? 3u : 0u);
@@ -193,6 +216,15 @@ static char *params_write(char *p, const struct pail_request *q)
 		p = write_uint(write_text(p, q->action), q->worker);
 	if (q->method == PAIL_CALL)
 		p = call_write(p, q);
+	if (takes_parameters(q)) {
+		const char *first;
+		size_t n;
+
+		(void)args_count(q, &first);
+		n = q->args.size - (size_t)(first - (const char *)q->args.data);
+		memcpy(p, first, n);
+		p += n;
+	}
 	return p;
 }
 

@@ -15,6 +15,7 @@
 #include "coordinator/process/helper.h"
 #include "coordinator/process/upgrade.h"
 
+struct membership;
 struct modules;
 struct resume;
 struct security;
@@ -31,6 +32,9 @@ struct coord {
 	struct handoff handoff;
 	struct upgrade upgrade;
 	struct peers peers;
+	struct peers logs; /* for what is told of copies; none without a cluster */
+	struct membership *membership;
+	struct queue_events queue_events;
 	struct peer_server *peer_server;
 	struct fence *fence;
 	struct helper gateway;
@@ -65,8 +69,9 @@ struct coord {
 	uint64_t ticked_ms;
 	uint64_t looked_ms; /* at the descriptors, under load */
 	uint64_t stop_until_ms;
-	uint64_t quiet_ms;    /* stopping: since when nothing has come in */
-	uint64_t watchdog_ms; /* between signs of life for the service manager; 0: none */
+	uint64_t drain_until_ms; /* stopping: partitions are handed over until then */
+	uint64_t quiet_ms;       /* stopping: since when nothing has come in */
+	uint64_t watchdog_ms;    /* between signs of life for the service manager; 0: none */
 	uint64_t watched_ms;
 };
 

@@ -12,17 +12,20 @@
 #include "common/log.h"
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
+#include "coordinator/cluster/membership.h"
 #include "coordinator/front/collect.h"
+#include "coordinator/front/parked.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/notify.h"
 #include "coordinator/security/security.h"
 
-#define MESSAGES_ROUND   64u  /* taken in before replies get their turn */
-#define HANDSHAKES_ROUND 64u  /* judged before what others have sent gets its turn */
-#define LOOK_MS          1u   /* between looks at the descriptors under load */
-#define TICK_MS          100u /* between looks at clients */
-#define QUIET_MS         200u /* stopping: so long without a request, and the clients are done */
+#define MESSAGES_ROUND   64u   /* taken in before replies get their turn */
+#define HANDSHAKES_ROUND 64u   /* judged before what others have sent gets its turn */
+#define LOOK_MS          1u    /* between looks at the descriptors under load */
+#define TICK_MS          100u  /* between looks at clients */
+#define DRAIN_MS         1000u /* stopping: so long partitions may take to be handed over */
+#define QUIET_MS         200u  /* stopping: so long without a request, and the clients are done */
 
 /* ---- stopping ---- */
 
@@ -48,6 +51,7 @@ static void stop_begin(struct coord *c)
 	}
 	c->node.stopping = true;
 	c->stop_until_ms = c->node.now_ms + c->supervisor.stop_ms;
+	c->drain_until_ms = c->node.now_ms + DRAIN_MS;
 	c->quiet_ms = c->node.now_ms;
 	notify("STOPPING=1\nSTATUS=stopping: serving what clients still wait for");
 	/* A service manager's sockets stay open: who connects waits there for the next start. */
@@ -67,7 +71,7 @@ bool coord_waits(const struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->batches)
 			return true;
-	return fence_busy(c->fence) || collect_awaited(&c->front);
+	return fence_busy(c->fence) || collect_awaited(&c->front) || parked_any(&c->front);
 }
 
 /* Stopping: when clients are quiet and the rings are empty, or time is up, the workers go. */
@@ -75,6 +79,9 @@ static bool stop_step(struct coord *c)
 {
 	bool late = c->node.now_ms >= c->stop_until_ms;
 
+	/* What it leads is handed over first; workers and links go on meanwhile. */
+	if (c->membership && c->node.now_ms < c->drain_until_ms && !membership_drain(c->membership))
+		return false;
 	(void)coord_goaway(c, "stopping"); /* to those that spoke up meanwhile */
 	if (!late && (coord_waits(c) || c->gateway.pid || c->node.now_ms - c->quiet_ms < QUIET_MS))
 		return false;
@@ -105,12 +112,14 @@ static void signals_read(struct coord *c)
 
 /* Everything that can be waited for. */
 struct poll_set {
-	struct pollfd fd[8 + HANDOFF_FDS + UPGRADE_FDS + 2 * 64 + 2 * PEERS_MAX];
+	struct pollfd fd[8 + HANDOFF_FDS + UPGRADE_FDS + MEMBERSHIP_FDS + 2 * 64 + 4 * PEERS_MAX];
 	nfds_t n;
 	nfds_t handoff; /* where they begin */
 	nfds_t upgrade;
 	nfds_t workers; /* where they begin: control and pidfd of each */
 	nfds_t peers;   /* likewise: events and messages of each */
+	nfds_t logs;    /* likewise */
+	nfds_t cluster; /* the agent's, if there is one */
 	nfds_t links;   /* likewise: clients, nodes, operators */
 };
 
@@ -147,6 +156,19 @@ static void poll_make(const struct coord *c, struct poll_set *p)
 	for (uint32_t i = 0; i < c->peers.count; i++) {
 		poll_add(p, c->peers.peer[i]->link ? socket_event_fd(c->peers.peer[i]->link) : -1);
 		poll_add(p, c->peers.peer[i]->link ? socket_fd(c->peers.peer[i]->link) : -1);
+	}
+	p->logs = p->n;
+	for (uint32_t i = 0; i < c->logs.count; i++) {
+		poll_add(p, c->logs.peer[i]->link ? socket_event_fd(c->logs.peer[i]->link) : -1);
+		poll_add(p, c->logs.peer[i]->link ? socket_fd(c->logs.peer[i]->link) : -1);
+	}
+	p->cluster = p->n;
+	if (c->membership) {
+		int fd[MEMBERSHIP_FDS];
+
+		membership_fds(c->membership, fd);
+		for (uint32_t i = 0; i < MEMBERSHIP_FDS; i++)
+			poll_add(p, fd[i]);
 	}
 	p->links = p->n;
 	poll_add(p, c->link ? socket_fd(c->link) : -1);
@@ -208,6 +230,12 @@ static void look(struct coord *c, int ms)
 		c->node.changed |= p.fd[p.peers + 2 * i].revents || c->peers.peer[i]->open;
 		stir(c->peers.peer[i]->link, &p.fd[p.peers + 2 * i + 1]);
 	}
+	for (uint32_t i = 0; i < c->logs.count; i++) {
+		c->node.changed |= p.fd[p.logs + 2 * i].revents || c->logs.peer[i]->open;
+		stir(c->logs.peer[i]->link, &p.fd[p.logs + 2 * i + 1]);
+	}
+	if (c->membership && any(&p.fd[p.cluster], MEMBERSHIP_FDS))
+		membership_look(c->membership);
 	stir(c->link, &p.fd[p.links]);
 	stir(c->node_link, &p.fd[p.links + 1]);
 	stir(c->admin_link, &p.fd[p.links + 2]);
@@ -235,6 +263,11 @@ static uint64_t tick(struct coord *c)
 	next = least(next, handoff_tick(&c->handoff));
 	next = least(next, upgrade_tick(&c->upgrade));
 	next = least(next, peers_tick(&c->peers));
+	if (c->membership) {
+		next = least(next, peers_tick(&c->logs));
+		next = least(next, membership_tick(c->membership));
+		next = least(next, parked_step(&c->front));
+	}
 	next = least(next, peer_client_overdue(&c->peers));
 	next = least(next, fence_step(c->fence));
 	if (c->announced)
@@ -298,7 +331,8 @@ static int doze_begin(struct coord *c, uint64_t until)
 	c->next_ms = least(c->next_ms, until);
 	ms = until > c->node.now_ms ? until - c->node.now_ms : 0;
 	if ((c->asked && security_door(c->security)) || replies_any(c) || ready(c->link) ||
-	    ready(c->node_link) || ready(c->admin_link) || peers_ready(&c->peers))
+	    ready(c->node_link) || ready(c->admin_link) || peers_ready(&c->peers) ||
+	    (c->membership && peers_ready(&c->logs)))
 		ms = 0;
 	return (int)(ms > 1000 ? 1000 : ms);
 }
@@ -390,6 +424,9 @@ static unsigned take_in(struct coord *c, bool slept)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (worth(c->peers.peer[i]->link, slept))
 			n += peer_receive(&c->peers, c->peers.peer[i]);
+	for (uint32_t i = 0; i < c->logs.count; i++)
+		if (worth(c->logs.peer[i]->link, slept))
+			n += peer_receive(&c->logs, c->logs.peer[i]);
 	peers_flush(&c->peers);
 	/* Both are empty: what poll had told of then has been taken. */
 	if (!(c->link && socket_maybe_readable(c->link)) &&
@@ -418,6 +455,8 @@ int coord_round_begin(struct coord *c)
 	if (in)
 		(void)node_clock(&c->node); /* what came may have taken its time */
 	out = collect_replies(&c->front);
+	if (c->membership)
+		membership_flush(c->membership);
 	c->slept = !in && !out;
 	if (c->guarding)
 		c->next_ms = least(c->next_ms, c->node.now_ms + CONN_LIMIT_MS);

@@ -31,6 +31,8 @@ static struct way way_of(const struct route_table *r, const struct conf *conf, u
 	const struct route *e = route_table_find(r, (uint8_t)byte);
 	struct way w = {TARGET_SELF, "", "", !e};
 
+	if (e && e->target.kind == TARGET_RING)
+		w.kind = TARGET_RING;
 	if (e && e->target.kind == TARGET_PEER) {
 		w.kind = TARGET_PEER;
 		w.name = conf->peers.pair[e->target.peer].key;

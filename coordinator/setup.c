@@ -18,9 +18,12 @@
 #include "coordinator/queue/turns.h"
 #include "coordinator/process/datadir.h"
 #include "coordinator/clients/conn_limit.h"
+#include "coordinator/cluster/membership.h"
+#include "coordinator/cluster/views.h"
 #include "coordinator/front/collect.h"
 #include "coordinator/front/fanout.h"
 #include "coordinator/front/old_ways.h"
+#include "coordinator/front/parked.h"
 #include "coordinator/peers/server.h"
 #include "coordinator/process/functions_folder.h"
 #include "coordinator/process/listeners.h"
@@ -31,8 +34,10 @@
 #include "coordinator/security/security.h"
 #include "coordinator/workers/spawn.h"
 
-#define LINGER_MS     1000u      /* for replies that are on their way at the very end */
-#define RECEIVE_QUEUE 1000u      /* messages of one client in ZeroMQ's queue */
+#define LINGER_MS     1000u /* for replies that are on their way at the very end */
+#define RECEIVE_QUEUE 1000u /* messages of one client in ZeroMQ's queue */
+/* Of what is told of copies, either way; twice the largest record if that is more. */
+#define COPIES_BYTES  (16u << 20)
 #define REPLY_SPARE   (2u << 20) /* bytes of a scan's reply beside its first item */
 #define REQUEST_SPARE 4096u      /* of a request in the ring, beside its own */
 /* A part of the largest message that an unfinished one may have more, for its frames. */
@@ -88,23 +93,31 @@ static int worker_open(struct coord *c, struct worker *w, uint32_t id)
 		.hang_ms = (uint32_t)conf_number(f, CONF_supervisor_hang_ms),
 		.functions = (uint32_t)c->functions->header->generation,
 		.group_max = group,
+		.replicated = c->node.replicated,
+	};
+	const struct segment_room room = {
+		.request = power_of_two(most(queue, requests)),
+		.reply = power_of_two(most(queue, most(value, s.result_max) + REPLY_SPARE)),
+		.copies = c->node.replicated
+				  ? power_of_two(most(COPIES_BYTES, 2 * most(group, value)))
+				  : 0,
+		.leases = c->node.replicated ? c->node.partitions : 0,
 	};
 	int r;
 
 	(void)snprintf(s.dir, sizeof(s.dir), "%.900s/worker-%u", conf_text(f, CONF_node_data), id);
 	(void)snprintf(s.node, sizeof(s.node), "%.63s", conf_text(f, CONF_node_name));
-	w->queue = (struct queue){.node = &c->node, .sink = &c->sink, .due_ms = UINT64_MAX};
+	(void)views_id_read((struct span){c->node.store, 16}, &s.member_store);
+	w->queue = (struct queue){.node = &c->node,
+				  .sink = &c->sink,
+				  .due_ms = UINT64_MAX,
+				  .events = c->node.replicated ? &c->queue_events : NULL};
 	w->id = id;
 	w->wanted = true;
 	w->pidfd = -1;
 	w->control = -1;
 	w->queue.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = w->queue.wake < 0
-		    ? -errno
-		    : segment_create(
-			      &s, power_of_two(most(queue, requests)),
-			      power_of_two(most(queue, most(value, s.result_max) + REPLY_SPARE)),
-			      &w->queue.segment);
+	r = w->queue.wake < 0 ? -errno : segment_create(&s, &room, &w->queue.segment);
 	if (r == 0)
 		r = turns_new(&w->queue.turns);
 	if (r < 0)
@@ -120,6 +133,7 @@ static int worker_resume(struct coord *c, struct worker *w, const struct resume 
 	*w = x->worker[id];
 	w->queue.node = &c->node;
 	w->queue.sink = &c->sink;
+	w->queue.events = c->node.replicated ? &c->queue_events : NULL;
 	r = segment_attach(x->segment_fd[id], &w->queue.segment);
 	if (r < 0) {
 		log_error("map the shared memory of worker %u: %s", id, strerror(-r));
@@ -129,6 +143,7 @@ static int worker_resume(struct coord *c, struct worker *w, const struct resume 
 		return -ENOMEM;
 	w->queue.immediate_read = ring_tail(&w->queue.segment->immediate);
 	w->queue.durable_read = ring_tail(&w->queue.segment->durable);
+	w->queue.ship_read = ring_tail(&w->queue.segment->ship);
 	w->queue.pushed = true;
 	sleep_end(&w->queue.segment->status->coordinator_sleeps);
 	return 0;
@@ -306,9 +321,66 @@ static int tables_open(struct coord *c)
 		r = fence_new(&c->node, &c->sink, &ways, &c->fence);
 	if (r == 0)
 		r = peers_open(&c->peers, &c->node, &c->sink, c->zmq);
+	c->logs.use = PEER_LINK_LOG;
+	if (r == 0 && c->node.replicated)
+		r = peers_open(&c->logs, &c->node, &c->sink, c->zmq);
 	if (r < 0)
 		log_error("make the tables of clients and peers: %s", strerror(-r));
 	return r;
+}
+
+/* ---- a cluster ---- */
+
+static void partition_changed(void *arg, uint32_t partition)
+{
+	parked_changed(arg, partition);
+}
+
+static void parcels(void *arg, struct queue *q, const char *bytes, uint32_t n)
+{
+	struct front *front = arg;
+
+	(void)q;
+	membership_parcels(front->membership, bytes, n);
+}
+
+static void worker_ready(void *arg, struct worker *w)
+{
+	membership_worker_up(arg, w);
+}
+
+/* An endpoint that another node can connect to, as far as this one knows. */
+static void connectable(const char *endpoint, char *out, size_t size);
+
+static int cluster_open(struct coord *c)
+{
+	static char node[SOCKET_ENDPOINT_MAX], client[SOCKET_ENDPOINT_MAX];
+	const struct membership_parts parts = {.node = &c->node,
+					       .sink = &c->sink,
+					       .supervisor = &c->supervisor,
+					       .peers = &c->peers,
+					       .logs = &c->logs,
+					       .peer_server = c->peer_server,
+					       .node_endpoint = node,
+					       .client_endpoint = client,
+					       .changed = partition_changed,
+					       .arg = &c->front};
+	int r;
+
+	if (!c->node.replicated)
+		return 0;
+	connectable(c->node_endpoint, node, sizeof(node));
+	connectable(c->endpoint, client, sizeof(client));
+	r = parked_new(c->node.partitions, &c->front.parked);
+	if (r == 0)
+		r = membership_new(&parts, &c->membership);
+	if (r < 0)
+		return r;
+	c->front.membership = c->membership;
+	c->front.cluster = membership_ops(c->membership);
+	c->supervisor.on_ready = worker_ready;
+	c->supervisor.ready_arg = c->membership;
+	return 0;
 }
 
 /* All parts are there: the front is told of them. */
@@ -558,7 +630,10 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->node.request_max = shares_request_max(conf);
 	c->node.queue_max = most(conf_number(conf, CONF_limits_queue), 2 * c->node.request_max);
 	c->node.frame_max = message + peer_message_batch_room(WIRE_REQUESTS_MAX);
-	c->node.peer_versions = (struct peer_versions){PEER_VERSION_MIN, PEER_VERSION_MAX};
+	c->node.replicated = conf_in_cluster(conf);
+	c->node.peer_versions = (struct peer_versions){
+		PEER_VERSION_MIN,
+		conf_in_cluster(conf) ? PEER_VERSION_MAX : PEER_VERSION_CLUSTER - 1};
 	if (x)
 		settings_resume(conf, x);
 	if (route_table_make(conf, &c->routes) < 0 || conf->error_count)
@@ -580,10 +655,13 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 		return r;
 	if (router)
 		c->supervisor.count = 0; /* it stores nothing; the folder is for the admin socket */
+	c->queue_events = (struct queue_events){parked_elsewhere, parcels, &c->front};
 	if (workers_open(c, x) != 0 || sockets_open(c) < 0 || tables_open(c) < 0 ||
 	    gateway_open(c, x) < 0)
 		return 1;
 	front_open(c);
+	if (cluster_open(c) < 0)
+		return 1;
 	files_init(&c->files);
 	if (x)
 		c->peers.epoch = x->peers_epoch;
@@ -595,6 +673,8 @@ void coord_disconnect(struct coord *c, unsigned linger_ms)
 	struct socket **link[] = {&c->link, &c->node_link, &c->admin_link};
 
 	peers_close(&c->peers);
+	if (c->node.replicated)
+		peers_close(&c->logs);
 	for (unsigned i = 0; i < sizeof(link) / sizeof(link[0]); i++) {
 		if (*link[i])
 			socket_linger(*link[i], linger_ms);
@@ -609,6 +689,8 @@ void coord_close(struct coord *c)
 	struct supervisor *s = &c->supervisor;
 
 	helper_fini(&c->gateway);
+	membership_free(&c->membership);
+	parked_free(&c->front.parked);
 	coord_disconnect(c, LINGER_MS);
 	clients_free(&c->clients);
 	conn_limit_free(&c->conn_limit);

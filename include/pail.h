@@ -42,7 +42,7 @@ extern "C" {
  *	struct pail_request q = {.size = sizeof(q), .method = PAIL_GET};
  */
 
-/* Outcomes.  1 to 20 are the codes of the wire contract; only TIMEOUT and INTERNAL leave it open
+/* Outcomes.  1 to 21 are the codes of the wire contract; only TIMEOUT and INTERNAL leave it open
  * whether the request took effect, all the others say that it did not. */
 enum pail_status {
 	PAIL_OK = 0,
@@ -66,6 +66,7 @@ enum pail_status {
 	PAIL_TOO_LONG = 18,   /* the function used up its time or its memory */
 	PAIL_STALE = 19,      /* a number of a session that was acknowledged or ruled out before */
 	PAIL_NO_SESSION = 20, /* the session is too old to be known */
+	PAIL_TOO_FEW = 21,    /* fewer copies are in sync than the cluster wants: try again later */
 	/* of the client itself */
 	PAIL_NOT_FOUND = 100,   /* get, head, touch: there is no such key */
 	PAIL_UNREACHABLE = 101, /* no node answered on that endpoint */
@@ -248,7 +249,11 @@ enum pail_method {
 	PAIL_SESSION,
 	PAIL_OUTCOME,
 	PAIL_ACK,
-	PAIL_FUNCTIONS /* operators' alone: it is asked through the admin socket */
+	/* operators' alone: through the admin socket */
+	PAIL_FUNCTIONS,
+	PAIL_CLUSTER_CREATE,
+	PAIL_CLUSTER_STATUS,
+	PAIL_CLUSTER_DRAIN
 };
 
 struct pail_txn;
@@ -540,6 +545,28 @@ PAIL_API int pail_function(struct pail *p, struct pail_bytes bucket, struct pail
  * digest of theirs (nil, nil: they have told none): {node, dir, digest, modules: [{name, functions:
  * [name...]}], peers: [{name, state, digest, same}]}. */
 PAIL_API int pail_functions(struct pail *p, struct pail_result **ret);
+
+/*
+ * ---- the cluster of the asked node, through its admin socket ----
+ *
+ * Each gives the reply's map (docs/protocol.md, section 13); the caller frees *ret.
+ */
+
+/*
+ * Make the partitions' first copies, `factor` of each, on `count` nodes that run and have its name in
+ * their configurations.  Writes need `min_copies` in sync (0: 1 of one or two, else 2).  `keep`: one
+ * of the nodes, whose data is kept and which the others learn from; NULL: none has any.
+ * PAIL_BAD_ARGUMENT: it cannot be made so, pail_why says what is wrong; PAIL_CONFLICT: it is there, or
+ * another one was begun; PAIL_TIMEOUT, PAIL_BUSY: ask again, it goes on.
+ */
+PAIL_API int pail_cluster_create(struct pail *p, const char *const *nodes, size_t count,
+				 uint32_t factor, uint32_t min_copies, const char *keep,
+				 struct pail_result **ret);
+PAIL_API int pail_cluster_status(struct pail *p, struct pail_result **ret);
+/* The asked node, whose name is `node`, hands over all that it leads and takes nothing over until it
+ * is told `on` = false or is started anew. */
+PAIL_API int pail_cluster_drain(struct pail *p, const char *node, bool on,
+				struct pail_result **ret);
 
 /*
  * Arguments, added one by one and copied.  pail_args_list and pail_args_map begin a list or a map

@@ -137,7 +137,10 @@ enum right_bit {
 	X(SESSION, session, 0, 1, METHOD_LOCAL,                              RESULT_BYTES, 0, 0) \
 	X(OUTCOME, outcome, 3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_OUTCOME, 0, RIGHT_WRITE | RIGHT_CALL) \
 	X(ACK,     ack,     3, 4, METHOD_BUCKET | METHOD_SESSION | METHOD_WRITES, RESULT_BOOL, 0, RIGHT_WRITE | RIGHT_CALL) \
-	X(FUNCTIONS, functions, 0, 1, METHOD_LOCAL | METHOD_ADMIN,           RESULT_MAP,   0, RIGHT_ADMIN)
+	X(FUNCTIONS, functions, 0, 1, METHOD_LOCAL | METHOD_ADMIN,           RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(CLUSTER_CREATE, cluster_create, 4, 5, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(CLUSTER_STATUS, cluster_status, 0, 1, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(CLUSTER_DRAIN,  cluster_drain,  2, 3, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN)
 /* clang-format on */
 
 enum wire_method {
@@ -168,7 +171,8 @@ enum wire_method {
 	X(FAILED, failed)                 \
 	X(TOO_LONG, too_long)             \
 	X(STALE, stale)                   \
-	X(NO_SESSION, no_session)
+	X(NO_SESSION, no_session)         \
+	X(TOO_FEW, too_few)
 
 enum wire_error {
 	WIRE_OK,

@@ -13,6 +13,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "ipc/shm/control.h"
+#include "worker/replication.h"
 #include "worker/functions_set.h"
 #include "worker/ops.h"
 #include "worker/recovery.h"
@@ -21,6 +22,7 @@
 #define PUBLISH_EVERY 256u  /* requests, so that the coordinator has work early */
 #define POLL_MS       10u   /* between polls of the control socket under load */
 #define SETTLE_MS     8000u /* for the last checkpoint; the coordinator waits a little longer */
+#define STOP_MS       1000u /* for replies that wait for other nodes */
 #define HELD_POLL_MS  2u
 #define HOLD_UNTIL    95u  /* percent of store_pressure at which a checkpoint is due, held or not */
 #define SLOW_FROM     75u  /* percent of store_pressure from which writes are slowed */
@@ -30,14 +32,6 @@
 #define SLOW_PAUSE_US 10000u /* at a time */
 #define BEATS         4u     /* heartbeats at least within the time after which one is hung */
 
-static void wake_coordinator(struct worker_status *status)
-{
-	uint64_t one = 1;
-
-	if (sleep_must_wake(&status->coordinator_sleeps))
-		(void)!write(FD_WAKE_COORDINATOR, &one, sizeof(one)); /* full means awake anyhow */
-}
-
 void worker_fail(struct worker *w, int error, const char *why)
 {
 	if (w->error)
@@ -45,55 +39,6 @@ void worker_fail(struct worker *w, int error, const char *why)
 	w->error = error;
 	(void)snprintf(w->exit_reason, sizeof(w->status->exit_reason), "%s", why);
 	log_error("%s", why);
-}
-
-/* Sync thread: the log is safe up to `lsn`, so replies before `mark` may be seen. */
-void worker_synced(void *arg, uint64_t mark, uint64_t lsn)
-{
-	struct worker *w = arg;
-
-	atomic_store_explicit(&w->status->synced, lsn, memory_order_release);
-#ifdef PAIL_BREAK_SYNC
-	(void)mark; /* worker_publish has told it already */
-#else
-	ring_publish(&w->segment->durable, mark);
-#endif
-	wake_coordinator(w->status);
-}
-
-/* Sync thread. */
-void worker_wrote(void *arg, uint64_t bytes)
-{
-	struct worker *w = arg;
-
-	status_add(&w->status->log_syncs, 1);
-	status_add(&w->status->log_written_bytes, bytes);
-}
-
-void worker_publish(struct worker *w)
-{
-	struct segment *g = w->segment;
-
-	replies_close(&w->replies);
-	w->unpublished = 0;
-	/* Replies that may be seen now go first: no later record may be on disk before them. */
-	if (g->immediate.write != w->published_now) {
-		w->published_now = g->immediate.write;
-		ring_publish(&g->immediate, w->published_now);
-		(void)fault_at("worker.after_publish_now");
-		wake_coordinator(w->status);
-	}
-#ifdef PAIL_BREAK_SYNC /* for a test of the tests: tell before it is safe */
-	ring_publish(&g->durable, g->durable.write);
-	wake_coordinator(w->status);
-#endif
-	if (store_lsn(w->store) != w->submitted_lsn || g->durable.write != w->submitted_mark) {
-		check_slow(store_lsn(w->store) >= w->submitted_lsn);
-		w->submitted_lsn = store_lsn(w->store);
-		w->submitted_mark = g->durable.write;
-		(void)fault_at("worker.before_hand");
-		store_submit(w->store, w->submitted_mark);
-	}
 }
 
 static void clock_look(struct worker *w)
@@ -198,24 +143,6 @@ void worker_work(void *arg)
 		return;
 	w->due = true;
 	worker_publish(w);
-}
-
-char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, uint32_t index,
-		  uint64_t n)
-{
-	char *p;
-
-	store_work(w->store, work_bytes(n));
-	p = replies_room(&w->replies, which, record, index, n);
-	while (!p && !w->error && !w->orphan) {
-		const struct timespec pause = {0, 50000};
-
-		worker_wait(w);
-		worker_beat(w, PHASE_WAIT_REPLY);
-		(void)nanosleep(&pause, NULL);
-		p = replies_room(&w->replies, which, record, index, n);
-	}
-	return p;
 }
 
 /* ---- serving ---- */
@@ -323,7 +250,8 @@ static void serve_batch(struct worker *w, const struct request_record *rec, uint
 	uint32_t n = 0;
 
 	for (uint32_t i = first; i < end; i++)
-		if (entry_is_open(w, rec, at, i))
+		if (entry_is_open(w, rec, at, i) &&
+		    (!w->replication || replication_admit(w->replication, rec, at, i)))
 			op_prepare(w, &op[n++], rec, at, i);
 	for (uint32_t i = 0; i < n; i++)
 		op_prefetch(w, &op[i]);
@@ -359,7 +287,7 @@ static uint64_t serve_record(struct worker *w, uint64_t at)
 		if (end == count)
 			atomic_store_explicit(&w->status->reached, behind, memory_order_release);
 		if (end == count && wake)
-			wake_coordinator(w->status);
+			worker_wake(w->status);
 		if (w->unpublished >= PUBLISH_EVERY)
 			worker_publish(w);
 	}
@@ -385,6 +313,16 @@ static void slow_down(struct worker *w, uint64_t writes, unsigned pressure)
 	}
 }
 
+/* What arrives for copies, what they have, what is to be sent: between two records. */
+static void replication_round(struct worker *w)
+{
+	w->stepped_ms = w->now_ms;
+	replication_step(w->replication);
+	if (replication_over(w->replication))
+		worker_fail(w, -ESTALE,
+			    "what had taken effect here was taken back: it begins anew");
+}
+
 /* Everything published that was there when the round began. */
 static void serve_round(struct worker *w)
 {
@@ -394,36 +332,75 @@ static void serve_round(struct worker *w)
 	check(head - w->read <= w->segment->request.size);
 	while (w->read < head && !is_ending(w)) {
 		w->read = serve_record(w, w->read);
+		if (w->replication && w->now_ms != w->stepped_ms)
+			replication_round(w);
 		if (store_lsn(w->store) - before >= SLOW_EVERY &&
 		    store_pressure(w->store) > SLOW_FROM)
 			break; /* many short pauses are better than a long one */
 	}
 	atomic_store_explicit(&w->status->executing, 0, memory_order_relaxed);
+	if (w->replication)
+		replication_round(w);
 	worker_publish(w);
 	if (store_pressure(w->store) > SLOW_FROM)
 		slow_down(w, store_lsn(w->store) - before, store_pressure(w->store));
+}
+
+/*
+ * Told to leave it first gives the replies that wait for copies: its successor may have taken in
+ * their records already, without a thought of whose they were.
+ */
+static bool may_leave(struct worker *w)
+{
+	return w->leave && (!w->replication || replication_quiet(w->replication));
+}
+
+/* Requests that may be run. */
+static bool is_asked(struct worker *w)
+{
+	return !w->leave && ring_head(&w->segment->request) != w->read &&
+	       (!w->replication || replication_ready(w->replication));
+}
+
+/* Told to stop, it still gives replies that wait for copies some time. */
+static bool may_stop(struct worker *w)
+{
+	if (!w->stop)
+		return false;
+	if (!w->stop_ms)
+		w->stop_ms = w->now_ms;
+	return !w->replication || w->now_ms - w->stop_ms >= STOP_MS ||
+	       (replication_quiet(w->replication) && ring_head(&w->segment->request) == w->read);
+}
+
+static void idle(struct worker *w)
+{
+	unsigned ms = w->hold && !w->held ? HELD_POLL_MS : store_idle_ms(w->store);
+
+	sleep_begin(&w->status->worker_sleeps);
+	if (!is_asked(w) && !(w->replication && replication_stirred(w->replication))) {
+		worker_beat(w, PHASE_IDLE);
+		wait_for_work(w, w->replication ? replication_idle_ms(w->replication, ms) : ms);
+	}
+	sleep_end(&w->status->worker_sleeps);
 }
 
 static void serve(struct worker *w)
 {
 	while (!w->error && !w->orphan) {
 		tick(w);
-		if (w->leave)
+		if (may_leave(w))
 			return;
-		if (ring_head(&w->segment->request) != w->read) {
+		if (is_asked(w)) {
 			serve_round(w);
 			continue;
 		}
+		if (w->replication)
+			replication_round(w);
 		worker_publish(w); /* what the tick logged */
-		if (w->stop)
+		if (may_stop(w))
 			return;
-		sleep_begin(&w->status->worker_sleeps);
-		if (ring_head(&w->segment->request) == w->read) {
-			worker_beat(w, PHASE_IDLE);
-			wait_for_work(w,
-				      w->hold && !w->held ? HELD_POLL_MS : store_idle_ms(w->store));
-		}
-		sleep_end(&w->status->worker_sleeps);
+		idle(w);
 	}
 }
 
@@ -440,6 +417,7 @@ static void finish(struct worker *w)
 			return;
 		publish_stats(w);
 	}
+	replication_free(&w->replication);
 	store_close(&w->store);
 	atomic_store(&w->status->state, STATUS_GOODBYE);
 }

@@ -25,6 +25,9 @@ void worker_wait(void *arg);
  */
 void worker_work(void *arg);
 
+/* The coordinator has something to see: wake it if it sleeps. */
+void worker_wake(struct worker_status *status);
+
 /* Publish what is finished, hand the log over, wake the coordinator if it sleeps. */
 void worker_publish(struct worker *w);
 
@@ -37,6 +40,11 @@ int worker_poll(struct worker *w);
  */
 char *worker_room(struct worker *w, enum segment_ring which, uint64_t record, uint32_t index,
 		  uint64_t n);
+
+/* The same for a parcel that goes to another node, see replies_parcel. */
+char *worker_parcel(struct worker *w, enum segment_ring which, uint32_t n);
+/* There was no room: wait a little for the coordinator.  False: this worker is ending. */
+bool worker_wait_room(struct worker *w);
 
 /* This worker cannot go on: remember why (first reason wins). */
 void worker_fail(struct worker *w, int error, const char *why);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/fault.h"
+#include "worker/replication.h"
 #include "worker/ops_impl.h"
 
 /*
@@ -73,6 +74,7 @@ char *op_store_error(struct worker *w, const struct op *op, char *p, int error)
 	case -ENOSPC:
 	case -EBUSY: /* these tell nothing of what was looked at, and wait for nothing */
 		store_begin(w->store, op_identity(op) + 1);
+		w->refused = true;
 		return op_error(w, op, p, error == -EBUSY ? WIRE_E_BUSY : WIRE_E_FULL,
 				store_why(w->store));
 	case -EIO:
@@ -171,26 +173,51 @@ static bool is_over(const struct worker *w, const struct op *op)
 	return w->now_ms >= op->deadline_ms;
 }
 
-static enum segment_ring ring_for(const struct worker *w)
+/* Where its reply goes, that tells of what has been looked at until now. */
+static int way_for(const struct worker *w, const struct op *op)
 {
+	if (w->replication && replication_hold(w->replication, op->entry))
+		return RING_HELD;
 	return store_committed(w->store) ? RING_IMMEDIATE : RING_DURABLE;
 }
 
-static void copy_reply(struct worker *w, const struct op *op, enum segment_ring which,
-		       const char *data, size_t n)
+char *op_room(struct worker *w, const struct op *op, int way, size_t n)
 {
-	char *p = worker_room(w, which, op->record, op->index, n);
+	if (way == RING_HELD)
+		return replication_room(w->replication, op->entry, n);
+	return worker_room(w, (enum segment_ring)way, op->record, op->index, n);
+}
+
+int op_way_durable(struct worker *w, const struct op *op)
+{
+	return w->replication && replication_hold(w->replication, op->entry) ? RING_HELD
+									     : RING_DURABLE;
+}
+
+static void way_done(struct worker *w, const struct op *op, int way, char *reply, const char *end)
+{
+	const struct tells tells = {w->logged, w->refused};
+
+	if (way == RING_HELD)
+		replication_add(w->replication, op, reply, end, &tells);
+	else
+		replies_done(&w->replies, (enum segment_ring)way, end);
+}
+
+static void copy_reply(struct worker *w, const struct op *op, int way, const char *data, size_t n)
+{
+	char *p = op_room(w, op, way, n);
 
 	if (!p)
 		return;
 	memcpy(p, data, n);
-	replies_done(&w->replies, which, p + n);
+	way_done(w, op, way, p, p + n);
 }
 
 /* A reply that tells of what has been looked at until now. */
 void op_reply(struct worker *w, const struct op *op, const char *data, size_t n)
 {
-	copy_reply(w, op, ring_for(w), data, n);
+	copy_reply(w, op, way_for(w, op), data, n);
 }
 
 static void run_expired(struct worker *w, struct op *op)
@@ -199,6 +226,7 @@ static void run_expired(struct worker *w, struct op *op)
 
 	if (op->entry->flags & ENTRY_SESSION)
 		op_session_acknowledge(w, op);
+	w->refused = true;
 	op_reply(w, op, small,
 		 (size_t)(op_error(w, op, small, WIRE_E_EXPIRED,
 				   "its time was over before it was started") -
@@ -209,7 +237,7 @@ static void run_expired(struct worker *w, struct op *op)
 static void run_get(struct worker *w, struct op *op)
 {
 	struct store_item item;
-	enum segment_ring which;
+	int way;
 	char *p;
 	int r = store_get(w->store, &op->key, &item);
 
@@ -220,13 +248,13 @@ static void run_get(struct worker *w, struct op *op)
 		op_reply(w, op, small, (size_t)(p - small));
 		return;
 	}
-	which = ring_for(w);
-	p = worker_room(w, which, op->record, op->index, CODEC_REPLY_MAX + (r ? 0 : item.value.n));
+	way = way_for(w, op);
+	p = op_room(w, op, way, CODEC_REPLY_MAX + (r ? 0 : item.value.n));
 	if (!p)
 		return;
-	p = r ? write_nil(write_reply_head(p, op->entry->msgid))
-	      : write_value_reply(p, op->entry->msgid, item.value, item.version);
-	replies_done(&w->replies, which, p);
+	way_done(w, op, way, p,
+		 r ? write_nil(write_reply_head(p, op->entry->msgid))
+		   : write_value_reply(p, op->entry->msgid, item.value, item.version));
 }
 
 static void run_read(struct worker *w, struct op *op)
@@ -265,14 +293,13 @@ static char *op_write(struct worker *w, struct op *op, char *p, bool *ret_change
  * A write's reply is not where it goes: it may be told at once, or the log was waited for and what
  * was before it has been published.
  */
-static void move_reply(struct worker *w, const struct op *op, enum segment_ring which,
-		       const char *data, size_t n)
+static void move_reply(struct worker *w, const struct op *op, int way, const char *data, size_t n)
 {
 	char small[REPLY_SMALL]; /* the new room may overlap the old one */
 
 	check(n <= sizeof(small));
 	memcpy(small, data, n);
-	copy_reply(w, op, which, small, n);
+	copy_reply(w, op, way, small, n);
 }
 
 /* It has changed nothing, and its reply is written.  Returns that one's end, or another's. */
@@ -286,8 +313,8 @@ static char *settle(struct worker *w, const struct op *op, char *reply, char *en
 /* A write.  Its reply's room is there before it takes effect. */
 static void run_write(struct worker *w, struct op *op)
 {
-	char *room = worker_room(w, RING_DURABLE, op->record, op->index, REPLY_SMALL);
-	enum segment_ring which;
+	int way = op_way_durable(w, op);
+	char *room = op_room(w, op, way, REPLY_SMALL);
 	bool changed = false;
 	char *p;
 
@@ -299,16 +326,33 @@ static void run_write(struct worker *w, struct op *op)
 	}
 	(void)fault_at("worker.before_append");
 	p = op_write(w, op, room, &changed);
+	w->logged = changed;
 	if (!changed && !w->error)
 		p = settle(w, op, room, p);
 	if (w->error)
 		return;
 	(void)fault_at("worker.after_append");
-	which = ring_for(w);
-	if (which == RING_DURABLE && replies_holds(&w->replies, which, room))
-		replies_done(&w->replies, which, p);
+	if (way != RING_HELD)
+		way = way_for(w, op);
+	if (way == RING_HELD ||
+	    (way == RING_DURABLE && replies_holds(&w->replies, RING_DURABLE, room)))
+		way_done(w, op, way, room, p);
 	else
-		move_reply(w, op, which, room, (size_t)(p - room));
+		move_reply(w, op, way, room, (size_t)(p - room));
+}
+
+/* A request that its partition's copies do not let run. */
+static void run_refused(struct worker *w, struct op *op, enum wire_error e)
+{
+	char small[REPLY_SMALL];
+
+	w->refused = true;
+	op_reply(w, op, small,
+		 (size_t)(op_error(w, op, small, e,
+				   e == WIRE_E_BUSY
+					   ? "too many replies wait for the partition's copies"
+					   : "fewer copies are in sync than min_copies") -
+			  small));
 }
 
 static inline void run(struct worker *w, struct op *op)
@@ -325,7 +369,10 @@ void op_run(struct worker *w, struct op *op)
 {
 	struct worker_status *status = w->status;
 	unsigned method = op->entry->method;
+	enum wire_error refusal =
+		w->replication ? replication_refuse(w->replication, op->entry) : WIRE_OK;
 
+	w->logged = w->refused = false;
 	/* It may take as long as thousands of others: no heartbeat, reply or clock waits for it. */
 	if (method == WIRE_CALL)
 		worker_work(w);
@@ -342,6 +389,8 @@ void op_run(struct worker *w, struct op *op)
 	store_begin(w->store, op_identity(op) + 1);
 	if (is_over(w, op))
 		run_expired(w, op);
+	else if (refusal != WIRE_OK)
+		run_refused(w, op, refusal);
 	else if (method == WIRE_GET)
 		run_get(w, op);
 	else if (!(op->entry->flags & ENTRY_SESSION) || op_session(w, op))

@@ -88,13 +88,13 @@ static int commit(struct worker *w, struct op *op, struct buf *out, const struct
 {
 	int r;
 
-	if (!worker_room(w, RING_DURABLE, op->record, op->index,
-			 out->len > REPLY_SMALL ? out->len : REPLY_SMALL))
+	if (!op_room(w, op, op_way_durable(w, op), out->len > REPLY_SMALL ? out->len : REPLY_SMALL))
 		return -EPIPE;
 	(void)fault_at("worker.before_append");
 	r = group_commit(w->store, result_of(out));
 	if (r < 0)
 		return refuse(w, op, out, r);
+	w->logged = true;
 	(void)fault_at("worker.after_append");
 	if (staged->made)
 		status_add(&w->status->buckets, 1); /* others want to know soon */

@@ -31,6 +31,12 @@ char *op_store_error(struct worker *w, const struct op *op, char *p, int error);
 
 /* An error as a reply. */
 char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e, const char *text);
+/*
+ * Room for its reply in a ring, or where it waits for copies; NULL: this worker is ending.  The way
+ * for what will have to wait for the log.
+ */
+char *op_room(struct worker *w, const struct op *op, int way, size_t n);
+int op_way_durable(struct worker *w, const struct op *op);
 /* A whole reply to where it belongs, telling of what has been looked at until now. */
 void op_reply(struct worker *w, const struct op *op, const char *data, size_t n);
 

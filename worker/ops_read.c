@@ -3,7 +3,9 @@
 
 #include <errno.h>
 
+#include "common/partition.h"
 #include "ipc/wire/names.h"
+#include "worker/replication.h"
 
 /* Into `out`, which has been emptied.  Returns 0 or the store's error. */
 static int read_get(struct worker *w, struct op *op, struct buf *out)
@@ -71,6 +73,8 @@ struct list {
 	size_t begin;
 	bool more;
 	const struct name_range *range; /* buckets: of names that count; NULL: all do */
+	struct replication *led;        /* of partitions that are led; NULL: all are */
+	uint32_t partitions;
 };
 
 /* Begin `{items: [`; the number of items is filled in later. */
@@ -175,6 +179,8 @@ static bool bucket_name(void *arg, struct span name)
 		return true;
 	if ((o->given & OPT_SET) && !set_has(op_span(l->op, o->set).p, (uint8_t)name.p[0]))
 		return true;
+	if (l->led && !replication_lead(l->led, partition_of(name, l->partitions)))
+		return true;
 	if (!list_takes(l, name.n + CODEC_HEAD_MAX))
 		return false;
 	p = buf_room(l->out, name.n + CODEC_HEAD_MAX);
@@ -208,6 +214,8 @@ static int read_buckets(struct worker *w, struct op *op, struct buf *out)
 
 	if (r < 0)
 		return r;
+	l.led = w->replication;
+	l.partitions = w->segment->header->settings.partitions;
 	if (!(op->options->given & OPT_NAMES))
 		store_buckets(w->store, from, bucket_name, &l);
 	else

@@ -149,7 +149,7 @@ static void run_outcome(struct worker *w, const struct op *op)
 	int r;
 
 	/* It may be ruled out: that is a write. */
-	if (!worker_room(w, RING_DURABLE, op->record, op->index, REPLY_SMALL))
+	if (!op_room(w, op, op_way_durable(w, op), REPLY_SMALL))
 		return;
 	(void)fault_at("worker.before_append");
 	r = store_session_outcome(w->store, op->key.name, session_of(w, op), &o);
@@ -236,5 +236,7 @@ int op_settle(struct worker *w, const struct op *op, struct span result)
 	if (!kept && (op->entry->flags & ENTRY_SESSION))
 		store_begin(w->store, op_identity(op) + 1); /* not in the session's name */
 	r = fault_at("worker.outcome");
+	/* One of a session is its record's, and a copy's; another is no more than a refusal. */
+	w->logged = kept && r == 0;
 	return r < 0 ? r : store_outcome(w->store, op->key.name, result);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "worker/replication.h"
 #include "worker/loop.h"
 #include "worker/ops.h"
 
@@ -30,6 +31,7 @@ struct left {
 	char *data; /* a reply, a result */
 	size_t size;
 	uint64_t version;
+	uint64_t sequence; /* of the record that tells its reply, or before which it was run */
 };
 
 struct recovery {
@@ -126,8 +128,17 @@ static int keep_never(struct recovery *t, struct left *l)
 	return keep(t, l, RESULT, result, (size_t)(op_never_result(result + 1) - result));
 }
 
+/* With copies elsewhere a partition's records are applied when it is led, whatever others do. */
+static bool is_other(const struct worker *w, const struct request_record *rec, const struct left *l,
+		     uint32_t partition)
+{
+	return w->segment->header->settings.replicated &&
+	       (!rec->entry[l->index].bucket_len || rec->entry[l->index].partition != partition);
+}
+
 /* Run the reads that were sent before the request `identity`. */
-static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
+static int reads_before(struct recovery *t, struct worker *w, uint64_t identity, uint32_t partition,
+			uint64_t sequence)
 {
 	for (; t->next_read < t->count; t->next_read++) {
 		struct left *l = &t->left[t->next_read];
@@ -137,12 +148,13 @@ static int reads_before(struct recovery *t, struct worker *w, uint64_t identity)
 
 		if (l->identity >= identity)
 			return 0;
-		if (l->known || l->writes || t->kept >= KEPT_MAX)
+		if (l->known || l->writes || t->kept >= KEPT_MAX || is_other(w, rec, l, partition))
 			continue;
 		op_prepare(w, &op, rec, l->record, l->index);
 		r = op_read_into(w, &op, &t->scratch);
 		if (r == 0)
 			r = keep(t, l, REPLY, t->scratch.data, t->scratch.len);
+		l->sequence = sequence;
 		if (r < 0)
 			return r;
 	}
@@ -153,7 +165,7 @@ int recovery_before(struct recovery *t, struct worker *w, const struct log_recor
 {
 	uint64_t id = r->frame->request_id;
 
-	return same && id ? reads_before(t, w, id - 1) : 0;
+	return same && id ? reads_before(t, w, id - 1, r->entry->partition, r->entry->sequence) : 0;
 }
 
 static struct left *left_find(const struct recovery *t, uint64_t identity)
@@ -191,6 +203,7 @@ int recovery_after(struct recovery *t, const struct log_record *r, bool same)
 
 	if (!l || l->known)
 		return 0;
+	l->sequence = log_entry_last(r->entry);
 	if (result.n)
 		return keep(t, l, RESULT, result.p, result.n);
 	if (r->entry->kind == LOG_RULED_OUT)
@@ -204,6 +217,25 @@ int recovery_after(struct recovery *t, const struct log_record *r, bool same)
 	return 0;
 }
 
+/* A kept reply at `p`, where there is room for left_room bytes.  Returns its end. */
+static char *left_write(const struct worker *w, const struct left *l, char *p)
+{
+	if (l->known == VERSION)
+		return op_change_result(write_reply_head(p, left_msgid(w, l)), l->method,
+					l->version);
+	if (l->known == RESULT)
+		p = write_reply_msgid(p, left_msgid(w, l));
+	memcpy(p, l->data, l->size);
+	return p + l->size;
+}
+
+static void left_done(struct left *l)
+{
+	l->answered = true;
+	free(l->data);
+	l->data = NULL;
+}
+
 /* A kept reply into the ring. */
 static int left_answer(struct worker *w, struct left *l)
 {
@@ -213,18 +245,32 @@ static int left_answer(struct worker *w, struct left *l)
 	p = worker_room(w, RING_DURABLE, l->record, l->index, l->size + CODEC_REPLY_MAX);
 	if (!p)
 		return -EPIPE;
-	if (l->known == VERSION) {
-		p = op_change_result(write_reply_head(p, left_msgid(w, l)), l->method, l->version);
-	} else {
-		if (l->known == RESULT)
-			p = write_reply_msgid(p, left_msgid(w, l));
-		memcpy(p, l->data, l->size);
-		p += l->size;
+	replies_done(&w->replies, RING_DURABLE, left_write(w, l, p));
+	left_done(l);
+	return 0;
+}
+
+int recovery_lead(struct recovery *t, struct worker *w, uint32_t partition)
+{
+	for (uint64_t i = 0; i < t->count; i++) {
+		struct left *l = &t->left[i];
+		const struct request_record *rec = ring_at(&w->segment->request, l->record);
+		char *p;
+
+		if (!l->known || l->answered || !rec->entry[l->index].bucket_len ||
+		    rec->entry[l->index].partition != partition)
+			continue;
+		t->scratch.len = 0;
+		p = buf_room(&t->scratch, l->size + CODEC_REPLY_MAX);
+		if (!p)
+			return -ENOMEM;
+		p = left_write(w, l, p);
+		if (!replication_recovered(w->replication, rec, l->record, l->index, l->sequence,
+					   l->known != REPLY, t->scratch.data,
+					   (size_t)(p - t->scratch.data)))
+			return -EPIPE;
+		left_done(l);
 	}
-	replies_done(&w->replies, RING_DURABLE, p);
-	l->answered = true;
-	free(l->data);
-	l->data = NULL;
 	return 0;
 }
 

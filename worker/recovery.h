@@ -26,6 +26,12 @@ int recovery_after(struct recovery *t, const struct log_record *r, bool same);
 /* Write the replies gathered into the synced ring; the log is safe by now.  0 or -EPIPE. */
 int recovery_answer(struct recovery *t, struct worker *w);
 
+/*
+ * The same of one partition that has copies on other nodes and is led from now on: replies wait for
+ * them (worker/replication.h).
+ */
+int recovery_lead(struct recovery *t, struct worker *w, uint32_t partition);
+
 /* Has the request been answered by a recovery? */
 bool recovery_answered(const struct recovery *t, uint64_t identity);
 

@@ -39,6 +39,19 @@ void replies_done(struct replies *r, enum segment_ring which, const char *end);
  */
 bool replies_holds(const struct replies *r, enum segment_ring which, const char *room);
 
+/* The reply that was written last there was done then, and not now. */
+void replies_stamp(struct replies *r, enum segment_ring which, uint64_t done_us);
+
+/*
+ * (record, index) has not been run, nor will be: another node is to be asked.  False: there is no
+ * room now.
+ */
+bool replies_elsewhere(struct replies *r, uint64_t record, uint32_t index);
+
+/* Room for a parcel of `n` bytes (a multiple of RING_ALIGN) for another node, which is told when
+ * replies of that ring are; NULL: there is none now.  It is taken. */
+char *replies_parcel(struct replies *r, enum segment_ring which, uint32_t n);
+
 /* Close open blocks: what is written may be published up to the rings' write positions. */
 void replies_close(struct replies *r);
 

@@ -12,11 +12,13 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "ipc/shm/control.h"
+#include "worker/replication.h"
 #include "worker/loop.h"
 #include "worker/recovery.h"
 
-#define FOLLOW_MS   1     /* between looks at a predecessor's log */
-#define FOLLOW_NEAR 5000u /* records of a round: so near its end that the rest is soon read */
+#define LIFE_MAX    65534u /* a term has 16 bits for it */
+#define FOLLOW_MS   1      /* between looks at a predecessor's log */
+#define FOLLOW_NEAR 5000u  /* records of a round: so near its end that the rest is soon read */
 
 static int before_apply(void *arg, const struct log_record *r, bool same)
 {
@@ -32,6 +34,13 @@ static int after_apply(void *arg, const struct log_record *r, bool same)
 	struct worker *w = arg;
 
 	return w->recovery ? recovery_after(w->recovery, r, same) : 0;
+}
+
+static void on_append(void *arg, const struct log_record *r)
+{
+	struct worker *w = arg;
+
+	replication_append(w->replication, r);
 }
 
 static void store_configure(struct worker *w, struct store_config *ret)
@@ -50,6 +59,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.session_ms = g->session_ms,
 		.session_bytes = g->session_bytes_max,
 		.partitions = g->partitions,
+		.replicated = g->replicated,
 		.disk_reserve_bytes = g->disk_reserve_bytes,
 		.lock_wait_ms = g->lock_wait_ms,
 		.checkpoint_ms = g->checkpoint_ms,
@@ -61,6 +71,7 @@ static void store_configure(struct worker *w, struct store_config *ret)
 		.on_wrote = worker_wrote,
 		.on_wait = worker_wait,
 		.on_work = worker_work,
+		.on_append = g->replicated ? on_append : NULL,
 		.before_apply = before_apply,
 		.after_apply = after_apply,
 	};
@@ -150,6 +161,7 @@ static void enter(struct worker *w)
 	/* Where a predecessor stopped publishing. */
 	ring_attach(&g->immediate, g->immediate.control, g->immediate.data, g->immediate.size);
 	ring_attach(&g->durable, g->durable.control, g->durable.data, g->durable.size);
+	ring_attach(&g->ship, g->ship.control, g->ship.data, g->ship.size);
 	replies_init(&w->replies, g, &w->now_us);
 	w->read = ring_tail(&g->request);
 	w->published_now = g->immediate.write;
@@ -223,6 +235,11 @@ int worker_begin(struct worker *w, bool follow)
 
 	if (r < 0)
 		return r;
+	if (atomic_load(&w->segment->status->life) > LIFE_MAX &&
+	    w->segment->header->settings.replicated) {
+		worker_fail(w, -EINVAL, "it was started too often: start the node anew");
+		return -EINVAL;
+	}
 	if (follow) {
 		r = follow_store(w);
 	} else {
@@ -233,11 +250,17 @@ int worker_begin(struct worker *w, bool follow)
 		return r;
 	w->submitted_lsn = store_lsn(w->store);
 	atomic_store_explicit(&w->status->synced, store_synced(w->store), memory_order_release);
+	if (w->segment->header->settings.replicated) {
+		r = replication_new(w, &w->replication);
+		if (r < 0)
+			return r;
+	}
 	if (w->recovery) {
 		log_info("took over %llu unanswered requests",
 			 (unsigned long long)recovery_count(w->recovery));
 		(void)fault_at("worker.before_answers");
-		(void)recovery_answer(w->recovery, w);
+		if (!w->replication) /* else with each partition's role */
+			(void)recovery_answer(w->recovery, w);
 		worker_publish(w);
 	}
 	w->serving = true;

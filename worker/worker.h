@@ -20,6 +20,7 @@
 /* Exit statuses: what the coordinator makes of them is in its supervisor. */
 enum { WORKER_DONE = 0, WORKER_FAILED = 1, WORKER_HOPELESS = 2 };
 
+struct replication;
 struct functions;
 struct modules;
 struct recovery;
@@ -29,13 +30,16 @@ struct worker {
 	struct worker_status *status;
 	struct store *store;
 	struct replies replies;
-	struct recovery *recovery; /* requests that a predecessor left unanswered, or NULL */
-	uint64_t read;             /* position in the request ring behind what has been run */
-	uint64_t now_us;           /* read anew with every bit of work, see worker_work */
-	uint64_t now_ms;           /* the same moment */
-	uint64_t ticked_ms;        /* when the store was last given its turn */
-	uint64_t polled_ms;        /* when the control socket was last looked at */
-	uint64_t unpublished;      /* requests since the last publish */
+	struct replication *replication; /* of partitions on other nodes; NULL: there are none */
+	struct recovery *recovery;       /* requests that a predecessor left unanswered, or NULL */
+	uint64_t read;                   /* position in the request ring behind what has been run */
+	uint64_t now_us;                 /* read anew with every bit of work, see worker_work */
+	uint64_t now_ms;                 /* the same moment */
+	uint64_t ticked_ms;              /* when the store was last given its turn */
+	uint64_t stepped_ms;             /* when copies last had their turn */
+	uint64_t stop_ms;                /* since when it is to stop; 0: it is not */
+	uint64_t polled_ms;              /* when the control socket was last looked at */
+	uint64_t unpublished;            /* requests since the last publish */
 	uint64_t submitted_lsn;
 	uint64_t submitted_mark;
 	uint64_t published_now;
@@ -47,6 +51,8 @@ struct worker {
 	uint64_t functions_generation; /* of those that it is made of */
 	struct buf scratch;            /* a reply whose ring is not known yet */
 	struct log_session session;    /* of the request in hand, if it has one */
+	bool logged;                   /* a record is in the log for it; its reply is that one's */
+	bool refused;                  /* it was not run: its reply tells of nothing */
 	char *exit_reason; /* where the reason of its end goes, 256 bytes in shared memory */
 	int asked;    /* CONTROL_HOLD or CONTROL_RESUME, to be obeyed between two requests; 0 */
 	bool alone;   /* the segment is ours: nobody else serves it */

@@ -23,7 +23,7 @@ static void peers_check(struct conf *c)
 	}
 }
 
-static bool any_host(const char *host, size_t n)
+bool conf_any_host(const char *host, size_t n)
 {
 	return (n == 1 && *host == '*') || (n == 7 && !memcmp(host, "0.0.0.0", 7)) ||
 	       (n == 4 && !memcmp(host, "[::]", 4));
@@ -46,7 +46,8 @@ static bool collide(const char *a, const char *b)
 		return false;
 	n[0] = (size_t)(port[0] - a);
 	n[1] = (size_t)(port[1] - b);
-	return (n[0] == n[1] && !memcmp(a, b, n[0])) || any_host(a, n[0]) || any_host(b, n[1]);
+	return (n[0] == n[1] && !memcmp(a, b, n[0])) || conf_any_host(a, n[0]) ||
+	       conf_any_host(b, n[1]);
 }
 
 /* Where this node listens, each at a place of its own. */
@@ -126,6 +127,7 @@ void conf_check(struct conf *c)
 			   "node.data is not set: where shall the data lie? (or use --dev)");
 	peers_check(c);
 	endpoints_check(c);
+	conf_cluster_check(c);
 	conf_security_check(c);
 	if (v[CONF_gateway_text].text[0] && v[CONF_node_role].number == ROLE_STORAGE)
 		conf_error(c, v[CONF_gateway_text].origin,
@@ -183,9 +185,30 @@ static void keys_keep(struct conf *c, const struct conf *old)
 			   was->text);
 }
 
+/* Whose buckets it has, and what it may say of them, is not changed under a node that serves. */
+static void cluster_keep(struct conf *c, const struct conf *old)
+{
+	const struct conf_value *new = &c->value[CONF_cluster_name];
+	const struct conf_value *was = &old->value[CONF_cluster_name];
+
+	if (!strcmp(new->text, was->text))
+		return;
+	if (!*was->text)
+		conf_error(c, new->origin,
+			   "cluster.name = %s: this node runs outside of any cluster, only a "
+			   "restart takes it into one",
+			   new->text);
+	else
+		conf_error(c, *new->text ? new->origin : was->origin,
+			   "cluster.name = %s: this node runs in the cluster %s, only a restart "
+			   "changes that",
+			   new->text, was->text);
+}
+
 unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out)
 {
 	keys_keep(c, old);
+	cluster_keep(c, old);
 	return compare(c, old, false, out);
 }
 

@@ -108,7 +108,8 @@ bool conf_is_default(const struct conf *c, enum conf_key k);
 /*
  * Before `c` takes the place of `old` in a running node: values that differ but cannot change there
  * are set back to the old ones, each is named in a line of `out`.  Returns how many.  That a node
- * gets keys, or is to go on without, is an error: it cannot be taken in part.
+ * gets keys, or is to go on without, is an error, and so is another cluster: they cannot be taken
+ * in part.
  */
 unsigned conf_keep(struct conf *c, const struct conf *old, struct buf *out);
 /* A line in `out` for each value that differs.  Returns how many. */
@@ -116,6 +117,10 @@ unsigned conf_differences(const struct conf *c, const struct conf *old, struct b
 
 /* What to do where a node would let anybody in. */
 extern const char conf_open_hint[];
+
+/* What [routes] calls the cluster; so no node is called that. */
+#define CONF_RING     "ring"
+#define CONF_ETCD_MAX 9u /* URLs */
 
 /* Is there to be a port for other nodes? */
 bool conf_wants_nodes(const struct conf *c);
@@ -136,6 +141,12 @@ static inline const char *conf_text(const struct conf *c, enum conf_key k)
 static inline uint64_t conf_number(const struct conf *c, enum conf_key k)
 {
 	return c->value[k].number;
+}
+
+/* Does the node belong to a cluster? */
+static inline bool conf_in_cluster(const struct conf *c)
+{
+	return c->value[CONF_cluster_name].text[0] != '\0';
 }
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Every setting, once: X(section, key, type, default, least, most, unit, reload, help).
  *
- * Types: TEXT, NAME (of a node), PATH, ENDPOINT (to bind), ADDRESS (HOST:PORT): least and most are
- * their length; NUMBER, SIZE (bytes; written with K, M, G
- * or T), ROLE, LEVEL, YES_NO.  The struct, the defaults, the checks, --print-config, --help and the test of
+ * Types: TEXT, NAME (of a node), CLUSTER (its name), PATH, ENDPOINT (to bind), ADDRESS (HOST:PORT),
+ * URLS (with commas between): least and most are their length; NUMBER, SIZE (bytes; written with K,
+ * M, G or T), ROLE, LEVEL, YES_NO.  The struct, the defaults, the checks, --print-config, --help and the test of
  * the sample file are made of this list.
  */
 #define CONF_KEYS(X)                                                                               \
@@ -66,6 +66,11 @@
 	  "a worker without a heartbeat for so long is killed and replaced")                       \
 	X(supervisor, stop_ms, NUMBER, "15000", 100, 3600000, "ms", 1,                             \
 	  "time for an orderly stop; then what is left is killed")                                 \
+	X(cluster, name, CLUSTER, "", 0, 63, "", 0,                                                \
+	  "the cluster whose buckets have copies on several nodes; if not set there is none")      \
+	X(cluster, etcd, URLS, "", 0, 1000, "", 0,                                                 \
+	  "where its nodes agree: http://HOST:PORT of each etcd, with commas between, nine at "    \
+	  "most")                                                                                  \
 	X(links, ping_ms, NUMBER, "500", 10, 3600000, "ms", 1, "between pings to each peer")       \
 	X(links, dead_ms, NUMBER, "3000", 50, 3600000, "ms", 1,                                    \
 	  "a peer from which nothing has come for so long is down; above the worst pause")         \

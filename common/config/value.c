@@ -58,6 +58,8 @@ const char *conf_name_check(const char *name)
 		return "is longer than 63 bytes";
 	if (name[0] == '-' && !name[1])
 		return "is nobody's";
+	if (!strcmp(name, CONF_RING))
+		return "is what [routes] calls the cluster, no node is called that";
 	for (const char *p = name; *p; p++) {
 		if ((unsigned char)*p <= ' ' || *p == 0x7f)
 			return "has a blank or a control character in it";
@@ -121,6 +123,10 @@ static const char *text_read(const struct conf *c, enum conf_key k, const char *
 	switch (conf_rows[k].type) {
 	case NAME:
 		return conf_name_check(*text);
+	case CLUSTER:
+		return conf_cluster_name_check(*text);
+	case URLS:
+		return conf_urls_read(text, room, size);
 	case PATH:
 		if (**text == '"' || **text == '\'')
 			return "values are written without quotes";
@@ -158,9 +164,11 @@ void conf_value_set(struct conf *c, enum conf_key k, const char *text, const cha
 	switch (row->type) {
 	case TEXT:
 	case NAME:
+	case CLUSTER:
 	case PATH:
 	case ENDPOINT:
 	case ADDRESS:
+	case URLS:
 		why = text_read(c, k, &text, whole, sizeof(whole));
 		if (why) {
 			conf_error(c, origin, "%s.%s = %.100s: %s", row->section, row->key, text,
@@ -257,7 +265,8 @@ bool conf_is_default(const struct conf *c, enum conf_key k)
 
 bool conf_wants_nodes(const struct conf *c)
 {
-	return c->peers.count || conf_number(c, CONF_node_role) == ROLE_STORAGE ||
+	return c->peers.count || conf_in_cluster(c) ||
+	       conf_number(c, CONF_node_role) == ROLE_STORAGE ||
 	       !conf_is_default(c, CONF_node_peer);
 }
 

@@ -1,6 +1,8 @@
 /* All queues in turn. */
 #include "coordinator/front/collect.h"
 
+#include "coordinator/cluster/membership.h"
+
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -79,6 +81,10 @@ static void left(void *arg, struct worker *w)
 
 	while (collect_replies(front))
 		;
+	queue_note_left(&w->queue);
+	arrive_void(&w->queue);
+	if (front->membership)
+		membership_worker_down(front->membership, w);
 	queue_free(&w->queue, alive(w));
 	clients_flush(front->clients);
 }
@@ -92,6 +98,9 @@ static void died(void *arg, struct worker *w)
 	if (w->state == WORKER_KILLING)
 		queue_note_hung(&w->queue);
 	queue_judge(&w->queue);
+	arrive_void(&w->queue);
+	if (front->membership)
+		membership_worker_down(front->membership, w);
 	queue_free(&w->queue, alive(w));
 	clients_flush(front->clients);
 }

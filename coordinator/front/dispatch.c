@@ -12,7 +12,10 @@
 #include "common/check.h"
 #include "common/config/config.h"
 #include "common/partition.h"
+#include "coordinator/cluster/cluster.h"
+#include "coordinator/cluster/membership.h"
 #include "coordinator/front/methods.h"
+#include "coordinator/front/parked.h"
 #include "coordinator/front/permission.h"
 #include "coordinator/queue/turns.h"
 #include "coordinator/clients/outgoing.h"
@@ -233,6 +236,41 @@ void dispatch_begin(struct front *front, struct message *m)
 		m->first[i] = ITEM_NONE;
 }
 
+/*
+ * One for a bucket of the cluster: to the worker here, to the node that serves it, or it waits.
+ * True: it is a worker's, which counts it.
+ */
+static bool to_cluster(struct front *front, struct message *m, const struct request *q,
+		       struct item *it, const struct route *route)
+{
+	uint32_t partition = partition_of(q->bucket, front->node->partitions);
+	struct cluster_place at;
+	struct peer *peer;
+
+	if (!front->parked) {
+		char text[160];
+
+		cluster_explain(front->node->conf, text, sizeof(text));
+		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, WIRE_E_NODE_DOWN,
+			    text);
+		return false;
+	}
+	if (!parked_route(front, m, q, it, partition, &peer))
+		return false;
+	if (peer) {
+		to_peer(m, peer, (uint32_t)(it - m->routed.item));
+		m->routed.count++;
+		return false;
+	}
+	if (q->method == WIRE_ROUTE) {
+		membership_place(front->membership, partition, &at);
+		method_route(front, m, reply_to_of(m, it), q, route, &at);
+		return false;
+	}
+	to_worker(front, m, q, it);
+	return true;
+}
+
 void dispatch_item(struct front *front, struct message *m, const struct request *q, struct item *it)
 {
 	const struct route *route = route_table_find(front->routes, (uint8_t)q->bucket.p[0]);
@@ -251,8 +289,11 @@ void dispatch_item(struct front *front, struct message *m, const struct request 
 			reply_error(front->sink, reply_to_of(m, it), q->msgid, true,
 				    WIRE_E_ROUTE_LOOP, text);
 		}
+	} else if (route->target.kind == TARGET_RING) {
+		if (to_cluster(front, m, q, it, route))
+			return;
 	} else if (q->method == WIRE_ROUTE) {
-		method_route(front, m, reply_to_of(m, it), q, route);
+		method_route(front, m, reply_to_of(m, it), q, route, NULL);
 	} else {
 		check(!method_is(q->method, METHOD_LOCAL)); /* no worker knows what to do with it */
 		to_worker(front, m, q, it);
@@ -411,5 +452,30 @@ void dispatch_parsed(struct front *front, struct message *m)
 		else
 			item_take(front, m, x, (uint16_t)i);
 	}
+	dispatch_end(front, m);
+}
+
+void dispatch_again(struct front *front, const struct fenced *f)
+{
+	struct message *m = &front->message;
+	struct item *it = &m->routed.item[0];
+	struct options options;
+	char text[8];
+
+	m->reply_to = f->reply_to;
+	m->busy = NULL;
+	m->from_node = f->from_node;
+	m->admin = false;
+	m->keys = false; /* what it may was judged when it came */
+	m->who = NULL;
+	m->routed.visited_count = f->visited_count;
+	for (uint32_t i = 0; i < f->visited_count; i++)
+		m->routed.visited[i] = f->visited[i];
+	dispatch_begin(front, m);
+	*it = *f->item;
+	/* It was found right when it came: this only reads its options once more. */
+	(void)request_check(f->request, &options, text, sizeof(text));
+	dispatch_options(m, it, &options);
+	dispatch_item(front, m, f->request, it);
 	dispatch_end(front, m);
 }

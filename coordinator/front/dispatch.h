@@ -18,6 +18,9 @@ void dispatch_item(struct front *front, struct message *m, const struct request 
 		   struct item *it);
 void dispatch_end(struct front *front, struct message *m);
 
+/* One that has waited takes the way that there is now. */
+void dispatch_again(struct front *front, const struct fenced *f);
+
 /* Would going to `next` lead the message in a circle, or over too many nodes?  `text` says. */
 bool dispatch_loops(const struct front *front, const struct message *m, const char *next,
 		    char *text, size_t size);

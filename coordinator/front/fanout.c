@@ -14,6 +14,7 @@
 
 #include "common/config/config.h"
 #include "coordinator/clients/outgoing.h"
+#include "coordinator/cluster/cluster.h"
 #include "ipc/wire/names.h"
 #include "ipc/wire/reply.h"
 #include "coordinator/front/dispatch.h"
@@ -137,6 +138,7 @@ static void fanout_finish(struct front *front, struct fanout *f);
 struct shares {
 	char self[CODEC_SET_BYTES];
 	uint32_t self_count;
+	bool cluster; /* or to the cluster */
 	char peer[512][CODEC_SET_BYTES];
 	bool asked[512];
 };
@@ -155,6 +157,8 @@ static void shares_make(const struct front *front, const struct message *m, cons
 		if (r->target.kind == TARGET_SELF) {
 			set_add(s->self, (uint8_t)b);
 			s->self_count++;
+		} else if (r->target.kind == TARGET_RING) {
+			s->cluster = true;
 		} else if (!o->local && !dispatch_loops(front, m, r->node, text, sizeof(text))) {
 			/* what goes in a circle leads to no bucket */
 			set_add(s->peer[r->target.peer], (uint8_t)b);
@@ -224,6 +228,15 @@ static void worker_refuses(struct front *front, struct fanout *f, const struct w
 			       "worker start %u",
 			       w->id, w->id);
 	fanout_fail(front, f, w->state == WORKER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
+}
+
+/* Nobody here knows who has what of the cluster. */
+static void cluster_refuses(struct front *front, struct fanout *f)
+{
+	char text[160];
+
+	cluster_explain(front->node->conf, text, sizeof(text));
+	fanout_fail(front, f, WIRE_E_NODE_DOWN, text);
 }
 
 static void workers_ask(struct front *front, struct message *m, struct fanout *f,
@@ -301,7 +314,9 @@ void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 	f->left = 1; /* ours, until everybody has been asked */
 	self = (struct reply_to){reply_to_id(REPLY_TO_FANOUT, index), 0, f->generation};
 	shares_make(front, m, &options, &shares);
-	if (shares.self_count)
+	if (shares.cluster)
+		cluster_refuses(front, f);
+	if (shares.self_count && !f->failed)
 		workers_ask(front, m, f, self, question(m, it, &options, shares.self, data));
 	for (uint32_t i = 0; i < front->node->conf->peers.count && !f->failed; i++)
 		if (shares.asked[i]) {

@@ -21,6 +21,9 @@
 #include "coordinator/workers/handoff.h"
 #include "coordinator/workers/supervisor.h"
 
+struct cluster_ops;
+struct membership;
+struct parked;
 struct conn_limit;
 struct fanouts;
 struct files;
@@ -65,7 +68,10 @@ struct front {
 	const struct files *files;
 	const struct helper *gateway;
 	struct modules *const *functions;
-	struct socket *const *link; /* clients' */
+	struct socket *const *link;        /* clients' */
+	const struct cluster_ops *cluster; /* NULL: the node has not joined one */
+	struct membership *membership;     /* likewise */
+	struct parked *parked;             /* likewise */
 	struct front_hooks hooks;
 	/* its own */
 	struct fanouts *fanouts;

@@ -8,6 +8,8 @@
 
 #include "common/log.h"
 #include "coordinator/clients/outgoing.h"
+#include "coordinator/cluster/cluster.h"
+#include "coordinator/front/cluster_methods.h"
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"
 #include "coordinator/front/status.h"
@@ -21,19 +23,33 @@ static void answer_buf(struct front *front, struct reply_to o, struct buf *b)
 	buf_fini(b);
 }
 
+static char *place_write(char *p, const struct cluster_place *at)
+{
+	p = write_uint(write_text(p, "partition"), at->partition);
+	p = write_uint(write_text(p, "epoch"), at->epoch);
+	p = write_array(write_text(p, "copies"), at->copies);
+	for (uint32_t i = 0; i < at->copies; i++)
+		p = write_text(p, at->copy[i]);
+	return p;
+}
+
 void method_route(struct front *front, struct message *m, struct reply_to o,
-		  const struct request *q, const struct route *route)
+		  const struct request *q, const struct route *route,
+		  const struct cluster_place *at)
 {
 	struct buf b;
 	char *p;
 
 	buf_init(&b);
-	p = buf_room(&b, 512);
+	p = buf_room(&b, 512 + CLUSTER_COPIES_MAX * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX));
 	if (p) {
-		p = write_map(write_reply_head(p, q->msgid), 3);
-		p = write_text(write_text(p, "node"), route->node);
+		p = write_map(write_reply_head(p, q->msgid), at ? 6 : 3);
+		p = write_text(write_text(p, "node"),
+			       at ? conf_text(front->node->conf, CONF_node_name) : route->node);
 		p = write_text(write_text(p, "entry"), route->entry);
 		p = write_uint(write_text(p, "hops"), m->routed.visited_count);
+		if (at)
+			p = place_write(p, at);
 		b.len = (size_t)(p - b.data);
 	}
 	answer_buf(front, o, &b);
@@ -148,6 +164,11 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 		return;
 	case WIRE_WORKER:
 		answer_worker(front, o, q);
+		return;
+	case WIRE_CLUSTER_CREATE:
+	case WIRE_CLUSTER_STATUS:
+	case WIRE_CLUSTER_DRAIN:
+		cluster_method(front, o, q);
 		return;
 	case WIRE_UPGRADE:
 		front->hooks.upgrade(front->hooks.arg, o, q);

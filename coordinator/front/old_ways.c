@@ -9,7 +9,7 @@ static void old_way(struct old_ways *s, const struct route *r, struct peer *cons
 {
 	struct peer *p;
 
-	if (r->target.kind == TARGET_SELF) {
+	if (r->target.kind != TARGET_PEER) {
 		s->rings = true;
 		return;
 	}
@@ -75,28 +75,7 @@ static bool in_use(void *arg)
 
 static void let_go(void *arg, const struct fenced *f)
 {
-	struct front *front = arg;
-	struct message *m = &front->message;
-	struct item *it = &m->routed.item[0];
-	struct options options;
-	char text[8];
-
-	m->reply_to = f->reply_to;
-	m->busy = NULL;
-	m->from_node = f->from_node;
-	m->admin = false;
-	m->keys = false; /* what it may was judged when it came */
-	m->who = NULL;
-	m->routed.visited_count = f->visited_count;
-	for (uint32_t i = 0; i < f->visited_count; i++)
-		m->routed.visited[i] = f->visited[i];
-	dispatch_begin(front, m);
-	*it = *f->item;
-	/* It was found right when it came: this only reads its options once more. */
-	(void)request_check(f->request, &options, text, sizeof(text));
-	dispatch_options(m, it, &options);
-	dispatch_item(front, m, f->request, it);
-	dispatch_end(front, m);
+	dispatch_again(arg, f);
 }
 
 struct fence_events old_ways_events(struct front *front)

@@ -2,6 +2,7 @@
 #include "coordinator/front/permission.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "coordinator/security/rights.h"
 
@@ -31,6 +32,7 @@ static unsigned lacking(const struct message *m, const struct request *q, const 
 enum wire_error permission_check(const struct message *m, const struct request *q,
 				 const struct options *o, char *text, size_t size)
 {
+	char command[32];
 	unsigned right;
 
 	/* Another node has judged what its clients may; operators' methods are asked of none. */
@@ -51,8 +53,11 @@ enum wire_error permission_check(const struct message *m, const struct request *
 	}
 	if (!method_is(q->method, METHOD_ADMIN))
 		return WIRE_OK;
+	(void)snprintf(command, sizeof(command), "%s", wire_methods[q->method].name);
+	if (strchr(command, '_')) /* cluster_status: cluster status */
+		*strchr(command, '_') = ' ';
 	(void)snprintf(text, size,
 		       "%s: only through the node's admin socket: pail --config FILE %s",
-		       wire_methods[q->method].name, wire_methods[q->method].name);
+		       wire_methods[q->method].name, command);
 	return WIRE_E_DENIED;
 }

@@ -84,6 +84,7 @@ void status_hello(struct front *front, const struct rights_client *who, uint64_t
 	static const char *const features[] = {"ttl",    "if_version", "if_absent", "goaway",
 					       "routes", "txn",        "call",      "sessions"};
 	uint32_t n = sizeof(features) / sizeof(features[0]);
+	bool cluster = conf_in_cluster(front->node->conf);
 
 	add(out, write_map(write_reply_head(room(out, 64), msgid), who ? 9 : 7));
 	add_text(out, "server", "pail");
@@ -99,9 +100,11 @@ void status_hello(struct front *front, const struct rights_client *who, uint64_t
 	add_uint(out, "requests", WIRE_REQUESTS_MAX);
 	add_uint(out, "result", conf_number(front->node->conf, CONF_limits_result));
 	add_uint(out, "entries", WIRE_TXN_ENTRIES_MAX);
-	add_array(out, "features", n);
+	add_array(out, "features", n + cluster);
 	for (uint32_t i = 0; i < n; i++)
 		add(out, write_text(room(out, 80), features[i]));
+	if (cluster)
+		add(out, write_text(room(out, 80), "cluster"));
 	if (who)
 		add_rights(who, out);
 }

@@ -30,6 +30,7 @@ struct node {
 	struct peer_versions peer_versions; /* that it speaks with other nodes */
 	uint64_t upgrades;                  /* of this process */
 	uint32_t partitions;                /* of the data folder */
+	bool replicated;                    /* they may have copies on other nodes */
 	char store[33];                     /* the data folder's id; "" without a folder */
 	/* reload's */
 	uint64_t reloads; /* that were carried out */

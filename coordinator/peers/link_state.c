@@ -140,6 +140,7 @@ static void hello_send(struct peers *s, struct peer *p)
 		.started = s->node->started_wall_ms,
 		.epoch = p->epoch,
 		.functions = span_of(s->node->functions),
+		.link = s->use,
 	};
 	char data[PEER_MESSAGE_SMALL_MAX];
 
@@ -237,6 +238,10 @@ static bool frame_take(struct peers *s, struct peer *p, struct span f)
 		char why[200];
 		bool whole = peer_message_read(at, f.p + f.n, &h) == 0;
 
+		if (whole && h.kind > PEER_MESSAGE_REPLIES && !s->on_message) {
+			peer_break(s, p, "it sent what is not for this node to read");
+			return false;
+		}
 		if (!whole || (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(s, p, &h))) {
 			(void)snprintf(why, sizeof(why),
 				       "it sent what is no message between nodes: %s",
@@ -249,6 +254,8 @@ static bool frame_take(struct peers *s, struct peer *p, struct span f)
 			welcome(s, p, &h);
 		else if (h.kind == PEER_MESSAGE_GOAWAY)
 			goaway(s, p, &h);
+		else if (h.kind > PEER_MESSAGE_REPLIES && p->state != PEER_CONNECTING)
+			s->on_message(s->arg, p, &h);
 		if (!p->link)
 			return false;
 	}
@@ -483,15 +490,47 @@ static struct peer *peer_find(const struct peers *s, const struct conf_pair *pai
 	return NULL;
 }
 
+/* Does the configuration name it?  Only where it is asked. */
+static bool conf_names(const struct peers *s, const struct conf *conf, const char *name)
+{
+	for (uint32_t i = 0; s->use == PEER_LINK_REQUESTS && i < conf->peers.count; i++)
+		if (!strcmp(conf->peers.pair[i].key, name))
+			return true;
+	return false;
+}
+
+/* All that are wanted: those of the configuration, then those that were found. */
+static const struct conf_pair *wanted(const struct peers *s, const struct conf *conf, uint32_t i)
+{
+	uint32_t named = s->use == PEER_LINK_REQUESTS ? conf->peers.count : 0;
+	const struct conf_pair *pair;
+
+	if (i < named)
+		return &conf->peers.pair[i];
+	pair = i - named < s->found_count ? &s->found[i - named] : NULL;
+	return pair;
+}
+
+static bool is_wanted(const struct peers *s, const struct conf *conf, const struct peer *p)
+{
+	const struct conf_pair *pair;
+
+	for (uint32_t i = 0; (pair = wanted(s, conf, i)); i++)
+		if (peer_is(p, pair))
+			return true;
+	return false;
+}
+
 int peers_configure(struct peers *s, const struct conf *conf)
 {
-	static struct peer *made[512];
+	static struct peer *made[1024];
+	const struct conf_pair *pair;
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < conf->peers.count; i++) {
-		if (conf_asks_only(&conf->peers.pair[i]) || peer_find(s, &conf->peers.pair[i]))
+	for (uint32_t i = 0; (pair = wanted(s, conf, i)); i++) {
+		if (conf_asks_only(pair) || peer_find(s, pair))
 			continue;
-		made[n] = s->count + n < PEERS_MAX ? peer_new(s, &conf->peers.pair[i]) : NULL;
+		made[n] = s->count + n < PEERS_MAX ? peer_new(s, pair) : NULL;
 		if (!made[n]) {
 			int r = s->count + n < PEERS_MAX ? -ENOMEM : -ENOSPC;
 
@@ -501,19 +540,42 @@ int peers_configure(struct peers *s, const struct conf *conf)
 		}
 		n++;
 	}
-	for (uint32_t i = 0; i < s->count; i++) {
-		struct peer *p = s->peer[i];
-
-		p->retired = true;
-		for (uint32_t k = 0; k < conf->peers.count; k++)
-			if (peer_is(p, &conf->peers.pair[k]))
-				p->retired = false;
-	}
+	for (uint32_t i = 0; i < s->count; i++)
+		s->peer[i]->retired = !is_wanted(s, conf, s->peer[i]);
 	for (uint32_t i = 0; i < n; i++)
 		s->peer[s->count++] = made[i];
-	for (uint32_t i = 0; i < conf->peers.count; i++)
+	for (uint32_t i = 0; s->use == PEER_LINK_REQUESTS && i < conf->peers.count; i++)
 		s->of_conf[i] = peer_find(s, &conf->peers.pair[i]);
 	return 0;
+}
+
+int peers_found(struct peers *s, const struct conf_pair *found, uint32_t n)
+{
+	struct conf_pair *kept = calloc(n ? n : 1, sizeof(*kept));
+	uint32_t count = 0;
+
+	if (!kept)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		if (!conf_names(s, s->node->conf, found[i].key))
+			kept[count++] = found[i];
+	free(s->found);
+	s->found = kept;
+	s->found_count = count;
+	return peers_configure(s, s->node->conf);
+}
+
+struct peer *peers_named(const struct peers *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (!s->peer[i]->retired && !strcmp(s->peer[i]->name, name))
+			return s->peer[i];
+	return NULL;
+}
+
+bool peer_send(struct peers *s, struct peer *p, const char *data, size_t n)
+{
+	return p->state == PEER_UP && n <= p->frame_max && outbox_small(s, p, data, data + n);
 }
 
 int peers_open(struct peers *s, struct node *node, struct reply_sink *sink,
@@ -532,5 +594,8 @@ void peers_close(struct peers *s)
 	for (uint32_t i = 0; i < s->count; i++)
 		peer_free(s, s->peer[i]);
 	s->count = 0;
+	free(s->found);
+	s->found = NULL;
+	s->found_count = 0;
 	peer_client_free(&s->requests);
 }

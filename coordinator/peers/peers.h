@@ -111,6 +111,14 @@ struct peers {
 	struct peer_requests *requests; /* on their way; see client.h */
 	uint64_t epoch;
 	uint64_t jitter;
+	/* the maker's, set before peers_open */
+	enum peer_link
+		use; /* what its connections are for: but for requests, [peers] has no part */
+	/* What is of copies, of a connection that is up; NULL: nothing of the kind is for us. */
+	void (*on_message)(void *arg, struct peer *p, const struct peer_message *h);
+	void *arg;
+	struct conf_pair *found; /* peers that no configuration names: see peers_found */
+	uint32_t found_count;
 };
 
 /* Links as node->conf says; replies go to `sink`. */
@@ -123,6 +131,15 @@ void peers_close(struct peers *s);
  * changed.
  */
 int peers_configure(struct peers *s, const struct conf *conf);
+/*
+ * The same with peers that were found elsewhere, `n` of them from now on; one whose name is in the
+ * configuration is the configuration's.
+ */
+int peers_found(struct peers *s, const struct conf_pair *found, uint32_t n);
+/* The one of that name that has not retired, or NULL. */
+struct peer *peers_named(const struct peers *s, const char *name);
+/* Send a message by itself, now or not at all: false. */
+bool peer_send(struct peers *s, struct peer *p, const char *data, size_t n);
 /* Take in what has come from one.  Returns how many frames. */
 unsigned peer_receive(struct peers *s, struct peer *p);
 /* Send what waits, as far as ZeroMQ takes it. */

@@ -30,6 +30,7 @@
 struct session {
 	char name[PEER_MESSAGE_NODE_MAX + 1];
 	struct reply_to connection; /* generation 0: none */
+	enum peer_link use;
 	uint64_t started;
 	uint64_t epoch;
 	uint64_t seen_ms;
@@ -56,6 +57,7 @@ struct peer_server {
 	const struct security *security;
 	const char *endpoint;
 	struct peer_events events;
+	const struct peer_copies *copies;
 	struct warning stranger;
 	struct warning impostor;
 	struct warning nonsense;
@@ -121,7 +123,7 @@ static bool named(const struct peer_server *s, struct span name)
 	for (uint32_t i = 0; i < s->node->conf->peers.count; i++)
 		if (span_equal(name, span_of(s->node->conf->peers.pair[i].key)))
 			return true;
-	return false;
+	return s->copies && s->copies->knows(s->copies->arg, name);
 }
 
 /* Has the connection the key of that name? */
@@ -145,12 +147,12 @@ static struct session *session_of(struct peer_server *s, struct reply_to connect
 	return x && same(x->connection, connection) ? x : NULL;
 }
 
-static struct session *session_named(struct peer_server *n, struct span name)
+static struct session *session_named(struct peer_server *n, struct span name, enum peer_link use)
 {
 	struct session *oldest = &n->session[0];
 
 	for (uint32_t i = 0; i < n->sessions; i++) {
-		if (span_equal(name, span_of(n->session[i].name)))
+		if (n->session[i].use == use && span_equal(name, span_of(n->session[i].name)))
 			return &n->session[i];
 		if (n->session[i].seen_ms < oldest->seen_ms)
 			oldest = &n->session[i];
@@ -159,6 +161,7 @@ static struct session *session_named(struct peer_server *n, struct span name)
 		oldest = &n->session[n->sessions++];
 	memset(oldest, 0, sizeof(*oldest));
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%.*s", (int)name.n, name.p);
+	oldest->use = use;
 	return oldest;
 }
 
@@ -210,7 +213,7 @@ static bool hello_again(struct peer_server *s, struct reply_to connection,
 {
 	struct session *x = session_of(s, connection);
 
-	if (!x || h->started != x->started || h->epoch != x->epoch ||
+	if (!x || h->started != x->started || h->epoch != x->epoch || h->link != x->use ||
 	    !span_equal(h->node, span_of(x->name)))
 		return false;
 	x->seen_ms = s->node->now_ms;
@@ -274,7 +277,7 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		turn_away(s, connection, "the key is not the one of that name");
 		return;
 	}
-	x = session_named(s, h->node);
+	x = session_named(s, h->node, h->link);
 	protocol = versions_agree(s, connection, x, h);
 	if (!protocol)
 		return;
@@ -321,7 +324,7 @@ struct peer_heard peer_server_heard(const struct peer_server *s, const char *nam
 	for (uint32_t i = 0; i < s->sessions; i++) {
 		const struct session *x = &s->session[i];
 
-		if (strcmp(x->name, name) != 0)
+		if (strcmp(x->name, name) != 0 || x->use != PEER_LINK_REQUESTS)
 			continue;
 		return (struct peer_heard){
 			.linked =
@@ -494,6 +497,8 @@ static bool peer_message_take(struct peer_server *s, struct reply_to connection,
 
 	switch (h->kind) {
 	case PEER_MESSAGE_HELLO:
+		if (h->link != PEER_LINK_REQUESTS && (h->link != PEER_LINK_LOG || !s->copies))
+			return false;
 		hello(s, connection, h);
 		return true;
 	case PEER_MESSAGE_PING:
@@ -506,9 +511,52 @@ static bool peer_message_take(struct peer_server *s, struct reply_to connection,
 		return true;
 	case PEER_MESSAGE_BATCH:
 		return batch_take(s, connection, h);
+	case PEER_MESSAGE_BEAT:
+	case PEER_MESSAGE_APPEND:
+		if (!s->copies)
+			return false;
+		x = session_of(s, connection);
+		if (!x || x->use != PEER_LINK_LOG) {
+			turn_away(s, connection, "say hello first, and once for each connection");
+			return true;
+		}
+		x->seen_ms = s->node->now_ms;
+		s->copies->message(s->copies->arg, x->name, h);
+		return true;
 	default:
 		return false;
 	}
+}
+
+void peer_server_copies(struct peer_server *s, const struct peer_copies *c)
+{
+	s->copies = c;
+}
+
+static struct session *log_session(struct peer_server *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->sessions; i++)
+		if (s->session[i].use == PEER_LINK_LOG && s->session[i].connection.generation &&
+		    !strcmp(s->session[i].name, name))
+			return &s->session[i];
+	return NULL;
+}
+
+char *peer_server_room(struct peer_server *s, const char *name, size_t n)
+{
+	struct session *x = log_session(s, name);
+
+	if (!x || clients_unread(s->clients, x->connection) != BACKLOG_NONE)
+		return NULL;
+	return clients_room(s->clients, x->connection, n);
+}
+
+void peer_server_told(struct peer_server *s, const char *name, const char *end)
+{
+	struct session *x = log_session(s, name);
+
+	if (x)
+		clients_wrote(s->clients, x->connection, end);
 }
 
 static void nonsense(struct peer_server *s, struct reply_to connection, const char *why)

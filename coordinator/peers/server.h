@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/span.h"
 #include "coordinator/node/reply.h"
 
 struct conn_limit;
@@ -50,9 +51,24 @@ struct peer_events {
 	void *arg;
 };
 
+/* The same of what concerns copies; NULL where the node has none. */
+struct peer_copies {
+	/* Is that a node of the cluster, though the configuration does not name it? */
+	bool (*knows)(void *arg, struct span name);
+	/* What `name` says on its connection for that. */
+	void (*message)(void *arg, const char *name, const struct peer_message *h);
+	void *arg;
+};
+
 int peer_server_new(const struct peer_server_parts *parts, const struct peer_events *events,
 		    struct peer_server **ret);
 void peer_server_free(struct peer_server **n);
+/* It outlives the server; from now on. */
+void peer_server_copies(struct peer_server *s, const struct peer_copies *c);
+/* Room for an answer of `n` bytes at most on that node's connection for copies; NULL: there is none,
+ * or its replies are not read.  Then peer_server_told. */
+char *peer_server_room(struct peer_server *s, const char *name, size_t n);
+void peer_server_told(struct peer_server *s, const char *name, const char *end);
 /* Take up to `most` messages in.  Returns how many there were. */
 unsigned peer_server_receive(struct peer_server *s, struct socket *link, unsigned most);
 /* Replies to requests of a batch: `count` of them, in the order of their indexes. */

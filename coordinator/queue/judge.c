@@ -68,6 +68,23 @@ void queue_note_hung(struct queue *q)
 	rec->entry[i].flags |= ENTRY_HUNG;
 }
 
+/* How far one that is no more has come: `executing` is what it was in, plus 1. */
+static void note_started(struct queue *q, uint64_t executing)
+{
+	uint64_t reached = status_get(&q->segment->status->reached);
+
+	if (executing > q->started)
+		q->started = executing;
+	if (reached > q->started)
+		q->started = reached;
+	status_set(&q->segment->status->started, q->started);
+}
+
+void queue_note_left(struct queue *q)
+{
+	note_started(q, status_get(&q->segment->status->executing));
+}
+
 void queue_judge(struct queue *q)
 {
 	uint64_t executing = status_get(&q->segment->status->executing);
@@ -75,10 +92,7 @@ void queue_judge(struct queue *q)
 	uint32_t i = 0;
 
 	status_set(&q->segment->status->executing, 0);
-	if (executing > q->started)
-		q->started = executing;
-	if (status_get(&q->segment->status->reached) > q->started)
-		q->started = status_get(&q->segment->status->reached);
+	note_started(q, executing);
 	if (!executing || executing != q->poison_candidate) {
 		q->poison_candidate = executing;
 		return;

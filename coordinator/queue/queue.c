@@ -275,6 +275,8 @@ void queue_taken(struct queue *q, bool alive)
 {
 	ring_free(&q->segment->immediate, q->immediate_read);
 	ring_free(&q->segment->durable, q->durable_read);
+	if (q->events)
+		ring_free(&q->segment->ship, q->ship_read);
 	queue_free(q, alive);
 }
 

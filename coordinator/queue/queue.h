@@ -18,8 +18,25 @@
 #include "coordinator/node/reply.h"
 #include "ipc/shm/segment.h"
 
+struct queue;
 struct request_record;
 struct turns;
+
+/*
+ * What a worker says beside replies, for a node whose partitions have copies on others.  Called from
+ * within queue_take; bytes stay where they are until queue_taken.  Whoever is called puts nothing
+ * into the same queue's rings but with arrive_push.
+ */
+struct queue_events {
+	/*
+	 * A request that the worker has not run, since another node serves its partition.  Its
+	 * record is good until this returns, and the request is the callee's to answer.
+	 */
+	void (*elsewhere)(void *arg, struct queue *q, const struct request_record *rec, uint32_t i);
+	/* Parcels for other nodes, or reports, each of which begins with its size. */
+	void (*parcels)(void *arg, struct queue *q, const char *bytes, uint32_t n);
+	void *arg;
+};
 
 struct queue {
 	const struct node *node;
@@ -27,12 +44,15 @@ struct queue {
 	struct segment *segment;
 	int wake;                  /* the worker's eventfd */
 	uint64_t poison_candidate; /* identity plus 1 of the request that the last death was in */
-	uint64_t started; /* a request before this identity may have been started by one now dead */
+	uint64_t started; /* a request before this identity may have been started by one that is no
+			   * more; the worker knows it too */
 	uint64_t due_ms;  /* no request in the ring is overdue before */
 	uint64_t immediate_read;
 	uint64_t durable_read;
+	uint64_t ship_read;
 	bool pushed;         /* records were published since the worker was last woken */
 	struct turns *turns; /* who may push how much: turns.h; the queue's maker's */
+	const struct queue_events *events; /* NULL: nothing of the kind is expected */
 };
 
 /* Bytes that an item takes in a record, at most, and that a record takes of `bytes` of items. */
@@ -82,6 +102,22 @@ void queue_note_hung(struct queue *q);
 void queue_fail(struct queue *q, const char *why);
 /* Nobody is left to be answered: what is in the ring is done, its replies are dropped. */
 void queue_disown(struct queue *q);
+
+/*
+ * A parcel or an order for the worker, of `n` bytes, which begins with that size.  0, or -EAGAIN:
+ * the worker is behind, or does not run; -EMSGSIZE: there is never room for it.  Seen by the worker
+ * when queue_wake has been called, at the latest.
+ */
+int arrive_push(struct queue *q, const void *parcel, uint32_t n);
+/* The worker has died or left, and what it said is taken: what it has not read is void. */
+void arrive_void(struct queue *q);
+/*
+ * All that this life of the worker must know before it serves has been pushed: the roles of its
+ * partitions.  Until then it leaves the request ring alone.
+ */
+void arrive_complete(struct queue *q);
+/* The worker has left: what it has run and not answered was begun. */
+void queue_note_left(struct queue *q);
 
 /* Bytes of requests without all their replies, in the ring or waiting for their turn. */
 uint64_t queue_waiting(const struct queue *q);

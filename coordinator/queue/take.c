@@ -1,4 +1,6 @@
-/* Out of the reply rings. */
+/* Out of the rings that a worker writes. */
+#include <string.h>
+
 #include "coordinator/queue/queue.h"
 #include "coordinator/queue/queue_impl.h"
 #include "coordinator/queue/turns_impl.h"
@@ -10,7 +12,8 @@
 bool queue_ready(const struct queue *q)
 {
 	return ring_head(&q->segment->immediate) != q->immediate_read ||
-	       ring_head(&q->segment->durable) != q->durable_read || turns_ready(q);
+	       ring_head(&q->segment->durable) != q->durable_read ||
+	       (q->events && ring_head(&q->segment->ship) != q->ship_read) || turns_ready(q);
 }
 
 /* This one, and the reads behind it that have not been answered yet: they are not worth running any
@@ -67,6 +70,23 @@ static bool block_late(const struct queue *q, const struct reply_block *b)
 	return b->record < ring_tail(&q->segment->request);
 }
 
+/* Does each of the parcels end within them? */
+static bool parcels_sane(const char *p, uint64_t n)
+{
+	while (n) {
+		uint32_t size;
+
+		if (n < RING_ALIGN)
+			return false;
+		memcpy(&size, p, sizeof(size));
+		if (size < RING_ALIGN || size != ring_round(size) || size > n)
+			return false;
+		p += size;
+		n -= size;
+	}
+	return true;
+}
+
 /* A block that our own worker wrote can only be wrong if that worker has gone mad. */
 static bool block_sane(const struct queue *q, const struct ring *ring, const struct reply_block *b,
 		       uint64_t room)
@@ -74,12 +94,27 @@ static bool block_sane(const struct queue *q, const struct ring *ring, const str
 	const struct ring *requests = &q->segment->request;
 	const struct request_record *rec = ring_at(requests, b->record);
 
-	if (b->size > room || b->size > ring->size || (uint64_t)b->bytes + sizeof(*b) > b->size ||
-	    !b->count || b->count > WIRE_REQUESTS_MAX)
+	if (room < sizeof(*b) || b->size > room || b->size > ring->size ||
+	    (uint64_t)b->bytes + sizeof(*b) > b->size || b->kind > BLOCK_ACKS ||
+	    (b->kind != BLOCK_REPLIES && !q->events))
+		return false;
+	if (b->kind == BLOCK_ACKS)
+		return parcels_sane((const char *)(b + 1), b->bytes);
+	if (!b->count || b->count > WIRE_REQUESTS_MAX)
 		return false;
 	if (block_late(q, b))
 		return true;
 	return b->record < requests->write && (uint64_t)b->first + b->count <= rec->count;
+}
+
+/* Requests that another node is to be asked for. */
+static void block_elsewhere(struct queue *q, const struct reply_block *b)
+{
+	struct request_record *rec = ring_at(&q->segment->request, b->record);
+
+	for (uint32_t i = b->first; i < b->first + b->count; i++)
+		if (entry_answer(rec, i))
+			q->events->elsewhere(q->events->arg, q, rec, i);
 }
 
 static void block_take(struct queue *q, const struct reply_block *b)
@@ -88,6 +123,10 @@ static void block_take(struct queue *q, const struct reply_block *b)
 	uint16_t index[WIRE_REQUESTS_MAX];
 	uint32_t open = 0;
 
+	if (b->kind == BLOCK_ELSEWHERE) {
+		block_elsewhere(q, b);
+		return;
+	}
 	turns_learn(q, rec, b);
 	for (uint32_t i = 0; i < b->count; i++)
 		open += atomic_load_explicit(&rec->entry[b->first + i].state,
@@ -125,7 +164,9 @@ static unsigned ring_take(struct queue *q, struct ring *ring, uint64_t *read, bo
 			*read = head;
 			break;
 		}
-		if (!block_late(q, b))
+		if (b->kind == BLOCK_ACKS)
+			q->events->parcels(q->events->arg, q, (const char *)(b + 1), b->bytes);
+		else if (!block_late(q, b))
 			block_take(q, b);
 		*read += b->size;
 		n++;
@@ -133,9 +174,30 @@ static unsigned ring_take(struct queue *q, struct ring *ring, uint64_t *read, bo
 	return n;
 }
 
+/* Parcels, as many as lie there. */
+static unsigned ship_take(struct queue *q, bool *ret_corrupted)
+{
+	struct ring *ring = &q->segment->ship;
+	uint64_t head = ring_head(ring);
+	uint64_t n = head - q->ship_read;
+	const char *p = ring_at(ring, q->ship_read);
+
+	if (!n)
+		return 0;
+	if (n > ring->size || n > UINT32_MAX || !parcels_sane(p, n)) {
+		*ret_corrupted = true;
+		return 0;
+	}
+	q->events->parcels(q->events->arg, q, p, (uint32_t)n);
+	q->ship_read = head;
+	return 1;
+}
+
 unsigned queue_take(struct queue *q, bool *ret_corrupted)
 {
 	unsigned n = ring_take(q, &q->segment->immediate, &q->immediate_read, ret_corrupted);
 
+	if (q->events)
+		n += ship_take(q, ret_corrupted);
 	return n + ring_take(q, &q->segment->durable, &q->durable_read, ret_corrupted);
 }

@@ -88,10 +88,23 @@ static void route_make(struct conf *c, const struct conf_pair *p, const struct r
 	}
 	if (route_again(c, p, first, r))
 		return;
+	if (!strcmp(p->value, CONF_RING)) {
+		r->target.kind = TARGET_RING;
+		if (!conf_in_cluster(c) && !c->incomplete)
+			route_error(c, p,
+				    "route to the cluster (" CONF_RING
+				    "), but this node belongs to none: cluster.name is not set");
+		return;
+	}
 	if (!strcmp(p->value, conf_text(c, CONF_node_name))) {
 		if (conf_number(c, CONF_node_role) == ROLE_ROUTER)
 			route_error(c, p,
 				    "route to this node, whose role is router: it stores nothing");
+		else if (conf_in_cluster(c))
+			route_error(
+				c, p,
+				"route to this node, which is one of a cluster: its folder holds "
+				"what the cluster has (" CONF_RING ") and nothing else");
 		return;
 	}
 	r->target.kind = TARGET_PEER;
@@ -121,6 +134,20 @@ int route_table_make(struct conf *c, struct route_table *ret)
 		c->error_count++;
 		buf_fmt(&c->errors, "%s: node.role = router, but there are no [routes] to go by\n",
 			c->value[CONF_node_role].origin);
+	}
+	if (conf_in_cluster(c) && conf_number(c, CONF_node_role) == ROLE_ROUTER) {
+		c->error_count++;
+		buf_fmt(&c->errors,
+			"%s: node.role = router, but a node of a cluster has copies of what the "
+			"cluster has\n",
+			c->value[CONF_node_role].origin);
+	}
+	if (!c->routes.count && conf_in_cluster(c) && !c->incomplete) {
+		c->error_count++;
+		buf_fmt(&c->errors,
+			"%s: cluster.name = %s, but there are no [routes] that lead to it, such as "
+			"* = " CONF_RING "\n",
+			c->value[CONF_cluster_name].origin, conf_text(c, CONF_cluster_name));
 	}
 	if (!c->routes.count)
 		ret->route[0] = (struct route){

@@ -11,7 +11,11 @@
 #include "common/config/config.h"
 #include "common/span.h"
 
-enum target_kind { TARGET_SELF, TARGET_PEER };
+enum target_kind {
+	TARGET_SELF,
+	TARGET_PEER,
+	TARGET_RING /* whichever node of the cluster has the bucket's partition: no other table decides */
+};
 
 struct target {
 	enum target_kind kind;
@@ -22,8 +26,8 @@ struct route {
 	uint8_t low;
 	uint8_t high;
 	struct target target;
-	char entry[16]; /* as a person writes it */
-	const char *node;
+	char entry[16];   /* as a person writes it */
+	const char *node; /* or CONF_RING */
 };
 
 struct route_table {

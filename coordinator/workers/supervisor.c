@@ -298,9 +298,11 @@ void supervisor_control(struct supervisor *s, struct worker *w)
 	if (w->control < 0)
 		return;
 	m = control_receive(w->control);
-	if (m == CONTROL_READY)
+	if (m == CONTROL_READY) {
 		supervisor_event(s, w, EVENT_READY);
-	else if (m > 0)
+		if (s->on_ready)
+			s->on_ready(s->ready_arg, w);
+	} else if (m > 0)
 		s->on_message(s->arg, w, m);
 	else if (m < 0)
 		close_fd(&w->control); /* it is dying; the pidfd tells the rest */

@@ -78,6 +78,9 @@ struct supervisor {
 	/* Called with what a worker says beside CONTROL_READY. */
 	void (*on_message)(void *arg, struct worker *w, int message);
 	void *arg;
+	/* Called when a worker has said CONTROL_READY; may be NULL. */
+	void (*on_ready)(void *arg, struct worker *w);
+	void *ready_arg;
 };
 
 /* Feed one event to one worker. */

@@ -9,7 +9,7 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_LAYOUT != 8
+#if SEGMENT_LAYOUT != 9
 #error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 
@@ -24,16 +24,20 @@ LAYOUT_AT(worker_status, wall_ms, 32);
 LAYOUT_AT(worker_status, serving, 40); /* which figure has which slot: ipc/shm/metrics.h */
 LAYOUT_AT(worker_status, by_method, 512);
 LAYOUT_AT(worker_status, exit_reason, 768);
+LAYOUT_AT(worker_status, submitted, 1016);
 LAYOUT_AT(worker_status, synced, 1024);
 LAYOUT_AT(worker_status, sync, 1032);
 LAYOUT_AT(worker_status, successor_exit_reason, 1152);
 LAYOUT_AT(worker_status, worker_sleeps, 1408);
+LAYOUT_AT(worker_status, unsynced_ms, 1416);
 LAYOUT_AT(worker_status, coordinator_sleeps, 1472);
 LAYOUT_AT(worker_status, life, 1476);
 LAYOUT_AT(worker_status, buckets_elsewhere, 1480);
+LAYOUT_AT(worker_status, started, 1488);
+LAYOUT_AT(worker_status, roles, 1496);
 LAYOUT_AT(worker_status, coordinator, 1536);
 
-LAYOUT_SIZE(settings, 1208);
+LAYOUT_SIZE(settings, 1224);
 LAYOUT_AT(settings, worker, 0);
 LAYOUT_AT(settings, workers, 4);
 LAYOUT_AT(settings, cache_bytes, 8);
@@ -55,17 +59,29 @@ LAYOUT_AT(settings, session_bytes_max, 104);
 LAYOUT_AT(settings, dir, 112);
 LAYOUT_AT(settings, node, 1136);
 LAYOUT_AT(settings, group_max, 1200);
+LAYOUT_AT(settings, member_store, 1208);
+LAYOUT_AT(settings, member_node, 1216);
+LAYOUT_AT(settings, replicated, 1220);
 
-LAYOUT_SIZE(segment_header, 1728);
+LAYOUT_SIZE(segment_header, 2048);
 LAYOUT_AT(segment_header, magic, 0);
 LAYOUT_AT(segment_header, version, 8);
 LAYOUT_AT(segment_header, status_offset, 12);
 LAYOUT_AT(segment_header, generation, 16);
 LAYOUT_AT(segment_header, size, 24);
 LAYOUT_AT(segment_header, ring_offset, 32);
-LAYOUT_AT(segment_header, ring_size, 56);
+LAYOUT_AT(segment_header, ring_size, 72);
+LAYOUT_AT(segment_header, lease_offset, 112);
+LAYOUT_AT(segment_header, leases, 116);
 LAYOUT_AT(segment_header, ring, 128);
-LAYOUT_AT(segment_header, settings, 512);
+LAYOUT_AT(segment_header, settings, 768);
+
+LAYOUT_SIZE(lease_word, 32);
+LAYOUT_AT(lease_word, turn, 0);
+LAYOUT_AT(lease_word, epoch, 4);
+LAYOUT_AT(lease_word, boot_until_us, 8);
+LAYOUT_AT(lease_word, raw_until_us, 16);
+LAYOUT_AT(lease_word, log_term, 24);
 
 LAYOUT_SIZE(ring_control, 128);
 LAYOUT_AT(ring_control, head, 0);
@@ -131,6 +147,7 @@ LAYOUT_AT(reply_block, bytes, 4);
 LAYOUT_AT(reply_block, record, 8);
 LAYOUT_AT(reply_block, first, 16);
 LAYOUT_AT(reply_block, count, 20);
+LAYOUT_AT(reply_block, kind, 22);
 LAYOUT_AT(reply_block, begun_us, 24);
 LAYOUT_AT(reply_block, done_us, 32);
 /* clang-format on */
@@ -148,7 +165,8 @@ LAYOUT_IS(PART_ELSE, 2);
 LAYOUT_IS(PART_ARGS, 2);
 LAYOUT_IS(RECORD_WAKE, 1);
 LAYOUT_IS(OPT_NAMES, 1 << 21);
-LAYOUT_IS(RING_DURABLE, 2);
+LAYOUT_IS(RING_SHIP, 4);
+LAYOUT_IS(BLOCK_ACKS, 2);
 LAYOUT_IS(CONTROL_TYPE_END, 12);
 LAYOUT_IS(FD_FUNCTIONS, 7);
 LAYOUT_IS(RING_ALIGN, 8);

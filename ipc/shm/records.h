@@ -23,6 +23,10 @@
  *
  *	struct reply_block | replies back to back
  *
+ * Two other kinds of block lie there too: one that says of requests that they have not been run,
+ * since their partition is served by another node; and one of acknowledgements to other nodes, in
+ * the ring that tells when they may be sent.
+ *
  * Times are CLOCK_MONOTONIC in microseconds.
  */
 #ifndef PAIL_RECORDS_H
@@ -222,12 +226,20 @@ static inline bool entry_writes(const struct request_entry *e)
 	return e->flags & ENTRY_WRITES;
 }
 
+enum block_kind {
+	BLOCK_REPLIES,
+	BLOCK_ELSEWHERE, /* no bytes: none of the requests has been run, nor will be here */
+	BLOCK_ACKS       /* of no requests: parcels for other nodes, back to back, each of which
+			  * begins with its size (32 bits, a multiple of RING_ALIGN) */
+};
+
 struct reply_block {
 	uint32_t size;   /* all of it, rounded to RING_ALIGN */
 	uint32_t bytes;  /* of replies behind this header */
 	uint64_t record; /* position of the request record */
 	uint32_t first;  /* index of the first request answered here */
-	uint32_t count;  /* requests answered */
+	uint16_t count;  /* requests answered */
+	uint16_t kind;   /* enum block_kind */
 	/*
 	 * When the first of them began to run, and when the last was done: by the worker's clock,
 	 * which it reads every few microseconds of work and whenever it has waited, so that no

@@ -1,19 +1,20 @@
 /*
- * One sealed memfd per worker: header, the worker's status, and three rings.  The coordinator
- * creates it, a worker finds it on a known descriptor.  A dead worker's segment is judged and
- * handed to its successor, or unmapped; it is never repaired, and no other worker has any part in
- * it.
+ * One sealed memfd per worker: header, the worker's status, the leases of its partitions, and five
+ * rings.  The coordinator creates it, a worker finds it on a known descriptor.  A dead worker's
+ * segment is judged and handed to its successor, or unmapped; it is never repaired, and no other
+ * worker has any part in it.
  */
 #ifndef PAIL_SEGMENT_H
 #define PAIL_SEGMENT_H
 
 #include <stdint.h>
 
+#include "ipc/shm/lease.h"
 #include "ipc/shm/ring.h"
 #include "ipc/shm/worker_status.h"
 
 #define SEGMENT_MAGIC  0x316c696170676573u /* "segpail1" */
-#define SEGMENT_LAYOUT 8u                  /* of everything two processes share: ipc/shm/layout.c */
+#define SEGMENT_LAYOUT 9u                  /* of everything two processes share: ipc/shm/layout.c */
 /* Who knows a method more than the other is of another version, too. */
 #define SEGMENT_VERSION  (SEGMENT_LAYOUT << 8 | WIRE_METHOD_COUNT)
 #define SEGMENT_DIR_MAX  1024u
@@ -43,6 +44,23 @@ struct settings {
 	char dir[SEGMENT_DIR_MAX];  /* the shard's folder */
 	char node[SEGMENT_NODE_MAX];
 	uint64_t group_max; /* bytes of the largest record of a group of changes */
+	/*
+	 * Whose copies of partitions these are: the folder's random id, and the node's number, which
+	 * is 0 until it is known.  Written by the coordinator before the first order that needs it.
+	 */
+	uint64_t member_store;
+	_Atomic uint32_t member_node;
+	uint32_t replicated; /* partitions may have copies on other nodes: what to serve is told by
+				orders */
+};
+
+enum segment_ring {
+	RING_REQUEST,
+	RING_IMMEDIATE,
+	RING_DURABLE,
+	RING_ARRIVE,
+	RING_SHIP,
+	SEGMENT_RINGS
 };
 
 struct segment_header {
@@ -51,13 +69,13 @@ struct segment_header {
 	uint32_t status_offset;
 	uint64_t generation; /* random: positions in one segment mean nothing in another */
 	uint64_t size;
-	uint64_t ring_offset[3]; /* of the data */
-	uint64_t ring_size[3];
-	struct ring_control ring[3];
+	uint64_t ring_offset[SEGMENT_RINGS]; /* of the data */
+	uint64_t ring_size[SEGMENT_RINGS];
+	uint32_t lease_offset;
+	uint32_t leases; /* one for each partition of the node, or 0 */
+	struct ring_control ring[SEGMENT_RINGS];
 	struct settings settings;
 };
-
-enum segment_ring { RING_REQUEST, RING_IMMEDIATE, RING_DURABLE };
 
 struct segment {
 	int fd;
@@ -67,7 +85,25 @@ struct segment {
 	struct ring
 		immediate;   /* replies that may be seen at once; published by the serving thread */
 	struct ring durable; /* replies that wait for the log; published by the sync thread */
+	/*
+	 * What is told of copies, each a record that begins with its size (32 bits, a multiple of
+	 * RING_ALIGN): coordinator to worker, in order, freed by the worker as it reads, and void at
+	 * its death; and worker to coordinator, published by the serving thread.
+	 */
+	struct ring arrive;
+	struct ring ship;
+	struct lease_word *lease; /* by partition; NULL: there are none */
 };
+
+/* What a segment has room for: bytes, powers of two and multiples of SEGMENT_PAGE. */
+struct segment_room {
+	uint64_t request;
+	uint64_t reply;  /* each of the two */
+	uint64_t copies; /* arrive and ship each; 0: no more than there must be */
+	uint32_t leases;
+};
+
+#define SEGMENT_PAGE 4096u
 
 /* Descriptors a worker is born with. */
 enum {
@@ -80,11 +116,10 @@ enum {
 };
 
 /*
- * Make a segment whose request ring has `request_bytes` and each reply ring `reply_bytes` (powers
- * of two).  All memory is allocated now, so that a full machine is an error here and not a SIGBUS
- * later. The caller owns *ret.  Returns 0 or negative errno.
+ * Make a segment.  All memory is allocated now, so that a full machine is an error here and not a
+ * SIGBUS later.  The caller owns *ret.  Returns 0 or negative errno.
  */
-int segment_create(const struct settings *settings, uint64_t request_bytes, uint64_t reply_bytes,
+int segment_create(const struct settings *settings, const struct segment_room *room,
 		   struct segment **ret);
 
 /*

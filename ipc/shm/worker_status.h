@@ -54,7 +54,8 @@ struct worker_status {
 	_Atomic uint64_t wall_ms;   /* the store's clock, which never steps back */
 	METRIC_SLOTS(METRICS_SERVING, serving, METRICS_SERVING_MAX);
 	_Atomic uint64_t by_method[METHODS_MAX]; /* the first WIRE_METHOD_COUNT count */
-	char exit_reason[256]; /* why it ends, as text; read after its death only */
+	char exit_reason[248];      /* why it ends, as text; read after its death only */
+	_Atomic uint64_t submitted; /* the highest lsn that the sync thread was given */
 
 	/* ---- written by the worker's sync thread, before it publishes a reply ---- */
 	_Alignas(64) _Atomic uint64_t synced; /* highest sequence known to be on disk; release: its
@@ -67,11 +68,17 @@ struct worker_status {
 	/* ---- written by the serving thread: it is about to sleep; seq_cst, see sleep_begin ----
 	 */
 	_Alignas(64) _Atomic uint32_t worker_sleeps;
+	/* since when something waits to be on disk, or its writing has got on (CLOCK_MONOTONIC); 0:
+	 * nothing does, or no copies elsewhere wait for it */
+	_Atomic uint64_t unsynced_ms;
 
 	/* ---- written by the coordinator ---- */
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps; /* seq_cst */
 	_Atomic uint32_t life;              /* 0 for the first worker here, then 1, … */
 	_Atomic uint64_t buckets_elsewhere; /* of the other workers, when a create was last given */
+	_Atomic uint64_t started; /* a request before this identity may have been begun by one that
+				      is no more */
+	_Atomic uint32_t roles;   /* the life, plus 1, that has been told all its roles; release */
 	/* The line above is read with every reply: figures are apart from it. */
 	_Alignas(64) METRIC_SLOTS(METRICS_COORDINATOR, coordinator, METRICS_COORDINATOR_MAX);
 };

@@ -121,7 +121,7 @@ char *write_double(char *p, double v)
 
 char *write_str(char *p, const char *s, size_t n)
 {
-	return mp_encode_str(p, s, (uint32_t)n);
+	return mp_encode_str(p, n ? s : "", (uint32_t)n);
 }
 
 char *write_text(char *p, const char *s)

@@ -7,20 +7,22 @@
 
 #include "include/wire.h"
 #include "ipc/wire/msgpack.h"
+#include "ipc/wire/peer_message_impl.h"
 
-#define INDEX_BYTES        2u
 #define OLD_HELLO_ELEMENTS 7u /* of programs before ranges of versions */
 #define FUNCTIONS          "functions"
+#define LINK               "link"
+#define REVISION           "revision"
 
 static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
-	[PEER_MESSAGE_HELLO] = 9,   [PEER_MESSAGE_WELCOME] = 6, [PEER_MESSAGE_GOAWAY] = 3,
-	[PEER_MESSAGE_PING] = 2,    [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
-	[PEER_MESSAGE_REPLIES] = 4,
+	[PEER_MESSAGE_HELLO] = 9,     [PEER_MESSAGE_WELCOME] = 6, [PEER_MESSAGE_GOAWAY] = 3,
+	[PEER_MESSAGE_PING] = 2,      [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
+	[PEER_MESSAGE_REPLIES] = 4,   [PEER_MESSAGE_BEAT] = 8,    [PEER_MESSAGE_APPEND] = 3,
+	[PEER_MESSAGE_GRANT] = 8,     [PEER_MESSAGE_ACKS] = 3,    [PEER_MESSAGE_NACKS] = 3,
+	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,
 };
 
-/* Each steps over one element, or says that it is of another type: then nothing else counts. */
-
-static uint64_t take_uint(const char **p, bool *bad)
+uint64_t take_uint(const char **p, bool *bad)
 {
 	if (*bad || read_type(*p) != TYPE_UINT) {
 		*bad = true;
@@ -29,7 +31,7 @@ static uint64_t take_uint(const char **p, bool *bad)
 	return read_uint(p);
 }
 
-static struct span take_bytes(const char **p, size_t most, bool *bad)
+struct span take_bytes(const char **p, size_t most, bool *bad)
 {
 	struct span s = {NULL, 0};
 
@@ -89,8 +91,30 @@ static bool digest_read(const char *p, struct span *ret)
 }
 
 /*
- * The map at the end of a hello or welcome: room for what versions have to say to each other.  A
- * value that has not the form known here is another version's, and no reason not to link.
+ * One entry.  A value that has not the form known here is another version's, and no reason not to
+ * link.  But a connection for what is not known here must not be taken for one that is: it would
+ * take that one's place.
+ */
+static bool more_entry(struct span key, const char *value, struct peer_message *h)
+{
+	bool bad = false;
+	uint64_t n;
+
+	if (span_equal(key, span_of(FUNCTIONS))) {
+		(void)digest_read(value, &h->functions);
+	} else if (span_equal(key, span_of(REVISION)) && read_type(value) == TYPE_UINT) {
+		h->revision = read_uint(&value);
+	} else if (span_equal(key, span_of(LINK)) && h->kind == PEER_MESSAGE_HELLO) {
+		n = take_uint(&value, &bad);
+		if (bad || n >= PEER_LINK_COUNT)
+			return false;
+		h->link = (enum peer_link)n;
+	}
+	return true;
+}
+
+/*
+ * The map at the end of a hello or welcome: room for what versions have to say to each other.
  */
 static void more_read(const char *p, struct peer_message *h, bool *bad)
 {
@@ -114,8 +138,10 @@ static void more_read(const char *p, struct peer_message *h, bool *bad)
 		key[i] = take_bytes(&p, PEER_MESSAGE_KEY_MAX, &no);
 		if (no || !key[i].n || !key_is_new(key, i))
 			return;
-		if (span_equal(key[i], span_of(FUNCTIONS)))
-			(void)digest_read(p, &h->functions);
+		if (!more_entry(key[i], p, h)) {
+			h->why = "its connection is for what is not known here";
+			return;
+		}
 		p = read_skip(p);
 	}
 	*bad = false;
@@ -180,13 +206,18 @@ static void batch_read(const char *p, struct peer_message *h, bool *bad)
 	*bad |= !h->visited_count || !h->count;
 }
 
+void indexes_read(const char **p, struct peer_message *h, bool *bad)
+{
+	h->indexes = take_bytes(p, INDEX_BYTES * WIRE_REQUESTS_MAX, bad);
+	h->count = (uint32_t)(h->indexes.n / INDEX_BYTES);
+	*bad |= !h->count || h->indexes.n % INDEX_BYTES;
+}
+
 static void replies_read(const char *p, struct peer_message *h, bool *bad)
 {
 	h->id = take_uint(&p, bad);
-	h->indexes = take_bytes(&p, INDEX_BYTES * WIRE_REQUESTS_MAX, bad);
+	indexes_read(&p, h, bad);
 	h->bytes = take_bytes(&p, SIZE_MAX, bad);
-	h->count = (uint32_t)(h->indexes.n / INDEX_BYTES);
-	*bad |= !h->count || h->indexes.n % INDEX_BYTES;
 }
 
 static void body_read(const char *p, struct peer_message *h, bool *bad)
@@ -212,6 +243,8 @@ static void body_read(const char *p, struct peer_message *h, bool *bad)
 		replies_read(p, h, bad);
 		return;
 	default:
+		if (h->kind >= PEER_MESSAGE_BEAT)
+			cluster_read(p, h, bad);
 		return;
 	}
 }
@@ -235,6 +268,8 @@ int peer_message_read(const char *p, const char *end, struct peer_message *ret)
 		return -EBADMSG;
 	ret->kind = (enum peer_message_kind)kind;
 	ret->functions = (struct span){NULL, 0};
+	ret->link = PEER_LINK_REQUESTS;
+	ret->revision = 0;
 	if (kind == PEER_MESSAGE_HELLO && n == OLD_HELLO_ELEMENTS) {
 		old_hello_read(p, ret, &bad);
 		return bad ? -EBADMSG : 0;
@@ -259,7 +294,7 @@ uint64_t peer_versions_agree(struct peer_versions a, struct peer_versions b)
 
 /* ---- writing ---- */
 
-static char *head(char *p, enum peer_message_kind k)
+char *message_head(char *p, enum peer_message_kind k)
 {
 	return write_uint(write_array(p, elements[k]), k);
 }
@@ -271,14 +306,19 @@ static char *write_span(char *p, struct span s)
 
 static char *more_write(char *p, const struct peer_message *h)
 {
-	if (!h->functions.n)
-		return write_map(p, 0);
-	return write_span(write_text(write_map(p, 1), FUNCTIONS), h->functions);
+	p = write_map(p, (uint32_t)(!!h->functions.n + !!h->link + !!h->revision));
+	if (h->functions.n)
+		p = write_span(write_text(p, FUNCTIONS), h->functions);
+	if (h->link)
+		p = write_uint(write_text(p, LINK), h->link);
+	if (h->revision)
+		p = write_uint(write_text(p, REVISION), h->revision);
+	return p;
 }
 
 char *peer_message_hello(char *p, const struct peer_message *h)
 {
-	p = write_uint(head(p, PEER_MESSAGE_HELLO), h->stamp_ms);
+	p = write_uint(message_head(p, PEER_MESSAGE_HELLO), h->stamp_ms);
 	p = write_uint(write_uint(p, h->versions.min), h->versions.max);
 	p = write_span(write_span(p, h->node), h->version);
 	return more_write(write_uint(write_uint(p, h->started), h->epoch), h);
@@ -286,7 +326,7 @@ char *peer_message_hello(char *p, const struct peer_message *h)
 
 char *peer_message_welcome(char *p, const struct peer_message *h)
 {
-	p = write_uint(head(p, PEER_MESSAGE_WELCOME), h->protocol);
+	p = write_uint(message_head(p, PEER_MESSAGE_WELCOME), h->protocol);
 	p = write_span(write_span(p, h->node), h->version);
 	return more_write(write_uint(p, h->frame_max), h);
 }
@@ -295,19 +335,19 @@ char *peer_message_goaway(char *p, const char *text, uint64_t hold_ms)
 {
 	size_t n = strlen(text);
 
-	p = write_str(head(p, PEER_MESSAGE_GOAWAY), text,
+	p = write_str(message_head(p, PEER_MESSAGE_GOAWAY), text,
 		      n < PEER_MESSAGE_TEXT_MAX ? n : PEER_MESSAGE_TEXT_MAX);
 	return write_uint(p, hold_ms);
 }
 
 char *peer_message_ping(char *p, uint64_t stamp_ms)
 {
-	return write_uint(head(p, PEER_MESSAGE_PING), stamp_ms);
+	return write_uint(message_head(p, PEER_MESSAGE_PING), stamp_ms);
 }
 
 char *peer_message_pong(char *p)
 {
-	return head(p, PEER_MESSAGE_PONG);
+	return message_head(p, PEER_MESSAGE_PONG);
 }
 
 size_t peer_message_batch_room(uint32_t count)
@@ -324,7 +364,7 @@ size_t peer_message_replies_room(uint32_t count)
 char *peer_message_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
 			 uint32_t visited_count, struct span self, uint32_t count)
 {
-	p = write_uint(write_uint(head(p, PEER_MESSAGE_BATCH), id), stamp_ms);
+	p = write_uint(write_uint(message_head(p, PEER_MESSAGE_BATCH), id), stamp_ms);
 	p = write_array(p, visited_count + 1);
 	for (uint32_t i = 0; i < visited_count; i++)
 		p = write_span(p, visited[i]);
@@ -333,7 +373,7 @@ char *peer_message_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct s
 
 char *peer_message_replies(char *p, uint64_t id, uint32_t count)
 {
-	p = write_uint(head(p, PEER_MESSAGE_REPLIES), id);
+	p = write_uint(message_head(p, PEER_MESSAGE_REPLIES), id);
 	return write_bin_head(p, (size_t)count * INDEX_BYTES);
 }
 

@@ -1,4 +1,6 @@
 /* A frame from another node. */
+#include <string.h>
+
 #include "common/check.h"
 #include "include/wire.h"
 #include "ipc/wire/msgpack.h"
@@ -23,6 +25,31 @@ static void batch_look(const struct peer_message *h)
 	}
 }
 
+/* All of a cluster's message, as whoever gets it looks at it. */
+static void cluster_look(const struct peer_message *h)
+{
+	const char *p = h->bytes.p;
+
+	(void)touch(h->bytes.p, h->bytes.n);
+	if (h->kind == PEER_MESSAGE_BEAT || h->kind == PEER_MESSAGE_GRANT) {
+		for (uint32_t i = 0; i < peer_message_claims(h); i++)
+			(void)peer_message_claim_at(h->bytes, i);
+	} else if (h->kind == PEER_MESSAGE_ELSEWHERE) {
+		check(peer_message_place_count(h) && peer_message_place_count(h) <= h->count);
+		for (uint32_t i = 0; i < peer_message_place_count(h); i++)
+			(void)peer_message_place_at(h->bytes, i);
+	} else {
+		while (p < h->bytes.p + h->bytes.n) {
+			uint32_t size;
+
+			memcpy(&size, p, sizeof(size));
+			check(size >= PEER_PARCEL_BYTES && size % 8 == 0);
+			p += size;
+		}
+		check(p == h->bytes.p + h->bytes.n);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *p = (const char *)data;
@@ -37,12 +64,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (h.kind == PEER_MESSAGE_HELLO) {
 			const struct peer_versions all = {1, UINT64_MAX};
 
+			check(h.link < PEER_LINK_COUNT);
 			check(h.versions.min <= h.versions.max);
 			check(peer_versions_agree(all, h.versions) == h.versions.max);
 		}
 		if (h.kind == PEER_MESSAGE_BATCH)
 			batch_look(&h);
-		for (uint32_t i = 0; h.kind == PEER_MESSAGE_REPLIES && i < h.count; i++)
+		if (h.kind >= PEER_MESSAGE_BEAT)
+			cluster_look(&h);
+		for (uint32_t i = 0;
+		     (h.kind == PEER_MESSAGE_REPLIES || h.kind == PEER_MESSAGE_ELSEWHERE) &&
+		     i < h.count;
+		     i++)
 			(void)peer_message_index_at(h.indexes, i);
 		if (h.kind == PEER_MESSAGE_HELLO || h.kind == PEER_MESSAGE_WELCOME)
 			(void)(touch(h.node.p, h.node.n) + touch(h.version.p, h.version.n) +

@@ -6,7 +6,8 @@ from lib import eq, test
 
 METHODS = {"hello": [], "ping": [], "create": ["b"], "drop": ["b"], "buckets": [], "put": ["b", "k", "v"], "get": ["b", "k"],
            "head": ["b", "k"], "touch": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
-           "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": [], "txn": ["b"],
+           "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": [], "cluster_create": [["a"], 1, 0, ""], "cluster_status": [],
+           "cluster_drain": ["a", True], "txn": ["b"],
            "call": ["b", "node", "ping", []], "session": [], "outcome": ["b", b"s" * 16, 0], "ack": ["b", b"s" * 16, 0]}
 
 ONCE = ["session", "seq", "ack"]
@@ -95,7 +96,7 @@ def each_method_takes_its_options_and_no_others(box):
 @test("protocol")
 def each_method_is_done_with_each_of_its_options(box):
     c = box.node().client()
-    admin = {"reload", "worker", "upgrade", "functions"}
+    admin = {"reload", "worker", "upgrade", "functions", "cluster_create", "cluster_status", "cluster_drain"}
     session = c.call("session")
     for method in [m for m in METHODS if m not in admin]:
         own = [n for n in ("timeout", *OPTIONS.get(method, [])) if n not in ONCE]  # which need each other

@@ -42,6 +42,9 @@ METHODS = [
     (("status",), [{"admin"}]),
     (("reload",), [{"admin"}]),
     (("functions",), [{"admin"}]),
+    (("cluster_create", ["a"], 1, 0, ""), [{"admin"}]),
+    (("cluster_status",), [{"admin"}]),
+    (("cluster_drain", "a", True), [{"admin"}]),
     (("worker", "restart", 77), [{"admin"}]),
     (("upgrade",), [{"admin"}]),
 ]

@@ -15,7 +15,7 @@ static struct segment *segment_make(uint64_t ring)
 	struct settings s = {.worker = 1, .workers = 2};
 	struct segment *g = NULL;
 
-	EQ(0, segment_create(&s, ring, ring, &g));
+	EQ(0, segment_create(&s, &(struct segment_room){ring, ring, 0, 0}, &g));
 	return g;
 }
 
@@ -57,7 +57,128 @@ static void what_is_no_segment_is_refused(void)
 	a->header->version--;
 	a->header->ring_size[1] = 3 * 4096;
 	EQ(-EBADMSG, segment_attach(dup(a->fd), &s));
+	a->header->ring_size[1] = 65536;
+	a->header->leases = 1 << 20; /* more than there is room for */
+	EQ(-EBADMSG, segment_attach(dup(a->fd), &s));
+	a->header->leases = 0;
+	EQ(0, segment_attach(dup(a->fd), &s));
+	segment_free(&s);
 	segment_free(&a);
+}
+
+/* A worker of the layout before this one runs while its node is upgraded, or the other way. */
+static void a_segment_of_the_layout_before_is_refused(void)
+{
+	struct segment *s = NULL;
+	struct segment *a = segment_make(65536);
+
+	a->header->version = (SEGMENT_LAYOUT - 1) << 8 | WIRE_METHOD_COUNT;
+	EQ(-EPROTO, segment_attach(dup(a->fd), &s));
+	TRUE_(!s);
+	segment_free(&a);
+}
+
+/* Rings and leases of a node whose partitions have copies: nothing overlaps. */
+static void a_segment_has_room_for_copies(void)
+{
+	const struct settings settings = {.workers = 1, .partitions = 300, .replicated = 1};
+	const struct segment_room room = {65536, 32768, 131072, 300};
+	struct segment *a = NULL;
+	struct segment *b = NULL;
+
+	EQ(0, segment_create(&settings, &room, &a));
+	EQ(131072, a->arrive.size);
+	EQ(131072, a->ship.size);
+	memset(a->request.data, 1, a->request.size);
+	memset(a->immediate.data, 2, a->immediate.size);
+	memset(a->durable.data, 3, a->durable.size);
+	memset(a->arrive.data, 4, a->arrive.size);
+	memset(a->ship.data, 5, a->ship.size);
+	for (uint32_t i = 0; i < 300; i++)
+		lease_write(&a->lease[i], &(struct lease){i + 1, i, 2 * i});
+	EQ(0, segment_attach(dup(a->fd), &b));
+	EQ(1, b->header->settings.replicated);
+	for (uint32_t i = 0; i < 300; i++) {
+		struct lease l = lease_read(&b->lease[i]);
+
+		EQ(i + 1, l.epoch);
+		EQ(i, l.boot_until_us);
+		EQ(2 * i, l.raw_until_us);
+	}
+	for (uint64_t i = 0; i < 32768; i += 4096) {
+		EQ(1, b->request.data[i]);
+		EQ(2, b->immediate.data[i]);
+		EQ(3, b->durable.data[i]);
+		EQ(4, b->arrive.data[i]);
+		EQ(5, b->ship.data[i]);
+	}
+	EQ(4, b->arrive.data[131071]);
+	EQ(5, b->ship.data[131071]);
+	segment_free(&a);
+	segment_free(&b);
+}
+
+/* Whoever has no copies elsewhere pays two pages. */
+static void a_segment_without_copies_is_small(void)
+{
+	struct segment *a = segment_make(65536);
+
+	EQ(SEGMENT_PAGE, a->arrive.size);
+	EQ(SEGMENT_PAGE, a->ship.size);
+	TRUE_(!a->lease);
+	TRUE_(a->header->size <= 3 * 65536 + 5 * SEGMENT_PAGE);
+	segment_free(&a);
+}
+
+#define LEASES_WRITTEN 2000000u
+
+static void *lease_writer(void *arg)
+{
+	struct lease_word *w = arg;
+
+	for (uint64_t n = 1; n <= LEASES_WRITTEN; n++)
+		lease_write(w, &(struct lease){(uint32_t)n, 3 * n, 7 * n});
+	return NULL;
+}
+
+static void a_lease_is_seen_whole_or_not_at_all(void)
+{
+	static struct lease_word w;
+	uint32_t last = 0;
+	uint64_t seen = 0;
+	pthread_t t;
+
+	EQ(0, pthread_create(&t, NULL, lease_writer, &w));
+	while (last < LEASES_WRITTEN) {
+		struct lease l = lease_read(&w);
+
+		if (!l.epoch)
+			continue;
+		if (l.boot_until_us != 3ull * l.epoch || l.raw_until_us != 7ull * l.epoch ||
+		    l.epoch < last)
+			break;
+		last = l.epoch;
+		seen++;
+	}
+	EQ(LEASES_WRITTEN, last);
+	TRUE_(seen > 0);
+	EQ(0, pthread_join(t, NULL));
+}
+
+/* Its writer was stopped midway. */
+static void a_lease_that_is_being_written_is_none(void)
+{
+	struct lease_word w = {0};
+
+	EQ(0, lease_read(&w).epoch);
+	lease_write(&w, &(struct lease){5, 50, 60});
+	EQ(5, lease_read(&w).epoch);
+	atomic_fetch_add(&w.turn, 1);
+	EQ(0, lease_read(&w).epoch);
+	EQ(0, lease_read(&w).boot_until_us);
+	lease_write(&w, &(struct lease){6, 51, 61});
+	EQ(6, lease_read(&w).epoch);
+	EQ(61, lease_read(&w).raw_until_us);
 }
 
 static void a_segment_cannot_shrink(void)
@@ -219,6 +340,9 @@ static void control_messages_arrive_and_end(void)
 }
 
 UNIT_MAIN(T(a_segment_is_mapped_again), T(what_is_no_segment_is_refused),
-	  T(a_segment_cannot_shrink), T(a_full_ring_says_so),
-	  T(a_record_across_the_end_is_contiguous), T(records_pass_between_threads),
-	  T(no_wake_up_is_lost), T(control_messages_arrive_and_end))
+	  T(a_segment_of_the_layout_before_is_refused), T(a_segment_has_room_for_copies),
+	  T(a_segment_without_copies_is_small), T(a_lease_is_seen_whole_or_not_at_all),
+	  T(a_lease_that_is_being_written_is_none), T(a_segment_cannot_shrink),
+	  T(a_full_ring_says_so), T(a_record_across_the_end_is_contiguous),
+	  T(records_pass_between_threads), T(no_wake_up_is_lost),
+	  T(control_messages_arrive_and_end))

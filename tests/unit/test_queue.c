@@ -69,7 +69,8 @@ static void queue_open(void)
 	requests = 0;
 	node = (struct node){.now_ms = 1000, .now_us = 1000000};
 	queue = (struct queue){.node = &node, .sink = &sink, .wake = -1, .due_ms = UINT64_MAX};
-	EQ(0, segment_create(&settings, RING_BYTES, RING_BYTES, &queue.segment));
+	EQ(0, segment_create(&settings, &(struct segment_room){RING_BYTES, RING_BYTES, 0, 0},
+			     &queue.segment));
 	EQ(0, segment_attach(fcntl(queue.segment->fd, F_DUPFD_CLOEXEC, 3), &worker));
 }
 
@@ -138,7 +139,7 @@ static bool work(uint64_t pos, uint32_t first, uint32_t count)
 				  .bytes = (uint32_t)(p - bytes),
 				  .record = pos,
 				  .first = first,
-				  .count = count};
+				  .count = (uint16_t)count};
 	memcpy(b + 1, bytes, (size_t)(p - bytes));
 	ring_commit(&worker->durable, size);
 	ring_publish(&worker->durable, worker->durable.write);

@@ -29,7 +29,8 @@ static void open_queue(void)
 	static const struct settings settings = {.workers = 1, .value_max = VALUE_MAX};
 
 	queue = (struct queue){.node = &node, .wake = -1, .due_ms = UINT64_MAX};
-	EQ(0, segment_create(&settings, RING_BYTES, RING_BYTES, &queue.segment));
+	EQ(0, segment_create(&settings, &(struct segment_room){RING_BYTES, RING_BYTES, 0, 0},
+			     &queue.segment));
 }
 
 /* Bytes in each of the forms that MessagePack has for them. */

@@ -77,7 +77,7 @@ static void turns_open(void)
 	read_to = 0;
 	node = (struct node){.now_ms = 1000, .now_us = 1000000};
 	queue = (struct queue){.node = &node, .sink = &sink, .wake = -1, .due_ms = UINT64_MAX};
-	EQ(0, segment_create(&settings, RING, RING, &queue.segment));
+	EQ(0, segment_create(&settings, &(struct segment_room){RING, RING, 0, 0}, &queue.segment));
 	EQ(0, segment_attach(fcntl(queue.segment->fd, F_DUPFD_CLOEXEC, 3), &worker));
 	EQ(0, turns_new(&queue.turns));
 }

@@ -1,0 +1,188 @@
+/* What operators are told of the cluster. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/config/config.h"
+#include "coordinator/cluster/membership_impl.h"
+#include "ipc/wire/msgpack.h"
+#include "ipc/wire/reply.h"
+
+/* Of one node, from the views as this one knows them. */
+struct node_figures {
+	uint32_t leading; /* partitions whose primary it is */
+	uint32_t copies;  /* that it is to have, or has */
+	uint32_t in_sync; /* of these, in the set in sync */
+};
+
+struct cluster_figures {
+	struct node_figures node[REPLICA_NODES_MAX];
+	uint32_t known;           /* partitions with a view */
+	uint32_t without_primary; /* whose primary is away, or does not serve yet */
+	uint32_t fewer;           /* with fewer copies in sync than the factor says */
+	uint32_t too_few;         /* with fewer than writes need */
+};
+
+static bool is_wanted(const struct membership *m, uint32_t partition, uint32_t number)
+{
+	for (uint32_t i = 0; m->table && i < m->copies; i++)
+		if (m->table[partition * m->copies + i] == number)
+			return true;
+	return false;
+}
+
+static bool is_up(const struct membership *m, uint32_t number)
+{
+	uint32_t i = number < REPLICA_NODES_MAX ? m->of_number[number] : NODE_NONE;
+	const struct peer *p;
+
+	if (number == m->number)
+		return true;
+	p = i == NODE_NONE ? NULL : peers_named(m->parts.logs, m->node[i].name);
+	return p && p->state == PEER_UP;
+}
+
+static void view_count(const struct membership *m, uint32_t partition, const struct view *v,
+		       struct cluster_figures *f)
+{
+	bool isr[REPLICA_NODES_MAX] = {false};
+
+	f->known++;
+	f->node[v->primary.node].leading++;
+	f->without_primary += !is_up(m, v->primary.node);
+	f->fewer += v->isr_count < m->config.factor;
+	f->too_few += v->isr_count < m->config.min_copies;
+	for (uint32_t i = 0; i < v->isr_count; i++)
+		isr[v->isr[i].node] = true;
+	for (uint32_t n = 1; n < REPLICA_NODES_MAX; n++) {
+		f->node[n].in_sync += isr[n];
+		f->node[n].copies += isr[n] || is_wanted(m, partition, n);
+	}
+}
+
+static void figures_count(const struct membership *m, struct cluster_figures *f)
+{
+	struct clerk_figures own;
+
+	memset(f, 0, sizeof(*f));
+	if (!m->clerk)
+		return;
+	for (uint32_t p = 0; p < m->config.partitions; p++) {
+		const struct view *v = clerk_view_of(m->clerk, p);
+
+		if (v)
+			view_count(m, p, v, f);
+	}
+	clerk_figures(m->clerk, m->now, &own);
+	f->without_primary += own.without_primary;
+}
+
+/* What is wrong, the worst first. */
+static void verdict(const struct membership *m, const struct cluster_figures *f, char *out,
+		    size_t size)
+{
+	struct agent_status a;
+	uint32_t away = 0;
+
+	agent_status(m->agent, &a);
+	for (uint32_t i = 0; i < m->nodes; i++)
+		away += m->node[i].number && !is_up(m, m->node[i].number);
+	if (!m->config.id)
+		(void)snprintf(out, size, "%s",
+			       m->listed ? "not created yet: pail cluster create"
+					 : "the agreement has not been read yet");
+	else if (!m->number)
+		(void)snprintf(out, size, "this node is not one of the cluster's");
+	else if (f->known < m->config.partitions)
+		(void)snprintf(out, size, "%u of %u partitions are not known yet",
+			       m->config.partitions - f->known, m->config.partitions);
+	else if (f->without_primary)
+		(void)snprintf(out, size,
+			       "%u partitions are without a primary: nobody can use them",
+			       f->without_primary);
+	else if (f->too_few)
+		(void)snprintf(
+			out, size,
+			"%u partitions have fewer than %u copies in sync: they refuse writes",
+			f->too_few, m->config.min_copies);
+	else if (clerk_set_back(m->clerk) || a.state == AGENT_SET_BACK)
+		(void)snprintf(out, size, "the agreement was set back: nothing can be changed");
+	else if (a.state != AGENT_UP)
+		(void)snprintf(out, size,
+			       "all partitions are served; the agreement is %s, and the next fault "
+			       "will wait for it",
+			       agent_state_name(a.state));
+	else if (f->fewer)
+		(void)snprintf(out, size,
+			       "all partitions are served; %u have a copy that is not in sync",
+			       f->fewer);
+	else if (away)
+		(void)snprintf(out, size, "all partitions are served; %u nodes are not connected",
+			       away);
+	else
+		(void)snprintf(out, size,
+			       "all is well: all partitions are served, all copies in sync");
+}
+
+static char *number_write(char *p, const char *name, uint64_t n)
+{
+	return write_uint(write_text(p, name), n);
+}
+
+static char *node_write(const struct membership *m, const struct cluster_node *x,
+			const struct cluster_figures *f, char *p)
+{
+	const struct node_figures *n = &f->node[x->number];
+
+	p = write_map(p, 8);
+	p = write_text(write_text(p, "name"), x->name);
+	p = number_write(p, "number", x->number);
+	p = write_text(write_text(p, "state"), !x->number            ? "new"
+					       : is_up(m, x->number) ? "up"
+								     : "away");
+	p = write_text(write_text(p, "client"), x->client);
+	p = number_write(p, "leading", n->leading);
+	p = number_write(p, "copies", n->copies);
+	p = number_write(p, "in_sync", n->in_sync);
+	return number_write(p, "learning", n->copies - n->in_sync);
+}
+
+void figures_status(void *arg, struct reply_to o, uint64_t msgid)
+{
+	struct membership *m = arg;
+	struct cluster_figures f;
+	struct agent_status a;
+	char text[300];
+	struct buf b;
+	char *p;
+
+	moments_read(m);
+	figures_count(m, &f);
+	verdict(m, &f, text, sizeof(text));
+	agent_status(m->agent, &a);
+	buf_init(&b);
+	p = buf_room(&b,
+		     2048 + (size_t)m->nodes * (256 + PEER_MESSAGE_NODE_MAX + SOCKET_ENDPOINT_MAX));
+	if (!p) {
+		reply_error(m->parts.sink, o, msgid, true, WIRE_E_INTERNAL, "no memory");
+		return;
+	}
+	p = write_map(write_reply_head(p, msgid), 11);
+	p = write_text(write_text(p, "verdict"), text);
+	p = write_text(write_text(p, "name"), conf_text(m->parts.node->conf, CONF_cluster_name));
+	p = number_write(p, "partitions", m->config.id ? m->config.partitions : 0);
+	p = number_write(p, "factor", m->config.factor);
+	p = number_write(p, "min_copies", m->config.min_copies);
+	p = number_write(p, "known", f.known);
+	p = number_write(p, "without_primary", f.without_primary);
+	p = number_write(p, "not_in_sync", f.fewer);
+	p = number_write(p, "too_few", f.too_few);
+	p = write_array(write_text(p, "nodes"), m->nodes);
+	for (uint32_t i = 0; i < m->nodes; i++)
+		p = node_write(m, &m->node[i], &f, p);
+	p = write_map(write_text(p, "agreement"), 3);
+	p = write_text(write_text(p, "state"), agent_state_name(a.state));
+	p = number_write(p, "revision", a.revision);
+	p = write_text(write_text(p, "text"), a.text ? a.text : "");
+	reply_send(m->parts.sink, o, b.data, (size_t)(p - b.data));
+	buf_fini(&b);
+}

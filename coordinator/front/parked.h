@@ -1,0 +1,30 @@
+/*
+ * Requests for buckets of the cluster that cannot go anywhere now: nobody is known to serve their
+ * partition, or what went the way before must be answered first, so that none overtakes.  They go
+ * when the partition's view has changed, or are answered when their time is over.
+ */
+#ifndef PAIL_PARKED_H
+#define PAIL_PARKED_H
+
+#include "coordinator/front/front.h"
+
+struct parked;
+struct queue;
+struct request_record;
+
+int parked_new(uint32_t partitions, struct parked **ret);
+void parked_free(struct parked **p);
+
+/* The partition may be served elsewhere now. */
+void parked_changed(struct front *front, uint32_t partition);
+/* Send the request its way; false: there is none now, and it was parked, or answered busy. */
+bool parked_route(struct front *front, struct message *m, const struct request *q, struct item *it,
+		  uint32_t partition, struct peer **ret_peer);
+/* queue_events: a worker has not run it. */
+void parked_elsewhere(void *arg, struct queue *q, const struct request_record *rec, uint32_t i);
+/* Does any request wait? */
+bool parked_any(const struct front *front);
+/* Let go what can go, answer what is overdue.  Returns when to look again. */
+uint64_t parked_step(struct front *front);
+
+#endif
