@@ -48,7 +48,7 @@ known_check() { # variable words... : is there something of each name?
 	local w from=$1
 	shift
 	for w in "$@"; do
-		has "$w" "debug asan tsan unit sim node fuzz power power_cuts ${sim_scenarios//$'\n'/ } ${fuzz_targets//$'\n'/ } ${all_units//$'\n'/ } ${node_words//$'\n'/ }" || {
+		has "$w" "debug asan tsan unit sim node fuzz power power_cuts replica_seeds ${sim_scenarios//$'\n'/ } ${fuzz_targets//$'\n'/ } ${all_units//$'\n'/ } ${node_words//$'\n'/ }" || {
 			echo "$from: there is no test, tag, kind or mode \"$w\"" >&2
 			exit 2
 		}
@@ -155,6 +155,21 @@ sims() { # mode runs
 	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode simulations ended badly" | tee -a "$results"
 }
 
+# The protocol of copies in a simulated cluster: seeds that are always the same, and the directed cases.
+replicas() { # mode options...
+	local mode=$1
+	shift
+	wanted sim "$mode" || return
+	if { [ -n "$tests" ] && ! has replica_seeds "$tests"; } || has replica_seeds "$exclude"; then
+		echo "left out: replica_seeds, by ONLY or EXCLUDE"
+		return
+	fi
+	build "$mode" "build/$mode/tests/replica/replica_sim"
+	echo "== $mode copies"
+	timeout 300 "build/$mode/tests/replica/replica_sim" --jobs "$jobs" "$@" | tee -a "$results"
+	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode copies ended badly" | tee -a "$results"
+}
+
 nodes() { # mode slow [build [tests]]
 	local mode=$1 slow=$2 build=${3:-$1} tests=${4:-$tests} chosen
 	wanted node "$mode" || return
@@ -173,6 +188,7 @@ nodes() { # mode slow [build [tests]]
 	fi
 	grep -qw release <<<"$chosen" && build release all
 	grep -qw broken <<<"$chosen" && build debug all broken
+	has cluster "$include $tests" && grep -qw broken_cluster <<<"$chosen" && build debug all broken-ring
 	echo "== $mode nodes"
 	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" --again "${AGAIN:-0}" --jobs "${TEST_JOBS:-$jobs}" | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode nodes ended badly" | tee -a "$results"
@@ -225,12 +241,14 @@ power() {
 # shellcheck disable=SC2086
 units debug $programs
 sims debug 6
+replicas debug --seeds 1500
 power
 nodes debug 1
 # shellcheck disable=SC2086
 units asan $programs
 sims asan 2
-HISTORY_S=${HISTORY_S:-15} exclude="$exclude broken" nodes asan 4
+replicas asan --seeds 300 --from 5001 --no-cases
+HISTORY_S=${HISTORY_S:-15} CLUSTER_S=${CLUSTER_S:-15} exclude="$exclude broken broken_cluster" nodes asan 4
 fuzzers
 units tsan test_ipc test_store test_store_faults test_wal
 TSAN_OPTIONS=ignore_noninstrumented_modules=1 nodes tsan 6 tsan-nodes "${tests:-$threads}"

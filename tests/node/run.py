@@ -12,11 +12,12 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cluster  # noqa: E402
 import lib  # noqa: E402
 
 LIMIT_S = 120
 # Left out unless they are asked for with --include.
-OPTIONAL = {"torture": "takes as long as TORTURE_S says"}
+OPTIONAL = {"torture": "takes as long as TORTURE_S says", "cluster": "nodes know no [cluster] yet: --include cluster"}
 
 
 def no_namespaces():
@@ -37,11 +38,16 @@ def no_valgrind():
         return "valgrind cannot run what sanitizers are built into" if b"__asan_init" in f.read() else None
 
 
+def no_etcd():
+    """Why there can be no cluster, or None."""
+    return None if cluster.FAKE or shutil.which("etcd") else "etcd is not installed"
+
+
 # Those that build, measure how long others wait, or take what a machine has only once.
-ALONE = {"alone", "history", "netns", "release", "torture"}
+ALONE = {"alone", "cluster", "history", "netns", "release", "torture"}
 
 # Left out where they cannot run.
-POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind}
+POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind, "cluster": no_etcd}
 
 
 def child(f, name):
@@ -160,7 +166,7 @@ def main():
             continue
         else:
             for t in tags & set(OPTIONAL):
-                if not include & names and not only & {t, name}:
+                if not (include | only) & {t, name}:
                     why = "%s: %s" % (t, OPTIONAL[t])
         for t in tags & set(impossible):
             why = why or "%s: %s" % (t, impossible[t])

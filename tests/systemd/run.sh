@@ -10,7 +10,7 @@ tools/deps.sh systemd || exit 1
 if [ ! -e "$root/made" ]; then
 	rm -rf "$root"
 	echo "making $root"
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libzmq5,liblmdb0,libedit2,libjansson4,libevent-core-2.1-7,liblua5.4-0 \
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,libzmq5,liblmdb0,libedit2,libjansson4,libcurl4,libevent-core-2.1-7,liblua5.4-0 \
 		bookworm "$root" "${MIRROR:-http://deb.debian.org/debian}" >build/debootstrap.log 2>&1 || {
 		tail -5 build/debootstrap.log
 		echo "0 passed, 1 failed"

@@ -1,0 +1,266 @@
+#!/bin/bash
+# What copies cost and what they bring: a single node beside three nodes with three copies of each bucket.  First each
+# node with the same share of a CPU (a cgroup's), clients apart from it; then all on the same CPUs.  Then what a put costs
+# in CPU and in bytes between the nodes, how long one put takes, how long a failover, and etcd as a store, of three members.
+# Figures are the best of ROUNDS, in turns, since machines have moods.
+#
+#	bench/cluster.sh [SECONDS] [ROUNDS]     SHARE=50: percent of a CPU that a node may use
+#	CLUSTER_DRY=1: three nodes that know nothing of each other, to try this script where nodes have no copies
+set -eu
+cd "$(dirname "$0")/.."
+seconds=${1:-3} rounds=${2:-3} share=${SHARE:-50}
+keys=${KEYS:-100000}
+b=build/release
+dry=${CLUSTER_DRY:-}
+for v in $(compgen -e PAIL_); do unset "$v"; done
+command -v etcd >/dev/null || {
+	echo "cluster.sh: there is no etcd here: apt-get install etcd-server" >&2
+	exit 1
+}
+dir=$(mktemp -d)
+declare -A pid port
+groups=""
+# shellcheck source=tools/cluster.sh
+. tools/cluster.sh
+
+cleanup() {
+	local p g
+	for p in "${pid[@]}" $etcd_pids $rivals; do kill "$p" 2>/dev/null || true; done
+	wait 2>/dev/null || true
+	for g in $groups; do rmdir "$g" 2>/dev/null || true; done
+	rm -rf "$dir"
+}
+rivals=""
+trap cleanup EXIT
+
+free_ports() { # how many: the first of so many that are free one behind the other
+	local p=$((20000 + RANDOM % 8000)) k
+	while :; do
+		for k in $(seq 0 $(($1 - 1))); do
+			(: <>"/dev/tcp/127.0.0.1/$((p + k))") 2>/dev/null && continue 2
+		done
+		echo "$p"
+		return
+		p=$((p + $1))
+	done
+}
+
+# ---- shares of a CPU ----
+
+root=""
+if [ -w /sys/fs/cgroup/cgroup.subtree_control ] && grep -qw cpu /sys/fs/cgroup/cgroup.controllers; then
+	root=/sys/fs/cgroup
+	echo +cpu >$root/cgroup.subtree_control 2>/dev/null || root=""
+	limit() { echo "$(($2 * 100)) 10000" >"$1/cpu.max"; }
+elif [ -w /sys/fs/cgroup/cpu/cgroup.procs ]; then
+	root=/sys/fs/cgroup/cpu
+	limit() { echo 10000 >"$1/cpu.cfs_period_us" && echo $(($2 * 100)) >"$1/cpu.cfs_quota_us"; }
+fi
+unlimit() { # group
+	if [ -f "$1/cpu.max" ]; then echo max >"$1/cpu.max"; else echo -1 >"$1/cpu.cfs_quota_us"; fi
+}
+each_group() { # limit|unlimit ...
+	local g
+	for g in $groups; do "$1" "$g" "${@:2}"; done
+}
+
+# ---- nodes ----
+
+start() { # name
+	# It moves itself before it starts anything.
+	(
+		[ -z "$root" ] || echo "$BASHPID" >"$root/pail-bench-$$-$1/cgroup.procs"
+		exec $b/paild --config "$dir/$1.conf"
+	) >"$dir/$1.out" 2>>"$dir/$1.log" &
+	pid[$1]=$!
+}
+first=$(free_ports 20)
+etcd_start "$dir" 1 "$first"
+at=$((first + 2))
+for n in single a b c; do
+	port[$n]=$at
+	cluster_write "$dir" $n $at $((at + 1)) "$(printf '[storage]\nmap = 4G\n[limits]\nlog = 512M\ncache = 128M\n')"
+	if [ $n = single ] || [ -n "$dry" ]; then
+		sed -i "/^\[cluster\]/,/^etcd/d; s/= ring/= $n/" "$dir/$n.conf"
+	fi
+	at=$((at + 2))
+	[ -z "$root" ] || mkdir -p "$root/pail-bench-$$-$n"
+	[ -z "$root" ] || groups="$groups $root/pail-bench-$$-$n"
+done
+for _ in $(seq 100); do
+	etcd_up "$dir" && break
+	sleep 0.1
+done
+for n in single a b c; do start $n; done
+for n in single a b c; do
+	for _ in $(seq 200); do
+		grep -q ready "$dir/$n.out" && continue 2
+		kill -0 "${pid[$n]}" 2>/dev/null || break
+		sleep 0.1
+	done
+	echo "cluster.sh: node $n did not start:" >&2
+	cat "$dir/$n.log" >&2
+	exit 1
+done
+node() { echo "tcp://127.0.0.1:${port[$1]}"; }
+if [ -z "$dry" ]; then
+	$b/pail --config "$dir/a.conf" cluster create --factor 3 a b c >"$dir/created"
+	for _ in $(seq 300); do
+		$b/pail --config "$dir/a.conf" cluster status >/dev/null && break
+		sleep 0.1
+	done
+fi
+declare -A bucket=([single]=bench)
+for n in a b c; do # one that it leads
+	for i in $(seq 0 500); do
+		$b/pail --node "$(node $n)" route "bench-$n-$i" -o json | grep -q "\"node\":\"$n\"" && break
+	done
+	bucket[$n]=bench-$n-$i
+done
+for n in single a b c; do
+	$b/pail --node "$(node $n)" bench --bucket "${bucket[$n]}" --load --keep --keys "$keys" --batch 64 --in-flight 1024 --requests 1 >/dev/null
+done
+
+# ---- loads ----
+
+load() { # node clients in-flight batch reads [through]
+	$b/pail --node "$(node "${6:-$1}")" bench --keep --bucket "${bucket[$1]}" --keys "$keys" --clients "$2" --in-flight "$3" --batch "$4" --reads "$5" \
+		--seconds "$seconds" -o json | sed -n 's/.*"failed":0,.*"per_second":\([0-9]*\),.*/\1/p'
+}
+three() { # clients in-flight batch reads: of all three at once
+	local n sum=0
+	for n in a b c; do load $n "$@" >"$dir/of-$n" & jobs="$jobs $!"; done
+	# shellcheck disable=SC2086
+	wait $jobs
+	jobs=""
+	for n in a b c; do sum=$((sum + $(cat "$dir/of-$n"))); done
+	echo $sum
+}
+jobs=""
+better() { # one other
+	[ "${2:-0}" -gt "$1" ] && echo "$2" || echo "$1"
+}
+table() {
+	local batch reads what in_flight i s p r t
+	echo "| | single | one primary | ratio | asked through another | all three | ratio |"
+	echo "| --- | --- | --- | --- | --- | --- | --- |"
+	for reads in 0 100; do
+		[ $reads = 0 ] && what=puts || what=gets
+		for batch in 1 16 256; do
+			in_flight=$((batch == 1 ? 64 : batch == 16 ? 256 : 1024)) s=1 p=0 r=0 t=0
+			for i in $(seq "$rounds"); do
+				s=$(better $s "$(load single 4 $in_flight $batch $reads)")
+				p=$(better $p "$(load a 4 $in_flight $batch $reads)")
+				[ -n "$dry" ] || r=$(better $r "$(load a 4 $in_flight $batch $reads b)")
+				t=$(better $t "$(three 2 $in_flight $batch $reads)")
+			done
+			awk -v w="$what/s, $batch a frame" -v s="$s" -v p="$p" -v r="$r" -v t="$t" 'BEGIN {
+				printf "| %s | %d | %d | %.2f | %d | %d | %.2f |\n", w, s, p, p / s, r, t, t / s }'
+			[ "$what $batch" != "puts 16" ] || puts_three=$t
+		done
+	done
+}
+
+echo "# $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), etcd $(etcd --version | sed -n 's/^etcd Version: //p'), $keys keys, 100 bytes, $seconds s a figure, best of $rounds in turns${dry:+; CLUSTER_DRY: three nodes without copies}"
+if [ -n "$root" ]; then
+	echo
+	echo "Each node has $share % of a CPU, the clients have the rest."
+	echo
+	each_group limit "$share"
+	table
+	each_group unlimit
+else
+	echo "left out: nodes with a share of a CPU each: this user may make no cgroups here"
+fi
+echo
+echo "All nodes and the clients share the $(nproc) CPUs."
+echo
+table
+
+# ---- what one put costs ----
+
+cpu() { # nodes...: us that their processes have used
+	local n p sum=0 k
+	for n in "$@"; do
+		for p in ${pid[$n]} $(pgrep -P "${pid[$n]}"); do
+			k=$(sed 's/.*) //' "/proc/$p/stat" | awk '{ print $12 + $13 }')
+			sum=$((sum + k))
+		done
+	done
+	echo $((sum * 1000000 / $(getconf CLK_TCK)))
+}
+wire() { # bytes that have gone between the nodes, both ends counted once
+	local n sum=0 k
+	for n in a b c; do
+		k=$(ss -tinH "( sport = :$((port[$n] + 1)) or dport = :$((port[$n] + 1)) )" | grep -o 'bytes_sent:[0-9]*' | awk -F: '{ s += $2 } END { print s + 0 }')
+		sum=$((sum + k))
+	done
+	echo $sum
+}
+echo
+echo "| of a put | CPU of the single node, us | of the primary | of each backup | bytes between the nodes |"
+echo "| --- | --- | --- | --- | --- |"
+cost() { # in-flight batch
+	local s0 s1 p0 p1 b0 b1 w0 w1 s p
+	s0=$(cpu single)
+	s=$(load single 4 "$1" "$2" 0)
+	s1=$(cpu single) p0=$(cpu a) b0=$(cpu b c) w0=$(wire)
+	p=$(load a 4 "$1" "$2" 0)
+	p1=$(cpu a) b1=$(cpu b c) w1=$(wire)
+	awk -v t="$seconds" -v s="$s" -v p="$p" -v a=$((s1 - s0)) -v c=$((p1 - p0)) -v d=$((b1 - b0)) -v w=$((w1 - w0)) -v k="$2" 'BEGIN {
+		printf "| 100 bytes, %d a frame | %.2f | %.2f | %.2f | %.0f |\n", k, a / s / t, c / p / t, d / 2 / p / t, w / p / t }'
+}
+cost 64 1
+cost 256 16
+cost 1024 256
+
+# ---- how long one takes ----
+
+median_us() { # node: of puts one at a time
+	$b/pail --node "$(node "$1")" bench --keep --bucket "${bucket[$1]}" --keys "$keys" --clients 1 --in-flight 1 --batch 1 --reads 0 \
+		--seconds "$seconds" -o json | sed -n 's/.*"failed":0,.*"p50_us":\([0-9.]*\).*/\1/p'
+}
+least() { # node
+	for _ in $(seq "$rounds"); do median_us "$1"; done | sort -n | head -1
+}
+s=$(least single) p=$(least a)
+echo
+awk -v s="$s" -v p="$p" 'BEGIN { printf "One put at a time: %.0f us with three copies, %.0f us on a single node (median): %.2f times\n", p, s, p / s }'
+
+# ---- etcd ----
+
+agreement=$etcd_pids
+mkdir "$dir/rival"
+etcd_start "$dir/rival" 3 "$(free_ports 6)"
+rivals=$etcd_pids etcd_pids=$agreement
+for _ in $(seq 100); do
+	etcd_up "$dir/rival" && break
+	sleep 0.1
+done
+# As many at once as is best for it: fewer are slower, and of more it refuses some.
+top=1 how=""
+for load in "3 64" "16 64" "32 32"; do
+	for _ in $(seq "$rounds"); do
+		# shellcheck disable=SC2086
+		x=$($b/bench/etcd "$(echo "$etcd" | sed 's|http://||g')" $load "$seconds" "$keys" | sed 's/ puts.*//')
+		[ "${x:-0}" -le "$top" ] || top=$x how=$load
+	done
+done
+# shellcheck disable=SC2086
+kill $rivals
+echo
+awk -v e="$top" -v h="$how" -v p="$puts_three" 'BEGIN { split(h, k)
+	printf "etcd as a store, three members, by gRPC: %d puts/s (%d connections x %d in flight); all three nodes: %d puts/s, %.0f times\n", e, k[1], k[2], p, p / e }'
+
+# ---- a node is killed ----
+
+for n in single a b c; do
+	kill "${pid[$n]}"
+	wait "${pid[$n]}" 2>/dev/null || true
+	unset "pid[$n]"
+done
+echo
+if [ -n "$dry" ]; then
+	export PAIL_CLUSTER_FAKE=1
+fi
+/usr/bin/python3 bench/failover.py $((2 * rounds + 1))
