@@ -33,16 +33,17 @@ cleanup() {
 rivals=""
 trap cleanup EXIT
 
-free_ports() { # how many: the first of so many that are free one behind the other
+taken() { # port
+	(: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+free_ports() { # how many: the first of so many that are free, one behind the other
 	local p=$((20000 + RANDOM % 8000)) k
-	while :; do
-		for k in $(seq 0 $(($1 - 1))); do
-			(: <>"/dev/tcp/127.0.0.1/$((p + k))") 2>/dev/null && continue 2
-		done
-		echo "$p"
-		return
-		p=$((p + $1))
+	for ((k = 0; k < $1; k++)); do
+		if taken $((p + k)); then
+			p=$((p + k + 1)) k=-1
+		fi
 	done
+	echo "$p"
 }
 
 # ---- shares of a CPU ----
@@ -104,9 +105,12 @@ for n in single a b c; do
 done
 node() { echo "tcp://127.0.0.1:${port[$1]}"; }
 if [ -z "$dry" ]; then
-	$b/pail --config "$dir/a.conf" cluster create --factor 3 a b c >"$dir/created"
+	for _ in $(seq 100); do # until a knows of all of them
+		$b/pail --config "$dir/a.conf" cluster create --factor 3 a b c >"$dir/created" 2>&1 && break
+		sleep 0.1
+	done
 	for _ in $(seq 300); do
-		$b/pail --config "$dir/a.conf" cluster status >/dev/null && break
+		$b/pail --config "$dir/a.conf" cluster status | grep -q '^all is well' && break
 		sleep 0.1
 	done
 fi
@@ -149,10 +153,10 @@ table() {
 		for batch in 1 16 256; do
 			in_flight=$((batch == 1 ? 64 : batch == 16 ? 256 : 1024)) s=1 p=0 r=0 t=0
 			for i in $(seq "$rounds"); do
-				s=$(better $s "$(load single 4 $in_flight $batch $reads)")
-				p=$(better $p "$(load a 4 $in_flight $batch $reads)")
-				[ -n "$dry" ] || r=$(better $r "$(load a 4 $in_flight $batch $reads b)")
-				t=$(better $t "$(three 2 $in_flight $batch $reads)")
+				s=$(better "$s" "$(load single 4 $in_flight $batch $reads)")
+				p=$(better "$p" "$(load a 4 $in_flight $batch $reads)")
+				[ -n "$dry" ] || r=$(better "$r" "$(load a 4 $in_flight $batch $reads b)")
+				t=$(better "$t" "$(three 2 $in_flight $batch $reads)")
 			done
 			awk -v w="$what/s, $batch a frame" -v s="$s" -v p="$p" -v r="$r" -v t="$t" 'BEGIN {
 				printf "| %s | %d | %d | %.2f | %d | %d | %.2f |\n", w, s, p, p / s, r, t, t / s }'

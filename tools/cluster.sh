@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced: an etcd and the configurations of nodes with copies, all on this machine.
 #
 #	etcd_start DIR MEMBERS PORT     starts members on PORT, PORT+2, …; their pids in $etcd_pids, their URLs in $etcd

@@ -89,9 +89,9 @@ def status_gives_its_verdict_first(box):
     assert text[0] != first, text
     print("\n".join("# " + line for line in text))
     c.etcd.kill()
-    until(lambda: str(c.status("a")["agreement"]).startswith("away"), 15, "the agreement to be away")
+    until(lambda: "away" in c.agreement("a"), 15, "the agreement to be away")
     c.etcd.start()
-    until(lambda: not str(c.status("a")["agreement"]).startswith("away"), 15, "the agreement to be back")
+    until(lambda: "away" not in c.agreement("a"), 15, "the agreement to be back")
     c.start("c")
     c.ready()
     c.stop()

@@ -39,8 +39,7 @@ def back(c, pulse, seconds=30):
     holders = c.names[:c.factor]
     for n in holders:
         epochs = c.epochs()
-        c.command(n, "drain", n)
-        until(lambda: all(v[1] != n for v in c.views().values()), 10, "%s to lead nothing" % n)
+        c.drain(n)
         assert all(c.epochs()[p] >= e for p, e in epochs.items())
         c.ready()
         pulse.audit(c.client(n))
@@ -536,7 +535,7 @@ def etcd_set_back_under_a_running_cluster_changes_nothing(box):
     c.etcd.kill()
     c.etcd.restore()
     c.etcd.start()
-    until(lambda: "set back" in str(c.status("b")["agreement"]), 15, "status to say so")
+    until(lambda: "set back" in c.agreement("b"), 15, "status to say so")
     for n, bucket in buckets.items():
         for at in c.names:
             m = c.client(at)

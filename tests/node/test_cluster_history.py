@@ -190,7 +190,11 @@ class Fate:
         return self.command("upgrade", "--wait")
 
     def drain(self):
-        return self.command("cluster", "drain", self.any() or "a") if self.c.real else False
+        n = self.any()
+        if not n or not self.c.real:
+            return False
+        self.after(self.random.uniform(0.5, 2), self.command, "cluster", "drain", n, "--off")
+        return self.command("cluster", "drain", n)
 
     # ---- etcd ----
 
