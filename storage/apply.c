@@ -45,7 +45,10 @@ static int change_apply(struct store *s, const struct log_change *c, uint64_t ve
 	switch (c->op) {
 	case LOG_CREATE:
 		directory_changed(s, bucket_partition(c->bucket), version, lsn);
-		return b || directory_add(s->directory, c->name, c->bucket, 0) ? 0 : -ENOMEM;
+		return b || directory_add(s->directory, c->name, id_is_own(s, c->bucket), c->bucket,
+					  0)
+			       ? 0
+			       : -ENOMEM;
 	case LOG_DROP:
 		directory_changed(s, bucket_partition(c->bucket), version, lsn);
 		if (b) {

@@ -252,3 +252,27 @@ void cache_each_dirty(struct cache *c, const struct marks *settled, struct work 
 				each(arg, e);
 	}
 }
+
+void cache_remove(struct cache *c, struct work *work,
+		  bool (*which)(void *arg, const struct entry *e), void *arg)
+{
+	for (uint64_t i = 0; i < c->slots; i++) {
+		struct entry **link = &c->slot[i];
+
+		if (i + AHEAD < c->slots)
+			__builtin_prefetch(c->slot[i + AHEAD]);
+		work_done(work, 1);
+		while (*link) {
+			struct entry *e = *link;
+
+			if (!which(arg, e)) {
+				link = &e->next;
+				continue;
+			}
+			*link = e->next;
+			c->bytes -= entry_cost(e);
+			c->entries--;
+			free(e);
+		}
+	}
+}

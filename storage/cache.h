@@ -87,4 +87,8 @@ void cache_evict(struct cache *c, const struct marks *settled);
 void cache_each_dirty(struct cache *c, const struct marks *settled, struct work *work,
 		      void (*each)(void *arg, struct entry *e), void *arg);
 
+/* Free those that `which` says, who must know of nobody that still points at them. */
+void cache_remove(struct cache *c, struct work *work,
+		  bool (*which)(void *arg, const struct entry *e), void *arg);
+
 #endif

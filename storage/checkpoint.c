@@ -114,9 +114,11 @@ static void *checkpoint_main(void *arg)
 	while (!atomic_load(&c->stop)) {
 		struct timespec until;
 		bool posted = c->posted;
+		bool loads;
 		int r;
 
-		if (!posted && !c->wake && !purge_is_due(c)) {
+		if (!posted && !c->wake && !purge_is_due(c) &&
+		    (maintenance_error || !loads_due(c))) {
 			(void)clock_gettime(CLOCK_MONOTONIC, &until);
 			until.tv_nsec += (long)IDLE_MS * 1000000;
 			until.tv_sec += until.tv_nsec / 1000000000;
@@ -125,10 +127,13 @@ static void *checkpoint_main(void *arg)
 			posted = c->posted;
 		}
 		c->wake = false;
+		loads = loads_due(c);
 		(void)pthread_mutex_unlock(&c->lock);
 		r = posted ? checkpoint_run(c) : 0;
 		if (maintenance_error == 0)
 			maintenance_error = maintain(c);
+		if (maintenance_error == 0 && loads)
+			maintenance_error = loads_run(c);
 		(void)pthread_mutex_lock(&c->lock);
 		if (posted || maintenance_error) {
 			struct engine_meta meta;
@@ -153,6 +158,8 @@ static int part_load(void *arg, uint32_t partition, const struct engine_part *pa
 	c->part[partition] = *part;
 	if (c->spans)
 		copies_load(c, partition, part);
+	if (c->spans && part->broken)
+		loads_found(c, partition);
 	return 0;
 }
 
@@ -167,7 +174,7 @@ int checkpoint_start(const char *dir, struct engine *base, struct wal *wal, uint
 	c->partitions = partitions;
 	c->part = calloc(partitions, sizeof(*c->part));
 	c->part_next = calloc(partitions, sizeof(*c->part_next));
-	if (!c->part || !c->part_next || (copies && copies_make(c) < 0))
+	if (!c->part || !c->part_next || (copies && copies_make(c) < 0) || loads_make(c) < 0)
 		r = -ENOMEM;
 	if (r == 0) /* before the thread begins: reading is the caller's */
 		r = engine_parts(base, part_load, c);
@@ -209,6 +216,7 @@ void checkpoint_stop(struct checkpoint **cp)
 	(void)pthread_cond_destroy(&c->more);
 	(void)pthread_mutex_destroy(&c->lock);
 	copies_free(c);
+	loads_free(c);
 	free(c->part);
 	free(c->part_next);
 	free(c);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/span.h"
 #include "storage/engine.h"
 #include "storage/log/wal.h"
 
@@ -44,6 +45,37 @@ bool checkpoint_fetch(struct checkpoint *c, int *ret_error, uint64_t *ret_settle
 
 /* After an error was fetched: the place of the damage, or "". */
 const char *checkpoint_why(const struct checkpoint *c);
+
+/*
+ * ---- copies that come, and go; see snapshot.h ----
+ *
+ * One job at a time, none while a checkpoint has been posted and not fetched.  checkpoint_load_void:
+ * base says that nothing is settled of the partition, and its rows are deleted.
+ * checkpoint_load_end: when all rows that were offered are written, base says that they are whole, as
+ * `part` does, which must not change until then, nor `tail`, entries that are set aside.
+ */
+void checkpoint_load_void(struct checkpoint *c, uint32_t partition, uint64_t load_lsn);
+void checkpoint_load_end(struct checkpoint *c, uint32_t partition, const struct engine_part *part,
+			 struct span tail);
+/* Has the job ended?  True, once: *ret_error is 0, or -ENOSPC or -ENOMEM: try again later. */
+bool checkpoint_load_fetch(struct checkpoint *c, int *ret_error);
+
+/* Have all rows been deleted? */
+bool checkpoint_load_empty(const struct checkpoint *c, uint32_t partition);
+
+/* Would so many bytes of rows be taken?  As checkpoint_load_offer says. */
+int checkpoint_load_ready(struct checkpoint *c, size_t size);
+
+/*
+ * Rows of snapshot_piece.h, which have been checked, of one partition, which is void and empty, to
+ * be written some time.  0; -EAGAIN: there are many already; -ENOSPC: those could not be written;
+ * -ENOMEM.
+ */
+int checkpoint_load_offer(struct checkpoint *c, uint32_t partition, struct span rows);
+/* Bytes of rows that are still to be written. */
+uint64_t checkpoint_load_owed(struct checkpoint *c);
+/* Those that are not written need not be: the partition is about to be void. */
+void checkpoint_load_drop(struct checkpoint *c);
 
 /* Transactions committed so far: when it has changed, engine_renew is worth while. */
 uint64_t checkpoint_commits(const struct checkpoint *c);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/buf.h"
 #include "storage/checkpoint.h"
 #include "storage/marks.h"
 #include "storage/sort.h"
@@ -42,6 +43,35 @@ struct copies {
 	struct log_entry **aside; /* copies of those that are */
 	uint32_t asides;
 	uint32_t aside_room;
+};
+
+/* Something to be done once to a partition that comes from another node, or goes. */
+struct load_job {
+	enum { LOAD_NO_JOB, LOAD_VOID, LOAD_WHOLE } kind;
+	uint32_t partition;
+	uint64_t load_lsn;
+	struct engine_part part;
+	struct span tail; /* entries to be set aside */
+};
+
+struct loads {
+	/* under the lock */
+	struct load_job job;
+	bool ended;
+	int error;
+	struct buf queue; /* rows that are to be written */
+	uint32_t queue_partition;
+	uint64_t owed;   /* bytes of rows that are not in base yet: the queue, and what is taken */
+	int write_error; /* why the last try to write some failed; 0: it did not */
+	/* the thread's */
+	struct buf taken;
+	uint32_t taken_partition;
+	uint64_t bucket; /* whose items come */
+	unsigned wipe_rows;
+	uint64_t retry_ms;
+	/* */
+	_Atomic bool *wipe; /* by partition: there may be rows that mean nothing */
+	_Atomic bool wipes; /* of some */
 };
 
 struct checkpoint {
@@ -87,6 +117,8 @@ struct checkpoint {
 	uint64_t room;
 	struct changes changes;
 	struct copies copies;
+
+	struct loads loads;
 };
 
 /* ---- merge.c ---- */
@@ -116,6 +148,17 @@ bool copies_differ(const struct checkpoint *c, uint32_t partition);
 /* The run has ended, and base says what it was to. */
 void copies_settled(struct checkpoint *c);
 void copies_done(struct checkpoint *c);
+
+/* ---- checkpoint_load.c ---- */
+
+int loads_make(struct checkpoint *c);
+void loads_free(struct checkpoint *c);
+/* Before the thread begins: base says of the partition that it is not whole. */
+void loads_found(struct checkpoint *c, uint32_t partition);
+/* (with the lock) Is there something that can be done now? */
+bool loads_due(const struct checkpoint *c);
+/* Do some of it.  0 or what makes the store unusable. */
+int loads_run(struct checkpoint *c);
 
 /* ---- checkpoint.c ---- */
 

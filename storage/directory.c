@@ -17,9 +17,10 @@ struct directory {
 	uint64_t room; /* of sorted */
 };
 
-static uint64_t name_hash(struct span name)
+/* Two of one name differ in it, so that it and the name tell which is which. */
+static uint64_t name_hash(struct span name, bool own)
 {
-	return hash64(0x6b756275, name.p, name.n);
+	return hash64(0x6b756275, name.p, name.n) + own;
 }
 
 static uint64_t id_slot(const struct directory *d, uint64_t id)
@@ -91,9 +92,9 @@ uint64_t directory_count(const struct directory *d)
 	return d->count;
 }
 
-struct bucket *directory_find(struct directory *d, struct span name)
+struct bucket *directory_find(struct directory *d, struct span name, bool own)
 {
-	uint64_t h = name_hash(name);
+	uint64_t h = name_hash(name, own);
 	struct bucket *b = d->by_name[h & d->mask];
 
 	while (b && !(b->hash == h && span_equal((struct span){b->name, b->name_len}, name)))
@@ -160,7 +161,8 @@ static int grow(struct directory *d)
 	return 0;
 }
 
-struct bucket *directory_add(struct directory *d, struct span name, uint64_t id, uint64_t count)
+struct bucket *directory_add(struct directory *d, struct span name, bool own, uint64_t id,
+			     uint64_t count)
 {
 	struct bucket *b = calloc(1, sizeof(*b) + name.n);
 	uint64_t at;
@@ -171,7 +173,8 @@ struct bucket *directory_add(struct directory *d, struct span name, uint64_t id,
 		free(b);
 		return NULL;
 	}
-	b->hash = name_hash(name);
+	b->hash = name_hash(name, own);
+	b->own = own;
 	b->id = id;
 	b->count = count;
 	b->base_count = count;
@@ -192,6 +195,8 @@ void directory_remove(struct directory *d, struct bucket *b)
 	struct bucket **id = &d->by_id[id_slot(d, b->id)];
 	uint64_t at = directory_seek(d, (struct span){b->name, b->name_len});
 
+	while (d->sorted[at] != b) /* the other one of that name */
+		at++;
 	while (*name != b)
 		name = &(*name)->next_name;
 	*name = b->next_name;

@@ -5,6 +5,7 @@
 #ifndef PAIL_DIRECTORY_H
 #define PAIL_DIRECTORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/span.h"
@@ -22,6 +23,7 @@ struct bucket {
 	struct sorted_index *index; /* its dirty keys in order; NULL: nobody has scanned */
 	uint32_t sorted_index_idle; /* checkpoints since the last scan that used it */
 	uint8_t name_len;
+	bool own; /* see store_own */
 	char name[];
 };
 
@@ -37,11 +39,13 @@ void directory_free(struct directory **d);
 
 uint64_t directory_count(const struct directory *d);
 
-struct bucket *directory_find(struct directory *d, struct span name);
+/* `own`: of two buckets of one name, which may both be there, this one. */
+struct bucket *directory_find(struct directory *d, struct span name, bool own);
 struct bucket *directory_find_id(struct directory *d, uint64_t id);
 
 /* Add a bucket that is not there.  Returns it, or NULL without memory: nothing changed. */
-struct bucket *directory_add(struct directory *d, struct span name, uint64_t id, uint64_t count);
+struct bucket *directory_add(struct directory *d, struct span name, bool own, uint64_t id,
+			     uint64_t count);
 /* Remove and free it. */
 void directory_remove(struct directory *d, struct bucket *b);
 

@@ -58,7 +58,9 @@ struct engine_item {
 
 /*
  * Open, and make if missing, the environment in `dir`.  It is made for so many `partitions` (a
- * power of two, at most PARTITIONS_MAX) and never opens for another number.  Only who holds the
+ * power of two, at most PARTITIONS_MAX) and never opens for another number.  If PARTITIONS_MAX
+ * allows, there may be rows of so many more behind them, for a bucket's name the same one of them:
+ * a node's own beside those that have copies (see store_own).  Only who holds the
  * folder's lock may make or write it; others may read beside.
  *
  * Returns 0; -EPROTO: whole, but not for us (made by an older or a newer version of Pail, or for

@@ -178,14 +178,14 @@ static int sweep_row(void *arg, const struct engine_due *row)
 /* Is it ours to delete from, and is there room for what waits for copies? */
 static bool may_sweep(const struct store *s, uint32_t partition)
 {
-	return !s->replica ||
+	return partition >= s->copied ||
 	       (is_led(s, partition) && store_tail_pressure(s, partition) < SWEEP_PRESSURE);
 }
 
 void sweep_look(struct store *s)
 {
 	s->due_first_ms = UINT64_MAX;
-	for (uint32_t i = 0; i < s->config.partitions; i++)
+	for (uint32_t i = 0; i < s->partitions; i++)
 		if (s->due_ms[i] < s->due_first_ms && is_led(s, i))
 			s->due_first_ms = s->due_ms[i];
 }
@@ -212,7 +212,7 @@ static int sweep_rows(struct store *s, struct sweep *w, uint32_t partition)
 /* Base's index, partition by partition, from where the last sweep stopped. */
 static int sweep_base(struct store *s, struct sweep *w)
 {
-	uint32_t n = s->config.partitions;
+	uint32_t n = s->partitions;
 	uint32_t first = s->sweep_partition;
 	int r = 0;
 
@@ -233,18 +233,19 @@ int sweep_reset(struct store *s)
 	uint32_t from = 0;
 	int r = 0;
 
-	for (uint32_t i = 0; i < s->config.partitions; i++)
+	for (uint32_t i = 0; i < s->partitions; i++)
 		s->due_ms[i] = UINT64_MAX;
 	s->sweep_inside = false;
-	while (r == 0 && from < s->config.partitions) {
+	while (r == 0 && from < s->partitions) {
 		uint64_t expiry;
 		uint32_t p;
 
 		store_work(s, WORK_BASE);
 		r = engine_due_partition(s->base, from, &p, &expiry);
-		if (r < 0 || p >= s->config.partitions)
+		if (r < 0 || p >= s->partitions)
 			break;
-		s->due_ms[p] = expiry;
+		if (!s->replica || !s->replica[p].broken) /* else they mean nothing */
+			s->due_ms[p] = expiry;
 		from = p + 1;
 	}
 	sweep_look(s);

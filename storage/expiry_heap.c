@@ -109,6 +109,16 @@ void expiry_heap_each_due(const struct expiry_heap *x, uint64_t now_ms,
 	}
 }
 
+/* The first `n` are left: a heap of them. */
+static void keep(struct expiry_heap *x, uint64_t n, struct work *work)
+{
+	x->count = n;
+	for (uint64_t i = n / 2; i-- > 0;) {
+		work_done(work, 1);
+		sink(x, i);
+	}
+}
+
 void expiry_heap_settle(struct expiry_heap *x, const struct marks *settled, struct work *work)
 {
 	uint64_t n = 0;
@@ -118,9 +128,17 @@ void expiry_heap_settle(struct expiry_heap *x, const struct marks *settled, stru
 		if (!marks_cover_stamp(settled, x->node[i].stamp))
 			x->node[n++] = x->node[i];
 	}
-	x->count = n;
-	for (uint64_t i = n / 2; i-- > 0;) {
+	keep(x, n, work);
+}
+
+void expiry_heap_remove(struct expiry_heap *x, uint32_t partition, struct work *work)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < x->count; i++) {
 		work_done(work, 1);
-		sink(x, i);
+		if (bucket_partition(x->node[i].stamp) != partition)
+			x->node[n++] = x->node[i];
 	}
+	keep(x, n, work);
 }

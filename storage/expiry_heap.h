@@ -47,4 +47,7 @@ void expiry_heap_each_due(const struct expiry_heap *x, uint64_t now_ms,
 /* Leave out nodes whose write has settled. */
 void expiry_heap_settle(struct expiry_heap *x, const struct marks *settled, struct work *work);
 
+/* Leave out those of a partition. */
+void expiry_heap_remove(struct expiry_heap *x, uint32_t partition, struct work *work);
+
 #endif

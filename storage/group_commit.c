@@ -48,7 +48,7 @@ static int memory_make(struct store *s, struct group *g)
 		r = entries_make(s, g);
 	if (r < 0 || !g->created)
 		return r;
-	g->key.bucket = directory_add(s->directory, g->key.name, g->id, 0);
+	g->key.bucket = directory_add(s->directory, g->key.name, s->head.own, g->id, 0);
 	if (g->key.bucket)
 		return 0;
 	memory_free(g);

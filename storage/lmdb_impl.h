@@ -22,6 +22,7 @@ struct engine {
 	MDB_cursor *put; /* of `write`, over keys */
 	bool ttl_any;    /* the expiry index has rows, as `write` sees it */
 	uint32_t partitions;
+	uint32_t all; /* with a node's own beside them: see engine_open */
 	struct engine_meta meta;
 	_Atomic bool tails; /* something is set aside, as of what is committed */
 	uint64_t
@@ -67,6 +68,10 @@ int tail_read(const struct engine *e, const MDB_val *k, const MDB_val *v, struct
 int item_head_read(uint64_t bucket, struct span key, const MDB_val *v, struct engine_item *ret);
 /* The same, and the value is. */
 int item_read(uint64_t bucket, struct span key, const MDB_val *v, struct engine_item *ret);
+
+/* Verify a row of `sessions`. */
+int session_row_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
+		     struct engine_session_row *ret);
 
 /* Verify a row of `directory`, of which `name` is the key's. */
 int directory_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
@@ -119,7 +124,7 @@ static inline uint32_t id_partition(const struct engine *e, uint64_t id)
 {
 	uint32_t partition = (uint32_t)(id >> PARTITION_SHIFT);
 
-	check(partition < e->partitions);
+	check(partition < e->all);
 	return partition;
 }
 

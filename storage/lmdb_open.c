@@ -403,7 +403,8 @@ int engine_open(const char *dir, uint64_t map_bytes, uint32_t partitions, struct
 	(void)snprintf(path, sizeof(path), "%s/data.mdb", dir);
 	e->map_bytes = map_bytes;
 	e->partitions = partitions;
-	e->highest = calloc(partitions, sizeof(*e->highest));
+	e->all = partitions <= PARTITIONS_MAX / 2 ? 2 * partitions : partitions;
+	e->highest = calloc(e->all, sizeof(*e->highest));
 	r = e->highest ? open_all(e, dir, path, why, why_size) : -ENOMEM;
 	if (r < 0)
 		engine_close(&e);

@@ -52,7 +52,7 @@ int part_read(const struct engine *e, struct log_spans *spans, const MDB_val *k,
 {
 	int r;
 
-	if (k->mv_size != PARTITION_KEY_BYTES || get_be16(k->mv_data) >= e->partitions)
+	if (k->mv_size != PARTITION_KEY_BYTES || get_be16(k->mv_data) >= e->all)
 		return -EBADMSG;
 	r = v->mv_size == sizeof(struct part_row) ? plain_read(k, v, ret)
 						  : copy_read(k, v, spans, ret);
@@ -138,13 +138,13 @@ int engine_part_put(struct engine *e, uint32_t partition, const struct engine_pa
 	MDB_val k;
 	int r;
 
-	check(e->write && partition < e->partitions);
+	check(e->write && partition < e->all);
 	r = part_fetch(e, partition, &have);
 	if (r < 0)
 		return r;
-	check(part->settled >= have.settled);
-	check(part->clock_ms >= have.clock_ms);
 	check(part->load_lsn >= have.load_lsn);
+	check(part->broken || part->settled >= have.settled);
+	check(part->broken || part->clock_ms >= have.clock_ms);
 	k = partition_key_make(&kb, partition, nothing);
 	return part->spans ? copy_put(e, k, part) : plain_put(e, k, part);
 }
@@ -173,7 +173,7 @@ int tail_read(const struct engine *e, const MDB_val *k, const MDB_val *v, struct
 	x = (const struct log_entry *)room->data;
 
 	if (k->mv_size != TAIL_KEY_BYTES || log_entry_check_sent(x, v->mv_size, &why) < 0 ||
-	    x->size != v->mv_size || x->partition >= e->partitions || x->partition != get_be16(p) ||
+	    x->size != v->mv_size || x->partition >= e->all || x->partition != get_be16(p) ||
 	    x->sequence != get_be64(p + PARTITION_KEY_BYTES))
 		return -EBADMSG;
 	*ret = x;
@@ -229,7 +229,7 @@ int engine_tail_put(struct engine *e, const struct log_entry *x)
 	MDB_val k = tail_key_make(&kb, x->partition, x->sequence);
 	MDB_val v = {x->size, (void *)(uintptr_t)x};
 
-	check(e->write && x->count && x->partition < e->partitions);
+	check(e->write && x->count && x->partition < e->all);
 	return engine_errno(mdb_put(e->write, e->dbi[DB_TAIL], &k, &v, 0));
 }
 
@@ -239,7 +239,7 @@ int engine_tail_delete(struct engine *e, uint32_t partition, uint64_t sequence)
 	MDB_val k = tail_key_make(&kb, partition, sequence);
 	int rc;
 
-	check(e->write && partition < e->partitions);
+	check(e->write && partition < e->all);
 	rc = mdb_del(e->write, e->dbi[DB_TAIL], &k, NULL);
 	return rc == MDB_NOTFOUND ? 0 : engine_errno(rc);
 }

@@ -31,8 +31,8 @@ int directory_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
 	ret_name->p = (const char *)k->mv_data + PARTITION_KEY_BYTES;
 	ret_name->n = k->mv_size - PARTITION_KEY_BYTES;
 	partition = get_be16(k->mv_data);
-	if (partition != ret->id >> PARTITION_SHIFT ||
-	    partition != partition_of(*ret_name, e->partitions))
+	if (partition >= e->all || partition != ret->id >> PARTITION_SHIFT ||
+	    (partition & (e->partitions - 1)) != partition_of(*ret_name, e->partitions))
 		return -EBADMSG;
 	return 0;
 }
@@ -78,7 +78,7 @@ static int due_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
 	ret->bucket = get_be64(p + PARTITION_KEY_BYTES + 8);
 	ret->key = (struct span){(const char *)p + TTL_KEY_BYTES, k->mv_size - TTL_KEY_BYTES};
 	ret->version = row.version;
-	if (*ret_partition >= e->partitions || *ret_partition != ret->bucket >> PARTITION_SHIFT)
+	if (*ret_partition >= e->all || *ret_partition != ret->bucket >> PARTITION_SHIFT)
 		return -EBADMSG;
 	return 0;
 }
@@ -253,7 +253,7 @@ int engine_due_partition(struct engine *e, uint32_t from, uint32_t *ret_partitio
 	int rc;
 	int r;
 
-	if (from >= e->partitions)
+	if (from >= e->all)
 		return -ENOENT;
 	rc = mdb_cursor_open(e->read, e->dbi[DB_TTL], &c);
 	if (rc)

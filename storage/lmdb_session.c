@@ -41,15 +41,15 @@ static int outcome_read(const MDB_val *k, const MDB_val *v, struct engine_outcom
 }
 
 /* What it is, its key says by its length. */
-static int session_row_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
-			    struct engine_session_row *ret)
+int session_row_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
+		     struct engine_session_row *ret)
 {
 	const uint8_t *p = k->mv_data;
 	struct forgotten_row forgotten;
 	struct floor_row floor;
 	int r;
 
-	if (k->mv_size < PARTITION_KEY_BYTES || get_be16(p) >= e->partitions)
+	if (k->mv_size < PARTITION_KEY_BYTES || get_be16(p) >= e->all)
 		return -EBADMSG;
 	ret->partition = get_be16(p);
 	if (k->mv_size >= SESSION_KEY_BYTES)
@@ -134,7 +134,7 @@ int engine_session_put(struct engine *e, uint32_t partition, const uint8_t id[16
 	MDB_val k;
 	int rc;
 
-	check(e->write && partition < e->partitions);
+	check(e->write && partition < e->all);
 	k = session_key(&kb, partition, id);
 	row.crc = row_crc(k.mv_data, k.mv_size, &row, sizeof(row));
 	rc = mdb_put(e->write, e->dbi[DB_SESSIONS], &k, &v, 0);
@@ -150,7 +150,7 @@ int engine_outcome_put(struct engine *e, uint32_t partition, const uint8_t id[16
 	MDB_val k;
 	int rc;
 
-	check(partition < e->partitions);
+	check(partition < e->all);
 	put_seen(e, (uint64_t)partition << PARTITION_SHIFT, o->sequence);
 	k = outcome_key(&kb, partition, id, o->number);
 	head.crc = outcome_crc(&k, &head, o->result);
@@ -169,7 +169,7 @@ int engine_session_delete(struct engine *e, uint32_t partition, const uint8_t id
 	MDB_val k;
 	int rc;
 
-	check(e->write && partition < e->partitions);
+	check(e->write && partition < e->all);
 	k = session_key(&kb, partition, id);
 	rc = mdb_del(e->write, e->dbi[DB_SESSIONS], &k, NULL);
 	if (rc && rc != MDB_NOTFOUND)
@@ -185,7 +185,7 @@ int engine_forgotten_put(struct engine *e, uint32_t partition, uint64_t made_ms)
 	MDB_val v = {sizeof(row), &row};
 	MDB_val k;
 
-	check(e->write && partition < e->partitions);
+	check(e->write && partition < e->all);
 	k = partition_key_make(&kb, partition, nothing);
 	row.crc = row_crc(k.mv_data, k.mv_size, &row, sizeof(row));
 	return engine_errno(mdb_put(e->write, e->dbi[DB_SESSIONS], &k, &v, 0));

@@ -62,7 +62,7 @@ static int parts_check(struct engine *e)
 {
 	struct engine_part part;
 
-	for (uint32_t p = 0; p < e->partitions; p++) {
+	for (uint32_t p = 0; p < e->all; p++) {
 		int r;
 
 		if (!e->highest[p])
@@ -108,7 +108,7 @@ int engine_commit(struct engine *e, const struct engine_meta *meta)
 		e->tails = tails;
 	if (r == 0 && meta) {
 		e->meta = *meta;
-		memset(e->highest, 0, e->partitions * sizeof(*e->highest));
+		memset(e->highest, 0, e->all * sizeof(*e->highest));
 	}
 	return r;
 }
@@ -268,7 +268,7 @@ int engine_bucket_add(struct engine *e, struct span name, uint64_t id, int64_t d
 	int r;
 
 	check(name.n && name.n <= WIRE_BUCKET_MAX);
-	check(id_partition(e, id) == partition_of(name, e->partitions));
+	check((id_partition(e, id) & (e->partitions - 1)) == partition_of(name, e->partitions));
 	k = partition_key_make(&kb, id_partition(e, id), name);
 	r = directory_get(e, k, &have);
 	if (r < 0 && r != -ENOENT)
@@ -295,7 +295,7 @@ int engine_bucket_drop(struct engine *e, struct span name, uint64_t id)
 	int r;
 
 	check(name.n && name.n <= WIRE_BUCKET_MAX);
-	check(id_partition(e, id) == partition_of(name, e->partitions));
+	check((id_partition(e, id) & (e->partitions - 1)) == partition_of(name, e->partitions));
 	k = partition_key_make(&kb, id_partition(e, id), name);
 	r = directory_get(e, k, &have);
 	if (r == 0 && have.id == id)
@@ -326,7 +326,7 @@ static int drop_first(struct engine *e, uint64_t *ret_id)
 		memcpy(&row, v.mv_data, sizeof(row));
 		*ret_id = get_be64(k.mv_data);
 		if (row.crc != row_crc(k.mv_data, k.mv_size, &row, sizeof(row)) ||
-		    *ret_id >> PARTITION_SHIFT >= e->partitions)
+		    *ret_id >> PARTITION_SHIFT >= e->all)
 			rc = MDB_CORRUPTED;
 	}
 	mdb_cursor_close(c);

@@ -30,7 +30,7 @@ static void forget_old(struct lsn_marks *m, uint64_t oldest)
 int lsn_mark_note(struct store *s, uint64_t lsn)
 {
 	struct lsn_marks *m = &s->lsn_marks;
-	uint64_t size = s->config.partitions * sizeof(uint64_t);
+	uint64_t size = s->partitions * sizeof(uint64_t);
 	struct lsn_mark *x;
 
 	if (lsn % LSN_MARK_EVERY)
@@ -65,7 +65,7 @@ uint64_t store_lsn_before(const struct store *s, uint32_t partition, uint64_t se
 	const struct tail_record *r;
 	uint64_t first = wal_first(s->wal);
 
-	check(s->replica && partition < s->config.partitions);
+	check(s->replica && partition < s->copied);
 	if (sequence > s->newest->at[partition])
 		return wal_lsn(s->wal) + 1;
 	r = tail_find(&s->replica[partition].tail, sequence);

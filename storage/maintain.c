@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "storage/snapshot_impl.h"
 #include "storage/store_impl.h"
 
 #define SWEEP_TICK     256u /* expired keys deleted a tick, at most */
@@ -28,7 +29,8 @@ static bool sessions_are_owed(const struct store *s, unsigned share)
 
 static bool checkpoint_due(const struct store *s)
 {
-	if (s->checkpoint_runs || s->checkpoint_wanted || s->hold || !s->log.active || s->undone)
+	if (s->checkpoint_runs || s->checkpoint_wanted || s->hold || !s->log.active || s->undone ||
+	    loads_block(s))
 		return false;
 	if (s->retry_ms && clock_ms() < s->retry_ms)
 		return false;
@@ -46,7 +48,7 @@ static void clock_settle(struct store *s)
 	/* With copies it would be set aside in turn, and be the reason for the next one. */
 	if (s->replica && s->log.active == s->commit_bytes)
 		return;
-	if (partition < s->config.partitions)
+	if (partition < s->partitions)
 		(void)clock_note_now(s, partition);
 }
 
@@ -55,6 +57,14 @@ static void checkpoint_freeze(struct store *s)
 {
 	/* A group takes its sequences at one stroke, so no mark can lie within it. */
 	check(!group_is_open(s));
+	/*
+	 * What a touch adds counts when it takes effect, which may be when its record has long been
+	 * set aside: then there is no file to take.  See replicas_tick for what is begun instead.
+	 */
+	if (wal_lsn(s->wal) == s->settled_lsn) {
+		s->log.active = 0;
+		return;
+	}
 	if (s->replica)
 		replicas_freeze(s);
 	if (sessions_freeze(s->sessions, s->replica ? s->freeze : NULL) < 0) {
@@ -71,7 +81,9 @@ static void checkpoint_freeze(struct store *s)
 		clock_settle(s);
 	wal_rotate(s->wal);
 	s->freeze_lsn = wal_lsn(s->wal);
-	if (!s->replica)
+	if (s->replica)
+		replicas_freeze(s); /* the time, if it is in an own partition */
+	else
 		marks_set(s->freeze, s->newest);
 	s->active = s->replica ? replicas_active(s) : 0;
 	s->log.frozen += s->log.active;
@@ -104,6 +116,7 @@ static void checkpoint_begin(struct store *s)
 			s->replica ? s->freeze : NULL, s->pace.now_ms);
 	s->checkpoint_wanted = false;
 	s->checkpoint_runs = true;
+	s->base_exact = false; /* until it has ended */
 }
 
 /* What base says of a partition is what was frozen of it. */
@@ -112,9 +125,8 @@ static int part_agrees(void *arg, uint32_t partition, const struct engine_part *
 	struct store *s = arg;
 
 	store_work(s, 1);
-	return partition < s->config.partitions && part->settled == s->settled->at[partition]
-		       ? 0
-		       : -EBADMSG;
+	return partition < s->partitions && part->settled == s->settled->at[partition] ? 0
+										       : -EBADMSG;
 }
 
 static void settle_memory(struct store *s, uint64_t settled_lsn)
@@ -176,6 +188,7 @@ static int checkpoint_finish(struct store *s, int error, uint64_t settled)
 				  *place ? place : strerror(-error));
 	}
 	s->base_full = false;
+	s->base_exact = true;
 	s->retry_ms = 0;
 	/* First see what was committed, then call entries clean: else an evicted one is read old.
 	 */
@@ -195,7 +208,10 @@ static int checkpoint_step(struct store *s)
 	uint64_t commits;
 	uint64_t settled;
 	int error;
+	int r = loads_step(s);
 
+	if (r < 0)
+		return r;
 	if (wal_pool_low(s->wal) && !wal_disk_full(s->wal))
 		checkpoint_wake(s->checkpoint);
 	if (checkpoint_due(s))
@@ -237,7 +253,8 @@ int store_tick(struct store *s, uint64_t wall_ms)
 
 void store_checkpoint(struct store *s)
 {
-	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.active && !s->undone)
+	if (!s->checkpoint_runs && !s->checkpoint_wanted && s->log.active && !s->undone &&
+	    !loads_block(s))
 		checkpoint_freeze(s);
 }
 
@@ -253,12 +270,14 @@ void store_hold(struct store *s, bool hold)
 
 bool store_held(const struct store *s)
 {
-	return s->hold && !s->checkpoint_wanted && !s->checkpoint_runs;
+	return s->hold && !s->checkpoint_wanted && !s->checkpoint_runs &&
+	       !(s->load && s->load->end_posted);
 }
 
 unsigned store_idle_ms(const struct store *s)
 {
-	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more || s->sessions->more)
+	if (s->checkpoint_wanted || s->checkpoint_runs || s->sweep_more || s->sessions->more ||
+	    s->voids || (s->load && s->load->end_wanted))
 		return 2;
 	return s->log.active ? 100 : 1000;
 }
@@ -272,7 +291,7 @@ int store_settle(struct store *s, uint64_t limit_ms)
 		return store_fail(s, -EINPROGRESS, "a partition was cut: it must be read anew");
 	s->base_full = false; /* try again, whatever was found before */
 	while (r == 0 && s->settled_lsn < wal_lsn(s->wal)) {
-		if (!s->checkpoint_runs && !s->checkpoint_wanted)
+		if (!s->checkpoint_runs && !s->checkpoint_wanted && !loads_block(s))
 			checkpoint_freeze(s);
 		s->config.on_wait(s->config.arg);
 		r = store_tick(s, s->pace.source->wall_ms());

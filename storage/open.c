@@ -17,6 +17,7 @@
 #include "common/file.h"
 #include "common/log_size.h"
 #include "include/wire.h"
+#include "storage/snapshot_impl.h"
 #include "storage/store_impl.h"
 
 #define TIGHT      2u         /* times what puts must leave free: the disk is nearly full */
@@ -63,7 +64,11 @@ static int bucket_load(void *arg, struct span name, uint64_t id, uint64_t count)
 
 	if (!name.n || name.n > WIRE_BUCKET_MAX)
 		return -EBADMSG;
-	if (!directory_add(s->directory, name, id, count))
+	if (bucket_partition(id) >= s->partitions)
+		return -EBADMSG;
+	if (s->replica && s->replica[bucket_partition(id)].broken)
+		return 0; /* rows that mean nothing */
+	if (!directory_add(s->directory, name, id_is_own(s, id), id, count))
 		return -ENOMEM;
 	store_work(s, WORK_REQUEST);
 	s->keys += count;
@@ -86,10 +91,10 @@ static int copies_refused(struct store *s)
 static int sequence_check(struct store *s, const struct log_record *r)
 {
 	const struct log_entry *e = r->entry;
-	bool known = e->partition < s->config.partitions;
+	bool known = e->partition < s->partitions;
 	uint64_t newest = known ? s->newest->at[e->partition] : 0;
 
-	if (e->term || e->kind >= LOG_TERM)
+	if (e->term || e->kind >= LOG_TERM || (!known && e->partition < 2 * s->partitions))
 		return copies_refused(s);
 	if (known && r->lsn <= s->settled_lsn && e->sequence <= s->settled->at[e->partition])
 		return 0;
@@ -99,7 +104,7 @@ static int sequence_check(struct store *s, const struct log_record *r)
 			  "log in \"%.120s\": lsn %llu has sequence %llu of partition %u: %u "
 			  "partitions, %llu is the last",
 			  s->dir, (unsigned long long)r->lsn, (unsigned long long)e->sequence,
-			  e->partition, s->config.partitions, (unsigned long long)newest);
+			  e->partition, s->partitions, (unsigned long long)newest);
 }
 
 static int replay_record(void *arg, const struct log_record *r, bool same)
@@ -136,7 +141,7 @@ static int replay_record(void *arg, const struct log_record *r, bool same)
 
 static int partitions_make(struct store *s)
 {
-	uint32_t n = s->config.partitions;
+	uint32_t n = s->partitions;
 
 	s->part = calloc(n, sizeof(*s->part));
 	s->due_ms = calloc(n, sizeof(*s->due_ms));
@@ -189,7 +194,7 @@ static int open_parts(struct store *s)
 	if (r == 0)
 		r = partitions_make(s);
 	if (r == 0)
-		r = session_table_new(c->session_bytes, c->partitions, &s->sessions);
+		r = session_table_new(c->session_bytes, s->partitions, &s->sessions);
 	if (r == 0)
 		s->sessions->work = &s->head.work;
 	if (r < 0)
@@ -201,8 +206,8 @@ static int part_load(void *arg, uint32_t partition, const struct engine_part *pa
 {
 	struct store *s = arg;
 
-	if (partition >= s->config.partitions)
-		return -EBADMSG;
+	if (partition >= s->partitions)
+		return copies_refused(s);
 	s->newest->at[partition] = part->settled;
 	s->settled->at[partition] = part->settled;
 	s->freeze->at[partition] = part->settled;
@@ -217,7 +222,7 @@ static int part_load(void *arg, uint32_t partition, const struct engine_part *pa
 /* All that has been read so far is on disk. */
 static void partitions_synced(struct store *s)
 {
-	for (uint32_t i = 0; i < s->config.partitions; i++) {
+	for (uint32_t i = 0; i < s->partitions; i++) {
 		struct partition *p = &s->part[i];
 
 		p->synced = s->replica ? s->replica[i].commit : s->newest->at[i];
@@ -230,18 +235,18 @@ static void partitions_synced(struct store *s)
 static int recover_base(struct store *s)
 {
 	struct engine_meta meta;
-	int r = engine_buckets(s->base, bucket_load, s);
+	int r = engine_parts(s->base, part_load, s);
 
-	if (r < 0)
-		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
-				  strerror(-r));
-	r = engine_parts(s->base, part_load, s);
 	if (r == -EPROTO)
 		return r;
 	if (r == 0)
 		r = sweep_reset(s);
 	if (r < 0)
 		return store_fail(s, r, "read the partitions in \"%.150s\": %s", s->dir,
+				  strerror(-r));
+	r = engine_buckets(s->base, bucket_load, s);
+	if (r < 0)
+		return store_fail(s, r, "read the bucket directory in \"%.150s\": %s", s->dir,
 				  strerror(-r));
 	r = sessions_load(s);
 	if (r == 0 && s->replica)
@@ -281,6 +286,7 @@ static int recover_log(struct store *s)
 		       &clock, s->why, sizeof(s->why));
 	if (r < 0)
 		return log_error_of(s, r);
+	s->base_exact = !s->log.active;
 	pace_known(&s->pace, clock);
 	pace_begin(&s->pace);
 	r = wal_start(s->wal, s->pace.now_ms);
@@ -289,16 +295,15 @@ static int recover_log(struct store *s)
 	if (r == 0) /* what the incarnation before, or a power cut, has left of settled segments */
 		r = wal_settled(s->wal, meta.settled_lsn, meta.epoch_min);
 	if (r == 0)
-		r = checkpoint_start(s->dir, s->base, s->wal, s->config.partitions,
-				     s->config.replicated, TIGHT * s->config.disk_reserve_bytes,
-				     &s->checkpoint);
+		r = checkpoint_start(s->dir, s->base, s->wal, s->partitions, s->config.replicated,
+				     TIGHT * s->config.disk_reserve_bytes, &s->checkpoint);
 	if (r < 0)
 		return store_fail(s, r, "begin a log in \"%.150s\": %s", s->dir, file_reason(r));
 	s->oldest_ms = clock_ms();
 	partitions_synced(s);
 	check_slow(store_counts_agree(s));
-	for (uint32_t i = 0; i < s->config.partitions && r == 0; i++)
-		if (s->part[i].tell_clock && !s->replica)
+	for (uint32_t i = 0; i < s->partitions && r == 0; i++)
+		if (s->part[i].tell_clock && i >= s->copied)
 			r = clock_tell(s, i, s->pace.now_ms);
 	return r == -EBUSY ? 0 : r; /* too many files: then the new one's header must do */
 }
@@ -318,6 +323,10 @@ static int store_new(const struct store_config *config, struct store **ret, char
 	pace_init(&s->pace, config->source);
 	pace_known(&s->pace, config->clock_ms);
 	s->head.work = (struct work){0, config->on_work, config->arg};
+	s->copied = config->replicated ? config->partitions : 0;
+	s->partitions = config->partitions;
+	if (s->copied && s->copied <= PARTITIONS_MAX / 2)
+		s->partitions += s->copied;
 	s->lock_fd = -1;
 	(void)snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
 	expiry_heap_init(&s->expiry);
@@ -449,6 +458,7 @@ void store_close(struct store **sp)
 		return;
 	checkpoint_stop(&s->checkpoint);
 	wal_free(&s->wal);
+	loads_close(s);
 	engine_close(&s->base);
 	directory_free(&s->directory);
 	cache_free(&s->cache);

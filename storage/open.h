@@ -22,7 +22,8 @@ struct store_config {
 	uint64_t buckets_max;
 	uint64_t session_ms;         /* see session.h; 0: SESSION_MS */
 	uint64_t session_bytes;      /* of outcomes, in memory; 0: SESSION_BYTES */
-	bool replicated;             /* partitions have copies elsewhere; see replica.h */
+	bool replicated;             /* partitions have copies elsewhere, see replica.h; beside
+				      * them are own ones, see store_own */
 	uint32_t partitions;         /* of the data folder, a power of two up to PARTITIONS_MAX */
 	uint64_t disk_reserve_bytes; /* to be left free on the file system by puts */
 	uint32_t lock_wait_ms;

@@ -12,7 +12,7 @@ void store_locate(struct store *s, struct span name, struct span key, struct sto
 {
 	ret->name = name;
 	ret->key = key;
-	ret->bucket = directory_find(s->directory, name);
+	ret->bucket = directory_find(s->directory, name, s->head.own);
 	ret->directory = s->directory_state;
 	ret->hash = 0;
 	if (ret->bucket && key.n) {

@@ -15,14 +15,18 @@ int replicas_make(struct store *s)
 {
 	if (!s->config.replicated)
 		return 0;
-	s->replica = calloc(s->config.partitions, sizeof(*s->replica));
-	s->given = marks_new(s->config.partitions, NULL);
-	return s->replica && s->given ? 0 : -ENOMEM;
+	s->replica = calloc(s->partitions, sizeof(*s->replica));
+	s->given = marks_new(s->partitions, NULL);
+	if (!s->replica || !s->given)
+		return -ENOMEM;
+	for (uint32_t i = s->copied; i < s->partitions; i++)
+		s->replica[i].role = STORE_PRIMARY; /* for good, and of term 0 */
+	return 0;
 }
 
 void replicas_free(struct store *s)
 {
-	for (uint32_t i = 0; s->replica && i < s->config.partitions; i++) {
+	for (uint32_t i = 0; s->replica && i < s->partitions; i++) {
 		tail_fini(&s->replica[i].tail);
 		free(s->replica[i].parked);
 	}
@@ -34,7 +38,7 @@ void replicas_free(struct store *s)
 
 static struct replica *replica_of(struct store *s, uint32_t partition)
 {
-	check(s->replica && partition < s->config.partitions);
+	check(s->replica && partition < s->copied);
 	return &s->replica[partition];
 }
 
@@ -50,8 +54,11 @@ static bool tail_is_full(const struct store *s, const struct replica *x, uint64_
 
 int replica_room(struct store *s, uint32_t partition, uint64_t size, bool bounded)
 {
-	struct replica *x = replica_of(s, partition);
+	struct replica *x;
 
+	if (partition_is_own(s, partition))
+		return 0;
+	x = replica_of(s, partition);
 	if (x->role != STORE_PRIMARY)
 		return store_fail(s, -EINVAL, "partition %u is not led here", partition);
 	if (bounded && tail_is_full(s, x, size))
@@ -111,11 +118,43 @@ uint64_t replica_log(struct store *s, struct log_frame *f, uint64_t request_id)
 	return lsn;
 }
 
-uint64_t replica_append(struct store *s, struct log_frame *f, uint64_t request_id)
+void own_advance(struct store *s, const struct log_entry *e, uint64_t lsn)
 {
-	struct replica *x = replica_of(s, log_frame_entry(f)->partition);
+	struct partition *p = &s->part[e->partition];
+
+	if (p->mark_lsn <= wal_synced(s->wal)) {
+		p->synced = p->mark;
+		p->mark = s->newest->at[e->partition];
+		p->mark_lsn = p->last_lsn;
+	}
+	replica_advance(s, e->partition, log_entry_last(e), lsn);
+	s->replica[e->partition].commit = log_entry_last(e);
+}
+
+/* Nobody else need have it: it waits in no tail. */
+static uint64_t own_append(struct store *s, struct log_frame *f, uint64_t request_id)
+{
+	const struct log_entry *e = log_frame_entry(f);
 	uint64_t lsn;
 
+	if (!s->log.active)
+		s->oldest_ms = clock_ms();
+	s->log.active += log_record_size(f);
+	lsn = wal_append(s->wal, f, request_id);
+	if (e->count)
+		own_advance(s, e, lsn);
+	(void)lsn_mark_note(s, lsn);
+	return lsn;
+}
+
+uint64_t replica_append(struct store *s, struct log_frame *f, uint64_t request_id)
+{
+	struct replica *x;
+	uint64_t lsn;
+
+	if (partition_is_own(s, log_frame_entry(f)->partition))
+		return own_append(s, f, request_id);
+	x = replica_of(s, log_frame_entry(f)->partition);
 	check(x->role == STORE_PRIMARY && !x->undone && x->tail.applied == x->tail.end);
 	lsn = replica_log(s, f, request_id);
 	x->tail.applied = x->tail.end;
@@ -189,7 +228,7 @@ int store_commit(struct store *s, uint32_t partition, uint64_t sequence)
 
 enum store_role store_role(const struct store *s, uint32_t partition)
 {
-	check(s->replica && partition < s->config.partitions);
+	check(s->replica && partition < s->copied);
 	return s->replica[partition].role;
 }
 
@@ -317,7 +356,7 @@ int store_follow_append(struct store *s, struct span bytes, uint64_t *ret_lsn)
 	const char *why;
 	int r = log_entry_check_sent(e, bytes.n, &why);
 
-	if (r < 0 || e->size != bytes.n || e->partition >= s->config.partitions)
+	if (r < 0 || e->size != bytes.n || e->partition >= s->copied)
 		return store_fail(s, -EBADMSG, "an entry that was sent: %s",
 				  r < 0 ? why : "lengths that do not fit");
 	r = follow_check(s, e);

@@ -1,5 +1,6 @@
 /*
- * A store whose partitions have copies on other nodes (store_config.replicated).
+ * A store whose partitions have copies on other nodes (store_config.replicated).  What is said here is
+ * not about the node's own partitions beside them (store_own).
  *
  * A record is named by its term and its sequence.  It is committed when all copies that count have
  * it on disk, which the owner finds out and tells by store_commit; until then it is the tail of its
@@ -104,6 +105,9 @@ struct store_tail {
 };
 
 void store_tail_of(const struct store *s, uint32_t partition, struct store_tail *ret);
+/* Each record of it, oldest first. */
+void store_tail_each(const struct store *s, uint32_t partition,
+		     void (*each)(void *arg, const struct log_entry *e), void *arg);
 /* How full tails are, in percent, of the fullest partition or of all of them. */
 unsigned store_tail_pressure(const struct store *s, uint32_t partition);
 

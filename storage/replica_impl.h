@@ -11,10 +11,11 @@ struct store;
 
 struct replica {
 	enum store_role role;
-	bool undone;        /* cut below what had taken effect: memory is not what the log says */
-	bool broken;        /* what is here is not all of it: see snapshot.h */
-	uint64_t term;      /* of its last record */
-	uint64_t commit;    /* sequence */
+	bool undone; /* cut below what had taken effect: memory is not what the log says */
+	bool broken; /* what is here is not all of it: see snapshot.h */
+	enum { VOID_NOT, VOID_LOGGED, VOID_POSTED } void_stage; /* base is to say so too */
+	uint64_t term;                                          /* of its last record */
+	uint64_t commit;                                        /* sequence */
 	uint64_t load_lsn;  /* what lies in the log up to here is void */
 	uint64_t synced;    /* sequence */
 	uint64_t synced_at; /* place in the tail of the first that was not on disk */
@@ -54,8 +55,9 @@ uint64_t replica_append(struct store *s, struct log_frame *f, uint64_t request_i
 /* Append a record that is complete, whatever it is, and remember it.  Its lsn. */
 uint64_t replica_log(struct store *s, struct log_frame *f, uint64_t request_id);
 
-/* What partition_advance does where there are no copies. */
+/* What partition_advance does where there are no copies; and for an own partition. */
 void replica_advance(struct store *s, uint32_t partition, uint64_t sequence, uint64_t lsn);
+void own_advance(struct store *s, const struct log_entry *e, uint64_t lsn);
 
 /* Let all up to `commit` take effect and go from the tail. */
 int replica_settle_tail(struct store *s, uint32_t partition, bool hooks);
@@ -69,7 +71,8 @@ bool replica_take_back(struct store *s, uint32_t partition, uint64_t sequence);
 /* A record, or a partition's row of base, while opening. */
 int replica_replay(struct store *s, const struct log_record *r, bool same);
 void replica_load(struct store *s, uint32_t partition, const struct engine_part *part);
-/* What base has set aside. */
+/* An entry that base has set aside, and all of them. */
+int replica_load_aside(struct store *s, const struct log_entry *e);
 int replicas_load_tails(struct store *s);
 
 /* ---- replica_maintain.c ---- */

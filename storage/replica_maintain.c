@@ -8,7 +8,7 @@
 
 void replicas_freeze(struct store *s)
 {
-	for (uint32_t i = 0; i < s->config.partitions; i++) {
+	for (uint32_t i = 0; i < s->partitions; i++) {
 		check(s->replica[i].commit >= s->freeze->at[i]);
 		s->freeze->at[i] = s->replica[i].commit;
 	}
@@ -28,7 +28,7 @@ uint64_t replicas_active(struct store *s)
 {
 	uint64_t bytes = 0;
 
-	for (uint32_t i = 0; i < s->config.partitions; i++) {
+	for (uint32_t i = 0; i < s->copied; i++) {
 		const struct tail *t = &s->replica[i].tail;
 
 		for (uint64_t at = t->begin; at < t->applied; at = tail_next(tail_at(t, at), at)) {
@@ -56,7 +56,7 @@ static void parked_settled(struct store *s, struct replica *x)
 
 void replicas_settled(struct store *s)
 {
-	for (uint32_t i = 0; i < s->config.partitions; i++) {
+	for (uint32_t i = 0; i < s->copied; i++) {
 		spans_prune(&s->replica[i].spans, s->settled->at[i]);
 		parked_settled(s, &s->replica[i]);
 	}
@@ -65,7 +65,7 @@ void replicas_settled(struct store *s)
 
 uint32_t replicas_clock_partition(const struct store *s)
 {
-	uint32_t n = s->config.partitions;
+	uint32_t n = s->partitions;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t p = (s->last_partition + i) % n;
@@ -101,7 +101,7 @@ int replicas_tick(struct store *s)
 {
 	if (!s->asides || s->undone || s->log.active || s->checkpoint_runs || s->checkpoint_wanted)
 		return 0;
-	for (uint32_t i = 0; i < s->config.partitions; i++)
+	for (uint32_t i = 0; i < s->copied; i++)
 		if (s->replica[i].commit > s->settled->at[i])
 			return commit_append(s, i);
 	return 0;

@@ -10,8 +10,9 @@
 /* What is wanted of one partition. */
 struct wanted {
 	uint32_t partition;
-	uint64_t next; /* 0: nothing any more */
-	uint64_t last; /* it was in the log when the reader was opened */
+	uint64_t next;     /* 0: nothing any more */
+	uint64_t last;     /* it was in the log when the reader was opened */
+	uint64_t load_lsn; /* up to there the log has nothing of it */
 	struct log_spans spans;
 };
 
@@ -52,7 +53,7 @@ int store_read_open(struct store *s, const struct store_want *want, uint32_t n,
 	check(s->replica);
 	if (r) {
 		buf_init(&r->copy);
-		r->place = calloc(s->config.partitions, sizeof(*r->place));
+		r->place = calloc(s->copied, sizeof(*r->place));
 		r->wanted = calloc(n ? n : 1, sizeof(*r->wanted));
 	}
 	if (!r || !r->place || !r->wanted) {
@@ -61,17 +62,17 @@ int store_read_open(struct store *s, const struct store_want *want, uint32_t n,
 	}
 	r->wal = s->wal;
 	r->dir = s->dir;
-	r->partitions = s->config.partitions;
+	r->partitions = s->copied;
 	r->lsn = wal_lsn(s->wal) + 1;
 	r->lsn_last = wal_lsn(s->wal);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t p = want[i].partition;
 		uint64_t before = store_lsn_before(s, p, want[i].next);
 
-		check(p < s->config.partitions && want[i].next && !r->place[p]);
+		check(p < s->copied && want[i].next && !r->place[p]);
 		r->place[p] = i + 1;
-		r->wanted[i] =
-			(struct wanted){p, want[i].next, s->newest->at[p], s->replica[p].spans};
+		r->wanted[i] = (struct wanted){p, want[i].next, s->newest->at[p],
+					       s->replica[p].load_lsn, s->replica[p].spans};
 		r->lsn = before < r->lsn ? before : r->lsn;
 	}
 	r->count = n;
@@ -96,7 +97,8 @@ static int judge(struct store_reader *r, const struct log_entry *e, uint32_t *re
 	uint32_t place = e->partition < r->partitions ? r->place[e->partition] : 0;
 	struct wanted *x = place ? &r->wanted[place - 1] : NULL;
 
-	if (!x || !x->next || !e->count || e->sequence < x->next || is_void(x, e))
+	if (!x || !x->next || !e->count || e->sequence < x->next || r->lsn <= x->load_lsn ||
+	    is_void(x, e))
 		return 0;
 	*ret_partition = e->partition;
 	if (e->sequence > x->next) {

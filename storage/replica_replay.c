@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "storage/snapshot_impl.h"
 #include "storage/store_impl.h"
 
 void replica_load(struct store *s, uint32_t partition, const struct engine_part *part)
@@ -14,6 +15,8 @@ void replica_load(struct store *s, uint32_t partition, const struct engine_part 
 
 	s->given->at[partition] = part->settled;
 	x->commit = part->settled;
+	if (partition_is_own(s, partition))
+		return;
 	x->synced = part->settled;
 	x->load_lsn = part->load_lsn;
 	x->broken = part->broken;
@@ -91,6 +94,23 @@ static int learn(struct store *s, const struct log_record *r)
 	return 0;
 }
 
+/* Its copy was to come from another node, or to go; base does not say so yet. */
+static int voided(struct store *s, const struct log_record *r)
+{
+	uint32_t partition = r->entry->partition;
+	struct log_load load;
+
+	if (r->entry->kind == LOG_LOAD) {
+		log_load_read(r->entry, &load);
+		if (load.whole)
+			return nonsense(s, r, "the end of a copy from another node");
+	}
+	replica_void(s, partition, r->lsn);
+	replica_void_rest(s, partition);
+	load_voided(s, partition);
+	return 0;
+}
+
 static int replay(struct store *s, const struct log_record *r, bool same)
 {
 	const struct log_entry *e = r->entry;
@@ -98,7 +118,7 @@ static int replay(struct store *s, const struct log_record *r, bool same)
 
 	if (e->sequence != s->newest->at[e->partition] + !!e->count)
 		return nonsense(s, r, "another sequence than the next one");
-	x = learn(s, r);
+	x = e->kind == LOG_LOAD || e->kind == LOG_FORGET ? 0 : learn(s, r);
 	if (x < 0)
 		return x;
 	switch (e->kind) {
@@ -108,10 +128,31 @@ static int replay(struct store *s, const struct log_record *r, bool same)
 		return commit(s, r);
 	case LOG_LOAD:
 	case LOG_FORGET:
-		return nonsense(s, r, "a copy that came from another node");
+		return voided(s, r);
 	default:
 		return add(s, r, same);
 	}
+}
+
+/* One of our own: it takes effect as where there are no copies. */
+static int own_replay(struct store *s, const struct log_record *r, bool same)
+{
+	const struct log_entry *e = r->entry;
+	int x = 0;
+
+	if (e->term || e->kind >= LOG_TERM)
+		return nonsense(s, r, "a term, in a partition that has no copies");
+	if (e->sequence != s->newest->at[e->partition] + !!e->count)
+		return nonsense(s, r, "another sequence than the next one");
+	if (s->config.before_apply && !s->follower)
+		x = s->config.before_apply(s->config.arg, r, same);
+	if (x == 0 && e->count)
+		own_advance(s, e, r->lsn);
+	if (x == 0)
+		x = record_apply(s, r);
+	if (x == 0 && s->config.after_apply && !s->follower)
+		x = s->config.after_apply(s->config.arg, r, same);
+	return x;
 }
 
 int replica_replay(struct store *s, const struct log_record *r, bool same)
@@ -120,7 +161,7 @@ int replica_replay(struct store *s, const struct log_record *r, bool same)
 	struct log_clock note;
 	int x;
 
-	if (e->partition >= s->config.partitions)
+	if (e->partition >= s->partitions)
 		return nonsense(s, r, "there is no such partition");
 	if (e->kind == LOG_CLOCK) {
 		log_clock_read(e, &note);
@@ -133,23 +174,27 @@ int replica_replay(struct store *s, const struct log_record *r, bool same)
 	if (r->lsn <= s->settled_lsn || r->lsn <= s->replica[e->partition].load_lsn)
 		return 0;
 	s->log.active += log_record_size(r->frame);
-	x = replay(s, r, same);
-	if (x == 0)
+	x = partition_is_own(s, e->partition) ? own_replay(s, r, same) : replay(s, r, same);
+	if (x == 0 && e->partition < s->copied)
 		x = replica_settle_tail(s, e->partition, !s->follower);
 	if (x == 0)
 		x = lsn_mark_note(s, r->lsn);
 	return x;
 }
 
-static int aside_load(void *arg, const struct log_entry *e)
+int replica_load_aside(struct store *s, const struct log_entry *e)
 {
 	static const struct log_frame nobody;
-	struct store *s = arg;
 	const struct log_record r = {0, &nobody, e};
 
-	if (e->sequence != s->newest->at[e->partition] + 1)
+	if (e->partition >= s->copied || e->sequence != s->newest->at[e->partition] + 1)
 		return -EBADMSG;
 	return add(s, &r, false);
+}
+
+static int aside_load(void *arg, const struct log_entry *e)
+{
+	return replica_load_aside(arg, e);
 }
 
 int replicas_load_tails(struct store *s)

@@ -6,7 +6,7 @@
 
 static const struct replica *replica_of(const struct store *s, uint32_t partition)
 {
-	check(s->replica && partition < s->config.partitions);
+	check(s->replica && partition < s->copied);
 	return &s->replica[partition];
 }
 
@@ -30,7 +30,7 @@ uint64_t store_synced_sequence(struct store *s, uint32_t partition)
 	struct tail *t = &x->tail;
 	uint64_t synced = wal_synced(s->wal);
 
-	check(s->replica && partition < s->config.partitions);
+	check(s->replica && partition < s->copied);
 	if (s->part[partition].last_lsn <= synced) {
 		x->synced = s->newest->at[partition];
 		x->synced_at = t->end;
@@ -64,6 +64,15 @@ void store_tail_of(const struct store *s, uint32_t partition, struct store_tail 
 	const struct tail *t = &replica_of(s, partition)->tail;
 
 	*ret = (struct store_tail){tail_bytes(t), t->records};
+}
+
+void store_tail_each(const struct store *s, uint32_t partition,
+		     void (*each)(void *arg, const struct log_entry *e), void *arg)
+{
+	const struct tail *t = &replica_of(s, partition)->tail;
+
+	for (uint64_t at = t->begin; at < t->end; at = tail_next(tail_at(t, at), at))
+		each(arg, tail_entry(tail_at(t, at)));
 }
 
 static uint64_t percent(uint64_t n, uint64_t of)

@@ -225,7 +225,7 @@ void store_buckets(struct store *s, struct span from, bool (*name)(void *arg, st
 		struct bucket *b = directory_at(s->directory, i);
 
 		store_work(s, 2);
-		if (!name(arg, (struct span){b->name, b->name_len}))
+		if (b->own == s->head.own && !name(arg, (struct span){b->name, b->name_len}))
 			return;
 	}
 }

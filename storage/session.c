@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "storage/engine_copy.h"
 #include "storage/store_impl.h"
 
 #define LOOK_MS     1000u /* between looks for sessions that are too old */
@@ -409,9 +410,37 @@ static int row_load(void *arg, const struct engine_session_row *r)
 	return 0;
 }
 
+/* Rows of a copy that is not whole mean nothing. */
+static int row_load_whole(void *arg, const struct engine_session_row *r)
+{
+	struct store *s = arg;
+
+	if (r->partition >= s->partitions)
+		return -EBADMSG;
+	return s->replica && s->replica[r->partition].broken ? 0 : row_load(s, r);
+}
+
+int sessions_load_of(struct store *s, uint32_t partition)
+{
+	struct engine_session_row row;
+	struct engine_copy *c;
+	struct log_spans spans;
+	struct engine_part part;
+	int r = engine_copy_open(s->base, partition, &c, &part, &spans);
+
+	if (r < 0)
+		return store_fail(s, r, "read base in \"%.150s\": %s", s->dir, strerror(-r));
+	while (r == 0 && (r = engine_copy_session(c, &row)) == 0)
+		r = row_load(s, &row);
+	engine_copy_close(&c);
+	if (r == -ENOENT)
+		return 0;
+	return store_fail(s, r, "read the sessions in \"%.150s\": %s", s->dir, strerror(-r));
+}
+
 int sessions_load(struct store *s)
 {
-	int r = engine_sessions(s->base, row_load, s);
+	int r = engine_sessions(s->base, row_load_whole, s);
 
 	return r < 0 ? store_fail(s, r, "read the sessions in \"%.150s\": %s", s->dir, strerror(-r))
 		     : 0;

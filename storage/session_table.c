@@ -328,6 +328,45 @@ void session_remove(struct session_table *t, struct session *x)
 	session_change(t, x); /* which frees it in the end */
 }
 
+static void list_remove(struct session_table *t, struct session_list *l, uint32_t partition)
+{
+	struct session *x = l->oldest;
+
+	while (x) {
+		struct session *next = x->newer;
+
+		session_work(t, 1);
+		if (x->partition == partition)
+			session_remove(t, x);
+		x = next;
+	}
+}
+
+void sessions_remove(struct session_table *t, uint32_t partition)
+{
+	struct session **link = &t->changed;
+
+	check(!t->settle.sessions && !t->settle.forgets);
+	list_remove(t, &t->idle, partition);
+	list_remove(t, &t->keeping, partition);
+	while (*link) {
+		struct session *x = *link;
+
+		if (x->partition != partition) {
+			link = &x->changed_next;
+			continue;
+		}
+		check(x->gone);
+		*link = x->changed_next;
+		t->changes--;
+		t->gone_bytes -= SESSION_WEIGHT < t->gone_bytes ? SESSION_WEIGHT : t->gone_bytes;
+		free(x);
+	}
+	t->forgotten[partition] = 0;
+	t->forgotten_settled[partition] = 0;
+	t->forgotten_at[partition] = 0;
+}
+
 static void list_free(struct session_table *t, struct session_list *l)
 {
 	while (l->oldest)

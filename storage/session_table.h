@@ -130,6 +130,11 @@ struct session *session_add(struct session_table *t, uint32_t partition, const u
 void session_use(struct session_table *t, struct session *x, uint64_t used_ms);
 /* Forget it, with all that it has. */
 void session_remove(struct session_table *t, struct session *x);
+/*
+ * Forget all of a partition, which base need not be told: it has no rows of it.  Nothing may be frozen
+ * meanwhile.
+ */
+void sessions_remove(struct session_table *t, uint32_t partition);
 /* All below `floor` is acknowledged. */
 void session_acknowledge(struct session_table *t, struct session *x, uint64_t floor);
 

@@ -97,6 +97,11 @@ static uint64_t room_settled(const struct store *s)
 	return room_beyond(s, 0, disk > UINT64_MAX - back ? UINT64_MAX : disk + back);
 }
 
+uint64_t store_room(const struct store *s)
+{
+	return room_left(s);
+}
+
 int store_admit(struct store *s, uint64_t bytes)
 {
 	if (store_pressure(s) == 100)
@@ -180,6 +185,15 @@ int64_t store_jump(struct store *s, bool *ret_behind)
 uint64_t store_observed_lsn(const struct store *s)
 {
 	return s->head.observed_lsn;
+}
+
+bool store_own(struct store *s, bool own)
+{
+	if (own && (!s->replica || s->partitions == s->copied))
+		return false;
+	s->head.own = own;
+	s->head.own_first = own ? s->copied : 0;
+	return true;
 }
 
 bool store_committed(const struct store *s)

@@ -31,6 +31,7 @@
 #include "storage/replica.h"
 #include "storage/scan.h"
 #include "storage/session.h"
+#include "storage/snapshot.h"
 #include "storage/work.h"
 #include "storage/write.h"
 
@@ -76,6 +77,8 @@ struct store_head {
 	uint64_t observed_lsn;
 	uint64_t observed_stamp;           /* partition and sequence; see replica.h */
 	const struct log_session *session; /* see store_session; NULL: there is none */
+	bool own;                          /* see store_own */
+	uint32_t own_first;                /* the first partition of those that are meant */
 	struct work work;
 };
 
@@ -90,6 +93,17 @@ static inline void store_begin(struct store *s, uint64_t position)
 	h->observed_stamp = 0;
 	h->session = NULL;
 }
+
+/*
+ * A store of a node of a cluster (store_config.replicated) has as many partitions again behind those
+ * that have copies, if PARTITIONS_MAX allows: for buckets that are this node's alone.  They are its
+ * to write at any time, in term 0, and what is written there is committed when it is on disk; what
+ * replica.h says is not about them.
+ *
+ * Of which buckets are names and sessions meant from now on: its own, or those that have copies?
+ * There may be two of one name.  Returns false, and nothing changes: it has no own ones.
+ */
+bool store_own(struct store *s, bool own);
 
 /* The owner's own work counts too. */
 static inline void store_work(struct store *s, uint64_t units)

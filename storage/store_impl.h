@@ -55,6 +55,9 @@ struct store {
 	uint64_t buckets_elsewhere;
 	uint64_t keys; /* sum of the buckets' counts */
 
+	uint32_t partitions; /* all, own ones too: see store_own */
+	uint32_t copied;     /* those below have copies elsewhere */
+
 	struct partition *part;
 	struct marks *newest;  /* the sequences given last */
 	struct marks *settled; /* what is in base */
@@ -63,13 +66,19 @@ struct store {
 	uint64_t freeze_lsn;
 	uint32_t last_partition; /* of the last entry that took a sequence */
 
-	struct replica *replica; /* by partition; NULL: there are no copies elsewhere */
+	struct replica *replica; /* by partition, own ones too; NULL: there are no copies */
 	struct marks *given; /* with copies: the highest ever given, since cuts give some anew */
 	uint64_t tails_bytes;
 	struct lsn_marks lsn_marks;
-	bool asides;           /* base has records set aside */
-	uint64_t commit_bytes; /* of log.active: records that only say what is committed */
-	bool undone;           /* a partition was cut below what had taken effect */
+	bool asides;             /* base has records set aside */
+	uint64_t commit_bytes;   /* of log.active: records that only say what is committed */
+	bool undone;             /* a partition was cut below what had taken effect */
+	struct load *load;       /* a copy that comes; NULL: none does */
+	struct store_copy *copy; /* one that is sent; NULL: none is */
+	bool base_exact;         /* no checkpoint has been cut short: see snapshot_send.c */
+	uint32_t voids;          /* partitions that are void, and base does not say so yet */
+	uint32_t void_posted;    /* the one that base is being told, plus 1 */
+	uint64_t void_retry_ms;
 
 	struct pace pace; /* the clock */
 
@@ -146,7 +155,18 @@ static inline uint64_t version_next(const struct store *s, uint32_t partition)
 
 static inline uint32_t name_partition(const struct store *s, struct span name)
 {
-	return partition_of(name, s->config.partitions);
+	return partition_of(name, s->config.partitions) + s->head.own_first;
+}
+
+/* Does the store have partitions of its own beside those that have copies? */
+static inline bool partition_is_own(const struct store *s, uint32_t partition)
+{
+	return s->replica && partition >= s->copied;
+}
+
+static inline bool id_is_own(const struct store *s, uint64_t bucket)
+{
+	return partition_is_own(s, bucket_partition(bucket));
 }
 
 /* An entry of the log, written or replayed, took a partition's sequence up to `sequence`. */
@@ -214,6 +234,9 @@ uint64_t store_budget(const struct store *s);
 /* Bytes of an entry, about, with what malloc adds. */
 uint64_t entry_weight(size_t key_len, size_t value_len);
 
+/* Bytes that there is room for in base, when all that is unsettled has settled. */
+uint64_t store_room(const struct store *s);
+
 /* May a put add `bytes` of log?  0, -ENOSPC or -EBUSY. */
 int store_admit(struct store *s, uint64_t bytes);
 
@@ -262,6 +285,8 @@ void session_outcome_end(struct store *s, const struct log_entry *e);
 
 /* What base, and an entry of the log, say of sessions. */
 int sessions_load(struct store *s);
+/* A partition's that came: memory has none of it. */
+int sessions_load_of(struct store *s, uint32_t partition);
 int session_apply(struct store *s, const struct log_entry *e);
 
 /* Forget those that are too old. */

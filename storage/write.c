@@ -331,7 +331,7 @@ void store_elsewhere(struct store *s, uint64_t buckets)
 /* The bucket of this name, or NULL; either is observed. */
 static struct bucket *bucket_find(struct store *s, struct span name)
 {
-	struct bucket *b = directory_find(s->directory, name);
+	struct bucket *b = directory_find(s->directory, name, s->head.own);
 
 	if (b)
 		observe(s, b->id, stamp_sequence(b->id));
@@ -375,7 +375,7 @@ int store_create(struct store *s, struct span name, bool *ret_created)
 	f = change_new(s, &change, &r);
 	if (!f)
 		return r;
-	if (!directory_add(s->directory, name, change.bucket, 0))
+	if (!directory_add(s->directory, name, s->head.own, change.bucket, 0))
 		return store_fail(s, -ENOMEM, "no memory");
 	version = change_append(s, f);
 	directory_changed(s, partition, version, wal_lsn(s->wal));

@@ -111,7 +111,8 @@ bool wal_pool_low(const struct wal *w)
 
 bool wal_disk_full(const struct wal *w)
 {
-	return atomic_load(&w->pool_failed);
+	/* Files that came back since are as good as one that was made. */
+	return atomic_load(&w->pool_failed) && wal_pool_low(w);
 }
 
 int wal_pool_take(struct wal *w, char *path, size_t size)

@@ -9,14 +9,21 @@
  *	copies check			for each folder named on stdin: open it, tell what is in it,
  *					then lead all of it and tell again, see whether it still works
  *	copies open DIR			open it and close it
+ *
+ * Now and then one of them loses its copy of a partition, and takes the other's.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/clock.h"
 #include "common/fault.h"
 #include "storage/store.h"
@@ -34,12 +41,25 @@ struct side {
 };
 
 static struct side sides[2] = {{.looked_at = true}, {.looked_at = false}};
+/* A copy of a partition that goes from its leader to the other: one at a time. */
+static struct {
+	bool on;
+	uint32_t partition;
+	struct store_copy *copy; /* NULL: not opened yet */
+	struct buf piece;        /* not taken yet */
+	bool sent_all;
+	struct buf told; /* what it is */
+} moving;
+
 static unsigned leader[PARTITIONS];
 static uint64_t term_last;
 static char names[PARTITIONS][BUCKETS][NAMES_MAX];
 static int acks = -1;
 static bool quiet; /* it is only checked */
 static uint64_t random_state;
+static pthread_t teller;      /* the thread that all is told by */
+static _Atomic bool telling;  /* it may have logged what it has not told yet */
+static _Atomic bool must_die; /* as soon as it is told */
 
 static uint64_t random_next(void)
 {
@@ -72,11 +92,6 @@ static void on_synced(void *arg, uint64_t mark, uint64_t lsn)
 	(void)mark;
 	if (x->looked_at && acks >= 0 && pwrite(acks, &lsn, sizeof(lsn), 0) != sizeof(lsn))
 		abort();
-}
-
-static void on_wait(void *arg)
-{
-	store_submit(((struct side *)arg)->store, 0);
 }
 
 /* The number that a value begins with. */
@@ -117,8 +132,55 @@ static void on_append(void *arg, const struct log_record *r)
 /* What the store has logged that takes no sequence has an lsn too. */
 static void noted(void)
 {
-	if (!quiet)
+	if (!quiet && sides[0].store)
 		(void)printf("N %llu\n", (unsigned long long)store_lsn(sides[0].store));
+}
+
+/* As the next `kill` does it, which is the shim's. */
+static int kill_next(pid_t pid, int sig)
+{
+	int (*f)(pid_t, int) = (__typeof__(f))dlsym(RTLD_NEXT, "kill");
+
+	return f ? f(pid, sig) : -1;
+}
+
+static _Noreturn void die(void)
+{
+	(void)kill_next(getpid(), SIGKILL);
+	abort(); /* it does not return */
+}
+
+/* All that is logged is told: a fault that has come meanwhile ends it. */
+static void all_told(void)
+{
+	noted();
+	if (atomic_load(&must_die))
+		die();
+}
+
+/*
+ * What a fault calls, on the thread it strikes.  That one does nothing more, as if killed; but what is
+ * on the disk has to be told, and another thread may be between logging it and telling it.
+ */
+int kill(pid_t pid, int sig)
+{
+	if (pid != getpid() || sig != SIGKILL)
+		return kill_next(pid, sig);
+	if (pthread_equal(pthread_self(), teller))
+		noted();
+	atomic_store(&must_die, true);
+	while (atomic_load(&telling) && !pthread_equal(pthread_self(), teller))
+		(void)usleep(100);
+	die();
+}
+
+static void on_wait(void *arg)
+{
+	struct side *x = arg;
+
+	all_told();
+	if (x->store)
+		store_submit(x->store, 0);
 }
 
 static int open_it(struct side *x, char *why, size_t size)
@@ -141,8 +203,21 @@ static int open_it(struct side *x, char *why, size_t size)
 		.on_append = on_append,
 		.arg = x,
 	};
+	int r;
 
-	return store_open(&c, &x->store, why, size);
+	atomic_store(&telling, false);
+	r = store_open(&c, &x->store, why, size);
+	atomic_store(&telling, true);
+	return r;
+}
+
+/* It waits for the store's threads, one of which may have been struck. */
+static void close_it(struct side *x)
+{
+	all_told();
+	atomic_store(&telling, false);
+	store_close(&x->store);
+	atomic_store(&telling, true);
 }
 
 /* ---- one partition's part ---- */
@@ -228,6 +303,7 @@ static void write_one(uint32_t p)
 static void sync_all(struct side *x)
 {
 	while (store_synced(x->store) < store_lsn(x->store)) {
+		all_told();
 		store_submit(x->store, 0);
 		(void)usleep(20);
 	}
@@ -256,12 +332,14 @@ static void start_anew(struct side *x)
 	int r;
 
 	if (x->looked_at) {
-		noted();
 		sync_all(x);
-		store_close(&x->store);
+		store_copy_close(&moving.copy);
+		close_it(x);
 		exit(0);
 	}
-	store_close(&x->store);
+	store_copy_close(&moving.copy);
+	moving.on = false;
+	close_it(x);
 	r = open_it(x, why, sizeof(why));
 	for (uint32_t p = 0; p < PARTITIONS && r == 0; p++)
 		if (&sides[leader[p]] == x)
@@ -316,6 +394,8 @@ static void send_some(uint32_t p)
 	uint64_t lsn;
 	int e = 0;
 
+	if (!store_whole(to->store, p))
+		return;
 	if (!agree(p)) {
 		start_anew(to);
 		return;
@@ -349,6 +429,11 @@ static void commit_some(uint32_t p)
 
 		both = synced < both ? synced : both;
 	}
+	/* Who has lost his does not count. */
+	if (!store_whole(sides[!leader[p]].store, p)) {
+		commit_tell(&sides[leader[p]], p, store_synced_sequence(sides[leader[p]].store, p));
+		return;
+	}
 	/* Only up to the end of a record: what one of a group has synced it has whole. */
 	commit_tell(&sides[leader[p]], p, both);
 	if (random_below(3))
@@ -365,6 +450,8 @@ static void elect(uint32_t p)
 	/* Neither may lead if the other has committed what it has not. */
 	if (common(sides[0].store, sides[1].store, p) < store_commit_sequence(sides[!who].store, p))
 		who = !who;
+	if (!store_whole(sides[who].store, p))
+		who = !who;
 	x = &sides[who];
 	r = store_lead(x->store, p, ++term_last, span_of("a view"), &sequence);
 	if (r == -EINPROGRESS) {
@@ -378,6 +465,7 @@ static void elect(uint32_t p)
 		return;
 	store_follow(sides[!who].store, p);
 }
+#include "tests/power/copies_moving.h"
 
 static void step(void)
 {
@@ -390,13 +478,17 @@ static void step(void)
 		send_some(p);
 	else if (what < 900)
 		commit_some(p);
-	else if (what < 910)
+	else if (what < 910 && !moving.on)
 		elect(p);
+	else if (what < 930 || !store_whole(sides[!leader[p]].store, p))
+		lose(p);
+	for (unsigned i = 0; i < 4 && moving.on; i++)
+		moving_step();
 	for (unsigned i = 0; i < 2; i++) {
 		struct side *x = &sides[i];
 		int r;
 
-		if (what % 7 == 0)
+		if (what % 7 == 0 || (moving.on && what % 3 == 0))
 			store_submit(x->store, 0);
 		if (what % 50 == 0)
 			sync_all(x);
@@ -407,7 +499,7 @@ static void step(void)
 		if (r < 0)
 			fail("tick", r, x);
 	}
-	noted();
+	all_told();
 }
 
 /* Who may lead is who has all that the other knows to be committed. */
@@ -448,149 +540,20 @@ static int run(const char *dir, unsigned operations)
 	if (random_next() % 2 && !store_must_restart(sides[0].store) &&
 	    store_settle(sides[0].store, 5000) < 0)
 		fail("settle", -EIO, &sides[0]);
-	noted();
-	store_close(&sides[0].store);
-	store_close(&sides[1].store);
+	store_copy_close(&moving.copy);
+	close_it(&sides[0]);
+	close_it(&sides[1]);
 	return 0;
 }
 
-/* ---- what is in a store ---- */
-
-static const char *bucket_now;
-static const char *state_now;
-
-static bool item_tell(void *arg, const struct store_item *i)
-{
-	char want[VALUE_MAX];
-	uint64_t number = number_of(i->value);
-	size_t n = value_make(number, want);
-
-	(void)arg;
-	(void)printf("K %s %s %.*s %llu %s\n", state_now, bucket_now, (int)i->key.n, i->key.p,
-		     (unsigned long long)number,
-		     n == i->value.n && !memcmp(want, i->value.p, n) ? "whole" : "WRONG");
-	return true;
-}
-
-static int contents_tell(struct store *s, const char *state)
-{
-	static const struct store_range whole;
-	struct store_key k;
-	uint64_t count;
-	int r = 0;
-
-	state_now = state;
-	for (uint32_t p = 0; p < PARTITIONS; p++)
-		for (unsigned b = 0; b < BUCKETS && (r == 0 || r == -ENXIO); b++) {
-			bucket_now = names[p][b];
-			store_begin(s, 0);
-			store_locate(s, span_of(bucket_now), (struct span){NULL, 0}, &k);
-			r = store_count(s, &k, &count);
-			if (r < 0)
-				continue;
-			(void)printf("B %s %s %llu\n", state, bucket_now,
-				     (unsigned long long)count);
-			r = store_scan(s, &k, &whole, item_tell, NULL);
-		}
-	return r == -ENXIO ? 0 : r;
-}
-
-static void places_tell(struct store *s)
-{
-	for (uint32_t p = 0; p < PARTITIONS; p++) {
-		struct log_span x[LOG_SPANS_MAX];
-		uint32_t n = store_spans(s, p, x, LOG_SPANS_MAX);
-		struct log_place last = store_last(s, p);
-
-		(void)printf("E %u %llu %llu %llu\n", p, (unsigned long long)last.term,
-			     (unsigned long long)last.sequence,
-			     (unsigned long long)store_commit_sequence(s, p));
-		for (uint32_t i = 0; i < n; i++)
-			(void)printf("Z %u %llu %llu %llu\n", p, (unsigned long long)x[i].term,
-				     (unsigned long long)x[i].first, (unsigned long long)x[i].last);
-	}
-}
-
-static int lead_all(struct store *s)
-{
-	uint64_t sequence;
-	int r = 0;
-
-	for (uint32_t p = 0; p < PARTITIONS && r == 0; p++)
-		r = store_lead(s, p, 1ull << 40, span_of("a view"), &sequence);
-	return r;
-}
-
-/* It still works: something is written, committed, and there after a restart, unasked. */
-static int works(struct side *x)
-{
-	static const struct store_condition always = {false, false, 0};
-	char why[256] = "";
-	struct store_item item;
-	struct store_key k;
-	uint64_t version;
-	bool did;
-	int r;
-
-	store_begin(x->store, 0);
-	r = store_create(x->store, span_of(names[0][0]), &did);
-	store_locate(x->store, span_of(names[0][0]), span_of("after"), &k);
-	if (r == 0)
-		r = store_put(x->store, &k, span_of("v"), 0, &always, &version);
-	if (r < 0)
-		return r;
-	sync_all(x);
-	r = store_commit(x->store, 0, version);
-	store_freed(x->store, UINT64_MAX);
-	if (r == 0)
-		r = store_settle(x->store, 20000);
-	if (r < 0)
-		return r;
-	store_close(&x->store);
-	r = open_it(x, why, sizeof(why));
-	if (r < 0) {
-		(void)printf("error again: %s\n", why);
-		return r;
-	}
-	store_begin(x->store, 0);
-	store_locate(x->store, span_of(names[0][0]), span_of("after"), &k);
-	r = store_get(x->store, &k, &item);
-	return r < 0 || item.version != version ? -EIO : 0;
-}
-
-static void check_one(const char *dir)
-{
-	struct side *x = &sides[0];
-	char why[256] = "";
-	int r;
-
-	(void)snprintf(x->dir, sizeof(x->dir), "%s", dir);
-	r = open_it(x, why, sizeof(why));
-	if (r < 0) {
-		(void)printf("error open: %s\n", why);
-	} else {
-		(void)printf("seq %llu\n", (unsigned long long)store_lsn(x->store));
-		places_tell(x->store);
-		r = contents_tell(x->store, "committed");
-		if (r == 0)
-			r = lead_all(x->store);
-		if (r == 0)
-			r = contents_tell(x->store, "all");
-		if (r == 0)
-			r = works(x);
-		if (r < 0)
-			(void)printf("error use: %s: %s\n", strerror(-r), store_why(x->store));
-		store_close(&x->store);
-	}
-	(void)printf("end\n");
-	(void)fflush(stdout);
-}
+#include "tests/power/copies_check.h"
 
 int main(int argc, char **argv)
 {
 	char line[1024];
 	char why[256] = "";
 
+	teller = pthread_self();
 	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* told before it is handed to the log */
 	names_make();
 	if (argc == 6 && !strcmp(argv[1], "run")) {

@@ -8,7 +8,8 @@ class Copies:
         words = [line.split() for line in lines]
         start = next((int(w[1]) for w in words if w[0] == "L"), None)
         # What the life before wrote and nobody found again was never there.
-        self.ops = [op for op in before.ops if start is None or op[0] <= start] if before else []
+        # A copy may be whole before what its log then had was written.
+        self.ops = [op for op in before.ops if start is None or op[0] <= start or op[1] in "wW"] if before else []
         self.ops = self.ops + [(int(w[1]), w[0], w[2:]) for w in words]
         self.last = max([op[0] for op in self.ops], default=0)
         self.lines = {}
@@ -19,20 +20,28 @@ class Copies:
         if lsn in self.lines:
             return self.lines[lsn]
         parts = {}
-        for n, op, rest in self.ops:
-            if n > lsn or op == "N":
+        for i, (n, op, rest) in enumerate(self.ops):
+            if op == "W" and n < lsn and parts.get(int(rest[0]), {}).get("copy"):
+                parts[int(rest[0])]["must"] = True  # it was whole on disk before anything else was written
+            if n > lsn or op in "NwW":
                 continue
             if op == "L":
                 for p in parts.values():
                     p["now"] = p["known"]
                 continue
-            p = parts.setdefault(int(rest[0]), {"records": [], "told": 0, "now": 0, "known": 0})
+            p = parts.setdefault(int(rest[0]), self.nothing())
+            if op == "V":
+                parts[int(rest[0])] = self.void(i, rest[0])
+                continue
+            if p["void"] and op != "M":
+                p["must"] = True
             if op == "R":
                 p["known"] = p["now"]  # each record says how far all was committed
                 p["records"].append((int(rest[1]), int(rest[2]), int(rest[3]), rest[4:]))
             elif op == "X":
                 p["known"] = p["now"]
-                p["records"] = [r for r in p["records"] if r[2] <= int(rest[1])]
+                p["records"] = [(r[0], r[1], min(r[2], int(rest[1])), r[3])
+                                for r in p["records"] if r[2] <= int(rest[1]) or (not r[3] and r[1] <= int(rest[1]))]
             else:
                 p["now"] = int(rest[1])
                 p["told"] = max(p["told"], p["now"])
@@ -40,8 +49,34 @@ class Copies:
         return parts
 
     @staticmethod
-    def contents(records, upto):
-        buckets = {}
+    def nothing(void=False):
+        return {"records": [], "told": 0, "now": 0, "known": 0, "void": void, "must": False, "copy": None, "contents": {}}
+
+    def void(self, i, partition):
+        """Nothing is there, or what was about to be whole when the next such copy begins."""
+        new = self.nothing(True)
+        for _, op, rest in self.ops[i + 1:]:
+            if op not in "wV" or rest[0] != partition:
+                continue
+            if op == "V":
+                break
+            new["copy"], bucket, at = rest, None, 1
+            while at < len(rest):
+                if rest[at] == "S":
+                    new["records"].append((int(rest[at + 1]), int(rest[at + 2]), int(rest[at + 3]), []))
+                    at += 4
+                elif rest[at] == "B":
+                    bucket = new["contents"][rest[at + 1]] = {}
+                    at += 2
+                else:
+                    bucket[rest[at + 1]] = int(rest[at + 2])
+                    at += 3
+            break
+        return new
+
+    @staticmethod
+    def contents(records, upto, before):
+        buckets = {name: dict(keys) for name, keys in before.items()}
         for _, _, last, changes in records:
             if last > upto:
                 break
@@ -86,17 +121,22 @@ class Copies:
         for w in lines:
             if w[0] != "E":
                 continue
-            number, term, last, commit = (int(x) for x in w[1:])
-            p = parts.get(number, {"records": [], "told": 0, "known": 0})
+            number, term, last, commit, whole = (int(x) for x in w[1:])
+            p = parts.get(number) or self.nothing()
             records = p["records"]
             end = (records[-1][0], records[-1][2]) if records else (0, 0)
             where = "%s: at %d, partition %d" % (what, lsn, number)
+            if not whole:
+                assert p["void"] and not p["must"], "%s is not whole" % where
+                assert (term, last, commit) == (0, 0, 0), "%s is not whole and has %r" % (where, w)
+                continue
+            assert not p["void"] or p["copy"], "%s is whole, before a copy came" % where
             assert (term, last) == end, "%s ends at %r instead of %r" % (where, (term, last), end)
-            assert p["known"] <= commit <= p["told"], "%s: %d is committed, and not %d to %d" % (where, commit, p["known"], p["told"])
+            assert p["known"] <= commit <= (last if p["void"] else p["told"]), "%s: %d is committed, and not %d to %d" % (where, commit, p["known"], p["told"])
             spans = [[int(x) for x in z[2:]] for z in lines if z[0] == "Z" and int(z[1]) == number]
             theirs = self.spans(records)
             assert spans == theirs[len(theirs) - len(spans):] and len(spans) >= min(len(theirs), 16), \
                 "%s has the spans %r instead of %r" % (where, spans, theirs)
-            want["committed"].update(self.contents(records, commit))
-            want["all"].update(self.contents(records, 1 << 60))
+            want["committed"].update(self.contents(records, commit, p["contents"]))
+            want["all"].update(self.contents(records, 1 << 60, p["contents"]))
         assert got == want, "%s: at %d: %r instead of %r" % (what, lsn, got, want)

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -272,4 +273,14 @@ int unlink(const char *path)
 		note('U', name, 0, 0, "", 0);
 	(void)pthread_mutex_unlock(&lock);
 	return r;
+}
+
+/* Not while another thread has done something and not written it down: the next life would find it. */
+int kill(pid_t pid, int sig)
+{
+	NEXT(kill);
+
+	if (sig == SIGKILL)
+		(void)pthread_mutex_lock(&lock);
+	return kill_next(pid, sig);
 }

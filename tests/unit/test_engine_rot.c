@@ -255,7 +255,7 @@ static void a_bucket_in_another_partition_than_its_names_is_damage(void)
 
 	fresh();
 	EQ(0, open_for(4));
-	directory_row_at(5, name_of(5, 8, 3), id_of(5, 9)); /* one that there is not */
+	directory_row_at(9, name_of(9, 16, 3), id_of(9, 9)); /* one that there is not */
 	EQ(0, open_for(4));
 	EQ(-EBADMSG, read_directory());
 	engine_close(&e);
@@ -495,12 +495,12 @@ static void lsn_goes_back(void)
 
 static void partition_that_is_not(void)
 {
-	(void)put_at(id_of(4, 1), "k", "v", 5, 0);
+	(void)put_at(id_of(8, 1), "k", "v", 5, 0);
 }
 
 static void part_that_is_not(void)
 {
-	(void)engine_part_put(e, 4, &(struct engine_part){.settled = 5, .clock_ms = 3});
+	(void)engine_part_put(e, 8, &(struct engine_part){.settled = 5, .clock_ms = 3});
 }
 
 static void name_of_another_partition(void)

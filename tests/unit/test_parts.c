@@ -246,13 +246,13 @@ static void the_directory_finds_by_name_id_and_order(void)
 	EQ(0, directory_new(&d));
 	for (unsigned i = 0; i < 1000; i++) {
 		(void)snprintf(name, sizeof(name), "b%u", (i * 7919) % 1000);
-		TRUE_(directory_add(d, span_of(name), 5000 + i, i));
+		TRUE_(directory_add(d, span_of(name), false, 5000 + i, i));
 	}
 	for (unsigned i = 0; i < 1000; i += 2) {
 		(void)snprintf(name, sizeof(name), "b%u", (i * 7919) % 1000);
-		EQ(5000 + i, directory_find(d, span_of(name))->id);
+		EQ(5000 + i, directory_find(d, span_of(name), false)->id);
 		directory_remove(d, directory_find_id(d, 5000 + i));
-		TRUE_(!directory_find(d, span_of(name)));
+		TRUE_(!directory_find(d, span_of(name), false));
 		TRUE_(!directory_find_id(d, 5000 + i));
 	}
 	EQ(500, directory_count(d));

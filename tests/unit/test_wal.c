@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "storage/log/wal.h"
 #include "tests/unit/lib/unit.h"
 
@@ -446,7 +447,38 @@ static void a_file_that_got_no_name_does_not_come_back_behind_others(void)
 	}
 }
 
-UNIT_MAIN(T(a_follower_sees_every_synced_record_once_and_goes_on),
+/* There was no room for a spare file; then files came back, and no spare was wanted any more. */
+static void a_disk_is_full_only_while_a_file_is_missing(void)
+{
+	struct seen s = {1, 0, 0};
+	struct wal_segment settled;
+	struct wal *w;
+	uint64_t sum = 0;
+
+	fresh();
+	w = log_open(&s, 0);
+	TRUE_(!wal_pool_low(w));
+	for (int i = 0; i < 12 && (i < 6 || !wal_pool_low(w)); i++) {
+		append_value(w, 1, 100, &sum);
+		sync_all(w);
+		wal_rotate(w);
+	}
+	TRUE_(wal_pool_low(w));
+	append_value(w, 1, 100, &sum);
+	sync_all(w);
+	fault_set("wal.stock=ENOSPC@1!", 0);
+	EQ(-ENOSPC, wal_pool_fill(w));
+	TRUE_(wal_disk_full(w));
+	fault_set(NULL, 0);
+	settled = closed_are_whole(w);
+	EQ(0, wal_settled(w, settled.last_lsn, settled.epoch));
+	TRUE_(!wal_pool_low(w));
+	TRUE_(!wal_disk_full(w));
+	wal_free(&w);
+}
+
+UNIT_MAIN(T(a_disk_is_full_only_while_a_file_is_missing),
+	  T(a_follower_sees_every_synced_record_once_and_goes_on),
 	  T(a_hole_before_the_synced_lsn_is_an_error),
 	  T(a_reader_gives_each_record_until_one_is_not_whole),
 	  T(a_pool_file_of_any_number_is_taken),

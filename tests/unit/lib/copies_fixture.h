@@ -104,8 +104,7 @@ static struct store_config copies_config(struct node *n)
 	return c;
 }
 
-/* Open it, or open it again: then only what was committed, as it knows, has taken effect. */
-static void node_open(struct node *n)
+static void node_reopen(struct node *n)
 {
 	struct store_config c = copies_config(n);
 	int r;
@@ -120,6 +119,13 @@ static void node_open(struct node *n)
 	if (!wall || wall < store_clock(current))
 		wall = store_clock(current);
 	store_freed(current, UINT64_MAX);
+	TRUE_(!store_must_restart(current));
+}
+
+/* Open it, or open it again: then only what was committed, as it knows, has taken effect. */
+static void node_open(struct node *n)
+{
+	node_reopen(n);
 	for (uint32_t p = 0; p < PARTS; p++) {
 		struct copy *x = &n->copy[p];
 		uint64_t commit = store_commit_sequence(current, p);
@@ -129,7 +135,6 @@ static void node_open(struct node *n)
 		x->undone = false;
 		EQ(line_last(&x->line), store_last(current, p).sequence);
 	}
-	TRUE_(!store_must_restart(current));
 }
 
 __attribute__((unused)) static void nodes_fresh(void)
