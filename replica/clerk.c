@@ -23,6 +23,8 @@ int clerk_new(const struct clerk_config *config, const struct clerk_ops *ops, vo
 	c->config = *config;
 	c->ops = *ops;
 	c->arg = arg;
+	/* What a worker says of orders that it had from an earlier coordinator is of none of these. */
+	c->number = now.boot_us;
 	c->parts = calloc(config->partitions, sizeof(*c->parts));
 	c->workers = calloc(config->workers, sizeof(*c->workers));
 	c->grant = calloc(1, sizeof(*c->grant) + claims);
@@ -94,6 +96,7 @@ struct node *node_get(struct clerk *c, uint32_t number)
 		return NULL;
 	}
 	c->nodes[number] = n;
+	c->known[c->known_count++] = (uint8_t)number;
 	return n;
 }
 
@@ -207,7 +210,7 @@ void part_hear(struct clerk *c, struct part *p, uint32_t epoch, struct moment no
 	if (epoch <= p->view.epoch)
 		return;
 	p->stale = true;
-	part_get(c, p, 50, now);
+	part_get(c, p, CLERK_ASK_MS, now);
 	part_look(c, p, now);
 }
 
@@ -241,6 +244,12 @@ static bool went_back(struct clerk *c, const struct part *p, const struct view *
 	return c->set_back;
 }
 
+static void answered(struct clerk *c, uint64_t header)
+{
+	if (header > c->answered)
+		c->answered = header;
+}
+
 /* Another primary, or the same one anew: nothing that was going on is. */
 static void reign_begin(struct clerk *c, struct part *p)
 {
@@ -258,6 +267,8 @@ static void view_adopt(struct clerk *c, struct part *p, const struct view *v, st
 {
 	bool other = v->epoch != p->view.epoch || !member_is(v->primary, p->view.primary);
 
+	if (!member_is(v->primary, p->view.primary))
+		p->coming = MOMENT_BEFORE;
 	for (uint32_t i = 0; i < v->isr_count; i++)
 		(void)node_get(c, v->isr[i].node);
 	p->view = *v;
@@ -293,6 +304,8 @@ void clerk_view(struct clerk *c, uint32_t partition, const struct view *v, bool 
 	if (went_back(c, p, v, fresh ? known : 0, fresh ? header : 0))
 		return;
 	clerk_revision_known(c, header);
+	if (fresh)
+		answered(c, header);
 	if (!v->revision || v->isr_count > REPLICA_MEMBERS_MAX || !view_has(v, v->primary))
 		return;
 	if (p->change.kind && v->revision > p->change.base) {
@@ -317,6 +330,7 @@ void clerk_listed(struct clerk *c, uint64_t known, uint64_t header, struct momen
 	if (went_back(c, NULL, NULL, known, header))
 		return;
 	clerk_revision_known(c, header);
+	answered(c, header);
 	for (uint32_t i = 0; i < c->config.partitions; i++) {
 		struct part *p = &c->parts[i];
 
@@ -336,6 +350,8 @@ void part_look(struct clerk *c, struct part *p, struct moment now)
 {
 	if (p->change.kind && !c->set_back)
 		change_resend(c, p, now);
+	if (p->repeat)
+		orders_repeat(c, p, now);
 	/* The view is the first of all orders, and who counts is known before anything is asked. */
 	if (p->stale)
 		part_settle(c, p, now);
@@ -350,13 +366,23 @@ void part_look(struct clerk *c, struct part *p, struct moment now)
 		part_settle(c, p, now);
 }
 
+static void parts_look(struct clerk *c, struct moment now)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->config.partitions; i++) {
+		part_look(c, &c->parts[i], now);
+		n += c->parts[i].switch_to.node != 0;
+	}
+	c->switching = n;
+}
+
 void clerk_tick(struct clerk *c, struct moment now)
 {
 	if (elapsed_ms(now, c->ticked) > CLERK_STALL_MS)
 		c->woken = now;
 	c->ticked = now;
-	for (uint32_t i = 0; i < c->config.partitions; i++)
-		part_look(c, &c->parts[i], now);
+	parts_look(c, now);
 	if (c->beat_now || elapsed_ms(now, c->beaten) >= CLERK_BEAT_MS)
 		beats_send(c, now);
 }
@@ -364,10 +390,9 @@ void clerk_tick(struct clerk *c, struct moment now)
 void clerk_drain(struct clerk *c, bool on, struct moment now)
 {
 	c->draining = on;
-	for (uint32_t i = 0; i < c->config.partitions; i++) {
+	for (uint32_t i = 0; i < c->config.partitions; i++)
 		c->parts[i].given_up = MOMENT_BEFORE;
-		part_look(c, &c->parts[i], now);
-	}
+	parts_look(c, now);
 }
 
 void clerk_leave(struct clerk *c, struct moment now)
@@ -383,10 +408,17 @@ enum clerk_serves clerk_serves(const struct clerk *c, uint32_t partition, uint32
 	const struct part *p = &c->parts[partition];
 
 	check(partition < c->config.partitions);
+	if (p->told_epoch > p->view.epoch) {
+		*ret_node = p->told_node;
+		return CLERK_THERE;
+	}
 	if (!p->view.revision || !p->view.primary.node)
 		return CLERK_NOBODY;
 	if (is_primary(c, p))
-		return p->known && !is_behind(p) ? CLERK_HERE : CLERK_NOBODY;
+		return p->known && !is_behind(p) && p->led && !p->switch_to.node &&
+				       !is_handing(c, p)
+			       ? CLERK_HERE
+			       : CLERK_NOBODY;
 	/* An earlier folder of this node: nobody has what it had. */
 	if (p->view.primary.node == c->config.self.node)
 		return CLERK_NOBODY;
@@ -443,6 +475,7 @@ static void figures_add(const struct clerk *c, const struct part *p, struct mome
 void clerk_figures(const struct clerk *c, struct moment now, struct clerk_figures *ret)
 {
 	memset(ret, 0, sizeof(*ret));
+	ret->clock_ahead_ms = clerk_clock_ahead_ms(c, now);
 	for (uint32_t i = 0; i < c->config.partitions; i++)
 		figures_add(c, &c->parts[i], now, ret);
 }

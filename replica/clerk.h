@@ -18,14 +18,20 @@
 #define CLERK_BEAT_MS    200u
 #define CLERK_LEASE_MS   1000u
 #define CLERK_SHRINK_MS  700u   /* a member that grants nothing for so long is to leave the set */
+#define CLERK_ALONE_MS   1500u  /* likewise, if fewer than min_copies are left then */
 #define CLERK_PLACE_MS   90u    /* between those that may take over */
+#define CLERK_SWITCHES   48u    /* partitions handed over at a time: each has stopped meanwhile */
 #define CLERK_SETTLED_MS 300u   /* a view must be unchanged for so long before a takeover */
 #define CLERK_RESIGN_MS  1500u  /* a worker down, or a sync outstanding, for so long */
 #define CLERK_ROUNDS     8u     /* whose grants still count */
 #define CLERK_FRESH_MS   1000u  /* a takeover, grow or switch needs a view read so lately */
 #define CLERK_AGAIN_MS   300u   /* a change without an answer is asked for again */
 #define CLERK_YIELD_MS   1500u  /* a change has had no answer for so long: another may take over */
+#define CLERK_FIRST_MS   3000u  /* likewise, a view that nobody has led in yet */
+#define CLERK_COMING_MS  5000u  /* a primary that is about to lead is waited for so long */
 #define CLERK_HOME_MS    60000u /* in sync so long, the wanted primary is given the partition */
+#define CLERK_APART_MS   1000u  /* a wall clock that is more off than that is wrong */
+#define CLERK_WRONG_MS   2000u  /* whose is leaves it to others so long to take over */
 #define CLERK_DRIFT_PPM  10000u
 
 struct clerk;
@@ -33,11 +39,12 @@ struct clerk;
 /* What this node claims in a beat, or a peer refuses in a grant. */
 struct claim {
 	uint32_t partition;
-	uint32_t flags; /* CLAIM_YIELD: its primary has lost the agreement: take over */
+	uint32_t flags; /* CLAIM_YIELD, CLAIM_COMING */
 	uint64_t term;  /* in a refusal: the one that is known there */
 };
 _Static_assert(sizeof(struct claim) == 16, "told between nodes");
-#define CLAIM_YIELD 1u
+#define CLAIM_YIELD  1u /* its primary has lost the agreement: take over */
+#define CLAIM_COMING 2u /* it does not lead yet, and asks for no lease: wait for it */
 
 /* From a primary's node to one whose copies it needs; grants carry round and incarnation back. */
 struct beat {
@@ -45,6 +52,7 @@ struct beat {
 	uint64_t store;       /* of the sender's data folder */
 	uint64_t round;
 	uint64_t revision; /* the highest of the agreement known there */
+	uint64_t wall_ms;  /* by its wall clock, when it was sent */
 	uint32_t count;
 	uint32_t zero;
 	struct claim claims[];
@@ -55,6 +63,7 @@ struct grant {
 	uint64_t store;       /* of the granting node's folder */
 	uint64_t round;
 	uint64_t revision;
+	uint64_t wall_ms;
 	uint32_t count; /* of claims that are refused; the others are granted */
 	uint32_t flags; /* GRANT_DRAINING, GRANT_LEAVING */
 	struct claim refused[];
@@ -127,6 +136,17 @@ int clerk_node(struct clerk *c, uint32_t node, uint64_t store);
 /* Every 25 ms or so.  Beats, deadlines, proposals. */
 void clerk_tick(struct clerk *c, struct moment now);
 
+/*
+ * The wall clock says `wall_ms` at `now`: to be told before each tick.  Nodes compare theirs, by
+ * beats; no rule of safety rests on them, but keys expire by the clock of whoever is the primary.
+ */
+void clerk_wall(struct clerk *c, uint64_t wall_ms, struct moment now);
+/*
+ * How far it is ahead (less than 0: behind) of the median of all nodes that have been heard lately,
+ * this one among them; 0: fewer than three are known, so nobody can say whose is wrong.
+ */
+int64_t clerk_clock_ahead_ms(const struct clerk *c, struct moment now);
+
 /* ---- from the agreement ---- */
 
 /*
@@ -182,7 +202,7 @@ void clerk_leave(struct clerk *c, struct moment now);
 /* ---- what routing asks ---- */
 
 enum clerk_serves {
-	CLERK_HERE,  /* this node is the primary: its worker judges */
+	CLERK_HERE,  /* this node is the primary, and leads: its worker judges */
 	CLERK_THERE, /* *ret_node is */
 	CLERK_NOBODY /* not known now: wait for ops->changed */
 };
@@ -199,11 +219,19 @@ struct clerk_figures {
 	uint32_t without_primary; /* led by this node by their view, and not yet in fact */
 	uint32_t unknown;         /* whose view has not been read yet */
 	uint32_t damaged;
-	uint32_t pending;      /* changes that are on their way */
-	int64_t pending_ms;    /* for how long the oldest is */
-	int64_t lease_ms_left; /* the least of the partitions that are led; 0: none */
+	uint32_t pending;       /* changes that are on their way */
+	int64_t pending_ms;     /* for how long the oldest is */
+	int64_t lease_ms_left;  /* the least of the partitions that are led; 0: none */
+	int64_t clock_ahead_ms; /* see clerk_clock_ahead_ms */
 };
 void clerk_figures(const struct clerk *c, struct moment now, struct clerk_figures *ret);
+/*
+ * For people: why the i-th of the wanted copies that are not in the set in sync is not, of a
+ * partition that this node is the primary of; or, if none is missing, why it does not lead.
+ * *ret_node: whose copy.  NULL: there are no more.
+ */
+const char *clerk_why(const struct clerk *c, uint32_t partition, uint32_t i, struct moment now,
+		      uint32_t *ret_node);
 
 /* ---- over a re-exec of the coordinator ---- */
 

@@ -24,6 +24,24 @@ bool is_fresh(const struct part *p, struct moment now)
 
 /* ---- asking ---- */
 
+/*
+ * A store that was set back takes a change whose base has long been replaced.  So one is asked for
+ * only when the store has answered with all that anybody has told of, and again only when it has
+ * been read since.
+ */
+static void change_send(struct clerk *c, struct part *p, struct moment now)
+{
+	bool told_more = c->answered < c->revision;
+	bool again = p->change.sent.boot_us;
+
+	if (RULE(SETBACK) && (told_more || (again && p->fresh.boot_us <= p->change.sent.boot_us))) {
+		part_get(c, p, again ? CLERK_AGAIN_MS : CLERK_ASK_MS, now);
+		return;
+	}
+	p->change.sent = now;
+	c->ops.cas(c->arg, p->number, p->change.base, c->revision, &p->change.view);
+}
+
 void change_begin(struct clerk *c, struct part *p, enum change_kind kind, const struct view *v,
 		  struct moment now)
 {
@@ -39,26 +57,28 @@ void change_begin(struct clerk *c, struct part *p, enum change_kind kind, const 
 
 	if (c->set_back)
 		return;
-	p->change = (struct change){
-		.kind = kind, .base = p->view.revision, .first = now, .sent = now, .view = *v};
+	p->change = (struct change){.kind = kind,
+				    .base = p->view.revision,
+				    .first = now,
+				    .sent = MOMENT_BEFORE,
+				    .view = *v};
 	p->change.view.revision = 0;
 	p->change.view.by = c->ops.token(c->arg);
 	part_note(c, p, texts[kind]);
 	/* The worker counts, and reads under a lease of, both sets from before it is asked for. */
 	part_settle(c, p, now);
-	c->ops.cas(c->arg, p->number, p->change.base, c->revision, &p->change.view);
+	change_send(c, p, now);
 }
 
 void change_resend(struct clerk *c, struct part *p, struct moment now)
 {
 	if (elapsed_ms(now, p->change.sent) < CLERK_AGAIN_MS)
 		return;
-	if (!RULE(UNKNOWN)) {
+	if (!RULE(UNKNOWN) && p->change.sent.boot_us) {
 		change_end(c, p, false);
 		return;
 	}
-	p->change.sent = now;
-	c->ops.cas(c->arg, p->number, p->change.base, c->revision, &p->change.view);
+	change_send(c, p, now);
 }
 
 void change_end(struct clerk *c, struct part *p, bool done)
@@ -107,7 +127,10 @@ bool frozen_set(struct clerk *c, struct part *p, struct view *v)
 		p->held_told = false;
 		p->hold_number = order_send(c, p, ORDER_HOLD);
 	}
-	v->frozen = p->held_at;
+	if (p->held_told) {
+		v->frozen = p->held_at;
+		v->frozen_commit = p->held_commit;
+	}
 	return p->held_told;
 }
 
@@ -130,6 +153,36 @@ static uint32_t place_in_line(const struct clerk *c, const struct view *v)
 	return place;
 }
 
+/*
+ * Is whoever the view names to be given time yet?  The view of a partition that was just made is read
+ * by one node before the other; and to begin to lead in many partitions, at the start of all nodes
+ * say, takes the agreement a while.
+ */
+static bool is_awaited(const struct part *p, struct moment now)
+{
+	uint64_t ms = elapsed_ms(now, p->changed);
+
+	if (lately(now, p->coming, CLERK_SHRINK_MS) && ms < CLERK_COMING_MS)
+		return true;
+	return ms < (p->view.epoch == 1 ? CLERK_FIRST_MS : CLERK_SETTLED_MS);
+}
+
+/* Is there a member whose clock is right, unlike this node's, that could take over? */
+static bool is_another_right(const struct clerk *c, const struct part *p, struct moment now)
+{
+	if (is_right(c, c->config.self.node, now))
+		return false;
+	for (uint32_t i = 0; i < p->view.isr_count; i++) {
+		struct member m = p->view.isr[i];
+		const struct node *n = m.node < REPLICA_NODES_MAX ? c->nodes[m.node] : NULL;
+
+		if (!is_self(c, m) && !member_is(m, p->view.primary) && n && !n->draining &&
+		    lately(now, n->heard, CLERK_SHRINK_MS) && is_right(c, m.node, now))
+			return true;
+	}
+	return false;
+}
+
 void member_look(struct clerk *c, struct part *p, struct moment now)
 {
 	struct moment due = moment_after(grace_end(c, p->granted),
@@ -145,7 +198,10 @@ void member_look(struct clerk *c, struct part *p, struct moment now)
 	/* Whoever is to take over knows then that the agreement is there. */
 	if (!lately(now, p->fresh, CLERK_AGAIN_MS))
 		part_get(c, p, CLERK_AGAIN_MS, now);
-	if (!moment_passed(now, due) || elapsed_ms(now, p->changed) < CLERK_SETTLED_MS)
+	if (!moment_passed(now, due) || is_awaited(p, now))
+		return;
+	if (!moment_passed(now, moment_after(due, CLERK_WRONG_MS * 1000ull)) &&
+	    is_another_right(c, p, now))
 		return;
 	if (c->draining || c->set_back || !worker_ready(c, p, now) || !is_fresh(p, now))
 		return;
@@ -211,7 +267,7 @@ static bool resign(struct clerk *c, struct part *p, struct moment now)
 	v.released = !RULE(HONEST) || p->led || p->view.released ||
 		     moment_passed(now, grace_end(c, p->granted));
 	if (!is_too_few(c, &p->view))
-		v.frozen = (struct place){0, 0}; /* the next one says it */
+		frozen_clear(&v); /* the next one says it */
 	if (worker_of(c, p)->up && p->leading && !p->stopped) {
 		p->stopped = true;
 		p->stop_number = order_send(c, p, ORDER_STOP);
@@ -234,6 +290,7 @@ static void lead_begin(struct clerk *c, struct part *p, struct moment now)
 		v.epoch++;
 		v.released = own || p->view.released;
 		change_begin(c, p, CHANGE_RECLAIM, &v, now);
+		c->beat_now = true; /* it says that it is coming */
 		return;
 	}
 	if (p->change.kind && (!p->led || is_handing(c, p)))

@@ -32,7 +32,7 @@ struct change {
 	uint32_t zero;
 	uint64_t base; /* the revision that it is to replace */
 	struct moment first;
-	struct moment sent;
+	struct moment sent; /* MOMENT_BEFORE: it has not been yet */
 	struct view view;
 };
 
@@ -52,9 +52,12 @@ struct part {
 	bool stopped;  /* the worker was told to stop, and has not been told to go on */
 	bool drained;
 	bool go_on;            /* the worker is to be told to */
+	bool repeat;           /* orders may have been lost with the clerk before this one */
 	bool held;             /* likewise to hold */
 	bool held_told;        /* where its log ends: held_at, held_commit */
 	uint32_t seen;         /* the highest epoch heard of */
+	uint32_t told_epoch;   /* the highest in which a node has said that it leads, */
+	uint32_t told_node;    /* and that node */
 	uint32_t first_epoch;  /* of the view that was read first */
 	uint32_t log_epoch;    /* of the newest term in the log, when the worker began */
 	uint64_t claim_round;  /* this epoch is claimed from this round on */
@@ -62,6 +65,7 @@ struct part {
 	struct moment fresh;   /* when a read that was asked for was answered last */
 	struct moment asked;
 	struct moment changed; /* when the view changed last */
+	struct moment coming;  /* when its primary said last that it is about to lead */
 	struct moment led_at;
 	struct moment plan_at;   /* when stop or `extra` began */
 	struct moment given_up;  /* when a switch was */
@@ -98,6 +102,9 @@ struct node {
 	bool draining;  /* it is not to be given partitions */
 	bool leaving;   /* nor to be a member */
 	struct moment heard;
+	struct moment answered; /* when it answered a beat of this node's last: it hears this one */
+	int64_t apart_ms; /* by how much its wall clock was ahead of this node's, when it was heard */
+	struct moment apart_at;
 	struct round rounds[CLERK_ROUNDS];
 	struct beat *beat; /* room for a claim of each partition */
 };
@@ -114,19 +121,25 @@ struct clerk {
 	struct clerk_ops ops;
 	void *arg;
 	uint64_t revision; /* the highest one known of the store */
+	uint64_t answered; /* the highest one that it has answered with itself */
 	uint64_t round;
 	uint64_t number; /* of the last order */
 	bool set_back;
 	bool draining;
 	bool leaving;
 	bool beat_now;
+	uint64_t wall_ms;      /* what the wall clock said, */
+	struct moment wall_at; /* and when; never: MOMENT_BEFORE */
 	struct moment beaten;
 	struct moment ticked;
 	struct moment woken; /* the last time this process had stood still for long */
+	uint32_t switching;  /* partitions that are being handed over, as far as was looked */
 	struct moment home;  /* when a partition was last given to its wanted primary */
 	struct part *parts;
 	struct worker *workers;
 	struct node *nodes[REPLICA_NODES_MAX];
+	uint8_t known[REPLICA_NODES_MAX]; /* numbers of those that there are, as they came */
+	uint32_t known_count;
 	struct grant *grant; /* room for a refusal of each partition */
 };
 
@@ -180,6 +193,12 @@ static inline bool is_too_few(const struct clerk *c, const struct view *v)
 	return v->isr_count < c->config.min_copies;
 }
 
+static inline void frozen_clear(struct view *v)
+{
+	v->frozen = (struct place){0, 0};
+	v->frozen_commit = 0;
+}
+
 struct partner *partner_of(struct part *p, struct member id);
 /* Those whose acknowledgement and lease are needed, without this node.  Returns how many. */
 uint32_t needed_members(const struct clerk *c, const struct part *p,
@@ -199,7 +218,9 @@ struct node *node_get(struct clerk *c, uint32_t number);
 
 /* ---- clerk_change.c ---- */
 
-#define LATELY_MS 400u /* what the worker has said of a member counts for so long */
+#define CLERK_ASK_MS 50u
+#define LATELY_MS    400u /* what the worker has said of a member counts for so long */
+#define NEAR_MS      600u /* likewise, that a learner is near */
 
 /* Was the view read lately enough to change more than must be? */
 bool is_fresh(const struct part *p, struct moment now);
@@ -231,12 +252,16 @@ void partners_set(struct clerk *c, struct part *p);
 void partners_set(struct clerk *c, struct part *p);
 void part_settle(struct clerk *c, struct part *p, struct moment now);
 uint64_t order_send(struct clerk *c, struct part *p, enum order_kind kind);
+/* Give all orders again that the worker may not have. */
+void orders_repeat(struct clerk *c, struct part *p, struct moment now);
 /* No order that was given before counts: another life of the worker, or another reign. */
 void order_forget(struct part *p);
 
 /* ---- clerk_lease.c ---- */
 
 void lease_write(struct clerk *c, struct part *p);
+/* Its clock is known to be right, or nothing else is known. */
+bool is_right(const struct clerk *c, uint32_t node, struct moment now);
 void beats_send(struct clerk *c, struct moment now);
 
 #endif

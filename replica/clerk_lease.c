@@ -5,6 +5,8 @@
 #include "replica/clerk.h"
 #include "replica/clerk_impl.h"
 
+#define APART_MS 5000u /* how long what was heard of a clock counts */
+
 /* ---- the lease ---- */
 
 void lease_write(struct clerk *c, struct part *p)
@@ -33,6 +35,79 @@ void lease_write(struct clerk *c, struct part *p)
 	c->ops.lease(c->arg, p->number, &l);
 }
 
+/* ---- wall clocks ---- */
+
+void clerk_wall(struct clerk *c, uint64_t wall_ms, struct moment now)
+{
+	c->wall_ms = wall_ms;
+	c->wall_at = now;
+}
+
+static uint64_t wall_now(const struct clerk *c, struct moment now)
+{
+	return c->wall_at.boot_us ? c->wall_ms + elapsed_ms(now, c->wall_at) : 0;
+}
+
+static void wall_heard(const struct clerk *c, struct node *n, uint64_t wall_ms, struct moment now)
+{
+	if (!wall_ms || !c->wall_at.boot_us)
+		return;
+	n->apart_ms = (int64_t)(wall_ms - wall_now(c, now));
+	n->apart_at = now;
+}
+
+static bool is_compared(const struct node *n, struct moment now)
+{
+	return n && lately(now, n->apart_at, APART_MS);
+}
+
+/*
+ * By how much the median is ahead of this node's clock.  Of two in the middle the nearer one counts,
+ * so of two nodes nobody's is wrong.
+ */
+static int64_t median_ms(const struct clerk *c, struct moment now)
+{
+	int64_t apart[REPLICA_NODES_MAX];
+	uint32_t count = 1;
+
+	apart[0] = 0; /* this node's own */
+	for (uint32_t i = 0; i < c->known_count; i++) {
+		const struct node *n = c->nodes[c->known[i]];
+		uint32_t k;
+
+		if (!is_compared(n, now))
+			continue;
+		for (k = count++; k && apart[k - 1] > n->apart_ms; k--)
+			apart[k] = apart[k - 1];
+		apart[k] = n->apart_ms;
+	}
+	if (count % 2)
+		return apart[count / 2];
+	return apart[count / 2 - 1] >= 0 ? apart[count / 2 - 1]
+	       : apart[count / 2] <= 0   ? apart[count / 2]
+					 : 0;
+}
+
+int64_t clerk_clock_ahead_ms(const struct clerk *c, struct moment now)
+{
+	return -median_ms(c, now);
+}
+
+static bool is_apart(int64_t ms)
+{
+	return ms > (int64_t)CLERK_APART_MS || ms < -(int64_t)CLERK_APART_MS;
+}
+
+bool is_right(const struct clerk *c, uint32_t node, struct moment now)
+{
+	int64_t median = median_ms(c, now);
+	const struct node *n = node < REPLICA_NODES_MAX ? c->nodes[node] : NULL;
+
+	if (node == c->config.self.node)
+		return !is_apart(median);
+	return is_compared(n, now) && !is_apart(n->apart_ms - median);
+}
+
 /* ---- asking for it ---- */
 
 static bool is_claimed(const struct clerk *c, const struct part *p)
@@ -40,15 +115,37 @@ static bool is_claimed(const struct clerk *c, const struct part *p)
 	return is_primary(c, p) && p->known && p->led && !is_behind(p) && !p->damaged;
 }
 
-static void claim_add(struct clerk *c, const struct part *p, struct member m, bool yields)
+/* It is to lead, and does not yet: others are asked to wait for it. */
+static bool is_coming(const struct clerk *c, const struct part *p)
+{
+	return is_primary(c, p) && p->known && !p->led && !is_behind(p) && !p->damaged &&
+	       worker_of(c, p)->up && p->life_number && !c->set_back && !c->draining;
+}
+
+static void claim_add(struct clerk *c, const struct part *p, struct member m, uint32_t flags)
 {
 	struct node *n = node_get(c, m.node);
 
 	if (!n)
 		return;
-	n->rounds[c->round % CLERK_ROUNDS].claimed[p->number / 64] |= 1ull << p->number % 64;
+	if (!(flags & CLAIM_COMING))
+		n->rounds[c->round % CLERK_ROUNDS].claimed[p->number / 64] |= 1ull
+									      << p->number % 64;
 	n->beat->claims[n->beat->count++] =
-		(struct claim){p->number, yields ? CLAIM_YIELD : 0, term_make(p->view.epoch, 0)};
+		(struct claim){p->number, flags, term_make(p->view.epoch, 0)};
+}
+
+/* One claim a partition for each node: several members of one would be one too many. */
+static void claims_add(struct clerk *c, const struct part *p, uint32_t flags)
+{
+	for (uint32_t k = 0; k < p->partners; k++) {
+		bool again = false;
+
+		for (uint32_t j = 0; j < k; j++)
+			again = again || p->partner[j].id.node == p->partner[k].id.node;
+		if (!again)
+			claim_add(c, p, p->partner[k].id, flags);
+	}
 }
 
 static void round_begin(struct clerk *c, struct moment now)
@@ -58,13 +155,10 @@ static void round_begin(struct clerk *c, struct moment now)
 	c->round++;
 	c->beaten = now;
 	c->beat_now = false;
-	for (uint32_t i = 0; i < REPLICA_NODES_MAX; i++) {
-		struct node *n = c->nodes[i];
-		struct round *r;
+	for (uint32_t i = 0; i < c->known_count; i++) {
+		struct node *n = c->nodes[c->known[i]];
+		struct round *r = &n->rounds[c->round % CLERK_ROUNDS];
 
-		if (!n)
-			continue;
-		r = &n->rounds[c->round % CLERK_ROUNDS];
 		memset(r->claimed, 0, words * sizeof(uint64_t));
 		r->number = c->round;
 		r->sent = now;
@@ -77,32 +171,28 @@ void beats_send(struct clerk *c, struct moment now)
 	round_begin(c, now);
 	for (uint32_t i = 0; i < c->config.partitions; i++) {
 		const struct part *p = &c->parts[i];
-		bool yields;
 
-		if (!is_claimed(c, p))
-			continue;
-		yields = RULE(YIELD) && p->change.kind &&
-			 elapsed_ms(now, p->change.first) >= CLERK_YIELD_MS;
-		/* Several members of one node would be one too many: one claim a partition. */
-		for (uint32_t k = 0; k < p->partners; k++) {
-			bool again = false;
-
-			for (uint32_t j = 0; j < k; j++)
-				again = again || p->partner[j].id.node == p->partner[k].id.node;
-			if (!again)
-				claim_add(c, p, p->partner[k].id, yields);
-		}
+		if (is_coming(c, p))
+			claims_add(c, p, CLAIM_COMING);
+		else if (is_claimed(c, p))
+			claims_add(c, p,
+				   RULE(YIELD) && p->change.kind &&
+						   elapsed_ms(now, p->change.first) >=
+							   CLERK_YIELD_MS
+					   ? CLAIM_YIELD
+					   : 0);
 	}
-	for (uint32_t i = 0; i < REPLICA_NODES_MAX; i++) {
-		struct node *n = c->nodes[i];
+	for (uint32_t i = 0; i < c->known_count; i++) {
+		struct node *n = c->nodes[c->known[i]];
 
-		if (!n || !n->beat->count)
+		if (!n->beat->count)
 			continue;
 		n->beat->incarnation = c->config.incarnation;
 		n->beat->store = c->config.self.store;
 		n->beat->round = c->round;
 		n->beat->revision = c->revision;
-		c->ops.beat(c->arg, i, n->beat);
+		n->beat->wall_ms = wall_now(c, now);
+		c->ops.beat(c->arg, c->known[i], n->beat);
 	}
 }
 
@@ -136,6 +226,26 @@ static bool is_granted(struct clerk *c, struct part *p, const struct claim *x, s
 	return !is_yielded(c, p, x, now);
 }
 
+/* Who leads is known from the one who does, too, though the agreement may be out of reach. */
+static void leader_told(struct clerk *c, struct part *p, uint32_t epoch, uint32_t node)
+{
+	if (epoch <= p->told_epoch)
+		return;
+	p->told_epoch = epoch;
+	p->told_node = node;
+	if (epoch > p->view.epoch)
+		c->ops.changed(c->arg, p->number);
+}
+
+/* That is neither granted nor refused. */
+static void coming_take(struct clerk *c, struct part *p, uint32_t node, const struct claim *x,
+			struct moment now)
+{
+	part_hear(c, p, term_epoch(x->term), now);
+	if (p->view.primary.node == node && term_epoch(x->term) >= p->view.epoch)
+		p->coming = now;
+}
+
 void clerk_beat(struct clerk *c, uint32_t node, const struct beat *b, struct moment now)
 {
 	struct node *n = node_get(c, node);
@@ -144,11 +254,13 @@ void clerk_beat(struct clerk *c, uint32_t node, const struct beat *b, struct mom
 	if (!n)
 		return;
 	n->heard = now;
+	wall_heard(c, n, b->wall_ms, now);
 	clerk_revision_known(c, b->revision);
 	*g = (struct grant){.incarnation = b->incarnation,
 			    .store = c->config.self.store,
 			    .round = b->round,
 			    .revision = c->revision,
+			    .wall_ms = wall_now(c, now),
 			    .flags = (c->draining ? GRANT_DRAINING : 0u) |
 				     (c->leaving ? GRANT_LEAVING : 0u)};
 	for (uint32_t i = 0; i < b->count; i++) {
@@ -158,7 +270,10 @@ void clerk_beat(struct clerk *c, uint32_t node, const struct beat *b, struct mom
 		if (x->partition >= c->config.partitions)
 			continue;
 		p = &c->parts[x->partition];
-		if (is_granted(c, p, x, now))
+		leader_told(c, p, term_epoch(x->term), node);
+		if (x->flags & CLAIM_COMING)
+			coming_take(c, p, node, x, now);
+		else if (is_granted(c, p, x, now))
 			p->granted = now;
 		else if (g->count < c->config.partitions)
 			g->refused[g->count++] =
@@ -198,9 +313,11 @@ void clerk_grant(struct clerk *c, uint32_t node, const struct grant *g, struct m
 	n->heard = now;
 	n->draining = g->flags & GRANT_DRAINING;
 	n->leaving = g->flags & GRANT_LEAVING;
+	wall_heard(c, n, g->wall_ms, now);
 	clerk_revision_known(c, g->revision);
 	if (g->incarnation != c->config.incarnation)
 		return;
+	n->answered = now;
 	r = round_of(n, g->round);
 	if (!r)
 		return;

@@ -2,7 +2,6 @@
 #include "replica/clerk.h"
 #include "replica/clerk_impl.h"
 
-#define NEAR_MS    600u  /* likewise, that a learner is near */
 #define DRAIN_MS   3000u /* a switch is given up when what waits is not committed by then */
 #define BETWEEN_MS 1000u
 
@@ -12,13 +11,17 @@ static bool is_leaving(const struct clerk *c, struct member m)
 }
 
 static bool is_lost(const struct clerk *c, const struct part *p, const struct partner *x,
-		    struct moment now)
+		    uint64_t silent_ms, struct moment now)
 {
 	struct moment since = moment_most(moment_most(p->led_at, c->woken), x->granted);
 	uint64_t silent = elapsed_ms(now, since);
 
-	return silent > CLERK_SHRINK_MS || x->damaged || is_leaving(c, x->id) ||
-	       lately(now, x->stuck, LATELY_MS) || (RULE(FULL) && lately(now, x->full, LATELY_MS));
+	/* Who says nothing at all is not stuck: it may not hear, or not be heard. */
+	bool stuck = lately(now, x->stuck, LATELY_MS) &&
+		     (silent_ms == CLERK_SHRINK_MS || silent < LATELY_MS);
+
+	return silent > silent_ms || x->damaged || is_leaving(c, x->id) || stuck ||
+	       (RULE(FULL) && lately(now, x->full, LATELY_MS));
 }
 
 static void extra_drop(struct part *p)
@@ -46,15 +49,39 @@ static void shrink(struct clerk *c, struct part *p, const struct member *who, ui
 		change_begin(c, p, CHANGE_SHRINK, &v, now);
 }
 
-/* Members that are gone leave the set.  True: some are. */
-static bool lost_drop(struct clerk *c, struct part *p, struct moment now)
+static uint32_t lost_find(const struct clerk *c, const struct part *p, uint64_t silent_ms,
+			  struct member *lost, struct moment now)
 {
-	struct member lost[REPLICA_MEMBERS_MAX];
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < p->partners; i++)
-		if (view_has(&p->view, p->partner[i].id) && is_lost(c, p, &p->partner[i], now))
+		if (view_has(&p->view, p->partner[i].id) &&
+		    is_lost(c, p, &p->partner[i], silent_ms, now))
 			lost[n++] = p->partner[i].id;
+	return n;
+}
+
+/* Does any other node hear this one? */
+static bool is_answered(const struct clerk *c, struct moment now)
+{
+	for (uint32_t i = 0; i < REPLICA_NODES_MAX; i++)
+		if (c->nodes[i] && lately(now, c->nodes[i]->answered, CLERK_SHRINK_MS))
+			return true;
+	return false;
+}
+
+/*
+ * Members that are gone leave the set.  True: some are.  Too few would be left: it may be this node that
+ * nobody hears.  Writes would be refused all the same, so the others have the time to take over first.
+ */
+static bool lost_drop(struct clerk *c, struct part *p, struct moment now)
+{
+	struct member lost[REPLICA_MEMBERS_MAX];
+	uint32_t n = lost_find(c, p, CLERK_SHRINK_MS, lost, now);
+
+	if (n && p->view.isr_count - n < c->config.min_copies && !is_too_few(c, &p->view) &&
+	    !is_answered(c, now))
+		n = lost_find(c, p, CLERK_ALONE_MS, lost, now);
 	if (n)
 		shrink(c, p, lost, n, now);
 	return n;
@@ -68,7 +95,7 @@ static void grow(struct clerk *c, struct part *p, struct member m, struct moment
 
 	v.isr[v.isr_count++] = m;
 	if (!is_too_few(c, &v))
-		v.frozen = (struct place){0, 0};
+		frozen_clear(&v);
 	change_begin(c, p, CHANGE_GROW, &v, now);
 }
 
@@ -167,7 +194,7 @@ static void switch_begin(struct clerk *c, struct part *p, struct moment now)
 {
 	struct member to;
 
-	if (lately(now, p->given_up, BETWEEN_MS))
+	if (lately(now, p->given_up, BETWEEN_MS) || c->switching >= CLERK_SWITCHES)
 		return;
 	to = wanted_primary(c, p, now);
 	if (!to.node)
@@ -179,6 +206,7 @@ static void switch_begin(struct clerk *c, struct part *p, struct moment now)
 	if (!c->draining && is_wanted(p, c->config.self.node))
 		c->home = now;
 	p->switch_to = to;
+	c->switching++;
 	p->plan_at = now;
 	p->drained = !RULE(STOP);
 	if (RULE(STOP)) {
@@ -235,6 +263,7 @@ void lead_look(struct clerk *c, struct part *p, struct moment now)
 	if (p->freeze) {
 		p->freeze = false;
 		v.frozen = p->held_at;
+		v.frozen_commit = p->held_commit;
 		change_begin(c, p, CHANGE_FREEZE, &v, now);
 		return;
 	}

@@ -7,7 +7,7 @@
 #include "replica/clerk.h"
 #include "replica/clerk_impl.h"
 
-#define SAVE_VERSION 1u
+#define SAVE_VERSION 3u
 
 struct save_head {
 	uint64_t crc; /* of all behind it */
@@ -19,6 +19,7 @@ struct save_head {
 	uint32_t nodes;
 	struct member self;
 	uint64_t revision;
+	uint64_t answered;
 	uint64_t number;
 	uint32_t set_back;
 	uint32_t draining;
@@ -54,6 +55,7 @@ size_t clerk_save(const struct clerk *c, void *out, size_t size)
 		.workers = c->config.workers,
 		.self = c->config.self,
 		.revision = c->revision,
+		.answered = c->answered,
 		.number = c->number,
 		.set_back = c->set_back,
 		.draining = c->draining,
@@ -123,6 +125,7 @@ int clerk_restore(struct clerk *c, const void *in, size_t size, struct moment no
 	at += h.workers * sizeof(struct worker);
 	memcpy(c->parts, at, h.partitions * sizeof(struct part));
 	c->revision = h.revision;
+	c->answered = h.answered;
 	c->number = h.number;
 	c->set_back = h.set_back;
 	c->draining = h.draining;
@@ -133,7 +136,7 @@ int clerk_restore(struct clerk *c, const void *in, size_t size, struct moment no
 		/* Rounds are counted anew; a lease goes on, whoever granted it. */
 		c->parts[i].claim_round = 1;
 		c->parts[i].asked = now;
-		c->parts[i].stale = true;
+		c->parts[i].stale = c->parts[i].repeat = true;
 	}
 	return 0;
 }

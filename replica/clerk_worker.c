@@ -39,35 +39,59 @@ static void order_members(const struct clerk *c, const struct part *p, struct pa
 	}
 }
 
+/* A copy that is wanted is not in the set: whoever leads when it comes back has to send it the log. */
+static bool is_short(const struct part *p)
+{
+	for (uint32_t k = 0; k < p->targets; k++) {
+		bool in = false;
+
+		for (uint32_t i = 0; i < p->view.isr_count; i++)
+			in = in || p->view.isr[i].node == p->target[k];
+		if (!in)
+			return true;
+	}
+	return false;
+}
+
 static void order_fill(const struct clerk *c, const struct part *p, enum order_kind kind,
 		       struct parcel_order *o)
 {
+	bool frozen = is_too_few(c, &p->view) && p->view.frozen.sequence &&
+		      p->held_commit == ORDER_COMMIT_NOW;
 	uint32_t epoch = is_behind(p) ? p->seen : p->view.epoch;
 	uint32_t life = kind == ORDER_LEAD ? worker_of(c, p)->life : 0;
 
 	*o = (struct parcel_order){
 		.head = {sizeof(*o), PARCEL_ORDER, (uint16_t)p->number, 0, 0},
 		.term = term_make(epoch, life),
-		.frozen = p->held_commit,
+ /* A node that was started anew does not know it any more: the view does. */
+		.frozen = frozen ? p->view.frozen_commit : p->held_commit,
 		.kind = (uint32_t)kind,
 		.may_append = p->known,
 	};
-	if (kind != ORDER_LEAD && (kind != ORDER_VIEW || !is_led_by_worker(c, p)))
+	if (kind != ORDER_LEAD && kind != ORDER_VIEW)
+		return;
+	if (is_short(p))
+		o->flags |= ORDER_KEEP;
+	if (kind == ORDER_VIEW && !is_led_by_worker(c, p))
 		return;
 	order_members(c, p, o);
 	/* While it is not known that there will not be too few, no write runs. */
 	if (is_too_few(c, &p->view) ||
 	    (p->change.kind && !is_handing(c, p) && RULE(TOOFEW) && is_too_few(c, &p->change.view)))
-		o->flags = ORDER_TOO_FEW;
+		o->flags |= ORDER_TOO_FEW;
 }
 
 static uint64_t order_put(struct clerk *c, struct part *p, struct parcel_order *o)
 {
 	o->number = ++c->number;
-	if (!p->life_number)
-		p->life_number = o->number;
 	if (o->kind == ORDER_VIEW || o->kind == ORDER_LEAD)
 		p->sent = *o;
+	/* The worker may have outlived an earlier coordinator: it may still lead, and count nobody. */
+	if (!p->life_number) {
+		p->life_number = o->number;
+		o->flags |= ORDER_ANEW;
+	}
 	c->ops.order(c->arg, p->number, o);
 	return o->number;
 }
@@ -183,13 +207,36 @@ void part_settle(struct clerk *c, struct part *p, struct moment now)
 		go_on(c, p);
 }
 
+/*
+ * Each says what is to be so, and may be obeyed twice.  What the worker says to those that it has
+ * counts for these too: their numbers are lower, so none of them is waited for anew.
+ */
+void orders_repeat(struct clerk *c, struct part *p, struct moment now)
+{
+	p->repeat = false;
+	if (!p->known || !worker_of(c, p)->up || !p->sent.number)
+		return;
+	memset(&p->sent, 0, sizeof(p->sent));
+	part_settle(c, p, now);
+	if (is_led_by_worker(c, p) && !is_handing(c, p)) {
+		(void)order_send(c, p, ORDER_LEAD);
+		/* Whoever has stopped must not begin again between two of these. */
+		if (!p->stopped && !p->held)
+			(void)order_send(c, p, ORDER_GO_ON);
+	}
+	if (p->held)
+		(void)order_send(c, p, ORDER_HOLD);
+	if (p->stopped)
+		(void)order_send(c, p, ORDER_STOP);
+}
+
 /* ---- workers ---- */
 
 /* All that was told to its last life, and what that has said, is void. */
 static void life_end(struct part *p)
 {
 	order_forget(p);
-	p->damaged = false;
+	p->damaged = p->repeat = false;
 	p->life_number = 0;
 	memset(&p->sent, 0, sizeof(p->sent));
 	for (uint32_t i = 0; i < p->partners; i++) {
@@ -300,6 +347,21 @@ static void damaged_take(struct clerk *c, struct part *p, const struct parcel_re
 	}
 }
 
+static void whole_take(struct clerk *c, struct part *p, const struct parcel_report *r)
+{
+	struct partner *x = partner_of(p, r->member);
+
+	if (is_self(c, r->member)) {
+		p->damaged = false;
+		p->stale = true;
+		part_note(c, p, "this copy has learned all of it anew");
+	} else if (x) {
+		x->damaged = false;
+		x->near = x->stuck = x->full = MOMENT_BEFORE;
+		part_note(c, p, "a copy has learned all of it anew");
+	}
+}
+
 static void report_take(struct clerk *c, struct part *p, const struct parcel_report *r,
 			struct moment now)
 {
@@ -340,6 +402,9 @@ static void report_take(struct clerk *c, struct part *p, const struct parcel_rep
 		break;
 	case REPORT_DAMAGED:
 		damaged_take(c, p, r);
+		break;
+	case REPORT_WHOLE:
+		whole_take(c, p, r);
 		break;
 	case REPORT_FLOOR:
 	case REPORT_KIND_END:

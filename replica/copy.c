@@ -22,18 +22,6 @@ void copy_init(struct copy *c, uint32_t partition, struct member self, const str
 	c->synced = last;
 }
 
-void copy_loaded(struct copy *c, const struct spans *spans, uint64_t commit)
-{
-	check(c->role != COPY_PRIMARY && commit <= spans_last(spans).sequence);
-	c->spans = *spans;
-	c->commit = c->told = commit;
-	c->synced = spans_last(spans).sequence;
-	c->match = 0;
-	c->full = c->damaged = false;
-	if (spans_last(spans).term > c->seen)
-		c->seen = spans_last(spans).term;
-}
-
 void copy_report(const struct copy *c, enum report_kind kind, struct place at,
 		 const struct member *whom, uint32_t told_by)
 {
@@ -113,6 +101,7 @@ static void view_order(struct copy *c, const struct parcel_order *o, uint64_t no
 	if (c->role == COPY_NONE)
 		c->role = COPY_BACKUP;
 	c->may_append = o->may_append;
+	c->keep = o->flags & ORDER_KEEP;
 	if (c->lead && epoch == term_epoch(c->lead)) {
 		few_set(c, o);
 		primary_members(c, o, now_ms);
@@ -131,6 +120,7 @@ static void lead_order(struct copy *c, const struct parcel_order *o, uint64_t no
 	uint64_t last = spans_last(&c->spans).term;
 
 	c->may_append = o->may_append;
+	c->keep = o->flags & ORDER_KEEP;
 	if (c->role == COPY_NONE)
 		c->role = COPY_BACKUP;
 	if (c->role == COPY_PRIMARY && c->term == o->term) {
@@ -139,7 +129,8 @@ static void lead_order(struct copy *c, const struct parcel_order *o, uint64_t no
 		copy_report(c, REPORT_LEADING, (struct place){c->term, c->floor}, NULL, 0);
 		return;
 	}
-	if (c->damaged) {
+	copy_damage_of(c, o->term);
+	if (c->damaged || c->broken) {
 		copy_report(c, REPORT_DAMAGED, copy_commit_place(c), &c->self, 0);
 		return;
 	}
@@ -170,12 +161,25 @@ static void hold_order(struct copy *c, uint32_t epoch)
 	copy_report(c, REPORT_HELD, spans_last(&c->spans), NULL, 0);
 }
 
+/* Nothing is taken in, and nothing served. */
+static void role_end(struct copy *c)
+{
+	copy_depose(c);
+	c->role = COPY_NONE;
+	c->lead = 0;
+	c->may_append = false;
+}
+
 void copy_order(struct copy *c, const struct parcel_order *o, uint64_t now_ms)
 {
 	bool ours = c->role == COPY_PRIMARY && term_epoch(c->term) == term_epoch(o->term);
 
 	check(o->count <= REPLICA_MEMBERS_MAX);
 	c->number = o->number;
+	if (o->flags & ORDER_ANEW) {
+		role_end(c);
+		ours = false;
+	}
 	switch ((enum order_kind)o->kind) {
 	case ORDER_VIEW:
 		view_order(c, o, now_ms);
@@ -200,10 +204,7 @@ void copy_order(struct copy *c, const struct parcel_order *o, uint64_t now_ms)
 		hold_order(c, term_epoch(o->term));
 		break;
 	case ORDER_FORGET:
-		copy_depose(c);
-		c->role = COPY_NONE;
-		c->lead = 0;
-		c->may_append = false;
+		role_end(c);
 		break;
 	}
 }
@@ -262,7 +263,7 @@ enum copy_verdict copy_judge(const struct copy *c, const struct copy_wait *w,
 			return COPY_TIMEOUT;
 		return COPY_ELSEWHERE;
 	}
-	if (c->damaged || reply_needs(c, w) > c->commit)
+	if (c->damaged || reply_needs(c, w) > (RULE(COPIES) ? c->commit : c->synced))
 		return COPY_WAIT;
 	if (copy_is_frozen(c) && w->clients > c->frozen)
 		return COPY_WAIT;

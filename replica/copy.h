@@ -95,7 +95,9 @@ struct copy_member {
 	uint64_t progress_ms; /* since when what waits has waited */
 	uint64_t told_ms;     /* when something that lasts was reported of it */
 	uint64_t commit_told;
-	bool known; /* where its log and this one part */
+	uint64_t after; /* a stamp: what answers it or earlier ones is late */
+	bool known;     /* where its log and this one part */
+	bool anew;      /* only a snapshot helps it: it is damaged, not whole, or too far behind */
 	bool full;
 	bool told_caught;
 };
@@ -112,20 +114,25 @@ struct copy {
 	bool too_few;    /* the same, by the view */
 	bool may_append; /* backup: roles are known */
 	bool damaged;    /* it contradicts what is committed: takes no part */
+	bool broken;     /* what is here is not all of it, but part of a snapshot: likewise */
 	bool full;       /* backup: no room, until copy_room */
+	bool keep;       /* another copy may need what is in the log, whoever leads by then */
 	bool told_floor, told_drained;
-	uint64_t seen;     /* the highest term heard of, or in the log */
-	uint64_t term;     /* primary: in which it leads; backup: of the primary it follows */
-	uint64_t lead;     /* the term in which it shall lead, and does not yet; 0 */
-	uint64_t number;   /* of the last order obeyed */
-	uint64_t lsn;      /* of the last record that this copy has had appended */
-	uint64_t commit;   /* sequence */
-	uint64_t told;     /* what ops->commit has said of it */
-	uint64_t synced;   /* sequence: of this log on disk */
-	uint64_t floor;    /* primary: the sequence of its term's first record */
-	uint64_t frozen;   /* primary, held or too few: replies that consult more wait */
-	uint64_t match;    /* backup: up to here compared with this term's primary */
-	uint64_t quiet_ms; /* when it was written last */
+	uint64_t seen;        /* the highest term heard of, or in the log */
+	uint64_t term;        /* primary: in which it leads; backup: of the primary it follows */
+	uint64_t lead;        /* the term in which it shall lead, and does not yet; 0 */
+	uint64_t number;      /* of the last order obeyed */
+	uint64_t lsn;         /* of the last record that this copy has had appended */
+	uint64_t commit;      /* sequence */
+	uint64_t told;        /* what ops->commit has said of it */
+	uint64_t synced;      /* sequence: of this log on disk */
+	uint64_t floor;       /* primary: the sequence of its term's first record */
+	uint64_t frozen;      /* primary, held or too few: replies that consult more wait */
+	uint64_t match;       /* backup: up to here compared with this term's primary */
+	uint64_t quiet_ms;    /* when it was written last */
+	uint64_t stamp;       /* of the last parcel sent to anybody */
+	uint64_t ticket;      /* backup: given to who may send a snapshot; 0: to nobody, */
+	uint64_t ticket_term; /* and for this term */
 	struct spans spans;
 	struct copy_member members[REPLICA_MEMBERS_MAX];
 };
@@ -159,11 +166,40 @@ void copy_written(struct copy *c, uint64_t first, uint32_t count, uint64_t lsn, 
 void copy_synced(struct copy *c, uint64_t sequence);
 /* Backup: there is room again (less than 80 % of its limits are used). */
 void copy_room(struct copy *c);
+/* ---- snapshots: a copy that nothing else helps learns anew ---- */
+
+/* Right after copy_init: what is on disk is a part of a snapshot only. */
+void copy_broken(struct copy *c);
+/*
+ * A backup was offered one by a parcel of `p`.  True: it may be told this ticket, which is random and
+ * not 0; the ones before are void.
+ */
+bool copy_offered(struct copy *c, const struct parcel_piece *p, uint64_t ticket);
+/* May the pieces of that ticket be taken in, and what is here be lost?  Asked before the first one. */
+bool copy_may_load(const struct copy *c, const struct parcel_piece *p);
+/* What was here is gone: it is broken, until copy_loaded or another start. */
+void copy_load(struct copy *c);
 /*
  * The log has become another one: a snapshot was loaded (backups only).  It counts as on disk, and
- * `commit` as committed; what was damaged is whole again.
+ * `commit` as committed; what was damaged or broken is whole again.
  */
 void copy_loaded(struct copy *c, const struct spans *spans, uint64_t commit);
+/* The copy is gone from this node (ORDER_FORGET): if it is to be one again it learns anew. */
+void copy_forgotten(struct copy *c);
+
+/* Primary: what members[i] needs is not in the log any more. */
+void copy_lost(struct copy *c, uint32_t i);
+/*
+ * Primary: is members[i] to be sent a snapshot?  Only one that does not count is: what it has goes.
+ * One that counts is reported, or found to be stuck, and leaves the set first.
+ */
+static inline bool copy_wants_snapshot(const struct copy *c, uint32_t i)
+{
+	return c->role == COPY_PRIMARY && !c->stopped && !c->damaged && c->members[i].anew &&
+	       (c->members[i].flags & MEMBER_LEARNER) && !(c->members[i].flags & MEMBER_NEEDED);
+}
+/* Primary: members[i] has all up to `at`, on its disk, by a snapshot that it was sent in this term. */
+void copy_taught(struct copy *c, uint32_t i, struct place at, uint64_t now_ms);
 
 /* Every 10 to 50 ms. */
 void copy_tick(struct copy *c, uint64_t now_ms);
@@ -172,8 +208,8 @@ void copy_tick(struct copy *c, uint64_t now_ms);
 
 /*
  * The head of the next parcel for members[i], of the records behind `from`; count, bytes and
- * head.size are the caller's to set.  False: where `from` is in the log is not known any more (a
- * snapshot is due).
+ * head.size are the caller's to set.  False: where `from` is in the log is not known any more
+ * (copy_lost is due).
  */
 bool copy_append_head(struct copy *c, uint32_t i, uint64_t from, struct parcel_append *ret);
 /* The records up to `to` have been sent to members[i]. */

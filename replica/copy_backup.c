@@ -27,6 +27,13 @@ static void ack_send(struct copy *c, const struct parcel_append *p, enum ack_kin
 	c->ops->ack(c->arg, c, p->from.node, &a, told, lsn);
 }
 
+void copy_refuse(struct copy *c, uint32_t node, uint64_t term)
+{
+	const struct parcel_append p = {.from.node = node, .term = term};
+
+	ack_send(c, &p, ACK_REFUSED, (struct place){c->seen, 0}, 0);
+}
+
 static void damaged(struct copy *c)
 {
 	c->damaged = true;
@@ -111,6 +118,7 @@ static void have_ack(struct copy *c, const struct parcel_append *p)
 
 	(void)spans_at(&c->spans, to, &at);
 	at.sequence = to;
+	c->ticket = 0; /* from now on it may be counted on for this */
 	ack_send(c, p, ACK_HAVE, at, c->lsn);
 }
 
@@ -152,8 +160,13 @@ void copy_append(struct copy *c, const struct parcel_append *p, uint64_t now_ms)
 	copy_hear(c, p->term);
 	if (c->role == COPY_PRIMARY)
 		return;
+	copy_damage_of(c, p->term);
 	if (c->damaged) {
 		ack_send(c, p, ACK_DAMAGED, copy_commit_place(c), 0);
+		return;
+	}
+	if (c->broken) {
+		ack_send(c, p, ACK_BROKEN, (struct place){0, 0}, 0);
 		return;
 	}
 	if (c->term != p->term) {

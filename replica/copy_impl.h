@@ -38,6 +38,21 @@ static inline bool copy_is_frozen(const struct copy *c)
 	return c->held || c->too_few;
 }
 
+/*
+ * A copy that contradicts its primary may be the one that is right: then that primary has handed
+ * over.  So it is said of one epoch, and is to be found out again in the next.
+ */
+static inline void copy_damage_of(struct copy *c, uint64_t term)
+{
+	if (term_epoch(term) > term_epoch(c->term))
+		c->damaged = false;
+}
+
+/* ---- copy_backup.c ---- */
+
+/* What the node sent in `term` came too late: a higher one is known. */
+void copy_refuse(struct copy *c, uint32_t node, uint64_t term);
+
 /* ---- copy_primary.c ---- */
 
 void primary_members(struct copy *c, const struct parcel_order *o, uint64_t now_ms);

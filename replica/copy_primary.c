@@ -26,6 +26,7 @@ void primary_members(struct copy *c, const struct parcel_order *o, uint64_t now_
 		m->id = o->member[i].id;
 		m->next = last_of(c);
 		m->progress_ms = now_ms;
+		m->after = c->stamp;
 		for (uint32_t k = 0; k < n; k++) {
 			if (!member_is(old[k].id, m->id))
 				continue;
@@ -71,6 +72,7 @@ void primary_lead(struct copy *c, uint64_t now_ms)
 			.flags = c->members[i].flags,
 			.next = end.sequence,
 			.progress_ms = now_ms,
+			.after = c->stamp,
 		};
 	}
 	copy_report(c, REPORT_LEADING, (struct place){c->term, c->floor}, NULL, 0);
@@ -127,7 +129,7 @@ void copy_written(struct copy *c, uint64_t first, uint32_t count, uint64_t lsn, 
 
 static void learner_look(struct copy *c, struct copy_member *m, uint64_t now_ms)
 {
-	bool has = m->acked >= c->commit && m->acked && !m->full;
+	bool has = m->acked >= c->commit && m->acked && !m->full && !(m->anew && RULE(LATEACK));
 
 	if (!(m->flags & MEMBER_LEARNER) || c->commit < c->floor || (RULE(CAUGHT) && !has))
 		return;
@@ -152,7 +154,7 @@ static void have_take(struct copy *c, struct copy_member *m, uint64_t to, uint64
 	uint64_t last = last_of(c);
 	struct member id = m->id;
 
-	if (to > last)
+	if (to > last || (m->anew && RULE(LATEACK)))
 		return;
 	m->known = true;
 	if (m->full)
@@ -180,6 +182,7 @@ static void back_take(struct copy *c, struct copy_member *m, const struct parcel
 	if (at.sequence < m->acked) {
 		/* It answers something that was sent after it had said that it has more. */
 		if (p->stamp > m->acked_stamp) {
+			m->anew = true;
 			copy_report(c, REPORT_DAMAGED, (struct place){c->term, m->acked}, &m->id,
 				    0);
 			return;
@@ -196,14 +199,23 @@ static void back_take(struct copy *c, struct copy_member *m, const struct parcel
 }
 
 /* It knows to be committed what differs from what is here. */
-static void damaged_take(struct copy *c, const struct copy_member *m, struct place at)
+static void damaged_take(struct copy *c, struct copy_member *m, struct place at)
 {
 	if (spans_hold(&c->spans, at) || !(m->flags & MEMBER_NEEDED)) {
+		m->anew = true;
 		copy_report(c, REPORT_DAMAGED, at, &m->id, m->id.node);
 		return;
 	}
 	c->damaged = true;
 	copy_report(c, REPORT_DAMAGED, at, &c->self, m->id.node);
+}
+
+/* A member that counts has acknowledged something once, and has lost it. */
+static void broken_take(struct copy *c, struct copy_member *m)
+{
+	m->anew = true;
+	if (m->flags & MEMBER_NEEDED)
+		copy_report(c, REPORT_DAMAGED, (struct place){c->term, m->acked}, &m->id, 0);
 }
 
 void copy_ack(struct copy *c, const struct parcel_ack *p, uint64_t now_ms)
@@ -217,7 +229,7 @@ void copy_ack(struct copy *c, const struct parcel_ack *p, uint64_t now_ms)
 	if (c->role != COPY_PRIMARY || (RULE(ACKTERM) && p->term != c->term))
 		return;
 	m = member_find(c, p->from);
-	if (!m)
+	if (!m || (p->stamp <= m->after && RULE(LATEACK)))
 		return;
 	m->heard_ms = now_ms;
 	switch (p->kind) {
@@ -234,6 +246,9 @@ void copy_ack(struct copy *c, const struct parcel_ack *p, uint64_t now_ms)
 		break;
 	case ACK_DAMAGED:
 		damaged_take(c, m, p->at);
+		break;
+	case ACK_BROKEN:
+		broken_take(c, m);
 		break;
 	default:
 		break;
@@ -260,7 +275,7 @@ bool copy_append_head(struct copy *c, uint32_t i, uint64_t from, struct parcel_a
 		.term = c->term,
 		.prev = prev,
 		.commit = commit,
-		.stamp = ++m->stamp,
+		.stamp = m->stamp = ++c->stamp,
 	};
 	return true;
 }
@@ -297,8 +312,8 @@ void primary_tick(struct copy *c, uint64_t now_ms)
 		uint64_t probe = m->flags & MEMBER_LEARNER ? COPY_PROBE_MS : COPY_IDLE_MS;
 		bool quiet = now_ms - c->quiet_ms >= COPY_COMMIT_MS;
 
-		if ((m->acked < last && idle >= COPY_AGAIN_MS) || idle >= probe ||
-		    (quiet && m->commit_told < c->commit && m->acked >= last))
+		if (!m->anew && ((m->acked < last && idle >= COPY_AGAIN_MS) || idle >= probe ||
+				 (quiet && m->commit_told < c->commit && m->acked >= last)))
 			c->ops->ship(c->arg, c, i, true);
 		lasting_tell(c, m, now_ms);
 		learner_look(c, m, now_ms);

@@ -6,10 +6,14 @@
  *	from another node, by the coordinator to the worker that has the partition
  *	APPEND	struct parcel_append, entries of the log	primary to copy
  *	ACK	struct parcel_ack, spans of a NACK		copy to primary
+ *	PIECE	struct parcel_piece, bytes of a snapshot	primary to a copy that learns anew
+ *	PIECED	struct parcel_pieced				its answers
+ *	from another node, for the coordinator itself
+ *	VIEW	struct parcel_view				primary to who knows an older one
  *	from the node's own coordinator to its worker: orders, in order with the above
  *	ORDER	struct parcel_order
  *	from a worker
- *	APPEND and ACK for other nodes; to its own coordinator REPORT, struct parcel_report
+ *	APPEND, ACK, PIECE and PIECED for other nodes; to its own coordinator REPORT, struct parcel_report
  */
 #ifndef PAIL_REPLICA_MESSAGE_H
 #define PAIL_REPLICA_MESSAGE_H
@@ -19,7 +23,16 @@
 #include "replica/spans.h"
 #include "replica/view.h"
 
-enum parcel_kind { PARCEL_APPEND = 1, PARCEL_ACK, PARCEL_ORDER, PARCEL_REPORT, PARCEL_KIND_END };
+enum parcel_kind {
+	PARCEL_APPEND = 1,
+	PARCEL_ACK,
+	PARCEL_ORDER,
+	PARCEL_REPORT,
+	PARCEL_PIECE,
+	PARCEL_PIECED,
+	PARCEL_VIEW,
+	PARCEL_KIND_END
+};
 
 struct parcel {
 	uint32_t size; /* of all of it, head included; a multiple of 8 */
@@ -39,7 +52,7 @@ struct parcel_append {
 	struct place commit; /* up to here all is committed */
 	uint32_t count;      /* entries behind this head, as they lie in the log */
 	uint32_t bytes;      /* of them */
-	uint64_t stamp; /* grows with each that this primary sends to this member in this term */
+	uint64_t stamp;      /* grows with each that this copy sends to anybody */
 };
 _Static_assert(sizeof(struct parcel_append) == 88, "told between processes and nodes");
 
@@ -61,7 +74,8 @@ enum ack_kind {
 	ACK_BACK,     /* `prev` is not in this log; what is, is told by its last spans */
 	ACK_FULL,     /* there is no room for what is behind `at` */
 	ACK_REFUSED,  /* a higher term is known here: at.term */
-	ACK_DAMAGED   /* it contradicts what is committed here: up to `at` */
+	ACK_DAMAGED,  /* it contradicts what is committed here: up to `at` */
+	ACK_BROKEN    /* what is here is not all of it: nothing but a snapshot helps */
 };
 
 struct parcel_ack {
@@ -75,6 +89,67 @@ struct parcel_ack {
 };
 _Static_assert(sizeof(struct parcel_ack) == 72, "told between processes and nodes");
 
+/*
+ * A snapshot: all of a partition up to a sequence that is committed, in pieces.  First it is offered;
+ * who accepts it gives a ticket, which each piece names.  What was there before goes with the first
+ * piece, so that must not be one that was on its way for long: a ticket is void when another one is
+ * given, when the copy acknowledges anything, and in another term.
+ */
+struct parcel_piece {
+	struct parcel head;
+	struct member from;
+	uint64_t term;     /* in which the sender leads */
+	uint64_t snapshot; /* which one: never used twice */
+	uint64_t ticket;   /* that the answer to the offer gave; 0 in the offer */
+	uint64_t sequence; /* it leads up to */
+	uint32_t number;   /* 0, 1, … */
+	uint32_t flags;    /* enum piece_flag */
+	uint32_t bytes;    /* behind this head, and zeros up to a multiple of 8 */
+	uint32_t zero;
+};
+_Static_assert(sizeof(struct parcel_piece) == 80, "told between processes and nodes");
+
+enum piece_flag {
+	PIECE_OFFER = 1, /* may it be sent?  There are no bytes */
+	PIECE_LAST = 2
+};
+
+enum pieced_kind {
+	PIECED_TAKE = 1, /* go on: `taken` pieces are taken in, `come` have come */
+	PIECED_NOT_NOW,  /* of an offer: another one comes in here: ask again */
+	PIECED_DONE,     /* it is whole, and on disk: the log goes on behind `at` */
+	PIECED_VOID      /* it is not known here, or was given up */
+};
+
+struct parcel_pieced {
+	struct parcel head;
+	struct member from;
+	uint64_t term;     /* of the piece that it answers */
+	uint64_t snapshot; /* likewise */
+	uint64_t ticket;
+	struct place at;
+	uint32_t kind; /* enum pieced_kind */
+	uint32_t taken;
+	uint32_t come;
+	uint32_t zero;
+};
+_Static_assert(sizeof(struct parcel_pieced) == 88, "told between processes and nodes");
+
+/* A primary's view as the agreement has it, for a node that refuses its claim. */
+struct parcel_view {
+	struct parcel head;
+	struct member from;
+	uint64_t revision;
+	uint64_t by;
+	uint32_t epoch;
+	uint32_t released; /* 0 or 1 */
+	struct place frozen;
+	uint64_t frozen_commit;
+	uint64_t count;
+	struct member isr[REPLICA_MEMBERS_MAX];
+};
+_Static_assert(sizeof(struct parcel_view) == 88 + 16 * REPLICA_MEMBERS_MAX, "told between nodes");
+
 enum order_kind {
 	ORDER_VIEW = 1, /* the members from now on; a primary in an older epoch is deposed */
 	ORDER_LEAD,     /* begin to serve in `term`, with those members */
@@ -84,7 +159,9 @@ enum order_kind {
 	ORDER_FORGET    /* the copy leaves this node */
 };
 
-#define ORDER_TOO_FEW    1u         /* flag: fewer copies in sync than wanted, writes are refused */
+#define ORDER_TOO_FEW    1u /* flag: fewer copies in sync than wanted, writes are refused */
+#define ORDER_ANEW       2u /* flag: what was ordered before, by another coordinator, is void */
+#define ORDER_KEEP       4u /* flag: a copy that is wanted is not in sync, it may need the log */
 #define ORDER_COMMIT_NOW UINT64_MAX /* as `frozen`: what is known to be committed at this order */
 
 enum member_flag {
@@ -123,7 +200,8 @@ enum report_kind {
 	REPORT_HELD,        /* of HOLD: the log ends at `at`; of LEAD: it did before that term */
 	REPORT_SEEN,        /* a higher term than ours was heard of: at.term */
 	REPORT_DAMAGED,     /* this copy (member: itself) has not what `at` says is committed; or
-			     * `member` has not what it once acknowledged */
+			     * `member` has not what it once acknowledged, or not all of it */
+	REPORT_WHOLE, /* `member` (perhaps this copy) has learned anew, and is no more damaged */
 	REPORT_KIND_END
 };
 

@@ -1,6 +1,7 @@
 /*
  * For the simulator's controls: each rule of the protocol that is a switch can be taken out, and
- * must then be found out.  In other builds every rule is on, and costs nothing.
+ * must then be found out.  In other builds every rule is on, and costs nothing; -DPAIL_BREAK=RULE_id
+ * builds nodes without that one, for tests of the tests.
  *
  * A rule is kept at the place that says RULE(id).  Kept by whoever calls this folder, and therefore
  * switched in the simulator: SYNC (an ack is sent when its lsn is on disk), LIFE (a worker's life is
@@ -52,7 +53,10 @@
 	X(WHOLE, whole, "a group of changes is one record")                                     \
 	X(SETBACK, setback, "an agreement that went back in time is not followed")              \
 	X(LATELOOK, latelook, "the clock is looked at after a read has run")                    \
-	X(TOOFEW, toofew, "below min_copies writes are held before the change is asked for")
+	X(TOOFEW, toofew, "below min_copies writes are held before the change is asked for")    \
+	X(COPIES, copies, "a reply waits for the members, not only for the primary's disk")     \
+	X(TICKET, ticket, "a snapshot is taken with the ticket that was given since")           \
+	X(LATEACK, lateack, "who learns anew is not heard of what it had before")
 
 enum replica_rule {
 #define X(id, name, text) RULE_##id,
@@ -64,6 +68,8 @@ enum replica_rule {
 #ifdef REPLICA_SWITCHES
 extern uint64_t replica_off; /* a bit each: rules that are taken out */
 #define RULE(id) (!(replica_off >> RULE_##id & 1u))
+#elif defined(PAIL_BREAK)
+#define RULE(id) (RULE_##id != PAIL_BREAK)
 #else
 #define RULE(id) 1
 #endif

@@ -108,6 +108,11 @@ struct view {
 	 * Fewer copies than min_copies are in sync since the log ended here; {0, 0}: it is not so.
 	 */
 	struct place frozen;
+	/*
+	 * Of that log, so much was known to be committed then: what replies may consult until there
+	 * are enough copies again.
+	 */
+	uint64_t frozen_commit;
 	uint64_t by;   /* which compare-and-set wrote it: random, never used twice */
 	bool released; /* the primary before it had stopped: its lease need not be waited out */
 };

@@ -4,10 +4,12 @@
 #include "common/check.h"
 #include "replica/rules.h"
 #include "tests/replica/agreement.h"
+#include "tests/replica/fault.h"
 #include "tests/replica/net.h"
 #include "tests/replica/node.h"
 
 #define TICK_US (40 * MS)
+#define IDLE_US (120 * MS) /* where there is no copy */
 #define POLL_US (250 * MS)
 
 /* What goes from node to node. */
@@ -80,6 +82,13 @@ static void on_cas(void *arg, uint32_t partition, uint64_t revision, uint64_t kn
 	agreement_cas(arg, partition, revision, known, v);
 }
 
+/* Those that wait, if there is room. */
+static void orders_flush(struct node *n)
+{
+	while (n->line.head != n->line.tail && world.now >= n->ring_full_until)
+		(void)worker_push(n, n->line.at[n->line.head++ % QUEUE_MAX]);
+}
+
 static void on_order(void *arg, uint32_t partition, struct parcel_order *o)
 {
 	static const char *const name[] = {"?", "view", "lead", "stop", "go on", "hold", "forget"};
@@ -89,7 +98,15 @@ static void on_order(void *arg, uint32_t partition, struct parcel_order *o)
 	*copy = *o;
 	TRACE("node %u orders p%u: %s %lx, number %lu, members %u", n->number, partition,
 	      name[o->kind], o->term, o->number, o->count);
-	(void)worker_push(n, copy);
+	if (!n->ready) {
+		give(copy);
+		return;
+	}
+	if (chance_ppm(aimed(AIM_STALL) ? 20000 : 2000))
+		n->ring_full_until = world.now + chance_range(1 * MS, 100 * MS);
+	check(n->line.tail - n->line.head < QUEUE_MAX);
+	n->line.at[n->line.tail++ % QUEUE_MAX] = copy;
+	orders_flush(n);
 }
 
 static void on_lease(void *arg, uint32_t partition, const struct copy_lease *l)
@@ -220,8 +237,14 @@ static void poll(void *who, uint64_t inc, void *bytes)
 
 static void frame_arrive(void *who, uint64_t a, void *bytes)
 {
-	if (node_awake(who, COORDINATOR, a, frame_arrive, bytes))
-		(void)worker_push(who, bytes);
+	struct node *n = who;
+
+	if (!node_awake(n, COORDINATOR, a, frame_arrive, bytes))
+		return;
+	if (n->line.head == n->line.tail)
+		(void)worker_push(n, bytes);
+	else
+		give(bytes); /* nothing overtakes an order; it is sent again */
 }
 
 static void frame_send(struct node *n, struct parcel *p)
@@ -294,6 +317,17 @@ void queue_drop(struct queue *q)
 	q->head = q->tail = 0;
 }
 
+static bool is_idle(const struct node *n)
+{
+	for (uint32_t p = 0; p < PARTITIONS; p++) {
+		const struct view *v = clerk_view_of(n->clerk, p);
+
+		if (!v || view_has(v, (struct member){n->store, n->number, 0}))
+			return false;
+	}
+	return n->line.head == n->line.tail;
+}
+
 static void tick(void *who, uint64_t inc, void *bytes)
 {
 	struct node *n = who;
@@ -303,8 +337,10 @@ static void tick(void *who, uint64_t inc, void *bytes)
 		return;
 	now = node_clock(n);
 	clerk_worker_sync(n->clerk, 0, n->disk.wanted && n->alive ? n->sync_since : MOMENT_NEVER);
+	orders_flush(n);
+	clerk_wall(n->clerk, (n->wall_zero + world.now) / MS, now);
 	clerk_tick(n->clerk, now);
-	world_after(TICK_US, tick, n, inc, NULL);
+	world_after(is_idle(n) ? IDLE_US : TICK_US, tick, n, inc, NULL);
 }
 
 void coordinator_run(struct node *n, uint64_t within_us)

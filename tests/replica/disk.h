@@ -26,10 +26,14 @@ struct record {
 };
 _Static_assert(sizeof(struct record) % 8 == 0, "an entry");
 
+/* What begins and ends the records of a snapshot: with the first, all before is void. */
+enum disk_load { DISK_LOAD_NONE, DISK_LOAD_BEGINS, DISK_LOAD_ENDS };
+
 struct disk_op {
-	const struct record *record; /* NULL: a cut */
-	uint64_t cut;                /* above it nothing is left */
-	uint64_t commit;             /* of its partition, when it was written */
+	const struct record *record; /* NULL: a cut, or it is of a snapshot */
+	enum disk_load load;
+	uint64_t cut;    /* above it nothing is left */
+	uint64_t commit; /* of its partition, when it was written */
 	uint32_t partition;
 };
 

@@ -100,6 +100,7 @@ static void worker_dies(struct node *n, uint64_t us)
 	n->paused_until[WORKER] = 0;
 	worker_end(n);
 	queue_drop(&n->arrive);
+	queue_drop(&n->line);
 	serve_died(n);
 	n->respawn_us = us;
 	world_after(chance_range(500, 8 * MS), reaped, n, n->inc[COORDINATOR], NULL);
@@ -177,6 +178,7 @@ void node_crash(struct node *n, bool wipe)
 	n->inc[WORKER]++;
 	worker_end(n);
 	queue_drop(&n->arrive);
+	queue_drop(&n->line);
 	queue_drop(&n->ship);
 	serve_forget(n);
 	if (!wipe)
@@ -200,6 +202,7 @@ static void reexec(void *who, uint64_t inc, void *bytes)
 	check(size <= sizeof(saved));
 	check(clerk_save(n->clerk, saved, size) == size);
 	n->inc[COORDINATOR]++; /* what it had asked the agreement for is not answered */
+	queue_drop(&n->line);  /* nor does the new one have the orders that waited for room */
 	n->ship_waking = false;
 	coordinator_begin(n);
 	check(!clerk_restore(n->clerk, saved, size, node_clock(n)));
@@ -212,12 +215,25 @@ static void reexec(void *who, uint64_t inc, void *bytes)
 		node_worker_ready(n);
 }
 
-void node_reexec(struct node *n)
+static void reexec_begin(void *who, uint64_t inc, void *bytes)
 {
-	if (!n->up || n->paused_until[COORDINATOR] > world.now || !n->alive || !n->worker_known)
+	struct node *n = who;
+
+	if (!node_awake(n, COORDINATOR, inc, reexec_begin, bytes) || !n->alive || !n->worker_known)
 		return;
 	n->paused_until[COORDINATOR] = world.now + chance_range(10 * MS, 80 * MS);
 	world_at(n->paused_until[COORDINATOR], reexec, n, n->inc[COORDINATOR], NULL);
+}
+
+void node_reexec(struct node *n)
+{
+	uint64_t us = chance_range(0, 150 * MS);
+
+	if (!n->up || n->paused_until[COORDINATOR] > world.now)
+		return;
+	if (chance_ppm(50 * PERCENT))
+		n->ring_full_until = world.now + 300 * MS; /* what is ordered until then is lost */
+	world_after(us, reexec_begin, n, n->inc[COORDINATOR], NULL);
 }
 
 void node_pause(struct node *n, bool coordinator, bool worker, uint64_t us, bool suspend)

@@ -70,6 +70,11 @@ struct part {
 	struct key key[KEYS];
 	uint32_t ship, ship_again; /* a bit each: members that are to be sent something */
 	bool deposed, led;
+	/* a snapshot that is sent: which, and to whom; one that was taken in: when it is on disk */
+	uint64_t teach_id, teach_term;
+	struct member teach_to;
+	uint64_t learned_lsn; /* 0: none */
+	struct parcel_pieced learned;
 };
 
 struct ack_wait {
@@ -92,8 +97,10 @@ struct node {
 	uint32_t worker_life; /* starts of the worker since this coordinator's */
 	bool worker_known;    /* the coordinator has been told that it is up */
 	bool ship_waking;
-	uint64_t respawn_us; /* how long until there is another worker */
-	void *saved;         /* with ETCDREAD taken out: what a restart believes */
+	struct queue line;        /* orders that wait for room in `arrive`: the coordinator's own */
+	uint64_t ring_full_until; /* there is none until then */
+	uint64_t respawn_us;      /* how long until there is another worker */
+	void *saved;              /* with ETCDREAD taken out: what a restart believes */
 	size_t saved_size, saved_capacity;
 	uint64_t revision; /* the highest known, on disk */
 	/* shared */
@@ -108,6 +115,7 @@ struct node {
 	bool restart;        /* it has shown what was cut: a successor is to come */
 	struct moment early; /* the clock as it was when the round began */
 	bool stalled;
+	uint64_t stalled_until;
 	uint64_t stall_us; /* a directed case's: for so long in the next round */
 	struct part part[PARTITIONS];
 	struct disk disk;
@@ -164,7 +172,8 @@ void node_request(void *who, uint64_t a, void *bytes);
 void worker_start(void *who, uint64_t inc, void *bytes);
 void worker_end(struct node *n); /* its memory and what was in the queue are gone */
 void worker_wake(struct node *n);
-bool worker_push(struct node *n, void *parcel); /* into arrive; it is the node's then */
+/* Into arrive; it is the node's then.  False: it is lost, there is no room. */
+bool worker_push(struct node *n, void *parcel);
 /* A partition's (part.c). */
 void part_replay(struct part *p); /* what the log on disk says of it */
 /* After each call of the copy: what it wants sent, and what it has found to be committed. */
@@ -172,6 +181,18 @@ void part_flush(struct part *p);
 void records_begin(void);
 /* A new record with nothing in it, of so many sequences. */
 struct record *record_new(uint32_t count);
+/* Append it as it is, and remember it.  Its lsn. */
+uint64_t part_append(struct part *p, const struct record *r);
+const struct record *record_of(uint64_t id);
+/* The disk is to take what is in the log. */
+void sync_begin(struct node *n);
+
+/* Snapshots (teach.c): now and then a primary finds that a learner needs one. */
+void teach_tick(struct part *p);
+void teach_piece(struct part *p, const struct parcel_piece *x);
+void teach_answer(struct part *p, const struct parcel_pieced *x);
+void teach_synced(struct part *p);
+
 /* A record that a primary's worker writes: sets sequence and term.  Returns its last sequence. */
 uint64_t worker_write(struct part *p, struct record *r);
 

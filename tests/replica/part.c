@@ -39,11 +39,17 @@ struct record *record_new(uint32_t times)
 	return r;
 }
 
+const struct record *record_of(uint64_t id)
+{
+	check(id && id <= records_count);
+	return records[id];
+}
+
 /* ---- the log ---- */
 
 static void sync_end(void *who, uint64_t inc, void *bytes);
 
-static void sync_begin(struct node *n)
+void sync_begin(struct node *n)
 {
 	struct disk *d = &n->disk;
 
@@ -70,7 +76,7 @@ static void held_add(struct part *p, const struct record *r, uint64_t lsn)
 		p->log[++p->last] = (struct held){r, lsn};
 }
 
-static uint64_t part_append(struct part *p, const struct record *r)
+uint64_t part_append(struct part *p, const struct record *r)
 {
 	struct node *n = p->node;
 	uint64_t lsn = disk_append(
@@ -198,9 +204,9 @@ static void on_ack(void *arg, const struct copy *c, uint32_t to, const struct pa
 
 static void on_report(void *arg, const struct copy *c, const struct parcel_report *r)
 {
-	static const char *const name[] = {"?",       "counted", "leading", "floor",
-					   "near",    "caught",  "stuck",   "member full",
-					   "drained", "held",    "seen",    "damaged"};
+	static const char *const name[] = {"?",      "counted", "leading",     "floor",   "near",
+					   "caught", "stuck",   "member full", "drained", "held",
+					   "seen",   "damaged", "whole"};
 	struct part *p = part_of(arg);
 	struct parcel_report *copy = take(sizeof(*copy));
 
@@ -364,6 +370,7 @@ static void sync_end(void *who, uint64_t inc, void *bytes)
 		while (p->synced < p->last && p->log[p->synced + 1].lsn <= n->disk.synced)
 			p->synced++;
 		copy_synced(&p->copy, p->synced);
+		teach_synced(p);
 		part_flush(p);
 	}
 	sync_begin(n);
@@ -379,6 +386,7 @@ void part_replay(struct part *p)
 	const struct disk *d = &p->node->disk;
 	struct spans spans = {0};
 	uint64_t commit = 0, seen = 0, term;
+	bool broken = false;
 	struct member self = {.store = p->node->store, .node = p->node->number};
 
 	p->last = p->synced = p->clock_us = 0;
@@ -388,8 +396,16 @@ void part_replay(struct part *p)
 
 		if (op->partition != p->partition)
 			continue;
+		if (op->load == DISK_LOAD_BEGINS) {
+			p->last = p->synced = p->checked = commit = 0;
+			spans = (struct spans){0};
+		}
 		if (op->commit > commit)
 			commit = op->commit;
+		if (op->load) {
+			broken = op->load == DISK_LOAD_BEGINS;
+			continue;
+		}
 		if (!op->record) {
 			part_cut(p, op->cut);
 			spans_cut(&spans, op->cut);
@@ -411,7 +427,14 @@ void part_replay(struct part *p)
 	p->applied = commit;
 	p->ship = p->ship_again = 0;
 	p->deposed = p->led = false;
+	p->teach_id = p->learned_lsn = 0;
+	if (broken) {
+		p->last = p->synced = p->checked = p->applied = commit = 0;
+		spans = (struct spans){0};
+	}
 	copy_init(&p->copy, p->partition, self, &spans, commit, &copy_ops, p);
+	if (broken)
+		copy_broken(&p->copy);
 	if (seen > p->copy.seen)
 		p->copy.seen = seen;
 }

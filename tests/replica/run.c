@@ -101,6 +101,42 @@ static void setup_make(uint64_t seed)
 	setup.slewed = chance_next(&state) % 6 == 0;
 }
 
+/* Is a partition where it is wanted, and served, and nothing of it on its way? */
+static bool is_settled(uint32_t partition)
+{
+	const struct view *v = &agreement.view[partition];
+	const struct target *t = &agreement.target[partition];
+	const struct node *n = &node[v->primary.node];
+	const struct copy *c = &n->part[partition].copy;
+
+	if (v->isr_count != t->count || !n->up || !n->ready || c->role != COPY_PRIMARY ||
+	    copy_takes(c) != COPY_TAKES || term_epoch(c->term) != v->epoch || c->commit < c->floor)
+		return false;
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct node *m = &node[t->node[i]];
+
+		if (!m->up || !m->ready || !view_has(v, (struct member){m->store, m->number, 0}))
+			return false;
+	}
+	return !agreement.on_way;
+}
+
+/* All is whole: until all is well again, and a little longer, but not for ever. */
+static void heal_run(void)
+{
+	uint64_t end = world.now + RUN_HEAL_US;
+	bool settled = false;
+
+	while (world.now < end && !world.over && !settled) {
+		world_run(world.now + 200 * MS);
+		settled = true;
+		for (uint32_t p = 0; p < PARTITIONS; p++)
+			settled = settled && is_settled(p);
+	}
+	if (!world.over && settled)
+		world_run(world.now + 400 * MS);
+}
+
 /* Until the last ones are answered. */
 static void last_run(void)
 {
@@ -119,7 +155,9 @@ static void seed_go(uint64_t seed, const struct plan *p)
 	clients_begin(4 + chance_below(3), 20 * MS);
 	faults_begin(p, RUN_FAULTS_US);
 	world_at(RUN_FAULTS_US, heal, NULL, 0, NULL);
-	world_run(RUN_FAULTS_US + RUN_HEAL_US);
+	world_run(RUN_FAULTS_US);
+	if (!world.over)
+		heal_run();
 	if (!world.over) {
 		clients_end();
 		clients_last();
@@ -143,7 +181,7 @@ static void directed_go(const struct directed *d, uint64_t seed)
 	static const struct plan none = {.without = UINT64_MAX, .no_evil = true};
 
 	begin(seed);
-	views_make(true);
+	views_make(!d->spread);
 	world_at(0, boot_all, NULL, 0, NULL);
 	clients_begin(4, 20 * MS);
 	faults_begin(&none, RUN_CASE_US);
@@ -165,7 +203,10 @@ static void directed_go(const struct directed *d, uint64_t seed)
 void run_directed(const struct directed *d, uint64_t seed, struct outcome *ret)
 {
 	aims = 0;
-	setup = (struct setup){.drift_ppm = 10000, .factor = 3, .min_copies = 1, .first_count = 3};
+	setup = (struct setup){.drift_ppm = 10000,
+			       .factor = 3,
+			       .min_copies = d->min_copies ? d->min_copies : 1,
+			       .first_count = 3};
 	if (!setjmp(failed))
 		directed_go(d, seed);
 	outcome_make(ret);

@@ -35,6 +35,8 @@ struct directed {
 	void (*judge)(void);   /* at the end, besides what every run is checked for */
 	uint32_t runs;         /* seeds 1 .. runs */
 	bool stuck;            /* it may stand still at the end */
+	uint32_t min_copies;   /* 0: 1 */
+	bool spread;           /* each partition is led by another node, not all by node 1 */
 };
 extern const struct directed directed[];
 extern const uint32_t directed_count;

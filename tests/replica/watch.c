@@ -99,12 +99,8 @@ void watch_told(const struct node *n, const struct slot *s, struct moment judged
 	struct moment now = node_clock(n);
 	const struct part *p = &n->part[s->request.partition];
 
-	/*
-	 * (A sole copy that has been started anew does not know any more what it had before it was
-	 * alone, and tells it.)
-	 */
 	if (s->wait.clients && s->wait.clients <= p->last && setup.min_copies > 1 &&
-	    !world.count[COUNT_WIPES] && (s->wait.wrote || n->inc[COORDINATOR] == 1)) {
+	    !world.count[COUNT_WIPES]) {
 		const struct record *r = p->log[s->wait.clients].record;
 
 		if (r->request && disks_with(p, s->wait.clients) < setup.min_copies)

@@ -27,6 +27,10 @@ static void obey(struct node *n, struct parcel *parcel)
 		copy_append(&p->copy, (struct parcel_append *)parcel, node_ms(n));
 	else if (parcel->kind == PARCEL_ACK)
 		copy_ack(&p->copy, (struct parcel_ack *)parcel, node_ms(n));
+	else if (parcel->kind == PARCEL_PIECE)
+		teach_piece(p, (struct parcel_piece *)parcel);
+	else if (parcel->kind == PARCEL_PIECED)
+		teach_answer(p, (struct parcel_pieced *)parcel);
 	else
 		copy_order(&p->copy, (struct parcel_order *)parcel, node_ms(n));
 	part_flush(p);
@@ -63,6 +67,7 @@ static void round_run(void *who, uint64_t inc, void *bytes)
 		n->early = node_clock(n);
 		if (us) {
 			n->stalled = true;
+			n->stalled_until = world.now + us;
 			world_after(us, round_run, n, inc, NULL);
 			return;
 		}
@@ -94,7 +99,8 @@ static void tick(void *who, uint64_t inc, void *bytes)
 	if (!node_awake(n, WORKER, inc, tick, bytes))
 		return;
 	if (n->stalled) {
-		world_after(1 * MS, tick, n, inc, NULL);
+		world_at((n->stalled_until > world.now ? n->stalled_until : world.now) + 1 * MS,
+			 tick, n, inc, NULL);
 		return;
 	}
 	arrive_take(n); /* what has come is looked at before it is said that nothing has */
@@ -102,6 +108,7 @@ static void tick(void *who, uint64_t inc, void *bytes)
 		if (n->part[i].copy.full && world.now >= n->disk.full_until)
 			copy_room(&n->part[i].copy);
 		copy_tick(&n->part[i].copy, node_ms(n));
+		teach_tick(&n->part[i]);
 		part_flush(&n->part[i]);
 	}
 	if (n->order_count)

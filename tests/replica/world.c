@@ -13,18 +13,29 @@
 #define LINES      512u
 #define LINE_SIZE  200u
 
+/*
+ * What is to happen soon lies on a wheel: a list for each BUCKET_US of the next WHEEL_US, in order.
+ * What is to happen later lies in a heap until then.
+ */
+#define BUCKET_BITS 7u
+#define BUCKETS     2048u
+#define WHEEL_US    ((uint64_t)BUCKETS << BUCKET_BITS)
+#define ORDER_BITS  24u
+#define NONE        UINT32_MAX
+
 struct event {
+	uint64_t key; /* when, and behind it the order: what was asked for first happens first */
 	event_run *run;
 	void *who;
 	uint64_t a;
 	void *bytes;
+	uint32_t next; /* in its list */
 };
 
 struct due {
-	uint64_t key; /* when, and behind it the order: what was asked for first happens first */
+	uint64_t key;
 	uint32_t slot;
 };
-#define ORDER_BITS 24u
 
 struct block {
 	uint64_t class;
@@ -46,7 +57,10 @@ static struct event *events;
 static uint32_t *slots_free;
 static uint32_t slots_free_count, slots_used;
 static struct due *heap;
-static uint32_t heap_count, heap_order;
+static uint32_t heap_count, order;
+static uint32_t bucket[BUCKETS];
+static uint64_t bucket_has[BUCKETS / 64]; /* a bit each: it is not empty */
+static uint64_t wheel_at;                 /* the bucket of now, or one that is before all events */
 static char (*lines)[LINE_SIZE];
 static uint64_t line_count;
 
@@ -134,14 +148,22 @@ void give(void *p)
 
 /* ---- what is to happen ---- */
 
-void world_at(uint64_t at, event_run *run, void *who, uint64_t a, void *bytes)
+static void wheel_add(uint32_t slot)
 {
-	uint32_t slot = slots_free_count ? slots_free[--slots_free_count] : slots_used++;
-	struct due d = {(at < world.now ? world.now : at) << ORDER_BITS | heap_order++, slot};
+	uint64_t at = events[slot].key >> ORDER_BITS >> BUCKET_BITS;
+	uint32_t *link = &bucket[at % BUCKETS];
+
+	bucket_has[at % BUCKETS / 64] |= (uint64_t)1 << at % 64;
+	while (*link != NONE && events[*link].key < events[slot].key)
+		link = &events[*link].next;
+	events[slot].next = *link;
+	*link = slot;
+}
+
+static void heap_add(struct due d)
+{
 	uint32_t i = heap_count++;
 
-	check(slot < EVENTS_MAX && heap_order < 1u << ORDER_BITS);
-	events[slot] = (struct event){run, who, a, bytes};
 	while (i) {
 		uint32_t up = (i - 1) / 4;
 
@@ -153,11 +175,6 @@ void world_at(uint64_t at, event_run *run, void *who, uint64_t a, void *bytes)
 	heap[i] = d;
 }
 
-void world_after(uint64_t us, event_run *run, void *who, uint64_t a, void *bytes)
-{
-	world_at(world.now + us, run, who, a, bytes);
-}
-
 static void heap_pop(void)
 {
 	struct due d = heap[--heap_count];
@@ -166,20 +183,10 @@ static void heap_pop(void)
 	for (;;) {
 		uint32_t first = 4 * i + 1, least = first;
 
-		if (first + 4 <= heap_count) {
-			uint32_t a = heap[first + 1].key < heap[first].key ? first + 1 : first;
-			uint32_t b =
-				heap[first + 3].key < heap[first + 2].key ? first + 3 : first + 2;
-
-			least = heap[b].key < heap[a].key ? b : a;
-		} else if (first < heap_count) {
-			for (uint32_t k = first + 1; k < heap_count; k++)
-				if (heap[k].key < heap[least].key)
-					least = k;
-		} else {
-			break;
-		}
-		if (heap[least].key > d.key)
+		for (uint32_t k = first + 1; k < first + 4 && k < heap_count; k++)
+			if (heap[k].key < heap[least].key)
+				least = k;
+		if (first >= heap_count || heap[least].key > d.key)
 			break;
 		heap[i] = heap[least];
 		i = least;
@@ -187,18 +194,74 @@ static void heap_pop(void)
 	heap[i] = d;
 }
 
+void world_at(uint64_t at, event_run *run, void *who, uint64_t a, void *bytes)
+{
+	uint32_t slot = slots_free_count ? slots_free[--slots_free_count] : slots_used++;
+	uint64_t time = at < world.now ? world.now : at;
+
+	check(slot < EVENTS_MAX && order < 1u << ORDER_BITS);
+	events[slot] = (struct event){time << ORDER_BITS | order++, run, who, a, bytes, NONE};
+	if ((time >> BUCKET_BITS) < wheel_at + BUCKETS)
+		wheel_add(slot);
+	else
+		heap_add((struct due){events[slot].key, slot});
+}
+
+void world_after(uint64_t us, event_run *run, void *who, uint64_t a, void *bytes)
+{
+	world_at(world.now + us, run, who, a, bytes);
+}
+
+/* Move what is to happen soon now onto the wheel. */
+static void wheel_fill(void)
+{
+	while (heap_count && (heap[0].key >> ORDER_BITS >> BUCKET_BITS) < wheel_at + BUCKETS) {
+		uint32_t slot = heap[0].slot;
+
+		heap_pop();
+		wheel_add(slot);
+	}
+}
+
+/* To the next bucket that is not empty, but not beyond that of `until`.  False: there is none. */
+static bool wheel_turn(uint64_t until)
+{
+	uint64_t last = until >> BUCKET_BITS;
+
+	for (;;) {
+		uint64_t left = bucket_has[wheel_at % BUCKETS / 64] >> wheel_at % 64;
+		uint64_t to =
+			wheel_at + (left ? (uint64_t)__builtin_ctzll(left) : 64 - wheel_at % 64);
+
+		if (to > last) {
+			wheel_at = last;
+			return false;
+		}
+		wheel_at = to;
+		if (left)
+			return true;
+		wheel_fill();
+	}
+}
+
 void world_run(uint64_t until)
 {
-	while (heap_count && !world.over) {
-		struct due d = heap[0];
+	while (!world.over) {
+		uint32_t slot;
 		struct event e;
 
-		if (d.key >> ORDER_BITS >= until)
+		wheel_fill();
+		if (!wheel_turn(until))
 			break;
-		heap_pop();
-		e = events[d.slot];
-		slots_free[slots_free_count++] = d.slot;
-		world.now = d.key >> ORDER_BITS;
+		slot = bucket[wheel_at % BUCKETS];
+		e = events[slot];
+		if (e.key >> ORDER_BITS >= until)
+			break;
+		bucket[wheel_at % BUCKETS] = e.next;
+		if (e.next == NONE)
+			bucket_has[wheel_at % BUCKETS / 64] &= ~((uint64_t)1 << wheel_at % 64);
+		slots_free[slots_free_count++] = slot;
+		world.now = e.key >> ORDER_BITS;
 		world.count[COUNT_EVENTS]++;
 		e.run(e.who, e.a, e.bytes);
 	}
@@ -208,8 +271,11 @@ void world_run(uint64_t until)
 
 void world_forget(void)
 {
-	heap_count = heap_order = 0;
+	heap_count = order = 0;
 	slots_free_count = slots_used = 0;
+	wheel_at = 0;
+	memset(bucket, 0xff, sizeof(bucket));
+	memset(bucket_has, 0, sizeof(bucket_has));
 }
 
 static void *allocated(size_t count, size_t size)

@@ -51,6 +51,7 @@ typedef void event_run(void *who, uint64_t a, void *bytes);
 	X(LEADS, "leads")             \
 	X(DEPOSED, "deposed")         \
 	X(TRUNCATED, "cuts of logs")  \
+	X(TAUGHT, "learned anew")     \
 	X(GROUPS, "groups")           \
 	X(EXPIRED, "expired keys")    \
 	X(UNDECIDED, "undecided")

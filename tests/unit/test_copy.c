@@ -652,6 +652,22 @@ static void a_primary_is_deposed_by_a_view(void)
 	EQ(T2, sides[1].c.seen);
 }
 
+/* Its coordinator is another one, which knows nothing of the members that it has been given. */
+static void a_primary_is_none_for_another_coordinator(void)
+{
+	begin();
+	write_n(1, 3);
+	order(1, ORDER_VIEW, T1, 0, 0, ORDER_ANEW);
+	EQ(1, sides[1].deposed);
+	EQ(COPY_BACKUP, sides[1].c.role);
+	sync_side(1);
+	settle_all();
+	TRUE_(sides[1].committed < end_of(&sides[1]));
+	order(1, ORDER_LEAD, T2, B(2) | B(3), 0, 0);
+	settle_all();
+	EQ(end_of(&sides[1]), sides[1].c.commit);
+}
+
 UNIT_MAIN(T(what_is_committed_is_on_every_disk), T(the_own_disk_counts_too),
 	  T(an_ack_waits_for_what_it_covers), T(a_lone_copy_commits_by_itself),
 	  T(a_deposed_primary_has_its_tail_on_disk_before_it_says_so),
@@ -668,4 +684,5 @@ UNIT_MAIN(T(what_is_committed_is_on_every_disk), T(the_own_disk_counts_too),
 	  T(a_member_that_has_forgotten_is_damaged), T(a_late_answer_is_no_damage),
 	  T(what_is_committed_is_never_cut), T(a_primary_that_stops_says_when_all_is_committed),
 	  T(a_log_that_cannot_take_the_term_is_tried_again),
-	  T(an_order_of_a_later_epoch_ends_the_wish_to_lead), T(a_primary_is_deposed_by_a_view))
+	  T(an_order_of_a_later_epoch_ends_the_wish_to_lead), T(a_primary_is_deposed_by_a_view),
+	  T(a_primary_is_none_for_another_coordinator))

@@ -33,7 +33,9 @@ static struct copy_lease leases[PARTS];
 static struct parcel_order orders[512];
 static uint32_t order_count;
 static uint64_t tokens;
-static uint64_t revision = 100; /* of the played store */
+static int64_t apart_ms[NODES];  /* by how much each one's wall clock is ahead */
+static uint64_t reported_commit; /* what the worker's reports say is committed */
+static uint64_t revision = 100;  /* of the played store */
 
 static inline struct member copy_of(uint32_t node)
 {
@@ -121,9 +123,15 @@ static inline void forget(void)
 }
 
 /* A coordinator of node 1 begins, of which nothing is known. */
+static inline uint64_t wall_of(uint32_t node)
+{
+	return (uint64_t)((int64_t)(1700000000000u + at.boot_us / 1000) + apart_ms[node]);
+}
+
 static inline void start(uint32_t min_copies)
 {
 	clerk_free(&clerk);
+	memset(apart_ms, 0, sizeof(apart_ms));
 	config = (struct clerk_config){
 		.self = copy_of(1),
 		.incarnation = ++tokens,
@@ -137,6 +145,7 @@ static inline void start(uint32_t min_copies)
 	at.boot_us += 100000000;
 	at.raw_us += 100000000;
 	memset(leases, 0, sizeof(leases));
+	reported_commit = 0;
 	forget();
 	EQ(0, clerk_new(&config, &clerk_ops, NULL, at, &clerk));
 }
@@ -147,8 +156,10 @@ static inline void pass(uint64_t ms)
 	for (uint64_t i = 0; i < ms; i += 5) {
 		at.boot_us += 5000;
 		at.raw_us += 5000;
-		if (i % 25 == 0)
-			clerk_tick(clerk, at);
+		if (i % 25)
+			continue;
+		clerk_wall(clerk, wall_of(1), at);
+		clerk_tick(clerk, at);
 	}
 }
 
@@ -211,6 +222,7 @@ static inline void report(uint32_t partition, enum report_kind kind, struct plac
 	struct parcel_report r = {
 		.head = {sizeof(r), PARCEL_REPORT, (uint16_t)partition, 0, 0},
 		.number = order_count ? orders[order_count - 1].number : UINT32_MAX,
+		.commit = reported_commit,
 		.kind = (uint32_t)kind,
 		.at = place,
 	};
@@ -234,7 +246,8 @@ static inline void granted(uint32_t node)
 {
 	struct grant g = {.incarnation = beats[node].u.beat.incarnation,
 			  .store = copy_of(node).store,
-			  .round = beats[node].u.beat.round};
+			  .round = beats[node].u.beat.round,
+			  .wall_ms = wall_of(node)};
 
 	clerk_grant(clerk, node, &g, at);
 }
@@ -266,6 +279,7 @@ static inline void claimed(uint32_t node, uint32_t partition, uint32_t epoch, ui
 		      .store = copy_of(node).store,
 		      .round = ++tokens,
 		      .revision = 0,
+		      .wall_ms = wall_of(node),
 		      .count = 1}
         };
 	struct claim c = {partition, flags, term_make(epoch, 0)};
