@@ -256,7 +256,7 @@ static const char bench_help[] =
 	  "endpoint node-key", 1, 2)                                                               \
 	X(bench, "", "put a node under load and measure it", bench_help,                           \
 	  "clients in-flight batch keys value reads seconds requests rate load keep bucket "       \
-	  "buckets seed",                                                                          \
+	  "buckets seed retry",                                                                    \
 	  0, 0)                                                                                    \
 	X(help, "[COMMAND]", "what commands there are, or what one does", "", "", 0, 1)
 
@@ -335,6 +335,7 @@ const struct option_row option_rows[] = {
 	 .place = AT(hex)},
 	{.name = "escapes", .letter = 'e', .help = "in names, keys, values and bounds \\xNN is the byte NN, \\\\ a backslash",
 	 .kind = OPTION_FLAG, .place = AT(escapes)},
+	FLAG("retry", "bench", retry, "writes in sessions, and all is sent again that has no outcome yet"),
 	FLAG("retry", NULL, retry, "send again what has no outcome yet, until the time is over: of writes the default"),
 	FLAG("no-retry", NULL, no_retry, "send nothing twice"),
 	FLAG("raw", "call", raw, "arguments are strings as they are typed"),

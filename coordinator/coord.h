@@ -52,7 +52,8 @@ struct coord {
 	int client_fd; /* sockets that listen already, from the service manager or the program
 			  before; 0: none */
 	int node_fd;
-	int lock_fd; /* of the data folder */
+	int cluster_fd; /* resumed, or about to be: what membership_leave has left; else 0 */
+	int lock_fd;    /* of the data folder */
 	int signal_fd;
 	bool activated;     /* the listening sockets are a service manager's, which keeps them */
 	bool resumed;       /* from the program before in this process */
@@ -86,6 +87,11 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 void coord_close(struct coord *c);
 /* Close every ZeroMQ socket, waiting at most `linger_ms` for what has not been sent. */
 void coord_disconnect(struct coord *c, unsigned linger_ms);
+
+/* As a process here can connect to it: a wildcard address is no such thing. */
+void coord_connectable(const char *endpoint, char *out, size_t size);
+/* Its part in a cluster, if it has one.  0 or negative errno, with the reason logged. */
+int coord_join(struct coord *c);
 
 /* What a configuration says of clients. */
 struct clients_config coord_clients_config(const struct conf *conf);

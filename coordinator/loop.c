@@ -14,6 +14,7 @@
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/cluster/membership.h"
 #include "coordinator/front/collect.h"
+#include "coordinator/front/fanout.h"
 #include "coordinator/front/parked.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/server.h"
@@ -24,7 +25,7 @@
 #define HANDSHAKES_ROUND 64u   /* judged before what others have sent gets its turn */
 #define LOOK_MS          1u    /* between looks at the descriptors under load */
 #define TICK_MS          100u  /* between looks at clients */
-#define DRAIN_MS         1000u /* stopping: so long partitions may take to be handed over */
+#define DRAIN_MS         3000u /* stopping: so long partitions may take to be handed over */
 #define QUIET_MS         200u  /* stopping: so long without a request, and the clients are done */
 
 /* ---- stopping ---- */
@@ -71,7 +72,8 @@ bool coord_waits(const struct coord *c)
 	for (uint32_t i = 0; i < c->peers.count; i++)
 		if (c->peers.peer[i]->batches)
 			return true;
-	return fence_busy(c->fence) || collect_awaited(&c->front) || parked_any(&c->front);
+	return fence_busy(c->fence) || collect_awaited(&c->front) || parked_any(&c->front) ||
+	       fanout_any(&c->front);
 }
 
 /* Stopping: when clients are quiet and the rings are empty, or time is up, the workers go. */
@@ -267,6 +269,7 @@ static uint64_t tick(struct coord *c)
 		next = least(next, peers_tick(&c->logs));
 		next = least(next, membership_tick(c->membership));
 		next = least(next, parked_step(&c->front));
+		next = least(next, fanout_step(&c->front));
 	}
 	next = least(next, peer_client_overdue(&c->peers));
 	next = least(next, fence_step(c->fence));

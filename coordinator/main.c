@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "coordinator/cluster/cluster.h"
 #include "coordinator/coord.h"
 #include "coordinator/process/functions_folder.h"
 #include "coordinator/security/security.h"
@@ -183,6 +184,7 @@ static void security_check(struct conf *conf)
 
 	if (security_read(conf, &files) == 0)
 		security_files_fini(&files);
+	cluster_files_check(conf);
 }
 
 static int config_print(const struct conf *c)

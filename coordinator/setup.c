@@ -329,58 +329,12 @@ static int tables_open(struct coord *c)
 	return r;
 }
 
-/* ---- a cluster ---- */
-
-static void partition_changed(void *arg, uint32_t partition)
-{
-	parked_changed(arg, partition);
-}
-
 static void parcels(void *arg, struct queue *q, const char *bytes, uint32_t n)
 {
 	struct front *front = arg;
 
 	(void)q;
 	membership_parcels(front->membership, bytes, n);
-}
-
-static void worker_ready(void *arg, struct worker *w)
-{
-	membership_worker_up(arg, w);
-}
-
-/* An endpoint that another node can connect to, as far as this one knows. */
-static void connectable(const char *endpoint, char *out, size_t size);
-
-static int cluster_open(struct coord *c)
-{
-	static char node[SOCKET_ENDPOINT_MAX], client[SOCKET_ENDPOINT_MAX];
-	const struct membership_parts parts = {.node = &c->node,
-					       .sink = &c->sink,
-					       .supervisor = &c->supervisor,
-					       .peers = &c->peers,
-					       .logs = &c->logs,
-					       .peer_server = c->peer_server,
-					       .node_endpoint = node,
-					       .client_endpoint = client,
-					       .changed = partition_changed,
-					       .arg = &c->front};
-	int r;
-
-	if (!c->node.replicated)
-		return 0;
-	connectable(c->node_endpoint, node, sizeof(node));
-	connectable(c->endpoint, client, sizeof(client));
-	r = parked_new(c->node.partitions, &c->front.parked);
-	if (r == 0)
-		r = membership_new(&parts, &c->membership);
-	if (r < 0)
-		return r;
-	c->front.membership = c->membership;
-	c->front.cluster = membership_ops(c->membership);
-	c->supervisor.on_ready = worker_ready;
-	c->supervisor.ready_arg = c->membership;
-	return 0;
 }
 
 /* All parts are there: the front is told of them. */
@@ -406,8 +360,7 @@ static void front_open(struct coord *c)
 	f->hooks = coord_front_hooks(c);
 }
 
-/* An endpoint that another process here can connect to: a wildcard address is no such thing. */
-static void connectable(const char *endpoint, char *out, size_t size)
+void coord_connectable(const char *endpoint, char *out, size_t size)
 {
 	const char *port = strrchr(endpoint, ':');
 
@@ -444,7 +397,7 @@ static int gateway_open(struct coord *c, const struct resume *x)
 	bool wanted = conf_text(f, CONF_gateway_text)[0];
 	int r;
 
-	connectable(c->endpoint, node, sizeof(node));
+	coord_connectable(c->endpoint, node, sizeof(node));
 	(void)snprintf(connections, sizeof(connections), "%llu",
 		       (unsigned long long)conf_number(f, CONF_gateway_connections));
 	(void)snprintf(line, sizeof(line), "%llu",
@@ -478,6 +431,7 @@ static void figures_resume(struct coord *c, const struct resume *x)
 	c->activated = x->activated;
 	c->client_fd = x->client_fd;
 	c->node_fd = x->node_fd;
+	c->cluster_fd = x->cluster_fd;
 	(void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", x->endpoint);
 	(void)snprintf(c->node_endpoint, sizeof(c->node_endpoint), "%s", x->node_endpoint);
 	c->node.started_ms = x->started_ms;
@@ -508,6 +462,7 @@ static void shape_apply(struct coord *c, const struct datadir_shape *shape)
 	_Static_assert(sizeof(c->node.store) == sizeof(shape->store), "one id");
 	c->supervisor.count = shape->workers;
 	c->node.partitions = shape->partitions;
+	c->node.own_first = c->node.replicated ? shape->partitions : 0;
 	(void)snprintf(c->node.store, sizeof(c->node.store), "%s", shape->store);
 }
 
@@ -576,6 +531,7 @@ static int security_setup(struct coord *c)
 	struct security_files files;
 	int r = security_read(c->node.conf, &files);
 
+	cluster_files_check(c->node.conf);
 	if (r == 0 && c->node.conf->error_count) {
 		log_error("%.*s", (int)c->node.conf->errors.len - 1, c->node.conf->errors.data);
 		security_files_fini(&files);
@@ -660,11 +616,13 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	    gateway_open(c, x) < 0)
 		return 1;
 	front_open(c);
-	if (cluster_open(c) < 0)
+	if (coord_join(c) < 0)
 		return 1;
 	files_init(&c->files);
-	if (x)
+	if (x) {
 		c->peers.epoch = x->peers_epoch;
+		c->logs.epoch = x->logs_epoch;
+	}
 	return 0;
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "coordinator/clients/outgoing.h"
+#include "coordinator/cluster/membership.h"
 #include "coordinator/process/resume.h"
 #include "ipc/shm/modules.h"
 
@@ -30,11 +32,14 @@ static void state(void *arg, struct resume *x)
 	x->started_wall_ms = c->node.started_wall_ms;
 	x->reloads = c->node.reloads;
 	x->peers_epoch = c->peers.epoch;
+	x->logs_epoch = c->logs.epoch;
 	x->local_errors = c->sink.errors;
 	memcpy(x->local_requests, c->front.requests, sizeof(x->local_requests));
 	x->gateway = c->gateway;
 	x->workers = s->count;
 	memcpy(x->worker, s->worker, s->count * sizeof(s->worker[0]));
+	x->clustered = c->node.replicated;
+	x->cluster_fd = c->cluster_fd;
 	x->conf = c->node.conf;
 }
 
@@ -46,7 +51,7 @@ static const char *hinders(void *arg)
 		return "the node starts";
 	if (c->handoff.step || !handoff_idle(&c->handoff) || handoff_awaited(&c->handoff))
 		return "a worker is being restarted, started or stopped";
-	return NULL;
+	return c->membership ? membership_hinders(c->membership) : NULL;
 }
 
 static void release(struct socket *l, int *ret_fd)
@@ -90,7 +95,16 @@ static bool waits(void *arg)
 
 static void disconnect(void *arg, unsigned linger_ms)
 {
-	coord_disconnect(arg, linger_ms);
+	struct coord *c = arg;
+	int r;
+
+	peer_server_goaway_copies(c->peer_server, "it is upgraded", HOLD_MS);
+	clients_flush(c->clients);
+	coord_disconnect(c, linger_ms);
+	r = c->membership ? membership_leave(c->membership, &c->cluster_fd) : 0;
+	if (r < 0)
+		log_warn("leave what is known of the cluster to the next program: %s",
+			 strerror(-r));
 }
 
 struct upgrade_hooks coord_upgrade_hooks(struct coord *c)

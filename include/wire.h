@@ -53,7 +53,8 @@ enum option_bit {
 	OPT_IF = 1 << 18,
 	OPT_THEN = 1 << 19,
 	OPT_ELSE = 1 << 20,
-	OPT_NAMES = 1 << 21 /* between nodes and workers only */
+	OPT_NAMES = 1 << 21,     /* between nodes and workers only */
+	OPT_PARTITIONS = 1 << 22 /* likewise, of a cluster */
 };
 #define OPT_RANGE (OPT_PREFIX | OPT_AFTER | OPT_LIMIT)
 #define OPT_ONCE  (OPT_SESSION | OPT_SEQ | OPT_ACK)
@@ -115,7 +116,7 @@ enum right_bit {
 	X(CREATE,  create,  1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE, RIGHT_CREATE) \
 	X(DROP,    drop,    1, 2, METHOD_BUCKET | METHOD_WRITES,             RESULT_BOOL,  OPT_ONCE, RIGHT_CREATE) \
 	X(BUCKETS, buckets, 0, 1, 0,                                         RESULT_LIST,  \
-	  OPT_RANGE | OPT_LOCAL | OPT_SET | OPT_NAMES, 0) \
+	  OPT_RANGE | OPT_LOCAL | OPT_SET | OPT_NAMES | OPT_PARTITIONS, 0) \
 	X(PUT,     put,     3, 4, METHOD_BUCKET | METHOD_KEY | METHOD_VALUE | METHOD_WRITES, RESULT_UINT, \
 	  OPT_IF_VERSION | OPT_IF_ABSENT | OPT_TTL | OPT_ONCE, RIGHT_WRITE) \
 	X(GET,     get,     2, 3, METHOD_BUCKET | METHOD_KEY | METHOD_DROPPABLE, RESULT_VALUE, 0, RIGHT_READ) \

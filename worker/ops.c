@@ -26,6 +26,13 @@ static __attribute__((noinline)) struct span call_key(const struct op *op)
 	return key.n <= WIRE_KEY_MAX ? key : (struct span){"", 0};
 }
 
+/* Which buckets' name it has: this node's own, or those of the cluster. */
+static inline void op_means(struct worker *w, const struct request_entry *e)
+{
+	if (w->own_first)
+		(void)store_own(w->store, e->partition >= w->own_first);
+}
+
 void op_prepare(struct worker *w, struct op *op, const struct request_record *rec, uint64_t record,
 		uint32_t index)
 {
@@ -33,6 +40,7 @@ void op_prepare(struct worker *w, struct op *op, const struct request_record *re
 	const struct request_entry *e = &rec->entry[index];
 
 	check(record_fits(rec, index));
+	op_means(w, e);
 	op->rec = rec;
 	op->entry = e;
 	op->options = e->flags & ENTRY_OPTIONS ? record_options(rec, e) : &none;
@@ -341,11 +349,15 @@ static void run_write(struct worker *w, struct op *op)
 		move_reply(w, op, way, room, (size_t)(p - room));
 }
 
-/* A request that its partition's copies do not let run. */
+/* A request that its partition's copies do not let run, unless it has been: then it is answered so. */
 static void run_refused(struct worker *w, struct op *op, enum wire_error e)
 {
+	bool again = (op->entry->flags & ENTRY_SESSION) && entry_writes(op->entry) &&
+		     !method_is(op->entry->method, METHOD_SESSION);
 	char small[REPLY_SMALL];
 
+	if (again && !op_session(w, op))
+		return;
 	w->refused = true;
 	op_reply(w, op, small,
 		 (size_t)(op_error(w, op, small, e,
@@ -373,6 +385,7 @@ void op_run(struct worker *w, struct op *op)
 		w->replication ? replication_refuse(w->replication, op->entry) : WIRE_OK;
 
 	w->logged = w->refused = false;
+	op_means(w, op->entry);
 	/* It may take as long as thousands of others: no heartbeat, reply or clock waits for it. */
 	if (method == WIRE_CALL)
 		worker_work(w);

@@ -74,6 +74,7 @@ struct list {
 	bool more;
 	const struct name_range *range; /* buckets: of names that count; NULL: all do */
 	struct replication *led;        /* of partitions that are led; NULL: all are */
+	struct span asked;              /* buckets: partitions that count; .n 0: all do */
 	uint32_t partitions;
 };
 
@@ -85,7 +86,7 @@ static int list_begin(struct list *l, struct op *op, struct buf *out, size_t *re
 
 	if (!p)
 		return -ENOMEM;
-	p = write_map(write_reply_head(p, op->entry->msgid), 2);
+	p = write_map(write_reply_head(p, op->entry->msgid), o->given & OPT_PARTITIONS ? 3 : 2);
 	p = write_text(p, "items");
 	*ret_count_at = (size_t)(p - out->data);
 	p = write_array32(p, 0);
@@ -164,6 +165,12 @@ static int read_scan(struct worker *w, struct op *op, struct buf *out)
 	return r < 0 ? r : list_end(&l, count_at);
 }
 
+static bool partition_listed(const struct list *l, uint32_t partition)
+{
+	return (!l->asked.n || set_has(l->asked.p, partition)) &&
+	       (!l->led || replication_lead(l->led, partition));
+}
+
 static bool bucket_name(void *arg, struct span name)
 {
 	struct list *l = arg;
@@ -179,7 +186,7 @@ static bool bucket_name(void *arg, struct span name)
 		return true;
 	if ((o->given & OPT_SET) && !set_has(op_span(l->op, o->set).p, (uint8_t)name.p[0]))
 		return true;
-	if (l->led && !replication_lead(l->led, partition_of(name, l->partitions)))
+	if (!partition_listed(l, partition_of(name, l->partitions)))
 		return true;
 	if (!list_takes(l, name.n + CODEC_HEAD_MAX))
 		return false;
@@ -203,6 +210,23 @@ static void read_ranges(struct worker *w, struct span names, struct span from, s
 	l->range = NULL;
 }
 
+/* Whoever asks for partitions is told which of them are in the list: those that are led here. */
+static bool listed_write(struct list *l)
+{
+	char *p = buf_room(l->out, l->asked.n + 32);
+	char *set;
+
+	if (!p)
+		return false;
+	p = write_bin(write_text(p, "partitions"), l->asked.p, l->asked.n);
+	set = p - l->asked.n;
+	for (uint32_t i = 0; i < l->partitions; i++)
+		if (!partition_listed(l, i))
+			set_remove(set, i);
+	l->out->len = (size_t)(p - l->out->data);
+	return true;
+}
+
 static int read_buckets(struct worker *w, struct op *op, struct buf *out)
 {
 	struct span prefix = op_span(op, op->options->prefix);
@@ -214,13 +238,16 @@ static int read_buckets(struct worker *w, struct op *op, struct buf *out)
 
 	if (r < 0)
 		return r;
-	l.led = w->replication;
+	l.led = op->entry->partition < w->own_first ? w->replication : NULL;
 	l.partitions = w->segment->header->settings.partitions;
+	if (op->options->given & OPT_PARTITIONS)
+		l.asked = op_span(op, op->options->partitions);
 	if (!(op->options->given & OPT_NAMES))
 		store_buckets(w->store, from, bucket_name, &l);
 	else
 		read_ranges(w, op_span(op, op->options->names), from, &l);
-	return out->failed ? -ENOMEM : list_end(&l, count_at);
+	r = out->failed ? -ENOMEM : list_end(&l, count_at);
+	return r == 0 && l.asked.n && !listed_write(&l) ? -ENOMEM : r;
 }
 
 int op_read(struct worker *w, struct op *op, struct buf *out)

@@ -24,6 +24,8 @@ struct line {
 	uint64_t bytes;
 	uint32_t at; /* its place among the busy ones */
 	uint32_t replies;
+	struct pending_reply *passes_first;
+	struct pending_reply *passes_last;
 };
 
 struct pending {
@@ -186,6 +188,12 @@ void pending_add(struct pending *w, uint32_t line, const struct pending_reply *r
 	check(end >= (char *)(to + 1) && end <= (char *)b + b->size);
 	*to = *r;
 	to->bytes = (uint32_t)(end - (char *)(to + 1));
+	to->gone = false;
+	to->next = NULL;
+	if (r->passes) {
+		*(l->passes_first ? &l->passes_last->next : &l->passes_first) = to;
+		l->passes_last = to;
+	}
 	b->used += reply_size(to->bytes);
 	if (!l->replies++) {
 		l->at = w->busy_count;
@@ -208,11 +216,18 @@ static void block_drop(struct pending *w, struct line *l)
 }
 
 /* The first reply.  Blocks that were taken for one that went another way may be empty. */
-static const struct pending_reply *line_first(struct pending *w, struct line *l)
+static struct pending_reply *line_first(struct pending *w, struct line *l)
 {
 	while (l->read == l->first->used)
 		block_drop(w, l);
-	return (const void *)(l->first->data + l->read);
+	return (void *)(l->first->data + l->read);
+}
+
+static void passes_drop(struct line *l, struct pending_reply *r)
+{
+	check(l->passes_first == r);
+	l->passes_first = r->next;
+	r->gone = true;
 }
 
 static void line_drop(struct pending *w, struct line *l, const struct pending_reply *r)
@@ -226,19 +241,37 @@ static void line_drop(struct pending *w, struct line *l, const struct pending_re
 	w->line[w->busy[l->at]].at = l->at;
 }
 
+/* Tell those that need not wait for the first one.  False: no more can be done now. */
+static bool line_pass(struct line *l, uint32_t line, const struct pending_ops *ops)
+{
+	struct pending_reply *r;
+
+	while ((r = l->passes_first)) {
+		if (ops->judge(ops->arg, line, r, (const char *)(r + 1)) != COPY_TELL)
+			return true;
+		if (!ops->done(ops->arg, line, COPY_TELL, r, (const char *)(r + 1)))
+			return false;
+		passes_drop(l, r);
+	}
+	return true;
+}
+
 /* False: no more can be done now. */
 static bool line_step(struct pending *w, uint32_t line, const struct pending_ops *ops)
 {
 	struct line *l = &w->line[line];
 
 	while (l->replies) {
-		const struct pending_reply *r = line_first(w, l);
-		enum copy_verdict v = ops->judge(ops->arg, line, r, (const char *)(r + 1));
+		struct pending_reply *r = line_first(w, l);
+		enum copy_verdict v =
+			r->gone ? COPY_TELL : ops->judge(ops->arg, line, r, (const char *)(r + 1));
 
 		if (v == COPY_WAIT)
-			return true;
-		if (!ops->done(ops->arg, line, v, r, (const char *)(r + 1)))
+			return line_pass(l, line, ops);
+		if (!r->gone && !ops->done(ops->arg, line, v, r, (const char *)(r + 1)))
 			return false;
+		if (r->passes && !r->gone)
+			passes_drop(l, r);
 		line_drop(w, l, r);
 	}
 	return true;

@@ -1,7 +1,8 @@
 /*
  * Replies of partitions that have copies on other nodes, while they must not be told yet: each
  * partition's in the order in which its requests have run, so that one that waits for a slow copy
- * holds back nobody else's.  Who knows when one may be told is the judge; the serving thread asks it
+ * holds back no other partition's.  Replies that tell of nothing which waits for copies (`passes`)
+ * may be told before those that stand before them; if they are not to be told, they keep their place.  Who knows when one may be told is the judge; the serving thread asks it
  * between requests.
  *
  * Memory is bounded by refusing requests before they run (pending_full): a partition may hold no more
@@ -28,7 +29,11 @@ struct pending_reply {
 	uint64_t msgid;
 	uint64_t begun_us; /* when it ran, see reply_block */
 	uint64_t done_us;
+	bool passes;
 	struct copy_wait wait;
+	/* pending.c's: */
+	bool gone;
+	struct pending_reply *next; /* that passes */
 };
 
 /* `line`: a number below `lines`, one for each partition of this worker. */
@@ -54,8 +59,8 @@ void pending_add(struct pending *w, uint32_t line, const struct pending_reply *r
 struct pending_ops {
 	enum copy_verdict (*judge)(void *arg, uint32_t line, const struct pending_reply *r,
 				   const char *bytes);
-	/* What is to be done with the first reply of a line, by any verdict but COPY_WAIT.  False:
-	 * not now, and with none of the others either. */
+	/* What is to be done with the first reply of a line, by any verdict but COPY_WAIT, or, if it
+	 * is COPY_TELL, with one that passes.  False: not now, and with none of the others either. */
 	bool (*done)(void *arg, uint32_t line, enum copy_verdict v, const struct pending_reply *r,
 		     const char *bytes);
 	void *arg;

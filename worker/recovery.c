@@ -274,10 +274,15 @@ int recovery_lead(struct recovery *t, struct worker *w, uint32_t partition)
 	return 0;
 }
 
-int recovery_answer(struct recovery *t, struct worker *w)
+int recovery_answer(struct recovery *t, struct worker *w, uint32_t first)
 {
 	for (uint64_t i = 0; i < t->count; i++) {
-		int r = t->left[i].known ? left_answer(w, &t->left[i]) : 0;
+		struct left *l = &t->left[i];
+		const struct request_record *rec = ring_at(&w->segment->request, l->record);
+		int r = 0;
+
+		if (l->known && rec->entry[l->index].partition >= first)
+			r = left_answer(w, l);
 
 		if (r < 0)
 			return r;

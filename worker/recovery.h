@@ -23,8 +23,11 @@ void recovery_free(struct recovery **t);
 int recovery_before(struct recovery *t, struct worker *w, const struct log_record *r, bool same);
 int recovery_after(struct recovery *t, const struct log_record *r, bool same);
 
-/* Write the replies gathered into the synced ring; the log is safe by now.  0 or -EPIPE. */
-int recovery_answer(struct recovery *t, struct worker *w);
+/*
+ * Write the replies gathered, of partitions from `first` on, into the synced ring; the log is safe by
+ * now.  0 or -EPIPE.
+ */
+int recovery_answer(struct recovery *t, struct worker *w, uint32_t first);
 
 /*
  * The same of one partition that has copies on other nodes and is led from now on: replies wait for

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "common/check.h"
 #include "common/log.h"
+#include "storage/snapshot.h"
 #include "worker/replication_impl.h"
 #include "worker/loop.h"
 #include "worker/ops.h"
@@ -35,6 +37,8 @@ static void line_begin(struct replication *c, struct line *l, uint32_t partition
 		store_spans(c->w->store, partition, (struct log_span *)(void *)spans.at, SPANS_MAX);
 	copy_init(&l->copy, partition, self, &spans, store_commit_sequence(c->w->store, partition),
 		  &replication_ops, c);
+	if (!store_whole(c->w->store, partition))
+		copy_broken(&l->copy);
 	l->synced = spans_last(&spans).sequence;
 	atomic_store_explicit(&c->w->segment->lease[partition].log_term, spans_last(&spans).term,
 			      memory_order_relaxed);
@@ -89,6 +93,10 @@ int replication_new(struct worker *w, struct replication **ret)
 	c->synced_lsn = store_synced(w->store);
 	c->ship_published = w->segment->ship.write;
 	buf_init(&c->late);
+	for (uint32_t i = 0; i < SNAPSHOT_WINDOW; i++) {
+		buf_init(&c->teaching.piece[i]);
+		buf_init(&c->learning.piece[i]);
+	}
 	r = replication_fill(c);
 	if (r < 0)
 		replication_free(&c);
@@ -106,11 +114,22 @@ void replication_free(struct replication **cp)
 		ship_free(c);
 	pending_free(&c->pending);
 	recent_free(&c->recent);
+	teach_free(c);
+	learn_free(c);
 	buf_fini(&c->late);
 	free(c->dirty);
 	free(c->peer);
 	free(c);
 	*cp = NULL;
+}
+
+uint64_t replication_random(void)
+{
+	uint64_t n = 0;
+
+	while (!n)
+		check(getrandom(&n, sizeof(n), 0) == sizeof(n));
+	return n;
 }
 
 /* ---- what arrives ---- */
@@ -144,6 +163,7 @@ static void lead_begun(struct replication *c, struct line *l)
 
 static void order_take(struct replication *c, struct line *l, const struct parcel_order *o)
 {
+	bool took = copy_takes(&l->copy) != COPY_TAKES_NOTHING;
 	enum copy_role before = l->copy.role;
 	uint64_t term = l->copy.term;
 
@@ -160,11 +180,17 @@ static void order_take(struct replication *c, struct line *l, const struct parce
 	copy_order(&l->copy, o, c->w->now_ms);
 	c->by_count = 0;
 	ship_members(c, l);
+	if (o->kind == ORDER_FORGET)
+		learn_forget(c, l);
 	if (l->copy.role == COPY_BACKUP &&
 	    store_role(c->w->store, l->copy.partition) != STORE_BACKUP)
 		store_follow(c->w->store, l->copy.partition);
 	if (l->copy.role == COPY_PRIMARY && (before != COPY_PRIMARY || l->copy.term != term))
 		lead_begun(c, l);
+	if (!took && l->turned_away && copy_takes(&l->copy) != COPY_TAKES_NOTHING) {
+		l->turned_away = false;
+		l->closed = ring_head(&c->w->segment->request);
+	}
 }
 
 /* What another node has sent is checked here: that lengths are true. */
@@ -194,11 +220,24 @@ static bool ack_sane(const struct parcel_ack *p)
 	       p->head.size == sizeof(*p) + p->spans * sizeof(struct span_term);
 }
 
+static bool piece_sane(const struct parcel_piece *p)
+{
+	return p->head.size >= sizeof(*p) && p->from.node && p->from.node < REPLICA_NODES_MAX &&
+	       p->head.size == sizeof(*p) + ring_round(p->bytes);
+}
+
+static bool pieced_sane(const struct parcel_pieced *p)
+{
+	return p->head.size == sizeof(*p) && p->from.node && p->from.node < REPLICA_NODES_MAX;
+}
+
 static void parcel_take(struct replication *c, const struct parcel *p)
 {
 	struct line *l = line_of(c, p->partition);
 	const struct parcel_append *append = (const void *)p;
 	const struct parcel_ack *answer = (const void *)p;
+	const struct parcel_piece *piece = (const void *)p;
+	const struct parcel_pieced *pieced = (const void *)p;
 	bool sane = l != NULL;
 
 	if (sane && p->kind == PARCEL_ORDER) {
@@ -208,6 +247,10 @@ static void parcel_take(struct replication *c, const struct parcel *p)
 	} else if (sane && p->kind == PARCEL_ACK && ack_sane(answer)) {
 		copy_ack(&l->copy, answer, c->w->now_ms);
 		ship_acked(c, l, answer->from.node);
+	} else if (sane && p->kind == PARCEL_PIECE && piece_sane(piece)) {
+		learn_piece(c, l, piece);
+	} else if (sane && p->kind == PARCEL_PIECED && pieced_sane(pieced)) {
+		teach_answer(c, l, pieced);
 	} else {
 		sane = false;
 	}
@@ -299,6 +342,8 @@ void replication_step(struct replication *c)
 	if (c->late.len)
 		reports_again(c);
 	ship_step(c);
+	learn_step(c);
+	teach_step(c);
 	if (!c->w->error)
 		held_step(c);
 }
@@ -318,12 +363,14 @@ bool replication_stirred(struct replication *c)
 {
 	return ring_head(&c->w->segment->arrive) != c->arrive_read ||
 	       atomic_load_explicit(&c->w->status->synced, memory_order_acquire) != c->synced_lsn ||
-	       (c->dirty_count && !c->ship_full) || c->late.len;
+	       (c->dirty_count && !c->ship_full) || c->late.len || teach_stirred(c);
 }
 
 unsigned replication_idle_ms(struct replication *c, unsigned ms)
 {
-	unsigned most = pending_any(c->pending) || c->ship_full || c->behind ? LEASE_MS : TICK_MS;
+	bool soon = pending_any(c->pending) || c->ship_full || c->behind ||
+		    c->teaching.state != TEACHING_NOTHING || c->learning.state != LEARNING_NOTHING;
+	unsigned most = soon ? LEASE_MS : TICK_MS;
 
 	return ms < most ? ms : most;
 }

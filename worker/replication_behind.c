@@ -73,7 +73,7 @@ static bool batch_send(struct replication *c, uint32_t node)
 	for (size_t at = 0; at < p->batch.len; count++)
 		at += ((const struct log_entry *)(const void *)(p->batch.data + at))->size;
 	if (!ship_parcel(c, l, (uint32_t)i, p->from, p->to, p->batch.data, p->batch.len, count) &&
-	    !l->to[i].lost)
+	    !l->copy.members[i].anew)
 		return false;
 	p->batch.len = 0;
 	/* The rest may be in memory by now. */

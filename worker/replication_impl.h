@@ -18,8 +18,9 @@ struct sending {
 	uint64_t mark_bytes; /* so many of them are */
 	bool want;           /* there may be something to send */
 	bool again;          /* if there is nothing, an empty parcel */
-	bool behind;         /* what it needs is in the log's files only */
-	bool lost;           /* nor there: told once */
+	bool behind;         /* what it needs is in the log's files only; */
+	uint64_t anew_ms; /* nor there, or it is damaged: since when it waits for a snapshot; 0 */
+	uint64_t offered_ms; /* when one was offered last */
 };
 
 /* A partition of this worker's. */
@@ -32,7 +33,10 @@ struct line {
 	bool dirty;             /* in the list of those with something to be done */
 	bool waits_sync;        /* the log is ahead of `synced` */
 	bool alone;             /* replies have gone the way of those without copies */
-	uint64_t looked;        /* the step in which the lease was looked at, */
+	bool turned_away;       /* a request was, since requests were taken last: */
+	uint64_t
+		closed; /* so are those of before this place in their ring, which stand behind it */
+	uint64_t looked; /* the step in which the lease was looked at, */
 	struct copy_lease lease;
 	struct moment now; /* and the clocks behind it */
 	struct sending to[REPLICA_MEMBERS_MAX];
@@ -41,6 +45,7 @@ struct line {
 /* A node that copies are sent to. */
 struct peer {
 	uint64_t flying;
+	uint64_t silent_ms;          /* it has not answered an offer: none before then */
 	struct store_reader *reader; /* for those that are behind; NULL: none is */
 	bool reopen;                 /* it does not read what is wanted */
 	bool pressed;                /* its window was full */
@@ -48,6 +53,46 @@ struct peer {
 	uint32_t line;
 	uint64_t from; /* behind this sequence */
 	uint64_t to;
+};
+
+#define SNAPSHOT_WINDOW 4u /* pieces that are on their way */
+
+/* The snapshot that is sent. */
+struct teaching {
+	enum { TEACHING_NOTHING, TEACHING_OFFERED, TEACHING_ACCEPTED, TEACHING } state;
+	uint32_t line;
+	struct member to;
+	uint64_t term;
+	uint64_t snapshot; /* its id */
+	uint64_t ticket;
+	uint64_t sequence;
+	struct store_copy *copy;           /* NULL: all has been read */
+	struct buf piece[SNAPSHOT_WINDOW]; /* by number: those that are not taken in yet */
+	uint64_t flying[SNAPSHOT_WINDOW];  /* of these, bytes that count in the peer's window */
+	uint32_t read, sent, come, taken;  /* pieces */
+	uint64_t sent_ms, moved_ms, begun_ms;
+	uint64_t bytes;
+	uint64_t looked_ms;
+};
+
+/* The one that comes in. */
+struct learning {
+	enum { LEARNING_NOTHING, LEARNING_OFFERED, LEARNING, LEARNING_LEFT } state;
+	uint32_t line;
+	struct member from;
+	uint64_t term;
+	uint64_t snapshot;
+	uint64_t ticket;
+	uint64_t sequence;
+	struct buf piece[SNAPSHOT_WINDOW]; /* by number: those that the store has not taken */
+	bool begun;                        /* the store has */
+	bool last;                         /* the last one has come */
+	uint32_t come, taken;              /* pieces */
+	uint64_t moved_ms;
+	uint64_t full_ms; /* when the store had no room last */
+	uint64_t done;    /* the snapshot before, which has been taken in, */
+	uint64_t done_ticket;
+	struct place done_at;
 };
 
 struct replication {
@@ -74,6 +119,8 @@ struct replication {
 	struct buf late;   /* reports for which the ring had no room */
 	struct pending *pending;
 	struct recent *recent;
+	struct teaching teaching;
+	struct learning learning;
 	uint32_t dirty_count;
 	uint32_t *dirty;
 	struct peer *peer; /* by node */
@@ -100,6 +147,15 @@ void line_stir(struct replication *c, struct line *l);
 /* Replies that need not wait any more: replication_replies.c. */
 void held_step(struct replication *c);
 
+/* The partition's log has records of that term: for coordinators to come. */
+static inline void log_term_note(struct replication *c, uint32_t partition, uint64_t term)
+{
+	_Atomic uint64_t *word = &c->w->segment->lease[partition].log_term;
+
+	if (term > atomic_load_explicit(word, memory_order_relaxed))
+		atomic_store_explicit(word, term, memory_order_relaxed);
+}
+
 /* What the copy does: replication_ops.c. */
 extern const struct copy_ops replication_ops;
 /* Reports that had no room. */
@@ -125,6 +181,30 @@ void behind_step(struct replication *c);
 void behind_set(struct replication *c, struct sending *s, bool on);
 /* Its records are not in the log any more. */
 void ship_lost(struct replication *c, struct line *l, uint32_t i);
+/* So many bytes have been acknowledged, or are lost. */
+void ship_landed(struct replication *c, uint32_t node, uint64_t bytes);
+
+/* ---- snapshots to others: replication_teach.c ---- */
+
+/* A piece, or the word that somebody needs some, is sent. */
+void teach_step(struct replication *c);
+void teach_answer(struct replication *c, struct line *l, const struct parcel_pieced *p);
+/* The log is kept from this record on; false: nothing is sent. */
+bool teach_keeps(const struct replication *c, const struct line *l, uint64_t *ret_sequence);
+/* Is there anything to be done at once? */
+bool teach_stirred(const struct replication *c);
+void teach_free(struct replication *c);
+
+/* ---- snapshots from others: replication_learn.c ---- */
+
+void learn_step(struct replication *c);
+void learn_piece(struct replication *c, struct line *l, const struct parcel_piece *p);
+/* The copy leaves this node. */
+void learn_forget(struct replication *c, struct line *l);
+void learn_free(struct replication *c);
+
+/* A random number that is not 0. */
+uint64_t replication_random(void);
 
 /* A parcel with the entries, if the ring has room. */
 bool ship_parcel(struct replication *c, struct line *l, uint32_t i, uint64_t from, uint64_t to,

@@ -27,6 +27,21 @@ static int64_t store_failed(struct replication *c, int error)
 	return error;
 }
 
+struct tail_to {
+	struct replication *c;
+	struct line *l;
+};
+
+static void tail_add(void *arg, const struct log_entry *e)
+{
+	const struct tail_to *x = arg;
+
+	if (!e->count) /* it says something of a request, and is no other's */
+		return;
+	recent_add(x->c->recent, &x->c->line[0].recent, sizeof(struct line),
+		   line_number(x->c, x->l), e);
+}
+
 static int64_t term_append(void *arg, const struct copy *k, uint64_t term)
 {
 	struct replication *c = replication_of(arg);
@@ -37,13 +52,16 @@ static int64_t term_append(void *arg, const struct copy *k, uint64_t term)
 
 	if ((term & 0xffffu) != (c->life & 0xffffu)) /* of another life: its orders are void */
 		return -ESTALE;
+	/* What is not committed others may lack, and it need not be in the log's files any more. */
 	recent_clear(&l->recent);
+	store_tail_each(c->w->store, k->partition, tail_add, &(struct tail_to){c, l});
 	l->written_count = 0;
 	r = store_lead(c->w->store, k->partition, term, view, &sequence);
 	l->written_count = 0; /* the copy knows of this one */
 	if (r < 0)
 		return store_failed(c, r);
 	check(sequence == spans_last(&k->spans).sequence + 1);
+	log_term_note(c, k->partition, term);
 	return (int64_t)store_lsn(c->w->store);
 }
 
@@ -61,6 +79,7 @@ static int64_t entry_append(void *arg, const struct copy *k, const struct parcel
 	if (r < 0)
 		return r;
 	l->waits_sync = true;
+	log_term_note(c, k->partition, e->term);
 	return (int64_t)lsn;
 }
 

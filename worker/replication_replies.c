@@ -5,7 +5,7 @@
 
 #include "common/check.h"
 #include "worker/loop.h"
-#include "worker/ops.h"
+#include "worker/ops_impl.h"
 #include "worker/replication_impl.h"
 
 static struct moment moment_now(void)
@@ -114,8 +114,10 @@ static bool answer_unknown(struct replication *c, uint64_t record, uint32_t inde
 	return answer_now(c, record, index, small, (size_t)(end - small));
 }
 
-static bool answer_elsewhere(struct replication *c, uint64_t record, uint32_t index)
+static bool answer_elsewhere(struct replication *c, struct line *l, uint64_t record, uint32_t index)
 {
+	if (l)
+		l->turned_away = true;
 	while (!replies_elsewhere(&c->w->replies, record, index))
 		if (!worker_wait_room(c->w))
 			return false;
@@ -132,7 +134,8 @@ static bool done(void *arg, uint32_t line, enum copy_verdict v, const struct pen
 
 	c->w->replies.begun_us = r->begun_us;
 	if (v == COPY_ELSEWHERE)
-		ok = answer_elsewhere(c, r->record, r->index);
+		ok = answer_elsewhere(c, line < c->lines ? &c->line[line] : NULL, r->record,
+				      r->index);
 	else if (v == COPY_TIMEOUT)
 		ok = answer_unknown(c, r->record, r->index, r->msgid);
 	else
@@ -162,14 +165,16 @@ bool replication_admit(struct replication *c, const struct request_record *rec, 
 		       uint32_t i)
 {
 	const struct request_entry *e = &rec->entry[i];
-	const struct line *l = line_of(c, e->partition);
+	struct line *l = line_of(c, e->partition);
+	bool takes = l && copy_takes(&l->copy) != COPY_TAKES_NOTHING;
 
-	if (!e->bucket_len || (l && copy_takes(&l->copy) != COPY_TAKES_NOTHING))
+	if (!e->bucket_len || e->partition >= c->w->own_first ||
+	    (takes && (record >= l->closed || begun_before(c, record + i))))
 		return true;
 	if (entry_writes(e) && begun_before(c, record + i))
 		(void)answer_unknown(c, record, i, e->msgid);
 	else
-		(void)answer_elsewhere(c, record, i);
+		(void)answer_elsewhere(c, l, record, i);
 	return false;
 }
 
@@ -198,7 +203,7 @@ bool replication_hold(struct replication *c, const struct request_entry *e)
 	struct line *l = line_of(c, e->partition);
 
 	if (!e->bucket_len)
-		return true;
+		return e->partition < c->w->own_first;
 	if (!l)
 		return false;
 	if (!is_alone(c, l))
@@ -238,7 +243,17 @@ static struct pending_reply reply_of(const struct replication *c, const struct o
 	};
 }
 
-/* All that is led here is in it. */
+/* Is the partition in the list that was asked for?  All that are led here, or those that it names. */
+static bool list_has(const struct op *op, const struct line *l)
+{
+	const struct entry_options *o = op->options;
+
+	if (copy_takes(&l->copy) == COPY_TAKES_NOTHING)
+		return false;
+	return !o || !(o->given & OPT_PARTITIONS) ||
+	       set_has(op_span(op, o->partitions).p, l->copy.partition);
+}
+
 static void list_add(struct replication *c, const struct op *op, char *reply, const char *end)
 {
 	struct listed *was = (struct listed *)(void *)(reply - listed_bytes(c));
@@ -246,11 +261,11 @@ static void list_add(struct replication *c, const struct op *op, char *reply, co
 
 	for (uint32_t i = 0; i < c->lines; i++) {
 		const struct line *l = &c->line[i];
-		bool led = copy_takes(&l->copy) != COPY_TAKES_NOTHING;
 
-		was[i] = led ? (struct listed){l->copy.term, spans_last(&l->copy.spans).sequence +
-								     l->written_count}
-			     : (struct listed){0, 0};
+		was[i] = (struct listed){0, 0};
+		if (list_has(op, l))
+			was[i] = (struct listed){l->copy.term, spans_last(&l->copy.spans).sequence +
+								       l->written_count};
 	}
 	pending_add(c->pending, lists_line(c), &r, end);
 }
@@ -273,6 +288,8 @@ void replication_add(struct replication *c, const struct op *op, char *reply, co
 	r.wait.tells_state = !tells->record && !tells->nothing;
 	r.wait.refuses = writes;
 	r.wait.begun_before = writes && begun_before(c, op->record + op->index);
+	/* Those before it may wait for a copy that is away. */
+	r.passes = !tells->record && r.wait.observed <= l->copy.commit;
 	pending_add(c->pending, line_number(c, l), &r, end);
 }
 

@@ -46,14 +46,6 @@ void behind_set(struct replication *c, struct sending *s, bool on)
 	}
 }
 
-void ship_lost(struct replication *c, struct line *l, uint32_t i)
-{
-	l->to[i].lost = true;
-	behind_set(c, &l->to[i], false);
-	log_warn("partition %u: node %u needs records that the log does not have any more",
-		 l->copy.partition, l->to[i].id.node);
-}
-
 /* ---- windows ---- */
 
 static void landed(struct replication *c, struct sending *s, uint64_t bytes)
@@ -71,6 +63,15 @@ static void all_landed(struct replication *c, struct sending *s)
 	s->mark = s->mark_bytes = 0;
 }
 
+void ship_lost(struct replication *c, struct line *l, uint32_t i)
+{
+	copy_lost(&l->copy, i);
+	all_landed(c, &l->to[i]);
+	behind_set(c, &l->to[i], false);
+	log_info("partition %u: node %u needs records that the log does not have any more",
+		 l->copy.partition, l->to[i].id.node);
+}
+
 /* Nothing more goes to the node for now; one record does, whatever its size, if nothing flies. */
 static bool window_shut(struct replication *c, const struct sending *s)
 {
@@ -82,17 +83,30 @@ static bool window_shut(struct replication *c, const struct sending *s)
 	return true;
 }
 
+/* Others of that node's may have waited for the same window. */
+static void window_look(struct replication *c, uint32_t node)
+{
+	struct peer *p = &c->peer[node];
+
+	if (!p->pressed || p->flying >= REPLICATION_WINDOW)
+		return;
+	p->pressed = false;
+	for (uint32_t n = 0; n < c->lines; n++)
+		for (uint32_t i = 0; i < c->line[n].copy.count; i++)
+			if (c->line[n].to[i].id.node == node && c->line[n].to[i].want)
+				line_stir(c, &c->line[n]);
+}
+
 void ship_acked(struct replication *c, struct line *l, uint32_t node)
 {
 	const struct copy *k = &l->copy;
-	struct peer *p = &c->peer[node];
 
 	for (uint32_t i = 0; i < k->count; i++) {
 		struct sending *s = &l->to[i];
 
 		if (s->id.node != node)
 			continue;
-		if (k->members[i].acked >= s->sent) {
+		if (k->members[i].acked >= s->sent || k->members[i].anew) {
 			all_landed(c, s);
 		} else if (s->mark && k->members[i].acked >= s->mark) {
 			landed(c, s, s->mark_bytes < s->flying ? s->mark_bytes : s->flying);
@@ -100,14 +114,14 @@ void ship_acked(struct replication *c, struct line *l, uint32_t node)
 			s->mark_bytes = s->flying;
 		}
 	}
-	if (!p->pressed || p->flying >= REPLICATION_WINDOW)
-		return;
-	p->pressed = false;
-	/* Others of that node's may have waited for the same window. */
-	for (uint32_t n = 0; n < c->lines; n++)
-		for (uint32_t i = 0; i < c->line[n].copy.count; i++)
-			if (c->line[n].to[i].id.node == node && c->line[n].to[i].want)
-				line_stir(c, &c->line[n]);
+	window_look(c, node);
+}
+
+void ship_landed(struct replication *c, uint32_t node, uint64_t bytes)
+{
+	check_slow(c->peer[node].flying >= bytes);
+	c->peer[node].flying -= bytes;
+	window_look(c, node);
 }
 
 void ship_members(struct replication *c, struct line *l)
@@ -145,7 +159,6 @@ void ship_want(struct replication *c, struct line *l, uint32_t i, bool again)
 	if (m->next < s->sent) { /* what flew is lost, or it wants other records */
 		all_landed(c, s);
 		s->sent = m->next;
-		s->lost = false;
 		behind_set(c, s, false);
 	}
 	s->want = true;
@@ -242,7 +255,7 @@ static void member_send(struct replication *c, struct line *l, uint32_t i)
 	struct sending *s = &l->to[i];
 	const struct copy_member *m = &l->copy.members[i];
 
-	while (s->want && !c->ship_full && !s->lost) {
+	while (s->want && !c->ship_full && !m->anew) {
 		const struct log_entry *e;
 
 		if (m->next >= spans_last(&l->copy.spans).sequence) {
@@ -303,6 +316,33 @@ void ship_step(struct replication *c)
 
 /* ---- keeping the log for others ---- */
 
+/* Or the record behind that sequence, if it is before. */
+static uint64_t least_of(const struct replication *c, const struct line *l, uint64_t sequence,
+			 uint64_t least)
+{
+	uint64_t lsn = store_lsn_before(c->w->store, l->copy.partition, sequence + 1);
+
+	return lsn < least ? lsn : least;
+}
+
+/* From which lsn on the log must be kept for the partition's other copies. */
+static uint64_t line_retain(struct replication *c, const struct line *l)
+{
+	const struct copy *k = &l->copy;
+	uint64_t least = UINT64_MAX;
+	uint64_t sequence;
+
+	/* What its role will be is not known; or another one, which is away, may be led from here. */
+	if (k->role == COPY_NONE || (k->role == COPY_BACKUP && k->keep))
+		return 0;
+	for (uint32_t i = 0; i < k->count && k->role == COPY_PRIMARY; i++)
+		if (!k->members[i].anew)
+			least = least_of(c, l, k->members[i].acked, least);
+	if (teach_keeps(c, l, &sequence))
+		least = least_of(c, l, sequence, least);
+	return least;
+}
+
 void ship_retain(struct replication *c)
 {
 	uint64_t least = UINT64_MAX;
@@ -311,16 +351,9 @@ void ship_retain(struct replication *c)
 		return;
 	c->retained_ms = c->w->now_ms;
 	for (uint32_t n = 0; n < c->lines; n++) {
-		const struct line *l = &c->line[n];
+		uint64_t lsn = line_retain(c, &c->line[n]);
 
-		for (uint32_t i = 0; i < l->copy.count; i++) {
-			uint64_t lsn = l->copy.role != COPY_PRIMARY || l->to[i].lost
-					       ? UINT64_MAX
-					       : store_lsn_before(c->w->store, l->copy.partition,
-								  l->copy.members[i].acked + 1);
-
-			least = lsn < least ? lsn : least;
-		}
+		least = lsn < least ? lsn : least;
 	}
 	store_retain(c->w->store, least);
 }

@@ -135,6 +135,7 @@ static int attach(struct worker *w, bool follow)
 	w->exit_reason = follow ? w->segment->status->successor_exit_reason
 				: w->segment->status->exit_reason;
 	g = &w->segment->header->settings;
+	w->own_first = g->replicated ? g->partitions : 0;
 	(void)snprintf(role, sizeof(role), "pail %s worker %u", g->node, g->worker);
 	log_init(role, (enum log_level)g->log_level);
 	check_set_hook(exit_reason, w);
@@ -259,8 +260,8 @@ int worker_begin(struct worker *w, bool follow)
 		log_info("took over %llu unanswered requests",
 			 (unsigned long long)recovery_count(w->recovery));
 		(void)fault_at("worker.before_answers");
-		if (!w->replication) /* else with each partition's role */
-			(void)recovery_answer(w->recovery, w);
+		/* Those of partitions that have copies with each one's role. */
+		(void)recovery_answer(w->recovery, w, w->own_first);
 		worker_publish(w);
 	}
 	w->serving = true;

@@ -29,6 +29,7 @@ struct worker {
 	struct segment *segment;
 	struct worker_status *status;
 	struct store *store;
+	uint32_t own_first; /* partitions from here on are this node's alone; 0: it has no others */
 	struct replies replies;
 	struct replication *replication; /* of partitions on other nodes; NULL: there are none */
 	struct recovery *recovery;       /* requests that a predecessor left unanswered, or NULL */

@@ -128,6 +128,68 @@ static void peer_check(struct conf *c)
 			   v->text);
 }
 
+/* ---- who this node is to etcd ---- */
+
+static bool is_set(const struct conf *c, enum conf_key k)
+{
+	return *c->value[k].text;
+}
+
+/* Two that make sense together only. */
+static void both(struct conf *c, enum conf_key a, enum conf_key b)
+{
+	enum conf_key there = is_set(c, a) ? a : b;
+	enum conf_key missing = is_set(c, a) ? b : a;
+
+	if (is_set(c, a) != is_set(c, b) && !c->incomplete)
+		conf_error(c, c->value[there].origin, "cluster.%s is set, but cluster.%s is not",
+			   conf_rows[there].key, conf_rows[missing].key);
+}
+
+/* The first URL of the list that begins so; NULL: none does. */
+static const char *url_of(const char *list, const char *scheme)
+{
+	for (const char *p = list; *p; p += strcspn(p, ",")) {
+		p += *p == ',';
+		if (!strncmp(p, scheme, strlen(scheme)))
+			return p;
+	}
+	return NULL;
+}
+
+static bool is_near(const char *url)
+{
+	return !strncmp(url, "http://127.", 11) || !strncmp(url, "http://[::1]", 12) ||
+	       !strncmp(url, "http://localhost:", 17);
+}
+
+static void etcd_check(struct conf *c)
+{
+	static const enum conf_key keys[] = {CONF_cluster_etcd,      CONF_cluster_etcd_ca,
+					     CONF_cluster_etcd_cert, CONF_cluster_etcd_cert_key,
+					     CONF_cluster_etcd_user, CONF_cluster_etcd_password};
+	const char *plain = url_of(c->value[CONF_cluster_etcd].text, "http://");
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !c->incomplete; i++)
+		if (is_set(c, keys[i]) && !is_set(c, CONF_cluster_name))
+			conf_error(c, c->value[keys[i]].origin,
+				   "cluster.%s is set, but cluster.name is not",
+				   conf_rows[keys[i]].key);
+	both(c, CONF_cluster_etcd_cert, CONF_cluster_etcd_cert_key);
+	both(c, CONF_cluster_etcd_user, CONF_cluster_etcd_password);
+	for (size_t i = 1; i <= 2 && plain; i++)
+		if (is_set(c, keys[i]))
+			conf_error(c, c->value[keys[i]].origin,
+				   "cluster.%s is for https, but cluster.etcd has %.*s",
+				   conf_rows[keys[i]].key, (int)strcspn(plain, ","), plain);
+	if (plain && is_set(c, CONF_cluster_etcd_password) && !is_near(plain))
+		buf_fmt(&c->warnings,
+			"%s: the password for etcd goes over the network as it is: %.*s is not "
+			"https\n",
+			c->value[CONF_cluster_etcd_password].origin, (int)strcspn(plain, ","),
+			plain);
+}
+
 void conf_cluster_check(struct conf *c)
 {
 	const struct conf_value *name = &c->value[CONF_cluster_name];
@@ -138,8 +200,7 @@ void conf_cluster_check(struct conf *c)
 			   "cluster.name = %s, but cluster.etcd is not set: where shall its nodes "
 			   "agree?",
 			   name->text);
-	if (*etcd->text && !*name->text && !c->incomplete)
-		conf_error(c, etcd->origin, "cluster.etcd is set, but cluster.name is not");
+	etcd_check(c);
 	if (!conf_in_cluster(c))
 		return;
 	peer_check(c);

@@ -71,6 +71,14 @@
 	X(cluster, etcd, URLS, "", 0, 1000, "", 0,                                                 \
 	  "where its nodes agree: http://HOST:PORT of each etcd, with commas between, nine at "    \
 	  "most")                                                                                  \
+	X(cluster, etcd_ca, PATH, "", 0, 900, "", 0,                                               \
+	  "file of the authorities that etcd's certificates are by; if not set the system's")      \
+	X(cluster, etcd_cert, PATH, "", 0, 900, "", 0,                                             \
+	  "file of the certificate that this node shows to etcd, if that asks for one")            \
+	X(cluster, etcd_cert_key, PATH, "", 0, 900, "", 0, "file of that certificate's key")       \
+	X(cluster, etcd_user, TEXT, "", 0, 63, "", 0,                                              \
+	  "user that this node is to etcd, if that asks for one")                                  \
+	X(cluster, etcd_password, PATH, "", 0, 900, "", 0, "file of that user's password")         \
 	X(links, ping_ms, NUMBER, "500", 10, 3600000, "ms", 1, "between pings to each peer")       \
 	X(links, dead_ms, NUMBER, "3000", 50, 3600000, "ms", 1,                                    \
 	  "a peer from which nothing has come for so long is down; above the worst pause")         \

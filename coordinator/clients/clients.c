@@ -274,6 +274,8 @@ enum backlog clients_unread(const struct clients *c, struct reply_to client)
 {
 	const struct client *x = &c->client[reply_to_index(client)];
 
+	if (x->generation != client.generation)
+		return BACKLOG_FAR;
 	return over(credit_unread(x->credit), c->config.unread_max);
 }
 

@@ -70,7 +70,7 @@ enum backlog {
 #define CLIENTS_OVER    "this client leaves its replies unread"
 #define CLIENTS_CROWDED "clients leave too many replies unread: try again later"
 
-/* Has it left so much unread that it gets no more? */
+/* Has it left so much unread that it gets no more?  One that is gone gets nothing: BACKLOG_FAR. */
 enum backlog clients_unread(const struct clients *c, struct reply_to client);
 /* The same because of what all clients leave together; FAR only for one that has its part. */
 enum backlog clients_crowded(const struct clients *c, struct reply_to client);

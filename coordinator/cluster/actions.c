@@ -1,5 +1,6 @@
 /* What the clerk has done, and what comes from other nodes for it and for workers. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static void beat(void *arg, uint32_t node, const struct beat *b)
 				       .store = b->store,
 				       .round = b->round,
 				       .revision = b->revision,
-				       .wall_ms = clock_wall_ms()};
+				       .wall_ms = b->wall_ms};
 	char *data;
 	char *end;
 
@@ -71,7 +72,7 @@ static void grant(void *arg, uint32_t node, const struct grant *g)
 				       .round = g->round,
 				       .revision = g->revision,
 				       .flags = g->flags,
-				       .wall_ms = clock_wall_ms()};
+				       .wall_ms = g->wall_ms};
 	char *p = name ? peer_server_room(m->parts.peer_server, name,
 					  PEER_CLUSTER_ROOM + (size_t)g->count * PEER_CLAIM_BYTES)
 		       : NULL;
@@ -104,9 +105,35 @@ static void beat_take(struct membership *m, uint32_t node, const struct peer_mes
 	*x = (struct beat){.incarnation = h->incarnation,
 			   .store = h->store,
 			   .round = h->round,
-			   .revision = h->revision};
+			   .revision = h->revision,
+			   .wall_ms = h->wall_ms};
 	(void)claims_read(h, x->claims, PEER_CLAIMS_MAX, &x->count);
 	clerk_beat(m->clerk, node, x, m->now);
+}
+
+/*
+ * It refuses what this node claims though it knows nothing newer: it may not reach the agreement, and
+ * is told what stands there.
+ */
+static void view_tell(struct membership *m, uint32_t node, const struct claim *refused)
+{
+	const struct view *v = clerk_view_of(m->clerk, refused->partition);
+	struct parcel_view x = {
+		.head = {sizeof(x), PARCEL_VIEW, (uint16_t)refused->partition, node, 0}
+        };
+
+	if (!v || v->primary.node != m->number || term_epoch(refused->term) > v->epoch)
+		return;
+	x.from = v->primary;
+	x.revision = v->revision;
+	x.by = v->by;
+	x.epoch = v->epoch;
+	x.released = v->released;
+	x.frozen = v->frozen;
+	x.frozen_commit = v->frozen_commit;
+	x.count = v->isr_count;
+	memcpy(x.isr, v->isr, sizeof(x.isr));
+	actions_parcel(m, &x.head);
 }
 
 static void grant_take(struct membership *m, uint32_t node, const struct peer_message *h)
@@ -118,32 +145,71 @@ static void grant_take(struct membership *m, uint32_t node, const struct peer_me
 			    .store = h->store,
 			    .round = h->round,
 			    .revision = h->revision,
+			    .wall_ms = h->wall_ms,
 			    .flags = (uint32_t)h->flags};
 	(void)claims_read(h, x->refused, PEER_CLAIMS_MAX, &x->count);
+	for (uint32_t i = 0; i < x->count; i++)
+		if (x->refused[i].partition < m->config.partitions)
+			view_tell(m, node, &x->refused[i]);
 	clerk_grant(m->clerk, node, x, m->now);
 }
 
 /* ---- parcels ---- */
 
+/* The least of each kind that goes between nodes; behind the head is who sends it. */
+static const uint32_t parcel_size[PARCEL_KIND_END] = {
+	[PARCEL_APPEND] = sizeof(struct parcel_append),
+	[PARCEL_ACK] = sizeof(struct parcel_ack),
+	[PARCEL_PIECE] = sizeof(struct parcel_piece),
+	[PARCEL_PIECED] = sizeof(struct parcel_pieced),
+	[PARCEL_VIEW] = sizeof(struct parcel_view),
+};
+_Static_assert(offsetof(struct parcel_append, from) == sizeof(struct parcel) &&
+		       offsetof(struct parcel_ack, from) == sizeof(struct parcel) &&
+		       offsetof(struct parcel_piece, from) == sizeof(struct parcel) &&
+		       offsetof(struct parcel_pieced, from) == sizeof(struct parcel) &&
+		       offsetof(struct parcel_view, from) == sizeof(struct parcel),
+	       "one place in all of them");
+
+/* It is news, like a change that was noticed, and nothing rests on it. */
+static void view_arrive(struct membership *m, const struct parcel_view *x)
+{
+	struct view v = {.revision = x->revision,
+			 .epoch = x->epoch,
+			 .isr_count = (uint32_t)x->count,
+			 .primary = x->from,
+			 .frozen = x->frozen,
+			 .frozen_commit = x->frozen_commit,
+			 .by = x->by,
+			 .released = x->released != 0};
+
+	if (x->count > REPLICA_MEMBERS_MAX || !x->revision)
+		return;
+	memcpy(v.isr, x->isr, sizeof(v.isr));
+	for (uint32_t i = 0; i < v.isr_count; i++)
+		if (!v.isr[i].node || v.isr[i].node >= REPLICA_NODES_MAX)
+			return;
+	clerk_view(m->clerk, x->head.partition, &v, false, 0, 0, m->now);
+}
+
 /* One from another node, for the worker that has the partition. */
 static void parcel_arrive(struct membership *m, uint32_t node, const struct parcel *x)
 {
-	uint32_t from;
 	uint32_t w;
 
-	if (x->size <
-	    (x->kind == PARCEL_APPEND ? sizeof(struct parcel_append) : sizeof(struct parcel_ack)))
-		return;
-	if ((x->kind != PARCEL_APPEND && x->kind != PARCEL_ACK) ||
+	if (x->kind >= PARCEL_KIND_END || !parcel_size[x->kind] || x->size < parcel_size[x->kind] ||
 	    x->partition >= m->config.partitions)
 		return;
+	if (x->kind == PARCEL_VIEW) {
+		if (((const struct parcel_view *)(const void *)x)->from.node == node)
+			view_arrive(m, (const struct parcel_view *)(const void *)x);
+		return;
+	}
 	w = x->partition % m->parts.supervisor->count;
 	/* Behind orders that wait nothing may overtake; what is dropped is sent again. */
 	if (x->node != m->number || !x->size || !m->line[w].up || m->line[w].first)
 		return;
-	from = x->kind == PARCEL_APPEND ? ((const struct parcel_append *)(const void *)x)->from.node
-					: ((const struct parcel_ack *)(const void *)x)->from.node;
-	if (from == node)
+	if (((const struct member *)(const void *)(x + 1))->node == node)
 		(void)arrive_push(queue_of(m, x->partition), x, x->size);
 }
 
@@ -206,8 +272,30 @@ static bool knows(void *arg, struct span name)
 	return node_named(arg, name) != NULL;
 }
 
+/* ---- keys ---- */
+
+static bool is_peer(void *arg, struct span key, struct span name)
+{
+	const struct cluster_node *x = node_named(arg, name);
+
+	return x && x->key[0] && span_equal(key, span_of(x->key));
+}
+
+static bool is_node(void *arg, struct span key)
+{
+	const struct membership *m = arg;
+
+	for (uint32_t i = 0; i < m->nodes; i++)
+		if (m->node[i].key[0] && span_equal(key, span_of(m->node[i].key)))
+			return true;
+	return false;
+}
+
 void actions_open(struct membership *m)
 {
+	m->found = (struct security_found){is_peer, is_node, m};
+	if (m->parts.security)
+		security_find(m->parts.security, &m->found);
 	m->copies_events = (struct peer_copies){knows, from_client, m};
 	peer_server_copies(m->parts.peer_server, &m->copies_events);
 	m->parts.logs->on_message = from_server;
@@ -217,7 +305,8 @@ void actions_open(struct membership *m)
 void actions_parcel(struct membership *m, const struct parcel *x)
 {
 	struct outgoing_parcels *out = &m->out[x->node % REPLICA_NODES_MAX];
-	struct buf *b = x->kind == PARCEL_ACK ? &out->acks : &out->appends;
+	bool answers = x->kind == PARCEL_ACK || x->kind == PARCEL_PIECED;
+	struct buf *b = answers ? &out->acks : &out->appends;
 
 	if (x->kind == PARCEL_REPORT) {
 		if (m->clerk)
@@ -348,6 +437,15 @@ void orders_flush(struct membership *m, uint32_t worker)
 	arrive_complete(q);
 }
 
+void order_wait(struct worker_line *l, struct waiting_order *x)
+{
+	if (l->last)
+		l->last->next = x;
+	else
+		l->first = x;
+	l->last = x;
+}
+
 static void order(void *arg, uint32_t partition, struct parcel_order *o)
 {
 	struct membership *m = arg;
@@ -360,11 +458,7 @@ static void order(void *arg, uint32_t partition, struct parcel_order *o)
 	check(x); /* an order that is lost would be worse than the end */
 	x->next = NULL;
 	x->order = *o;
-	if (l->last)
-		l->last->next = x;
-	else
-		l->first = x;
-	l->last = x;
+	order_wait(l, x);
 }
 
 static void lease(void *arg, uint32_t partition, const struct copy_lease *l)

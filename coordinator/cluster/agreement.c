@@ -7,8 +7,10 @@
 
 #include "common/check.h"
 #include "common/config/config.h"
+#include "common/key.h"
 #include "common/log.h"
 #include "coordinator/cluster/membership_impl.h"
+#include "ipc/shm/metrics.h"
 #include "ipc/wire/msgpack.h"
 
 #define AGAIN_MS 500u /* between tries of what was not answered */
@@ -29,8 +31,7 @@ static bool is_self(const struct membership *m, const char *name)
 	return !strcmp(name, conf_text(m->parts.node->conf, CONF_node_name));
 }
 
-/* Links to all other nodes that there are. */
-static void links_make(struct membership *m)
+void links_make(struct membership *m)
 {
 	struct conf_pair *pair = calloc(CLUSTER_NODES_MAX, sizeof(*pair));
 	uint32_t n = 0;
@@ -42,7 +43,7 @@ static void links_make(struct membership *m)
 	for (uint32_t i = 0; i < m->nodes; i++) {
 		const struct cluster_node *x = &m->node[i];
 
-		if (is_self(m, x->name) || !x->node[0])
+		if (is_self(m, x->name) || !x->node[0] || (m->parts.node->key && !x->key[0]))
 			continue;
 		(void)snprintf(pair[n].key, sizeof(pair[n].key), "%s", x->name);
 		(void)snprintf(pair[n].value, sizeof(pair[n].value), "%.255s", x->node);
@@ -54,20 +55,56 @@ static void links_make(struct membership *m)
 	}
 	if (peers_found(m->parts.peers, pair, n) < 0 || peers_found(m->parts.logs, pair, n) < 0)
 		log_error("links to the cluster's nodes: no memory");
+	peer_server_configure(m->parts.peer_server); /* who came with a key of before goes */
 	m->parts.node->changed = true;
 	free(pair);
 }
 
-static void node_take(struct membership *m, struct span name, uint64_t revision, struct span value)
+/* What stands at a key is not what it should be: it is left out. */
+static void wrong(struct span what, const char *why)
 {
+	char shown[4 * PEER_MESSAGE_NODE_MAX];
+
+	log_error("what the agreement has at \"%s\" is left out: %s",
+		  buf_printable(shown, sizeof(shown), what.p, what.n), why);
+}
+
+/* NULL, or why no node has that name. */
+static const char *name_check(struct span name)
+{
+	if (!name.n || name.n > PEER_MESSAGE_NODE_MAX)
+		return "a node's name has 1 to 63 characters";
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] > '~')
+			return "a node's name has no such characters";
+	return NULL;
+}
+
+/* NULL, or why nobody can be that node. */
+static const char *number_check(const struct membership *m, struct span name, uint32_t number)
+{
+	uint32_t i = number ? m->of_number[number] : NODE_NONE;
+
+	return i != NODE_NONE && !span_equal(name, span_of(m->node[i].name))
+		       ? "another node has its number"
+		       : NULL;
+}
+
+static void node_take(struct membership *m, struct span what, uint64_t revision, struct span value)
+{
+	struct span name = {what.p + 5, what.n - 5};
 	struct cluster_node got;
 	struct cluster_node *x;
-	const char *why;
+	const char *why = name_check(name);
 	bool other;
 
-	if (name.n > PEER_MESSAGE_NODE_MAX || views_node_read(value, &got, &why) < 0) {
-		log_warn("what the agreement has of node \"%.*s\" is no node: %s", (int)name.n,
-			 name.p, name.n > PEER_MESSAGE_NODE_MAX ? "its name is too long" : why);
+	if (!why && views_node_read(value, &got, &why) == 0) {
+		why = number_check(m, name, got.number);
+		if (got.key[0] && !key_text_is(got.key, strlen(got.key)))
+			why = "key: none";
+	}
+	if (why) {
+		wrong(what, why);
 		return;
 	}
 	(void)snprintf(got.name, sizeof(got.name), "%.*s", (int)name.n, name.p);
@@ -82,6 +119,8 @@ static void node_take(struct membership *m, struct span name, uint64_t revision,
 	}
 	other = !x || strcmp(x->node, got.node) != 0 || strcmp(x->key, got.key) != 0;
 	x = x ? x : &m->node[m->nodes++];
+	if (x->number && x->number != got.number)
+		m->of_number[x->number] = NODE_NONE;
 	*x = got;
 	if (got.number)
 		m->of_number[got.number] = (uint32_t)(x - m->node);
@@ -93,13 +132,23 @@ static void node_take(struct membership *m, struct span name, uint64_t revision,
 		links_make(m);
 }
 
+/* As far as its workers have said. */
+static bool buckets_any(const struct membership *m)
+{
+	for (uint32_t i = 0; i < m->parts.supervisor->count; i++)
+		if (metric_get(&metrics[METRIC_buckets],
+			       m->parts.supervisor->worker[i].queue.segment->status))
+			return true;
+	return false;
+}
+
 /* What this node has to say of itself is there; else it is written. */
 static void node_register(struct membership *m)
 {
 	const struct cluster_node *have =
 		node_named(m, span_of(conf_text(m->parts.node->conf, CONF_node_name)));
 	const struct key_file *own = m->parts.node->key;
-	struct cluster_node want = {.store = m->store};
+	struct cluster_node want = {.store = m->store, .partitions = m->parts.node->partitions};
 	char value[VIEWS_VALUE_MAX];
 	char key[PREFIX_MAX + 80];
 	char what[PEER_MESSAGE_NODE_MAX + 8];
@@ -108,11 +157,15 @@ static void node_register(struct membership *m)
 	(void)snprintf(want.node, sizeof(want.node), "%s", m->parts.node_endpoint);
 	(void)snprintf(want.client, sizeof(want.client), "%s", m->parts.client_endpoint);
 	(void)snprintf(want.key, sizeof(want.key), "%s", own ? own->public : "");
+	want.data = buckets_any(m);
 	if (have) {
 		want.number = have->number;
 		want.leaving = have->leaving;
+		if (m->config.id && have->store == want.store)
+			want.data = have->data; /* it is of interest to who creates it alone */
 		if (have->store == want.store && !strcmp(have->node, want.node) &&
-		    !strcmp(have->client, want.client) && !strcmp(have->key, want.key))
+		    !strcmp(have->client, want.client) && !strcmp(have->key, want.key) &&
+		    have->partitions == want.partitions && have->data == want.data)
 			return;
 	}
 	end = views_node_write(value, &want);
@@ -139,8 +192,7 @@ static void targets_set(struct membership *m)
 	}
 }
 
-/* All that it needs is known: from now on this node takes part. */
-static void clerk_begin(struct membership *m)
+int clerk_make(struct membership *m)
 {
 	struct clerk_config c = {
 		.self = {m->store, m->number, 0},
@@ -152,6 +204,19 @@ static void clerk_begin(struct membership *m)
 		.drift_ppm = m->config.drift_ppm,
 	};
 
+	check(getrandom(&c.incarnation, sizeof(c.incarnation), 0) == sizeof(c.incarnation));
+	free(m->asked);
+	free(m->asked_known);
+	m->asked = calloc(c.partitions, sizeof(*m->asked));
+	m->asked_known = calloc(c.partitions, sizeof(*m->asked_known));
+	if (!m->asked || !m->asked_known)
+		return -ENOMEM;
+	return clerk_new(&c, &actions, m, m->now, &m->clerk);
+}
+
+/* All that it needs is known: from now on this node takes part. */
+static void clerk_begin(struct membership *m)
+{
 	if (m->config.partitions != m->parts.node->partitions) {
 		log_error(
 			"the cluster \"%s\" has %u partitions, this node's folder %u: a node with "
@@ -159,15 +224,10 @@ static void clerk_begin(struct membership *m)
 			"storage.partitions = %u",
 			conf_text(m->parts.node->conf, CONF_cluster_name), m->config.partitions,
 			m->parts.node->partitions, m->config.partitions);
-		m->config.id = 0;
+		m->unfit = true;
 		return;
 	}
-	check(getrandom(&c.incarnation, sizeof(c.incarnation), 0) == sizeof(c.incarnation));
-	free(m->asked);
-	free(m->asked_known);
-	m->asked = calloc(c.partitions, sizeof(*m->asked));
-	m->asked_known = calloc(c.partitions, sizeof(*m->asked_known));
-	if (!m->asked || !m->asked_known || clerk_new(&c, &actions, m, m->now, &m->clerk) < 0) {
+	if (clerk_make(m) < 0) {
 		log_error("take part in the cluster: no memory");
 		return;
 	}
@@ -195,13 +255,15 @@ static void config_take(struct membership *m, struct span value)
 	const char *why;
 
 	if (views_config_read(value, &got, &why) < 0) {
-		log_error("the cluster's config in the agreement is none: %s", why);
-		return;
-	}
-	if (m->config.id && m->config.id != got.id)
-		log_error("the cluster's config in the agreement is another cluster's now");
-	else
+		wrong(span_of("config"), why);
+	} else if (m->config.id && m->config.id != got.id) {
+		why = "it is another cluster's now";
+		wrong(span_of("config"), why);
+	} else {
+		why = NULL;
 		m->config = got;
+	}
+	m->config_wrong = why;
 }
 
 static void view_take(struct membership *m, uint32_t partition, uint64_t revision,
@@ -213,7 +275,10 @@ static void view_take(struct membership *m, uint32_t partition, uint64_t revisio
 	if (!m->clerk || partition >= m->config.partitions)
 		return;
 	if (views_view_read(value, &v, &why) < 0) {
-		log_error("partition %u: what the agreement has is no view: %s", partition, why);
+		char key[16];
+
+		(void)snprintf(key, sizeof(key), "part/%04x", partition);
+		wrong(span_of(key), why);
 		return;
 	}
 	v.revision = revision;
@@ -222,13 +287,16 @@ static void view_take(struct membership *m, uint32_t partition, uint64_t revisio
 
 static void target_take(struct membership *m, struct span value)
 {
-	uint8_t *table = malloc((size_t)m->parts.node->partitions * REPLICA_MEMBERS_MAX);
+	uint8_t *table;
 	const char *why = "no memory";
 	uint32_t copies;
 
+	if (!m->clerk) /* it is listed again when there is one */
+		return;
+	table = malloc((size_t)m->parts.node->partitions * REPLICA_MEMBERS_MAX);
 	if (!table ||
 	    views_target_read(value, m->parts.node->partitions, table, &copies, &why) < 0) {
-		log_error("the cluster's target in the agreement is none: %s", why);
+		wrong(span_of("target"), why);
 		free(table);
 		return;
 	}
@@ -253,11 +321,14 @@ void key_take(struct membership *m, struct span key, uint64_t revision, struct s
 	} else if (span_equal(what, span_of("target"))) {
 		target_take(m, value);
 	} else if (what.n > 5 && !memcmp(what.p, "node/", 5)) {
-		node_take(m, (struct span){what.p + 5, what.n - 5}, revision, value);
+		node_take(m, what, revision, value);
 	} else if (what.n == 9 && !memcmp(what.p, "part/", 5)) {
 		memcpy(hex, what.p + 5, 4);
-		view_take(m, (uint32_t)strtoul(hex, NULL, 16), revision, value, fresh, known,
-			  header);
+		if (strspn(hex, "0123456789abcdef") == 4)
+			view_take(m, (uint32_t)strtoul(hex, NULL, 16), revision, value, fresh,
+				  known, header);
+		else
+			wrong(what, "a partition is written as four hexadecimal digits");
 	}
 }
 
@@ -347,6 +418,7 @@ static void state(void *arg, const struct agent_message *a)
 		 a->text.n ? ": " : "", (int)a->text.n, a->text.p);
 	if (a->cluster)
 		m->etcd = a->cluster;
+	m->agreement_ms = m->parts.node->now_ms;
 	m->parts.node->changed = true;
 }
 
@@ -355,8 +427,14 @@ int agreement_open(struct membership *m)
 	const struct conf *conf = m->parts.node->conf;
 	const struct agent_settings s = {.prefix = m->prefix,
 					 .endpoints = conf_text(conf, CONF_cluster_etcd),
+					 .ca = conf_text(conf, CONF_cluster_etcd_ca),
+					 .cert = conf_text(conf, CONF_cluster_etcd_cert),
+					 .cert_key = conf_text(conf, CONF_cluster_etcd_cert_key),
+					 .user = conf_text(conf, CONF_cluster_etcd_user),
+					 .password = conf_text(conf, CONF_cluster_etcd_password),
 					 .cluster = m->etcd,
-					 .floor = m->kept_revision};
+					 .floor = m->clerk ? clerk_revision(m->clerk)
+							   : m->kept_revision};
 	const struct agent_events e = {answer, changed, state, m};
 	int r = agent_new(&s, &e, &m->agent);
 
@@ -386,7 +464,7 @@ void agreement_tick(struct membership *m)
 		return;
 	if (!m->registering)
 		node_register(m);
-	if (!m->clerk && m->config.id && m->number) {
+	if (!m->clerk && m->config.id && m->number && !m->unfit) {
 		clerk_begin(m);
 		for (uint32_t i = 0; m->clerk && i < m->parts.supervisor->count; i++)
 			if (m->line[i].up)

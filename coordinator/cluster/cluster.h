@@ -46,4 +46,7 @@ struct cluster_place {
 /* Why a node without cluster_ops has nothing to say of a cluster, into `out`. */
 void cluster_explain(const struct conf *conf, char *out, size_t size);
 
+/* The files that etcd asks for can be read, or errors of `conf` say which cannot. */
+void cluster_files_check(struct conf *conf);
+
 #endif

@@ -45,6 +45,32 @@ static void ask_get(struct membership *m, const char *what, enum create_step ste
 
 /* ---- what is wanted ---- */
 
+/* Can that node be one of the cluster, as it has registered? */
+static bool node_fits(const struct membership *m, const struct cluster_create *x,
+		      const struct cluster_node *n, char *text, size_t size)
+{
+	uint32_t own = m->parts.node->partitions;
+
+	if (!node_is_up(m, n))
+		(void)snprintf(text, size,
+			       "node \"%s\" has registered, but is not connected: is it running? "
+			       "see pail peers",
+			       n->name);
+	else if (n->partitions && n->partitions != own)
+		(void)snprintf(text, size,
+			       "node \"%s\" has %u partitions, this one %u: storage.partitions is "
+			       "to be the same on all, from the first start on",
+			       n->name, n->partitions, own);
+	else if (n->data && !(x->keep.p && span_equal(x->keep, span_of(n->name))))
+		(void)snprintf(text, size,
+			       "node \"%s\" has buckets, which would be lost: begin it with an "
+			       "empty folder, or keep what it has: --keep %s",
+			       n->name, n->name);
+	else
+		return true;
+	return false;
+}
+
 /* The nodes that are named, with their numbers: those that they have, else the next ones. */
 static const char *nodes_choose(struct membership *m, const struct cluster_create *x, char *text,
 				size_t size)
@@ -72,6 +98,8 @@ static const char *nodes_choose(struct membership *m, const struct cluster_creat
 				(void)snprintf(text, size, "node \"%s\" is named twice", shown);
 				return text;
 			}
+		if (!node_fits(m, x, n, text, size))
+			return text;
 		c->node[c->count] = *n;
 		if (!n->number)
 			c->node[c->count].number = next++;
@@ -128,6 +156,13 @@ void create_begin(void *arg, struct reply_to o, uint64_t msgid, const struct clu
 			m->parts.sink, o, msgid, true, WIRE_E_BUSY,
 			m->listed ? "a cluster is being created here"
 				  : "the agreement has not been read yet: see pail cluster status");
+		return;
+	}
+	if (m->config.id || m->config_wrong) {
+		reply_error(m->parts.sink, o, msgid, true, WIRE_E_BAD_ARGUMENT,
+			    m->config.id ? "the cluster has been created already"
+					 : "the agreement has a config that is none: see pail "
+					   "cluster status");
 		return;
 	}
 	free(c->table);

@@ -1,11 +1,15 @@
 /* What operators are told of the cluster. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/config/config.h"
 #include "coordinator/cluster/membership_impl.h"
 #include "ipc/wire/msgpack.h"
 #include "ipc/wire/reply.h"
+
+#define BEHIND_MAX  256u /* copies that are told of */
+#define BEHIND_ROOM (160u + PEER_MESSAGE_NODE_MAX)
 
 /* Of one node, from the views as this one knows them. */
 struct node_figures {
@@ -20,6 +24,7 @@ struct cluster_figures {
 	uint32_t without_primary; /* whose primary is away, or does not serve yet */
 	uint32_t fewer;           /* with fewer copies in sync than the factor says */
 	uint32_t too_few;         /* with fewer than writes need */
+	int64_t clock_ahead_ms;   /* of the other nodes' */
 };
 
 static bool is_wanted(const struct membership *m, uint32_t partition, uint32_t number)
@@ -30,15 +35,19 @@ static bool is_wanted(const struct membership *m, uint32_t partition, uint32_t n
 	return false;
 }
 
+bool node_is_up(const struct membership *m, const struct cluster_node *n)
+{
+	const struct peer *p = peers_named(m->parts.logs, n->name);
+
+	return !strcmp(n->name, conf_text(m->parts.node->conf, CONF_node_name)) ||
+	       (p && p->state == PEER_UP);
+}
+
 static bool is_up(const struct membership *m, uint32_t number)
 {
 	uint32_t i = number < REPLICA_NODES_MAX ? m->of_number[number] : NODE_NONE;
-	const struct peer *p;
 
-	if (number == m->number)
-		return true;
-	p = i == NODE_NONE ? NULL : peers_named(m->parts.logs, m->node[i].name);
-	return p && p->state == PEER_UP;
+	return number == m->number || (i != NODE_NONE && node_is_up(m, &m->node[i]));
 }
 
 static void view_count(const struct membership *m, uint32_t partition, const struct view *v,
@@ -74,6 +83,13 @@ static void figures_count(const struct membership *m, struct cluster_figures *f)
 	}
 	clerk_figures(m->clerk, m->now, &own);
 	f->without_primary += own.without_primary;
+	f->clock_ahead_ms = own.clock_ahead_ms;
+}
+
+/* For how long the agreement has been as it is. */
+static unsigned long long since_ms(const struct membership *m)
+{
+	return m->agreement_ms ? m->parts.node->now_ms - m->agreement_ms : 0;
 }
 
 /* What is wrong, the worst first. */
@@ -86,12 +102,8 @@ static void verdict(const struct membership *m, const struct cluster_figures *f,
 	agent_status(m->agent, &a);
 	for (uint32_t i = 0; i < m->nodes; i++)
 		away += m->node[i].number && !is_up(m, m->node[i].number);
-	if (!m->config.id)
-		(void)snprintf(out, size, "%s",
-			       m->listed ? "not created yet: pail cluster create"
-					 : "the agreement has not been read yet");
-	else if (!m->number)
-		(void)snprintf(out, size, "this node is not one of the cluster's");
+	if (!m->clerk)
+		membership_explain(m, out, size);
 	else if (f->known < m->config.partitions)
 		(void)snprintf(out, size, "%u of %u partitions are not known yet",
 			       m->config.partitions - f->known, m->config.partitions);
@@ -105,12 +117,14 @@ static void verdict(const struct membership *m, const struct cluster_figures *f,
 			"%u partitions have fewer than %u copies in sync: they refuse writes",
 			f->too_few, m->config.min_copies);
 	else if (clerk_set_back(m->clerk) || a.state == AGENT_SET_BACK)
-		(void)snprintf(out, size, "the agreement was set back: nothing can be changed");
+		(void)snprintf(out, size,
+			       "all partitions are served; the agreement was set back: nothing can "
+			       "be changed");
 	else if (a.state != AGENT_UP)
 		(void)snprintf(out, size,
-			       "all partitions are served; the agreement is %s, and the next fault "
-			       "will wait for it",
-			       agent_state_name(a.state));
+			       "all partitions are served; the agreement is %s since %llu s, and "
+			       "the next fault will wait for it",
+			       agent_state_name(a.state), since_ms(m) / 1000);
 	else if (f->fewer)
 		(void)snprintf(out, size,
 			       "all partitions are served; %u have a copy that is not in sync",
@@ -118,6 +132,12 @@ static void verdict(const struct membership *m, const struct cluster_figures *f,
 	else if (away)
 		(void)snprintf(out, size, "all partitions are served; %u nodes are not connected",
 			       away);
+	else if (llabs(f->clock_ahead_ms) > CLERK_APART_MS)
+		(void)snprintf(out, size,
+			       "all partitions are served; this node's clock is %lld ms %s that of "
+			       "the others",
+			       llabs(f->clock_ahead_ms),
+			       f->clock_ahead_ms > 0 ? "ahead of" : "behind");
 	else
 		(void)snprintf(out, size,
 			       "all is well: all partitions are served, all copies in sync");
@@ -146,6 +166,32 @@ static char *node_write(const struct membership *m, const struct cluster_node *x
 	return number_write(p, "learning", n->copies - n->in_sync);
 }
 
+/* Copies that are not in sync, of partitions whose primary is here, and why. */
+static char *behind_write(const struct membership *m, char *p)
+{
+	uint32_t n = 0;
+	char *count = p;
+
+	p = write_array32(p, 0);
+	for (uint32_t part = 0; m->clerk && part < m->config.partitions; part++) {
+		const char *why;
+		uint32_t node;
+
+		for (uint32_t i = 0;
+		     n < BEHIND_MAX && (why = clerk_why(m->clerk, part, i, m->now, &node));
+		     i++, n++) {
+			uint32_t k = node < REPLICA_NODES_MAX ? m->of_number[node] : NODE_NONE;
+
+			p = number_write(write_map(p, 3), "partition", part);
+			p = write_text(write_text(p, "node"),
+				       k == NODE_NONE ? "?" : m->node[k].name);
+			p = write_text(write_text(p, "why"), why);
+		}
+	}
+	(void)write_array32(count, n);
+	return p;
+}
+
 void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 {
 	struct membership *m = arg;
@@ -160,13 +206,14 @@ void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 	verdict(m, &f, text, sizeof(text));
 	agent_status(m->agent, &a);
 	buf_init(&b);
-	p = buf_room(&b,
-		     2048 + (size_t)m->nodes * (256 + PEER_MESSAGE_NODE_MAX + SOCKET_ENDPOINT_MAX));
+	p = buf_room(&b, 2048 + BEHIND_MAX * BEHIND_ROOM +
+				 (size_t)m->nodes *
+					 (256 + PEER_MESSAGE_NODE_MAX + SOCKET_ENDPOINT_MAX));
 	if (!p) {
 		reply_error(m->parts.sink, o, msgid, true, WIRE_E_INTERNAL, "no memory");
 		return;
 	}
-	p = write_map(write_reply_head(p, msgid), 11);
+	p = write_map(write_reply_head(p, msgid), 13);
 	p = write_text(write_text(p, "verdict"), text);
 	p = write_text(write_text(p, "name"), conf_text(m->parts.node->conf, CONF_cluster_name));
 	p = number_write(p, "partitions", m->config.id ? m->config.partitions : 0);
@@ -176,10 +223,13 @@ void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 	p = number_write(p, "without_primary", f.without_primary);
 	p = number_write(p, "not_in_sync", f.fewer);
 	p = number_write(p, "too_few", f.too_few);
+	p = write_int(write_text(p, "clock_ahead_ms"), f.clock_ahead_ms);
 	p = write_array(write_text(p, "nodes"), m->nodes);
 	for (uint32_t i = 0; i < m->nodes; i++)
 		p = node_write(m, &m->node[i], &f, p);
-	p = write_map(write_text(p, "agreement"), 3);
+	p = behind_write(m, write_text(p, "behind"));
+	p = write_map(write_text(p, "agreement"), 4);
+	p = number_write(p, "since_ms", since_ms(m));
 	p = write_text(write_text(p, "state"), agent_state_name(a.state));
 	p = number_write(p, "revision", a.revision);
 	p = write_text(write_text(p, "text"), a.text ? a.text : "");

@@ -2,6 +2,7 @@
 #include "coordinator/cluster/membership.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #include "common/log.h"
 #include "coordinator/cluster/membership_impl.h"
 
-#define TICK_MS 25u
+#define TICK_MS   25u
+#define PAUSED_MS 500u /* between two looks: this process stood still */
 
 static uint64_t read_us(clockid_t id)
 {
@@ -30,6 +32,14 @@ void moments_read(struct membership *m)
 void key_of(const struct membership *m, const char *what, char *out, size_t size)
 {
 	(void)snprintf(out, size, "%s%s", m->prefix, what);
+}
+
+/* They have their roles from a clerk of which nothing is known: they are to begin anew, too. */
+static void workers_end(const struct membership *m)
+{
+	for (uint32_t i = 0; i < m->parts.supervisor->count; i++)
+		if (m->parts.supervisor->worker[i].pid > 0)
+			(void)kill(m->parts.supervisor->worker[i].pid, SIGKILL);
 }
 
 int membership_new(const struct membership_parts *parts, struct membership **ret)
@@ -56,6 +66,8 @@ int membership_new(const struct membership_parts *parts, struct membership **ret
 	actions_open(m);
 	r = memory_read(m);
 	m->kept_etcd = m->etcd;
+	if (r == 0 && parts->resumed && membership_resume(m, parts->left_fd) < 0)
+		workers_end(m);
 	if (r == 0)
 		r = agreement_open(m);
 	if (r < 0)
@@ -69,6 +81,8 @@ void membership_free(struct membership **mp)
 
 	if (!m)
 		return;
+	if (m->parts.security)
+		security_find(m->parts.security, NULL);
 	agent_free(&m->agent);
 	clerk_free(&m->clerk);
 	for (uint32_t i = 0; i < sizeof(m->line) / sizeof(m->line[0]); i++)
@@ -104,21 +118,36 @@ void membership_look(struct membership *m)
 	agent_look(m->agent, m->parts.node->now_ms);
 }
 
-/* A sync that has been outstanding: what was submitted is more than what is on disk, for long. */
+/*
+ * A worker that gets nowhere: what it has submitted is more than what is on disk, for long, or it does
+ * not beat.  Time during which this process did not look is not held against it.
+ */
 static void syncs_look(struct membership *m)
 {
+	/* A call may take as long as it may. */
+	uint64_t call_us = conf_number(m->parts.node->conf, CONF_functions_time_ms) * 1000u;
+	bool paused = m->now.boot_us - m->looked_us > PAUSED_MS * 1000u;
+
+	m->looked_us = m->now.boot_us;
 	for (uint32_t i = 0; i < m->parts.supervisor->count; i++) {
 		struct worker_status *s = m->parts.supervisor->worker[i].queue.segment->status;
 		struct worker_line *l = &m->line[i];
 		uint64_t submitted = status_get(&s->submitted);
 		uint64_t synced = status_get(&s->synced);
+		uint64_t beat = status_get(&s->heartbeat_ms);
 
 		if (!l->up)
 			continue;
-		if (synced != l->synced || submitted <= synced)
+		if (paused || synced != l->synced || submitted <= synced)
 			l->synced_at = m->now;
+		if (paused || beat != l->beat)
+			l->beat_at =
+				(struct moment){m->now.boot_us + call_us, m->now.raw_us + call_us};
 		l->synced = synced;
-		clerk_worker_sync(m->clerk, i, submitted > synced ? l->synced_at : MOMENT_NEVER);
+		l->beat = beat;
+		clerk_worker_sync(m->clerk, i,
+				  l->beat_at.boot_us < l->synced_at.boot_us ? l->beat_at
+									    : l->synced_at);
 	}
 }
 
@@ -134,6 +163,7 @@ uint64_t membership_tick(struct membership *m)
 		for (uint32_t i = 0; i < m->parts.supervisor->count; i++)
 			orders_flush(m, i);
 		syncs_look(m);
+		clerk_wall(m->clerk, clock_wall_ms(), m->now);
 		clerk_tick(m->clerk, m->now);
 		drain_tick(m);
 		membership_flush(m);
@@ -166,8 +196,11 @@ void membership_worker_up(struct membership *m, struct worker *w)
 	moments_read(m);
 	m->line[w->id].up = true;
 	m->line[w->id].synced_at = m->now;
+	m->line[w->id].beat = 0; /* it is looked at anew */
 	if (m->clerk)
 		worker_tell(m, w);
+	else /* it has no role, and serves the node's own buckets at once */
+		arrive_complete(&w->queue);
 }
 
 void membership_worker_down(struct membership *m, struct worker *w)
@@ -190,6 +223,15 @@ void membership_parcels(struct membership *m, const char *bytes, uint32_t n)
 	}
 }
 
+/* ---- another program ---- */
+
+const char *membership_hinders(const struct membership *m)
+{
+	return m->creation.step != CREATE_NONE ? "a cluster is being created"
+	       : m->drain_asked                ? "what it leads is being handed over"
+					       : NULL;
+}
+
 /* ---- where ---- */
 
 enum membership_serves membership_serves(const struct membership *m, uint32_t partition,
@@ -197,8 +239,9 @@ enum membership_serves membership_serves(const struct membership *m, uint32_t pa
 {
 	uint32_t number;
 
-	if (!m->clerk)
-		return SERVES_NEVER;
+	if (!m->clerk) /* before all has been read, nobody can say that it is not so */
+		return !m->listed || (m->config.id && m->number && !m->unfit) ? SERVES_NOBODY
+									      : SERVES_NEVER;
 	switch (clerk_serves(m->clerk, partition, &number)) {
 	case CLERK_HERE:
 		return SERVES_HERE;
@@ -210,6 +253,53 @@ enum membership_serves membership_serves(const struct membership *m, uint32_t pa
 	default:
 		return SERVES_NOBODY;
 	}
+}
+
+bool membership_taken_over(const struct membership *m, uint32_t partition, const char *name)
+{
+	const struct view *v = m->clerk ? clerk_view_of(m->clerk, partition) : NULL;
+	uint32_t i = v ? m->of_number[v->primary.node] : NODE_NONE;
+
+	return i != NODE_NONE && !v->released && strcmp(m->node[i].name, name) != 0;
+}
+
+void membership_explain(const struct membership *m, char *out, size_t size)
+{
+	const char *name = conf_text(m->parts.node->conf, CONF_cluster_name);
+	struct agent_status a;
+
+	agent_status(m->agent, &a);
+	if (!m->listed)
+		(void)snprintf(out, size, "the agreement has not been read yet: %s: %.150s",
+			       agent_state_name(a.state), a.text);
+	else if (m->config_wrong)
+		(void)snprintf(out, size, "the agreement's config of the cluster is wrong: %s",
+			       m->config_wrong);
+	else if (!m->config.id)
+		(void)snprintf(
+			out, size,
+			"the cluster \"%.63s\" has not been created yet: pail cluster create",
+			name);
+	else if (m->unfit)
+		(void)snprintf(out, size,
+			       "the cluster \"%.63s\" has %u partitions, and this node's folder "
+			       "%u: it cannot take part",
+			       name, m->config.partitions, m->parts.node->partitions);
+	else
+		(void)snprintf(out, size, "this node is not one of the cluster \"%.63s\"", name);
+}
+
+void membership_known(const struct membership *m, uint32_t partition, struct peer_place *ret)
+{
+	const struct view *v = m->clerk ? clerk_view_of(m->clerk, partition) : NULL;
+
+	*ret = (struct peer_place){.partition = partition};
+	if (!v)
+		return;
+	ret->epoch = (uint32_t)v->epoch;
+	ret->revision = v->revision;
+	ret->store = v->primary.store;
+	ret->node = v->primary.node;
 }
 
 void membership_place(const struct membership *m, uint32_t partition, struct cluster_place *ret)

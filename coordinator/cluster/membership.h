@@ -20,6 +20,7 @@
 
 struct membership;
 struct parcel;
+struct security;
 
 /* What it reaches, all of which lives longer. */
 struct membership_parts {
@@ -29,8 +30,13 @@ struct membership_parts {
 	struct peers *peers; /* for requests */
 	struct peers *logs;  /* for what concerns copies */
 	struct peer_server *peer_server;
+	struct security *security; /* registered keys are let in there, too */
 	const char *node_endpoint; /* where this node listens */
 	const char *client_endpoint;
+	/* A program before in this process has run these workers, and left that descriptor (0: none),
+	 * see membership_leave. */
+	bool resumed;
+	int left_fd;
 	/* Who serves a partition may be another one. */
 	void (*changed)(void *arg, uint32_t partition);
 	void *arg;
@@ -64,17 +70,34 @@ void membership_parcels(struct membership *m, const char *bytes, uint32_t n);
 enum membership_serves {
 	SERVES_HERE,
 	SERVES_PEER,   /* *ret_peer is its link */
-	SERVES_NOBODY, /* not known now: `changed` will tell */
+	SERVES_NOBODY, /* not known now, or nothing has been read yet: `changed` will tell */
 	SERVES_NEVER   /* the cluster has not been created, or this node is not of it */
 };
 
 enum membership_serves membership_serves(const struct membership *m, uint32_t partition,
 					 struct peer **ret_peer);
+/*
+ * Is the node of that name not the partition's primary, and did the one that is take over from whom
+ * was, rather than being handed it?  Then nobody is told what that node does of it now.
+ */
+bool membership_taken_over(const struct membership *m, uint32_t partition, const char *name);
+/* SERVES_NEVER, or why nothing is known yet: the reason. */
+void membership_explain(const struct membership *m, char *out, size_t size);
+/* The same for another node. */
+void membership_known(const struct membership *m, uint32_t partition, struct peer_place *ret);
 /* Where the partition is, as far as is known; names are good until the next round. */
 void membership_place(const struct membership *m, uint32_t partition, struct cluster_place *ret);
 
 /* ---- the end ---- */
 
+/* Why this process cannot be given to another program now; NULL: it can. */
+const char *membership_hinders(const struct membership *m);
+/*
+ * The last call before membership_free, when nothing more can come from workers and nodes: the agent
+ * is ended, and what the next program in this process goes on from is in *ret_fd, the caller's.
+ * 0 or negative errno.
+ */
+int membership_leave(struct membership *m, int *ret_fd);
 /* Hand over all that this node leads, and leave all sets.  True: it is in none any more. */
 bool membership_drain(struct membership *m);
 

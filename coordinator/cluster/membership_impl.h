@@ -6,6 +6,7 @@
 #include "coordinator/cluster/agent.h"
 #include "coordinator/cluster/membership.h"
 #include "coordinator/cluster/views.h"
+#include "coordinator/security/found.h"
 #include "replica/clerk.h"
 
 #define PREFIX_MAX 96u
@@ -31,6 +32,8 @@ struct worker_line {
 	bool up;
 	uint64_t synced;         /* when it was looked at last */
 	struct moment synced_at; /* since then it is that, and something waits */
+	uint64_t beat;           /* likewise, of its heartbeat */
+	struct moment beat_at;
 };
 
 /* What gathers in a round for another node. */
@@ -76,9 +79,14 @@ struct membership {
 	bool relist; /* once more: what came before the clerk was there is wanted */
 	bool followed;
 	bool registering;
-	bool leaving; /* the node's end: its copies leave their sets */
+	bool unfit; /* the cluster has another number of partitions than the folder */
+	const char
+		*config_wrong; /* what stands in the agreement as config is none; NULL: it is one */
+	uint64_t agreement_ms; /* since when the agreement's state is what it is */
+	bool leaving;          /* the node's end: its copies leave their sets */
 	uint64_t retry_ms;
 	struct moment now;
+	uint64_t looked_us;           /* when workers were looked at last */
 	struct cluster_config config; /* id 0: there is none */
 	uint32_t number;              /* this node's; 0: it has none */
 	uint32_t nodes;
@@ -91,6 +99,7 @@ struct membership {
 	struct creation creation;
 	struct cluster_ops ops;
 	struct peer_copies copies_events;
+	struct security_found found;
 	uint64_t beats_us;
 	/* of the views that are asked for: how many, and what clerk_revision was before the first */
 	uint32_t *asked;
@@ -115,6 +124,10 @@ void key_of(const struct membership *m, const char *what, char *out, size_t size
 /* ---- agreement.c ---- */
 
 int agreement_open(struct membership *m);
+/* A clerk that knows nothing, of what config says.  0 or -ENOMEM. */
+int clerk_make(struct membership *m);
+/* Links to all other nodes that there are. */
+void links_make(struct membership *m);
 void agreement_tick(struct membership *m);
 struct cluster_node *node_named(struct membership *m, struct span name);
 /* A key's value, read by a list, a get or a change. */
@@ -126,6 +139,8 @@ void key_take(struct membership *m, struct span key, uint64_t revision, struct s
 extern const struct clerk_ops actions;
 void orders_flush(struct membership *m, uint32_t worker);
 void orders_drop(struct membership *m, uint32_t worker);
+/* Behind all that wait already; it is the line's from now on. */
+void order_wait(struct worker_line *l, struct waiting_order *x);
 void actions_parcel(struct membership *m, const struct parcel *p);
 void actions_open(struct membership *m);
 
@@ -147,8 +162,18 @@ int memory_read(struct membership *m);
 /* Write down what is new, once a second at most. */
 void memory_tick(struct membership *m);
 
+/* ---- succession.c ---- */
+
+/* From what membership_leave has left, see membership_parts.  0, or why it is as after a restart. */
+int membership_resume(struct membership *m, int fd);
+int succession_write(const struct membership *m, struct buf *b);
+/* 0; -EPROTO: another program's, node's or folder's; -EBADMSG, -ENOMEM.  Then nothing was taken. */
+int succession_read(struct membership *m, struct span in);
+
 /* ---- figures.c ---- */
 
+/* It is this node, or there is a link to it. */
+bool node_is_up(const struct membership *m, const struct cluster_node *n);
 void figures_status(void *arg, struct reply_to o, uint64_t msgid);
 
 #endif

@@ -100,9 +100,11 @@ static void map_text(struct map *m, const char *name, char *out, size_t size, co
 	const char *p = entry_find(m->p, m->n, name);
 	struct span s = {"", 0};
 
-	if (p && read_type(p) == TYPE_BYTES)
+	bool is = p && read_type(p) == TYPE_BYTES;
+
+	if (is)
 		s = read_bytes(&p);
-	if (!p || s.n >= size || memchr(s.p, '\0', s.n)) {
+	if (!is || s.n >= size || memchr(s.p, '\0', s.n)) {
 		m->why = m->why ? m->why : why;
 		s.n = 0;
 	}
@@ -147,33 +149,50 @@ int views_config_read(struct span v, struct cluster_config *ret, const char **re
 	if (map_begin(v, &m) < 0)
 		return done(&m, ret_why);
 	memset(ret, 0, sizeof(*ret));
-	(void)map_number(&m, "format", 1, VIEWS_FORMAT, "its format is of another version of Pail");
-	ret->id = map_id(&m, "id", "its id is none");
+	(void)map_number(&m, "format", 1, VIEWS_FORMAT, "format: it is of another version of Pail");
+	ret->id = map_id(&m, "id", "id: not 16 hexadecimal digits");
+	if (!ret->id && !m.why)
+		m.why = "id: 0 is none";
 	ret->partitions = (uint32_t)map_number(&m, "partitions", 1, 4096, "partitions: 1 to 4096");
-	if (ret->partitions & (ret->partitions - 1))
+	if (!m.why && ret->partitions & (ret->partitions - 1))
 		m.why = "partitions: no power of two";
-	ret->factor = (uint32_t)map_number(&m, "factor", 1, REPLICA_MEMBERS_MAX - 1, "factor");
-	ret->min_copies = (uint32_t)map_number(&m, "min_copies", 1, ret->factor, "min_copies");
-	ret->lease_ms = (uint32_t)map_number(&m, "lease_ms", 100, 60000, "lease_ms");
-	ret->drift_ppm = (uint32_t)map_number(&m, "drift_ppm", 0, 100000, "drift_ppm");
+	ret->factor =
+		(uint32_t)map_number(&m, "factor", 1, REPLICA_MEMBERS_MAX - 1, "factor: 1 to 7");
+	ret->min_copies = (uint32_t)map_number(&m, "min_copies", 1, ret->factor,
+					       "min_copies: 1 to the factor");
+	ret->lease_ms = (uint32_t)map_number(&m, "lease_ms", 100, 60000, "lease_ms: 100 to 60000");
+	ret->drift_ppm =
+		(uint32_t)map_number(&m, "drift_ppm", 0, 100000, "drift_ppm: at most 100000");
 	return done(&m, ret_why);
 }
 
 int views_node_read(struct span v, struct cluster_node *ret, const char **ret_why)
 {
 	struct map m;
+	const char *p;
 	char state[16];
 
 	if (map_begin(v, &m) < 0)
 		return done(&m, ret_why);
 	memset(ret, 0, sizeof(*ret));
-	ret->number = (uint32_t)map_number(&m, "number", 0, REPLICA_NODES_MAX - 1, "number");
-	ret->store = map_id(&m, "store", "store is no id");
-	map_text(&m, "node", ret->node, sizeof(ret->node), "node is no endpoint");
-	map_text(&m, "client", ret->client, sizeof(ret->client), "client is no endpoint");
-	map_text(&m, "key", ret->key, sizeof(ret->key), "key is none");
-	map_text(&m, "state", state, sizeof(state), "state is none");
+	ret->number =
+		(uint32_t)map_number(&m, "number", 0, REPLICA_NODES_MAX - 1, "number: at most 255");
+	ret->store = map_id(&m, "store", "store: not 16 hexadecimal digits");
+	map_text(&m, "node", ret->node, sizeof(ret->node), "node: no endpoint");
+	map_text(&m, "client", ret->client, sizeof(ret->client), "client: no endpoint");
+	map_text(&m, "key", ret->key, sizeof(ret->key), "key: none");
+	if (entry_find(m.p, m.n, "partitions"))
+		ret->partitions =
+			(uint32_t)map_number(&m, "partitions", 0, 4096, "partitions: at most 4096");
+	p = entry_find(m.p, m.n, "data");
+	if (p && read_type(p) != TYPE_BOOL)
+		m.why = "data: neither true nor false";
+	else
+		ret->data = p && read_bool(&p);
+	map_text(&m, "state", state, sizeof(state), "state: member or leaving");
 	ret->leaving = !strcmp(state, "leaving");
+	if (!m.why && !ret->leaving && strcmp(state, "member") != 0)
+		m.why = "state: member or leaving";
 	return done(&m, ret_why);
 }
 
@@ -186,11 +205,17 @@ static void isr_read(struct map *m, struct view *ret)
 		m->why = "isr is no set of members";
 		return;
 	}
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		if (!member_read(&p, &ret->isr[i])) {
 			m->why = "isr has what is no member";
 			return;
 		}
+		for (uint32_t k = 0; k < i; k++)
+			if (ret->isr[k].node == ret->isr[i].node) {
+				m->why = "isr has a node twice";
+				return;
+			}
+	}
 	ret->isr_count = n;
 }
 
@@ -200,9 +225,10 @@ static void frozen_read(struct map *m, struct view *ret)
 
 	if (!p || read_type(p) == TYPE_NIL)
 		return;
-	if (read_type(p) != TYPE_ARRAY || read_array(&p) != 2 || read_type(p) != TYPE_UINT ||
+	if (read_type(p) != TYPE_ARRAY || read_array(&p) != 3 || read_type(p) != TYPE_UINT ||
 	    !read_unsigned(&p, &ret->frozen.term) || read_type(p) != TYPE_UINT ||
-	    !read_unsigned(&p, &ret->frozen.sequence))
+	    !read_unsigned(&p, &ret->frozen.sequence) || read_type(p) != TYPE_UINT ||
+	    !read_unsigned(&p, &ret->frozen_commit))
 		m->why = "frozen is no place";
 }
 
@@ -214,8 +240,8 @@ int views_view_read(struct span v, struct view *ret, const char **ret_why)
 	if (map_begin(v, &m) < 0)
 		return done(&m, ret_why);
 	memset(ret, 0, sizeof(*ret));
-	ret->epoch = (uint32_t)map_number(&m, "epoch", 1, UINT32_MAX, "epoch");
-	ret->by = map_id(&m, "by", "by is no id");
+	ret->epoch = (uint32_t)map_number(&m, "epoch", 1, UINT32_MAX, "epoch: 1 or more");
+	ret->by = map_id(&m, "by", "by: not 16 hexadecimal digits");
 	p = entry_find(m.p, m.n, "primary");
 	if (!p || !member_read(&p, &ret->primary))
 		m.why = "primary is no member";
@@ -265,11 +291,13 @@ char *views_config_write(char *p, const struct cluster_config *c)
 
 char *views_node_write(char *p, const struct cluster_node *n)
 {
-	p = write_map(p, 6);
+	p = write_map(p, 8);
 	p = write_text(write_text(p, "client"), n->client);
+	p = write_bool(write_text(p, "data"), n->data);
 	p = write_text(write_text(p, "key"), n->key);
 	p = write_text(write_text(p, "node"), n->node);
 	p = number_write(p, "number", n->number);
+	p = number_write(p, "partitions", n->partitions);
 	p = write_text(write_text(p, "state"), n->leaving ? "leaving" : "member");
 	return id_write(write_text(p, "store"), n->store);
 }
@@ -280,10 +308,12 @@ char *views_view_write(char *p, const struct view *v)
 	p = id_write(write_text(p, "by"), v->by);
 	p = number_write(p, "epoch", v->epoch);
 	p = write_text(p, "frozen");
-	if (v->frozen.term || v->frozen.sequence)
-		p = write_uint(write_uint(write_array(p, 2), v->frozen.term), v->frozen.sequence);
-	else
+	if (v->frozen.term || v->frozen.sequence) {
+		p = write_uint(write_uint(write_array(p, 3), v->frozen.term), v->frozen.sequence);
+		p = write_uint(p, v->frozen_commit);
+	} else {
 		p = write_nil(p);
+	}
 	p = write_array(write_text(p, "isr"), v->isr_count);
 	for (uint32_t i = 0; i < v->isr_count; i++)
 		p = member_write(p, v->isr[i]);
@@ -323,7 +353,7 @@ int views_target_read(struct span v, uint32_t partitions, uint8_t *table, uint32
 
 	if (map_begin(v, &m) < 0)
 		return done(&m, ret_why);
-	copies = (uint32_t)map_number(&m, "copies", 1, REPLICA_MEMBERS_MAX, "copies");
+	copies = (uint32_t)map_number(&m, "copies", 1, REPLICA_MEMBERS_MAX, "copies: 1 to 8");
 	p = entry_find(m.p, m.n, "table");
 	if (p && read_type(p) == TYPE_BYTES)
 		text = read_bytes(&p);
@@ -337,6 +367,9 @@ int views_target_read(struct span v, uint32_t partitions, uint8_t *table, uint32
 			m.why = "table has what is no node's number";
 		else
 			table[i] = (uint8_t)(high << 4 | low);
+		for (size_t k = i - i % copies; !m.why && k < i; k++)
+			if (table[k] == table[i])
+				m.why = "table has a node twice for a partition";
 	}
 	*ret_copies = copies;
 	return done(&m, ret_why);

@@ -3,11 +3,11 @@
  * keys below /pail/CLUSTER/.
  *
  *	config		{drift_ppm, factor, format, id, lease_ms, min_copies, partitions}
- *	node/NAME	{client, key, node, number, state, store}
+ *	node/NAME	{client, data, key, node, number, partitions, state, store}
  *	part/XXXX	{by, epoch, frozen, isr, primary, released}: the view of a partition
  *	target		{copies, plan, table}
  *
- * Numbers of 64 bits that are ids are texts of 16 hexadecimal digits.  A member is [number, store].
+ * `frozen` is nil or [term, sequence, what of it was committed].  Numbers of 64 bits that are ids are texts of 16 hexadecimal digits.  A member is [number, store].
  */
 #ifndef PAIL_CLUSTER_VIEWS_H
 #define PAIL_CLUSTER_VIEWS_H
@@ -42,6 +42,8 @@ struct cluster_node {
 	char key[KEY_TEXT + 1];           /* its public one; "": it has none */
 	uint64_t revision;                /* of its key */
 	bool leaving;
+	uint32_t partitions; /* of its folder; 0: it has not said */
+	bool data;           /* there were buckets in its folder, before the cluster was created */
 };
 
 /*

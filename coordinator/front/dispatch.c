@@ -205,7 +205,8 @@ static void to_worker(struct front *front, struct message *m, const struct reque
 	uint32_t index = (uint32_t)(it - m->routed.item);
 	uint32_t w;
 
-	it->partition = (uint16_t)partition_of(q->bucket, front->node->partitions);
+	it->partition = (uint16_t)(partition_of(q->bucket, front->node->partitions) +
+				   (it->of_cluster ? 0 : front->node->own_first));
 	w = partition_worker(it->partition, front->supervisor->count);
 	if (!parts_check(front, m, &front->supervisor->worker[w], q, it))
 		return;
@@ -255,6 +256,8 @@ static bool to_cluster(struct front *front, struct message *m, const struct requ
 			    text);
 		return false;
 	}
+	it->of_cluster = true;
+	it->partition = (uint16_t)partition;
 	if (!parked_route(front, m, q, it, partition, &peer))
 		return false;
 	if (peer) {
@@ -273,12 +276,17 @@ static bool to_cluster(struct front *front, struct message *m, const struct requ
 
 void dispatch_item(struct front *front, struct message *m, const struct request *q, struct item *it)
 {
+	static const struct route any = {.entry = "*", .node = "ring"};
 	const struct route *route = route_table_find(front->routes, (uint8_t)q->bucket.p[0]);
 	char text[WIRE_REPLY_ERROR_MAX];
 	uint32_t index = (uint32_t)(it - m->routed.item);
 
 	it->next = ITEM_NONE;
-	if (!route) {
+	it->of_cluster = false;
+	if (m->routed_here) { /* the sender's table has decided */
+		if (to_cluster(front, m, q, it, route ? route : &any))
+			return;
+	} else if (!route) {
 		route_table_explain(front->routes, q->bucket, text, sizeof(text));
 		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
 	} else if (route->target.kind == TARGET_PEER) {
@@ -368,9 +376,18 @@ static enum wire_error item_check(struct front *front, struct message *m, const 
 	e = request_check(q, options, text, size);
 	if (e != WIRE_OK)
 		return e;
-	if ((options->given & (OPT_SET | OPT_NAMES)) && !m->from_node) {
+	if ((options->given & (OPT_SET | OPT_NAMES | OPT_PARTITIONS)) && !m->from_node) {
 		(void)snprintf(text, size, "buckets: unknown option \"%s\"",
-			       options->given & OPT_SET ? "set" : "names");
+			       options->given & OPT_SET     ? "set"
+			       : options->given & OPT_NAMES ? "names"
+							    : "partitions");
+		return WIRE_E_BAD_ARGUMENT;
+	}
+	if ((options->given & OPT_PARTITIONS) &&
+	    (options->partitions.n != set_bytes(front->node->partitions) ||
+	     !(options->given & OPT_SET))) {
+		(void)snprintf(text, size, "buckets: this node has %u partitions",
+			       front->node->partitions);
 		return WIRE_E_BAD_ARGUMENT;
 	}
 	if ((options->given & OPT_NAMES) && !names_check(options->names)) {
@@ -404,7 +421,7 @@ static bool held(struct front *front, struct message *m, const struct request *q
 {
 	return fence_holds(front->fence,
 			   &(struct fenced){reply_to_of(m, it), m->from_node, q, it,
-					    m->routed.visited, m->routed.visited_count});
+					    m->routed.visited, m->routed.visited_count, false});
 }
 
 static void item_take(struct front *front, struct message *m, const struct parsed *x,
@@ -435,7 +452,7 @@ static void item_take(struct front *front, struct message *m, const struct parse
 	if (!q->bucket.p) {
 		front->requests[q->method]++;
 		method_run(front, m, reply_to_of(m, it), q, it);
-	} else if (!fence_busy(front->fence) || !held(front, m, q, it)) {
+	} else if (m->routed_here || !fence_busy(front->fence) || !held(front, m, q, it)) {
 		dispatch_item(front, m, q, it);
 	}
 }
@@ -465,6 +482,7 @@ void dispatch_again(struct front *front, const struct fenced *f)
 	m->reply_to = f->reply_to;
 	m->busy = NULL;
 	m->from_node = f->from_node;
+	m->routed_here = f->routed_here;
 	m->admin = false;
 	m->keys = false; /* what it may was judged when it came */
 	m->who = NULL;

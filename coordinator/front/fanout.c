@@ -6,6 +6,8 @@
  * What is listed is what could be reached by asking here: workers and peers are asked only for
  * names whose first byte the table sends to them.  So no name comes twice, leftovers that nobody
  * reaches any more stay out, and a node asks on only where its table splits what it was asked for.
+ *
+ * What the table leaves to the cluster is asked for by partition: covering.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,44 +15,17 @@
 #include <string.h>
 
 #include "common/config/config.h"
+#include "common/partition.h"
 #include "coordinator/clients/outgoing.h"
-#include "coordinator/cluster/cluster.h"
 #include "ipc/wire/names.h"
-#include "ipc/wire/reply.h"
 #include "coordinator/front/dispatch.h"
-#include "coordinator/front/fanout.h"
+#include "coordinator/front/fanout_impl.h"
 #include "coordinator/security/rights.h"
 #include "coordinator/peers/client.h"
 
-#define FANOUTS_MAX   1024u
-#define REQUEST_SPARE 256u /* bytes that a request of our making is longer than the client's */
-#define STREAMS_MAX   (64u + 512u)
+#define REQUEST_SPARE (320u + CODEC_SET_BYTES) /* of a request of our making, beside its spans */
 #define CLIENT_MAX    32u         /* for one client at a time: each is work for every worker */
 #define KEPT_MAX      (64u << 20) /* bytes of parts; a fan-out that is alone may keep more */
-
-struct part {
-	char *reply;
-	size_t size;
-};
-
-struct fanout {
-	uint64_t generation; /* 0: free */
-	struct reply_to reply_to;
-	uint64_t msgid;
-	uint64_t limit;
-	uint32_t left; /* replies awaited */
-	uint32_t parts;
-	bool failed;       /* an error has been answered */
-	struct part *part; /* room for every worker and peer */
-};
-
-struct fanouts {
-	struct fanout fanout[FANOUTS_MAX];
-	uint32_t count;
-	uint64_t kept; /* bytes of parts */
-	uint64_t generation;
-	uint32_t hint;
-};
 
 int fanouts_new(struct fanouts **ret)
 {
@@ -67,14 +42,26 @@ static void parts_free(struct fanouts *s, struct fanout *f)
 	f->parts = 0;
 }
 
+/* All that it has but its slot. */
+static void fanout_empty(struct fanouts *s, struct fanout *f)
+{
+	parts_free(s, f);
+	free(f->part);
+	free(f->bytes);
+	f->part = NULL;
+	f->bytes = NULL;
+	f->parts_room = 0;
+	s->covering -= f->covering != NULL;
+	covering_free(&f->covering);
+}
+
 void fanouts_free(struct fanouts **fp)
 {
 	if (!*fp)
 		return;
-	for (uint32_t i = 0; i < FANOUTS_MAX; i++) {
-		parts_free(*fp, &(*fp)->fanout[i]);
-		free((*fp)->fanout[i].part);
-	}
+	for (uint32_t i = 0; i < FANOUTS_MAX; i++)
+		fanout_empty(*fp, &(*fp)->fanout[i]);
+	buf_fini(&(*fp)->question);
 	free(*fp);
 	*fp = NULL;
 }
@@ -97,7 +84,7 @@ static bool many(const struct front *front, struct reply_to o)
 	return n >= CLIENT_MAX;
 }
 
-static struct fanout *fanout_new(struct front *front, struct reply_to o, uint32_t *ret_index)
+static struct fanout *fanout_new(struct front *front, struct reply_to o, const struct item *it)
 {
 	struct fanouts *s = front->fanouts;
 
@@ -107,16 +94,17 @@ static struct fanout *fanout_new(struct front *front, struct reply_to o, uint32_
 		uint32_t i = (s->hint + k) % FANOUTS_MAX;
 		struct fanout *f = &s->fanout[i];
 
-		if (f->generation || f->left)
+		if (f->generation)
 			continue;
-		f->part = calloc(front->supervisor->count + front->peers->count + 1,
-				 sizeof(*f->part));
-		if (!f->part)
-			return NULL;
 		s->hint = i + 1;
 		s->count++;
-		f->generation = ++s->generation;
-		*ret_index = i;
+		*f = (struct fanout){.generation = ++s->generation,
+				     .reply_to = o,
+				     .msgid = it->msgid,
+				     .options = {.limit = WIRE_SCAN_LIMIT}};
+		if (it->options)
+			f->options = *it->options;
+		f->limit = f->options.limit;
 		return f;
 	}
 	return NULL;
@@ -124,7 +112,14 @@ static struct fanout *fanout_new(struct front *front, struct reply_to o, uint32_
 
 /* ---- asking ---- */
 
-static void fanout_fail(struct front *front, struct fanout *f, enum wire_error e, const char *text)
+struct reply_to fanout_self(const struct front *front, const struct fanout *f)
+{
+	uint32_t i = (uint32_t)(f - front->fanouts->fanout);
+
+	return (struct reply_to){reply_to_id(REPLY_TO_FANOUT, i), ASK_NONE, f->generation};
+}
+
+void fanout_fail(struct front *front, struct fanout *f, enum wire_error e, const char *text)
 {
 	if (!f->failed)
 		reply_error(front->sink, f->reply_to, f->msgid, true, e, text);
@@ -132,13 +127,12 @@ static void fanout_fail(struct front *front, struct fanout *f, enum wire_error e
 	parts_free(front->fanouts, f);
 }
 
-static void fanout_finish(struct front *front, struct fanout *f);
-
 /* Which first bytes go to each: `self`, and the peers by their place in the configuration. */
 struct shares {
 	char self[CODEC_SET_BYTES];
 	uint32_t self_count;
-	bool cluster; /* or to the cluster */
+	char cluster[CODEC_SET_BYTES];
+	bool covers; /* some go to the cluster */
 	char peer[512][CODEC_SET_BYTES];
 	bool asked[512];
 };
@@ -158,7 +152,8 @@ static void shares_make(const struct front *front, const struct message *m, cons
 			set_add(s->self, (uint8_t)b);
 			s->self_count++;
 		} else if (r->target.kind == TARGET_RING) {
-			s->cluster = true;
+			set_add(s->cluster, (uint8_t)b);
+			s->covers = true;
 		} else if (!o->local && !dispatch_loops(front, m, r->node, text, sizeof(text))) {
 			/* what goes in a circle leads to no bucket */
 			set_add(s->peer[r->target.peer], (uint8_t)b);
@@ -185,30 +180,53 @@ static struct span option_write(char **p, const char *name, struct span s)
 	return (struct span){*p - s.n, s.n};
 }
 
-/* The client's question, for the bytes in `set`, as the item for requests of our own. */
-static struct item *question(struct message *m, const struct item *it, const struct options *o,
-			     const char *set, char *data)
+/* Options that the client may have given, and that all are asked with. */
+static char *range_write(char *p, const struct options *o, struct options *own)
 {
+	p = write_uint(write_text(p, "limit"), o->limit);
+	own->prefix = option_write(&p, "prefix", o->prefix);
+	if (own->given & OPT_AFTER)
+		own->after = option_write(&p, "after", o->after);
+	if (own->given & OPT_NAMES)
+		own->names = option_write(&p, "names", o->names);
+	return p;
+}
+
+struct item *fanout_question(struct front *front, struct message *m, struct fanout *f,
+			     const char *set, struct span partitions, uint32_t timeout_ms,
+			     uint16_t ask)
+{
+	const struct options *o = &f->options;
 	struct item *q = &m->routed.item[WIRE_REQUESTS_MAX];
+	struct buf *b = &front->fanouts->question;
 	struct options own = {.given = OPT_LIMIT | OPT_PREFIX | OPT_SET |
+				       (partitions.n ? OPT_PARTITIONS : 0u) |
 				       (o->given & (OPT_AFTER | OPT_NAMES)),
 			      .limit = o->limit};
-	char *p = write_request_head(data, it->msgid, WIRE_BUCKETS, 1);
+	char *p;
 
-	p = write_map(p, 3u + !!(own.given & OPT_AFTER) + !!(own.given & OPT_NAMES));
-	p = write_uint(write_text(p, "limit"), o->limit);
-	own.prefix = option_write(&p, "prefix", o->prefix);
-	if (own.given & OPT_AFTER)
-		own.after = option_write(&p, "after", o->after);
-	if (own.given & OPT_NAMES)
-		own.names = option_write(&p, "names", o->names);
+	b->len = 0;
+	p = buf_room(b, o->prefix.n + o->after.n + o->names.n + partitions.n + REQUEST_SPARE);
+	if (!p) {
+		b->failed = false;
+		return NULL;
+	}
+	p = write_request_head(p, f->msgid, WIRE_BUCKETS, 1);
+	p = write_map(p, 3u + !!(own.given & OPT_AFTER) + !!(own.given & OPT_NAMES) +
+				 !!(own.given & OPT_PARTITIONS));
+	p = range_write(p, o, &own);
 	own.set = option_write(&p, "set", (struct span){set, CODEC_SET_BYTES});
-	*q = *it;
-	q->data = data;
-	q->size = (uint32_t)(p - data);
-	q->next = ITEM_NONE;
-	q->bucket = q->key = q->value = (struct span){NULL, 0};
-	q->partition = 0;
+	if (partitions.n)
+		own.partitions = option_write(&p, "partitions", partitions);
+	*q = (struct item){.data = b->data,
+			   .size = (uint32_t)(p - b->data),
+			   .timeout_ms = timeout_ms,
+			   .next = ITEM_NONE,
+			   .msgid = f->msgid,
+			   .index = ask,
+			   .method = WIRE_BUCKETS,
+			   /* a worker takes it to be about own buckets, if there are others */
+			   .partition = (uint16_t)(partitions.n ? 0 : front->node->own_first)};
 	dispatch_options(m, q, &own);
 	return q;
 }
@@ -230,18 +248,11 @@ static void worker_refuses(struct front *front, struct fanout *f, const struct w
 	fanout_fail(front, f, w->state == WORKER_FAILED ? WIRE_E_INTERNAL : WIRE_E_BUSY, text);
 }
 
-/* Nobody here knows who has what of the cluster. */
-static void cluster_refuses(struct front *front, struct fanout *f)
-{
-	char text[160];
-
-	cluster_explain(front->node->conf, text, sizeof(text));
-	fanout_fail(front, f, WIRE_E_NODE_DOWN, text);
-}
-
 static void workers_ask(struct front *front, struct message *m, struct fanout *f,
-			struct reply_to self, const struct item *q)
+			const struct item *q)
 {
+	struct reply_to self = fanout_self(front, f);
+
 	for (uint32_t i = 0; i < front->supervisor->count && !f->failed; i++) {
 		int r = dispatch_one(front, m, &front->supervisor->worker[i], self, q);
 
@@ -284,198 +295,139 @@ static void names_restrict(const struct message *m, struct options *o, struct bu
 	o->names = names->len ? (struct span){names->data, names->len} : span_of("");
 }
 
+/* The bytes of its options are its own from now on: they are needed as long as it asks. */
+static bool options_keep(struct fanout *f)
+{
+	struct span *const kept[] = {&f->options.prefix, &f->options.after, &f->options.names,
+				     &f->options.set, &f->options.partitions};
+	size_t n = 0;
+	char *p;
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		n += kept[i]->n;
+	p = f->bytes = malloc(n + 1);
+	for (size_t i = 0; p && i < sizeof(kept) / sizeof(kept[0]); i++) {
+		if (kept[i]->n)
+			memcpy(p, kept[i]->p, kept[i]->n);
+		kept[i]->p = p;
+		p += kept[i]->n;
+	}
+	return p;
+}
+
+/* Those that the table sends to others, and those that are this node's own. */
+static void table_ask(struct front *front, struct message *m, struct fanout *f,
+		      const struct shares *s, uint32_t timeout_ms)
+{
+	const struct span none = {NULL, 0};
+	const struct item *q;
+
+	if (s->self_count) {
+		q = fanout_question(front, m, f, s->self, none, timeout_ms, ASK_NONE);
+		if (q)
+			workers_ask(front, m, f, q);
+		else
+			fanout_fail(front, f, WIRE_E_BUSY, "no memory");
+	}
+	for (uint32_t i = 0; i < front->node->conf->peers.count && !f->failed; i++) {
+		if (!s->asked[i])
+			continue;
+		q = fanout_question(front, m, f, s->peer[i], none, timeout_ms, ASK_NONE);
+		if (!q) {
+			fanout_fail(front, f, WIRE_E_BUSY, "no memory");
+			return;
+		}
+		f->left++;
+		peer_client_items(front->peers, front->peers->of_conf[i], &m->routed,
+				  fanout_self(front, f), (uint32_t)(q - m->routed.item));
+	}
+}
+
+/* Those of the cluster: all, but for another node only what it asks for, and here only what is here. */
+static void cluster_ask(struct front *front, struct message *m, struct fanout *f,
+			const struct shares *s, uint32_t timeout_ms)
+{
+	static char all[PARTITIONS_MAX / 8];
+
+	memset(all, 0xff, sizeof(all));
+	if (f->options.given & OPT_PARTITIONS)
+		covering_begin(front, m, f, f->options.set.p, timeout_ms, f->options.partitions.p);
+	else if (s->covers)
+		covering_begin(front, m, f, s->cluster, timeout_ms, f->options.local ? all : NULL);
+}
+
 void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 		    const struct item *it)
 {
 	static struct shares shares;
-	struct fanout *f;
-	struct options options = {.limit = WIRE_SCAN_LIMIT};
-	struct reply_to self;
-	uint32_t index;
+	struct fanout *f = fanout_new(front, o, it);
+	uint32_t timeout_ms = it->timeout_ms;
 	struct buf names;
-	char *data;
+	bool kept;
 
-	if (it->options)
-		options = *it->options;
-	names_restrict(m, &options, &names);
-	data = names.failed ? NULL : malloc(it->size + names.len + REQUEST_SPARE);
-	f = data ? fanout_new(front, o, &index) : NULL;
 	if (!f) {
-		buf_fini(&names);
-		free(data);
 		reply_error(front->sink, o, it->msgid, true, WIRE_E_BUSY,
 			    "this node's queue is full: try again later");
 		return;
 	}
-	f->reply_to = o;
-	f->msgid = it->msgid;
-	f->limit = options.limit;
-	f->failed = false;
-	f->left = 1; /* ours, until everybody has been asked */
-	self = (struct reply_to){reply_to_id(REPLY_TO_FANOUT, index), 0, f->generation};
-	shares_make(front, m, &options, &shares);
-	if (shares.cluster)
-		cluster_refuses(front, f);
-	if (shares.self_count && !f->failed)
-		workers_ask(front, m, f, self, question(m, it, &options, shares.self, data));
-	for (uint32_t i = 0; i < front->node->conf->peers.count && !f->failed; i++)
-		if (shares.asked[i]) {
-			const struct item *x = question(m, it, &options, shares.peer[i], data);
-
-			f->left++;
-			peer_client_items(front->peers, front->peers->of_conf[i], &m->routed, self,
-					  (uint32_t)(x - m->routed.item));
-		}
+	names_restrict(m, &f->options, &names);
+	kept = !names.failed && options_keep(f);
 	buf_fini(&names);
-	free(data);
-	if (!--f->left)
-		fanout_finish(front, f);
-}
-
-/* ---- merging ---- */
-
-struct stream {
-	const char *p;
-	uint32_t left;
-	bool more;
-	struct span name; /* the next one, if left */
-};
-
-static void stream_next(struct stream *s)
-{
-	s->left--;
-	if (s->left)
-		s->name = read_bytes(&s->p);
-}
-
-/* The list in a worker's reply `{items: […], more: bool}`. */
-static void stream_open(struct stream *s, const struct part *part)
-{
-	struct reply r;
-	const char *p;
-
-	memset(s, 0, sizeof(*s));
-	if (reply_walk(part->reply, part->reply + part->size, &r) < 0)
-		return;
-	p = r.result;
-	(void)read_map(&p);
-	p = read_skip(p); /* "items" */
-	s->p = p;
-	p = read_skip(p);
-	p = read_skip(p); /* "more" */
-	s->more = read_bool(&p);
-	s->left = read_array(&s->p) + 1;
-	stream_next(s);
-}
-
-/*
- * The stream with the smallest name.  NULL: all are at their ends, or one is that could have gone
- * on
- * (*ret_more): what the others hold may lie behind what it did not send.
- */
-static struct stream *stream_least(struct stream *s, uint32_t n, bool *ret_more)
-{
-	struct stream *least = NULL;
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (!s[i].left) {
-			*ret_more |= s[i].more;
-			continue;
-		}
-		if (!least || span_compare(s[i].name, least->name) < 0)
-			least = &s[i];
+	f->left = 1; /* ours, until everybody has been asked */
+	if (!kept) {
+		fanout_fail(front, f, WIRE_E_BUSY, "no memory");
+	} else {
+		shares_make(front, m, &f->options, &shares);
+		cluster_ask(front, m, f, &shares, timeout_ms);
+		if (!f->failed && !(f->options.given & OPT_PARTITIONS))
+			table_ask(front, m, f, &shares, timeout_ms);
 	}
-	return *ret_more ? NULL : least;
+	f->left--;
+	fanout_look(front, f);
 }
 
-static void merge(struct fanout *f, struct buf *out)
-{
-	struct stream stream[STREAMS_MAX];
-	struct stream *s;
-	uint64_t count = 0;
-	bool more = false;
-	size_t count_at;
-	char *p = buf_room(out, 64);
-
-	for (uint32_t i = 0; i < f->parts; i++)
-		stream_open(&stream[i], &f->part[i]);
-	if (!p)
-		return;
-	p = write_map(write_reply_head(p, f->msgid), 2);
-	p = write_text(p, "items");
-	count_at = (size_t)(p - out->data);
-	out->len = (size_t)(write_array32(p, 0) - out->data);
-	while ((s = stream_least(stream, f->parts, &more))) {
-		if (count == f->limit || out->len > WIRE_SCAN_BYTES_MAX) {
-			more = true;
-			break;
-		}
-		p = buf_room(out, s->name.n + CODEC_HEAD_MAX);
-		if (!p)
-			return;
-		out->len = (size_t)(write_bin(p, s->name.p, s->name.n) - out->data);
-		count++;
-		stream_next(s);
-	}
-	p = buf_room(out, 16);
-	if (!p)
-		return;
-	(void)write_array32(out->data + count_at, (uint32_t)count);
-	out->len = (size_t)(write_bool(write_text(p, "more"), more) - out->data);
-}
+/* ---- replies ---- */
 
 static void fanout_finish(struct front *front, struct fanout *f)
 {
-	const char *over = reply_over(front->sink, f->reply_to);
+	const char *over = f->failed ? NULL : reply_over(front->sink, f->reply_to);
 	struct buf out;
 
 	buf_init(&out);
 	if (over)
 		fanout_fail(front, f, WIRE_E_BUSY, over);
 	if (!f->failed) {
-		merge(f, &out);
+		merge_parts(f, covering_told(f), &out);
 		if (out.failed)
 			fanout_fail(front, f, WIRE_E_INTERNAL, "no memory");
 		else
 			reply_send(front->sink, f->reply_to, out.data, out.len);
 	}
 	buf_fini(&out);
-	parts_free(front->fanouts, f);
-	free(f->part);
-	f->part = NULL;
+	fanout_empty(front->fanouts, f);
 	f->generation = 0;
 	front->fanouts->count--;
 }
 
-/* Is this a list as workers and nodes make it? */
-static bool list_sane(const struct reply *r)
+void fanout_look(struct front *front, struct fanout *f)
 {
-	const char *p = r->result;
-	uint32_t n;
-
-	if (read_type(p) != TYPE_MAP || read_map(&p) != 2 || read_type(p) != TYPE_BYTES)
-		return false;
-	p = read_skip(p);
-	if (read_type(p) != TYPE_ARRAY)
-		return false;
-	n = read_array(&p);
-	for (uint32_t i = 0; i < n; i++) {
-		struct span name = {NULL, 0};
-
-		if (read_type(p) != TYPE_BYTES)
-			return false;
-		name = read_bytes(&p);
-		if (!name.n || name.n > WIRE_BUCKET_MAX)
-			return false;
-	}
-	p = read_skip(p);
-	return read_type(p) == TYPE_BOOL;
+	if (!f->left && (f->failed || !covering_lacks(f)))
+		fanout_finish(front, f);
 }
 
 static bool part_keep(struct fanouts *s, struct fanout *f, const char *reply, size_t n)
 {
-	struct part *part = &f->part[f->parts];
+	uint32_t room = f->parts_room ? 2 * f->parts_room : 8;
+	struct part *part;
 
+	if (f->parts == f->parts_room) {
+		part = realloc(f->part, room * sizeof(*part));
+		if (!part)
+			return false;
+		f->part = part;
+		f->parts_room = room;
+	}
+	part = &f->part[f->parts];
 	part->reply = malloc(n);
 	if (!part->reply)
 		return false;
@@ -486,29 +438,75 @@ static bool part_keep(struct fanouts *s, struct fanout *f, const char *reply, si
 	return true;
 }
 
-void fanout_reply(struct front *front, struct reply_to o, const char *reply, size_t n)
+/* An error, or a list. */
+static void reply_take(struct front *front, struct fanout *f, const struct reply *r,
+		       const char *reply, size_t n)
 {
 	struct fanouts *s = front->fanouts;
-	struct fanout *f = &s->fanout[reply_to_index(o)];
-	struct reply r;
-	bool whole;
+	struct span partitions;
 
-	if (f->generation != o.generation)
-		return;
-	f->left--;
-	whole = reply_walk(reply, reply + n, &r) == 0;
-	if (!f->failed && whole && r.code.p) {
+	if (r->code.p) {
 		f->failed = true; /* the first error is the answer: it names the msgid already */
 		parts_free(s, f);
 		reply_send(front->sink, f->reply_to, reply, n);
-	}
-	if (!f->failed && (!whole || !list_sane(&r)))
+	} else if (!merge_sane(r, &partitions)) {
 		fanout_fail(front, f, WIRE_E_INTERNAL, "a node sent a list of another shape");
-	if (!f->failed && s->kept + n > KEPT_MAX && s->count > 1)
+	} else if (s->kept + n > KEPT_MAX && s->count > 1) {
 		fanout_fail(front, f, WIRE_E_BUSY,
 			    "lists of too many buckets are being made: try again later");
-	if (!f->failed && !part_keep(s, f, reply, n))
+	} else if (!part_keep(s, f, reply, n)) {
 		fanout_fail(front, f, WIRE_E_INTERNAL, "no memory");
-	if (!f->left)
-		fanout_finish(front, f);
+	}
+}
+
+void fanout_reply(struct front *front, struct reply_to o, uint16_t ask, const char *reply, size_t n)
+{
+	struct fanout *f = &front->fanouts->fanout[reply_to_index(o)];
+	struct reply r;
+	bool keep = true;
+
+	if (f->generation != o.generation || (ask != ASK_NONE && !covering_open(f, ask)))
+		return; /* asked in vain, or somebody else was asked since */
+	if (reply_walk(reply, reply + n, &r) != 0) {
+		fanout_fail(front, f, WIRE_E_INTERNAL, "a node sent a list of another shape");
+		keep = false;
+	}
+	f->left++;
+	if (ask == ASK_NONE)
+		f->left--;
+	else if (keep)
+		keep = covering_reply(front, f, ask, &r);
+	else
+		covering_drop(f, ask);
+	if (keep && !f->failed)
+		reply_take(front, f, &r, reply, n);
+	f->left--;
+	fanout_look(front, f);
+}
+
+/* ---- going on ---- */
+
+void fanout_changed(struct front *front)
+{
+	front->fanouts->changed = true;
+}
+
+bool fanout_any(const struct front *front)
+{
+	return front->fanouts->count;
+}
+
+uint64_t fanout_step(struct front *front)
+{
+	struct fanouts *s = front->fanouts;
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; s->covering && i < FANOUTS_MAX; i++) {
+		struct fanout *f = &s->fanout[i];
+		uint64_t at = f->generation && f->covering ? covering_step(front, f) : UINT64_MAX;
+
+		next = at < next ? at : next;
+	}
+	s->changed = false;
+	return next;
 }

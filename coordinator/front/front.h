@@ -96,5 +96,7 @@ struct peer_events front_peer_events(struct front *front);
 
 /* Replies to whomever they belong to. */
 struct reply_sink front_sink(struct front *front);
+/* Has whoever waits for it gone?  Then it may as well be answered at once. */
+bool front_forsaken(const struct front *front, struct reply_to o);
 
 #endif

@@ -125,6 +125,7 @@ static void message_take(struct front *front, struct message *m, struct socket *
 	m->reply_to = o;
 	m->busy = busy;
 	m->from_node = false;
+	m->routed_here = false;
 	m->admin = admin;
 	m->routed.visited_count = 0;
 	message_begin(front, m, whole);
@@ -163,6 +164,7 @@ static bool batch(void *arg, struct reply_to o, const struct peer_message *h, ui
 	m->reply_to = o;
 	m->busy = busy;
 	m->from_node = true;
+	m->routed_here = h->kind == PEER_MESSAGE_ROUTED;
 	m->admin = false;
 	m->keys = false;
 	m->who = NULL;

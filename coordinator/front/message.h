@@ -26,10 +26,11 @@ struct parsed {
 
 struct message {
 	struct reply_to reply_to;
-	const char *busy;                /* why its requests are refused, or NULL */
-	bool from_node;                  /* forwarded to here */
-	bool admin;                      /* through the admin socket */
-	bool keys;                       /* on a socket with keys: `who` tells what it may */
+	const char *busy; /* why its requests are refused, or NULL */
+	bool from_node;   /* forwarded to here */
+	bool routed_here; /* by a node that takes this one for the primary of its partitions */
+	bool admin;       /* through the admin socket */
+	bool keys;        /* on a socket with keys: `who` tells what it may */
 	const struct rights_client *who; /* NULL: nobody that is known, it may nothing */
 	struct parsed parsed[WIRE_REQUESTS_MAX];
 	uint32_t parsed_count;

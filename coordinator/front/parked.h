@@ -15,13 +15,19 @@ struct request_record;
 int parked_new(uint32_t partitions, struct parked **ret);
 void parked_free(struct parked **p);
 
-/* The partition may be served elsewhere now. */
+/* The partition may be served elsewhere now: parked_step looks. */
 void parked_changed(struct front *front, uint32_t partition);
 /* Send the request its way; false: there is none now, and it was parked, or answered busy. */
 bool parked_route(struct front *front, struct message *m, const struct request *q, struct item *it,
 		  uint32_t partition, struct peer **ret_peer);
-/* queue_events: a worker has not run it. */
+/* queue_events: a worker has not run it.  It goes before what waits for its partition. */
 void parked_elsewhere(void *arg, struct queue *q, const struct request_record *rec, uint32_t i);
+/*
+ * struct peers' on_unanswered: it was sent to a node that will not answer it, or has given it back.  It
+ * goes before what waits for its partition.
+ */
+void parked_unanswered(void *arg, struct reply_to o, struct span request, uint64_t msgid,
+		       uint32_t partition, uint32_t left_ms, bool elsewhere);
 /* Does any request wait? */
 bool parked_any(const struct front *front);
 /* Let go what can go, answer what is overdue.  Returns when to look again. */

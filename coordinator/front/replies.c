@@ -16,7 +16,7 @@ static void replies(void *arg, struct reply_to o, const uint16_t *index, uint32_
 		clients_answer(front->clients, o, bytes, n, count, stays);
 		return;
 	case REPLY_TO_FANOUT:
-		fanout_reply(front, o, bytes, n);
+		fanout_reply(front, o, *index, bytes, n);
 		return;
 	case REPLY_TO_SESSION:
 		peer_server_answer(front->peer_server, o, index, count, bytes, n);
@@ -33,6 +33,13 @@ static const char *over(void *arg, struct reply_to o)
 	if (reply_to_kind(o) == REPLY_TO_SESSION && !peer_server_client(front->peer_server, o, &o))
 		return NULL;
 	return clients_over(front->clients, o);
+}
+
+bool front_forsaken(const struct front *front, struct reply_to o)
+{
+	if (reply_to_kind(o) == REPLY_TO_SESSION && !peer_server_client(front->peer_server, o, &o))
+		return true;
+	return !clients_tag(front->clients, clients_of(front->clients, o));
 }
 
 static bool full(void *arg)

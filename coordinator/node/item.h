@@ -17,6 +17,7 @@ struct item {
 	uint64_t msgid;
 	uint16_t index; /* in its message */
 	uint8_t method;
+	bool of_cluster; /* of a bucket with copies on several nodes; `partition` is known */
 	const struct options *options; /* NULL: none but `timeout`, neither session nor parts */
 	/* What a worker gets of it, set on the way there; all lie in `data`. */
 	uint16_t partition;

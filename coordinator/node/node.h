@@ -31,7 +31,9 @@ struct node {
 	uint64_t upgrades;                  /* of this process */
 	uint32_t partitions;                /* of the data folder */
 	bool replicated;                    /* they may have copies on other nodes */
-	char store[33];                     /* the data folder's id; "" without a folder */
+	uint32_t
+		own_first; /* where those of own buckets begin, beside such; 0: there are no such */
+	char store[33];    /* the data folder's id; "" without a folder */
 	/* reload's */
 	uint64_t reloads; /* that were carried out */
 	/* setup's, then reload's: the digest of the functions' modules, which other nodes are told;

@@ -18,7 +18,8 @@
 #define BATCHES_BITS 16u /* batches in flight: 65,536 */
 #define BATCHES_MAX  (1u << BATCHES_BITS)
 #define REQUESTS_MAX (1u << 18) /* in flight to one peer */
-#define ENTRIES_KEPT 256u       /* a batch's memory is kept up to so many */
+#define ENTRIES_KEPT 256u       /* a batch's memory is kept up to so many, */
+#define BYTES_KEPT   16384u     /* and so many bytes of its reads */
 #define NONE         UINT32_MAX
 #define AGREE_MOST   256u /* batches that assertions go through */
 
@@ -26,8 +27,13 @@ struct entry {
 	uint64_t msgid;
 	uint32_t timeout_ms; /* from the batch's recv_ms */
 	uint16_t index;      /* of the owner's */
-	bool droppable;      /* a read */
+	uint16_t partition;  /* of a bucket of the cluster */
+	bool of_cluster;
+	bool writes;
+	bool droppable; /* a read whose reply may still be refused */
 	bool answered;
+	uint32_t at;   /* of the cluster's: where its bytes are kept, */
+	uint32_t size; /* and how many; 0: they are not */
 };
 
 struct batch {
@@ -41,6 +47,7 @@ struct batch {
 	uint32_t next; /* likewise, or of the free list */
 	struct entry *entry;
 	uint32_t room;
+	struct buf kept; /* what may have to be sent again, as it came */
 };
 
 struct peer_requests {
@@ -64,8 +71,10 @@ void peer_client_free(struct peer_requests **fp)
 {
 	if (!*fp)
 		return;
-	for (uint32_t i = 0; i < (*fp)->used; i++)
+	for (uint32_t i = 0; i < (*fp)->used; i++) {
 		free((*fp)->batch[i].entry);
+		buf_fini(&(*fp)->batch[i].kept);
+	}
 	free(*fp);
 	*fp = NULL;
 }
@@ -137,6 +146,9 @@ static void batch_free(struct peer_requests *f, struct batch *b)
 		b->entry = NULL;
 		b->room = 0;
 	}
+	b->kept.len = 0;
+	if (b->kept.size > BYTES_KEPT)
+		buf_fini(&b->kept);
 	b->next = f->free_list;
 	f->free_list = i;
 }
@@ -193,6 +205,39 @@ static void entry_error(struct peers *s, struct batch *b, struct entry *e, enum 
 	reply_error(s->sink, entry_owner(b, e), e->msgid, true, error, text);
 }
 
+/* It may be sent again, and somebody else sees to that.  False: it is over time, or its bytes are gone. */
+static bool entry_again(struct peers *s, struct batch *b, struct entry *e, bool elsewhere)
+{
+	uint64_t due_ms = b->recv_ms + e->timeout_ms;
+
+	if (!e->size || !s->on_unanswered || due_ms <= s->node->now_ms)
+		return false;
+	check(b->open);
+	check(b->peer->requests);
+	e->answered = true;
+	b->open--;
+	b->peer->requests--;
+	s->on_unanswered(s->arg, entry_owner(b, e), (struct span){b->kept.data + e->at, e->size},
+			 e->msgid, e->partition, (uint32_t)(due_ms - s->node->now_ms), elsewhere);
+	return true;
+}
+
+/* The peer will not answer it.  What is of the cluster and did nothing there may find who does. */
+static void entry_lost(struct peers *s, struct batch *b, struct entry *e, bool sent,
+		       enum wire_error error, const char *text)
+{
+	if (!e->answered && ((sent && e->writes) || !entry_again(s, b, e, false)))
+		entry_error(s, b, e, error, text);
+}
+
+/* The peer has not run it, and does not serve it. */
+static void entry_elsewhere(struct peers *s, struct batch *b, struct entry *e)
+{
+	if (!e->answered && !entry_again(s, b, e, true))
+		entry_error(s, b, e, WIRE_E_EXPIRED,
+			    "its time was over before it was started: its bucket has moved");
+}
+
 /* ---- sending ---- */
 
 static void items_refuse(struct peers *s, const struct items *m, struct reply_to o, uint32_t first,
@@ -228,6 +273,27 @@ static enum wire_error peer_refuses(const struct peers *s, const struct peer *p,
 	return WIRE_OK;
 }
 
+static struct entry entry_make(struct batch *b, const struct item *it)
+{
+	struct entry e = {.msgid = it->msgid,
+			  .timeout_ms = it->timeout_ms,
+			  .index = it->index,
+			  .partition = it->partition,
+			  .of_cluster = it->of_cluster,
+			  .writes = item_writes(it),
+			  .droppable = item_droppable(it),
+			  .at = (uint32_t)b->kept.len};
+
+	if (!it->of_cluster)
+		return e;
+	buf_add(&b->kept, it->data, it->size);
+	if (b->kept.failed)
+		b->kept.failed = false; /* then it cannot be sent again */
+	else
+		e.size = it->size;
+	return e;
+}
+
 static bool batch_send(struct peers *s, struct peer *p, const struct items *m, struct reply_to o,
 		       uint32_t first, uint32_t count, uint64_t bytes)
 {
@@ -244,14 +310,15 @@ static bool batch_send(struct peers *s, struct peer *p, const struct items *m, s
 	}
 	b->reply_to = o;
 	b->recv_ms = s->node->now_ms;
-	at = peer_message_batch(at, b->id, s->node->now_ms, m->visited, m->visited_count,
-				span_of(conf_text(s->node->conf, CONF_node_name)), count);
+	at = peer_message_batch(
+		at, m->item[first].of_cluster ? PEER_MESSAGE_ROUTED : PEER_MESSAGE_BATCH, b->id,
+		s->node->now_ms, m->visited, m->visited_count,
+		span_of(conf_text(s->node->conf, CONF_node_name)), count);
 	for (uint32_t k = 0; k < count; k++, i = m->item[i].next) {
 		const struct item *it = &m->item[i];
 		uint64_t due = s->node->now_ms + it->timeout_ms;
 
-		b->entry[k] = (struct entry){it->msgid, it->timeout_ms, it->index,
-					     item_droppable(it), false};
+		b->entry[k] = entry_make(b, it);
 		at = write_uint(at, it->timeout_ms);
 		if (due < p->due_ms)
 			p->due_ms = due;
@@ -276,7 +343,8 @@ void peer_client_items(struct peers *s, struct peer *p, const struct items *m, s
 		uint32_t i = first;
 		enum wire_error e;
 
-		while (i != ITEM_NONE &&
+		/* What is routed by partition is a batch of its own. */
+		while (i != ITEM_NONE && m->item[i].of_cluster == m->item[first].of_cluster &&
 		       (!count || bytes + m->item[i].size + peer_message_batch_room(count + 1) <=
 					  p->frame_max)) {
 			bytes += m->item[i].size;
@@ -378,9 +446,31 @@ bool peer_client_replies(struct peers *s, struct peer *p, const struct peer_mess
 	return true;
 }
 
+bool peer_client_elsewhere(struct peers *s, struct peer *p, const struct peer_message *h)
+{
+	struct batch *b = batch_find(s->requests, p, h->id);
+
+	if (!b)
+		return true;
+	if (b->id > p->sent_id)
+		return false;
+	for (uint32_t i = 0; i < h->count; i++) {
+		uint32_t k = peer_message_index_at(h->indexes, i);
+
+		if (k >= b->count || !b->entry[k].of_cluster)
+			return false;
+	}
+	for (uint32_t i = 0; i < h->count; i++)
+		entry_elsewhere(s, b, &b->entry[peer_message_index_at(h->indexes, i)]);
+	if (!b->open)
+		batch_free(s->requests, b);
+	return true;
+}
+
 /* ---- answers that no peer gives ---- */
 
-static uint32_t refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to,
+/* `sent`: the peer may have run them, so that only reads may be sent again. */
+static uint32_t refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to, bool sent,
 		       enum wire_error error, const char *text)
 {
 	struct peer_requests *f = s->requests;
@@ -395,7 +485,7 @@ static uint32_t refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t 
 			continue;
 		n += b->open;
 		for (uint32_t k = 0; k < b->count; k++)
-			entry_error(s, b, &b->entry[k], error, text);
+			entry_lost(s, b, &b->entry[k], sent, error, text);
 		batch_free(f, b);
 	}
 	return n;
@@ -404,7 +494,7 @@ static uint32_t refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t 
 void peer_client_refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to,
 			enum wire_error e, const char *text)
 {
-	(void)refuse(s, p, from, to, e, text);
+	(void)refuse(s, p, from, to, false, e, text);
 }
 
 uint32_t peer_client_broken(struct peers *s, struct peer *p)
@@ -415,7 +505,7 @@ uint32_t peer_client_broken(struct peers *s, struct peer *p)
 		       "the link to node \"%s\" broke before its reply: it may or may not have "
 		       "taken effect",
 		       p->name);
-	return refuse(s, p, 0, p->sent_id, WIRE_E_TIMEOUT, text);
+	return refuse(s, p, 0, p->sent_id, true, WIRE_E_TIMEOUT, text);
 }
 
 static uint64_t overdue(struct peers *s, struct peer *p)
@@ -463,6 +553,28 @@ uint64_t peer_client_overdue(struct peers *s)
 		check_slow(peer_client_agrees(s, p));
 	}
 	return next == UINT64_MAX ? next : next + OVERDUE_GRACE_MS;
+}
+
+void peer_client_deposed(struct peers *s, struct peer *p, uint32_t partition)
+{
+	struct peer_requests *f = s->requests;
+	char text[200];
+	uint32_t next;
+
+	(void)snprintf(text, sizeof(text),
+		       "node \"%s\" was replaced before its reply: it may or may not have taken "
+		       "effect",
+		       p->name);
+	for (uint32_t i = p->batch_first; i != NONE; i = next) {
+		struct batch *b = &f->batch[i];
+
+		next = b->next;
+		for (uint32_t k = 0; k < b->count && b->open; k++)
+			if (b->entry[k].of_cluster && b->entry[k].partition == partition)
+				entry_lost(s, b, &b->entry[k], true, WIRE_E_TIMEOUT, text);
+		if (!b->open)
+			batch_free(f, b);
+	}
 }
 
 uint64_t peer_client_last_id(const struct peers *s)

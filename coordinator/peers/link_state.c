@@ -13,7 +13,8 @@
 #include "coordinator/peers/peers_impl.h"
 #include "coordinator/peers/versions.h"
 
-#define SEND_QUEUE     16u /* frames in ZeroMQ's hands: the rest waits here, where it is counted */
+#define SLEPT_MS       200u /* less than matters, and than two clocks are read apart */
+#define SEND_QUEUE     16u  /* frames in ZeroMQ's hands: the rest waits here, where it is counted */
 #define RECEIVE_QUEUE  1000u
 #define FRAMES_ROUND   64u
 #define DELAY_FIRST_MS 50u
@@ -238,11 +239,13 @@ static bool frame_take(struct peers *s, struct peer *p, struct span f)
 		char why[200];
 		bool whole = peer_message_read(at, f.p + f.n, &h) == 0;
 
-		if (whole && h.kind > PEER_MESSAGE_REPLIES && !s->on_message) {
+		if (whole && h.kind > PEER_MESSAGE_REPLIES && h.kind != PEER_MESSAGE_ELSEWHERE &&
+		    !s->on_message) {
 			peer_break(s, p, "it sent what is not for this node to read");
 			return false;
 		}
-		if (!whole || (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(s, p, &h))) {
+		if (!whole || (h.kind == PEER_MESSAGE_REPLIES && !peer_client_replies(s, p, &h)) ||
+		    (h.kind == PEER_MESSAGE_ELSEWHERE && !peer_client_elsewhere(s, p, &h))) {
 			(void)snprintf(why, sizeof(why),
 				       "it sent what is no message between nodes: %s",
 				       whole ? "replies to what was not asked" : h.why);
@@ -254,7 +257,8 @@ static bool frame_take(struct peers *s, struct peer *p, struct span f)
 			welcome(s, p, &h);
 		else if (h.kind == PEER_MESSAGE_GOAWAY)
 			goaway(s, p, &h);
-		else if (h.kind > PEER_MESSAGE_REPLIES && p->state != PEER_CONNECTING)
+		else if (h.kind > PEER_MESSAGE_REPLIES && h.kind != PEER_MESSAGE_ELSEWHERE &&
+			 p->state != PEER_CONNECTING)
 			s->on_message(s->arg, p, &h);
 		if (!p->link)
 			return false;
@@ -396,9 +400,34 @@ static uint64_t peer_next(const struct peers *s, const struct peer *p)
 	return next;
 }
 
+/* How long this machine has been suspended since it was booted, and more. */
+static uint64_t asleep_ms(void)
+{
+	uint64_t now = clock_ms();
+
+	return clock_boot_ms() - now; /* read later, so never less */
+}
+
+/*
+ * While it was suspended the clock that messages are stamped with stood still: by their stamps all that
+ * is sent on links of before would have been on its way for as long, and be over.
+ */
+static void sleep_look(struct peers *s)
+{
+	uint64_t now = asleep_ms();
+
+	if (now > s->asleep_ms + SLEPT_MS)
+		for (uint32_t i = 0; i < s->count; i++)
+			if (s->peer[i]->link)
+				peer_break(s, s->peer[i], "this machine was suspended");
+	s->asleep_ms = now;
+}
+
 uint64_t peers_tick(struct peers *s)
 {
 	uint64_t next = UINT64_MAX;
+
+	sleep_look(s);
 
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct peer *p = s->peer[i];
@@ -586,6 +615,7 @@ int peers_open(struct peers *s, struct node *node, struct reply_sink *sink,
 	s->node = node;
 	s->sink = sink;
 	s->zmq = zmq;
+	s->asleep_ms = asleep_ms();
 	return r < 0 ? r : peers_configure(s, node->conf);
 }
 

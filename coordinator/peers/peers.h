@@ -111,11 +111,19 @@ struct peers {
 	struct peer_requests *requests; /* on their way; see client.h */
 	uint64_t epoch;
 	uint64_t jitter;
+	uint64_t asleep_ms; /* how long this machine had been suspended, at the last look */
 	/* the maker's, set before peers_open */
 	enum peer_link
 		use; /* what its connections are for: but for requests, [peers] has no part */
 	/* What is of copies, of a connection that is up; NULL: nothing of the kind is for us. */
 	void (*on_message)(void *arg, struct peer *p, const struct peer_message *h);
+	/*
+	 * A request for a bucket of the cluster may be sent again, within `left_ms`: it reads, or was
+	 * not sent yet, and whom it was for will not answer it, or (`elsewhere`) that one has not run
+	 * it, since another node serves its partition.  NULL: it is answered with an error.
+	 */
+	void (*on_unanswered)(void *arg, struct reply_to o, struct span request, uint64_t msgid,
+			      uint32_t partition, uint32_t left_ms, bool elsewhere);
 	void *arg;
 	struct conf_pair *found; /* peers that no configuration names: see peers_found */
 	uint32_t found_count;

@@ -34,7 +34,12 @@ int peer_client_new(struct peer_requests **ret);
 void peer_client_free(struct peer_requests **f);
 /* Replies of a peer.  False: they make no sense, the link cannot be trusted. */
 bool peer_client_replies(struct peers *s, struct peer *p, const struct peer_message *h);
-/* Answer what has not been handed over, from batch `from` to `to`, with an error. */
+/* The same: it has not run those requests, since another node serves their partitions. */
+bool peer_client_elsewhere(struct peers *s, struct peer *p, const struct peer_message *h);
+/*
+ * What has not been handed over, from batch `from` to `to`: what is of the cluster waits for who serves
+ * it, the rest is answered with an error.
+ */
 void peer_client_refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to,
 			enum wire_error e, const char *text);
 /* The link has broken: answer what had been handed to it.  Returns how many requests. */

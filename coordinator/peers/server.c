@@ -45,6 +45,7 @@ struct batch {
 	uint64_t generation; /* 0: free */
 	struct reply_to connection;
 	uint64_t id;
+	bool routed; /* what is not served here is given back */
 	uint32_t left;
 	uint32_t next_free;
 };
@@ -338,14 +339,25 @@ struct peer_heard peer_server_heard(const struct peer_server *s, const char *nam
 	return (struct peer_heard){.refused = "", .functions = ""};
 }
 
-void peer_server_goaway(struct peer_server *s, const char *why, uint64_t hold_ms)
+static void goaway(struct peer_server *s, bool copies, const char *why, uint64_t hold_ms)
 {
 	char data[PEER_MESSAGE_SMALL_MAX];
 	char *end = peer_message_goaway(data, why, hold_ms);
 
 	for (uint32_t i = 0; i < s->sessions; i++)
-		if (s->session[i].connection.generation)
+		if (s->session[i].connection.generation &&
+		    (s->session[i].use != PEER_LINK_REQUESTS) == copies)
 			small_answer(s, s->session[i].connection, data, end);
+}
+
+void peer_server_goaway(struct peer_server *s, const char *why, uint64_t hold_ms)
+{
+	goaway(s, false, why, hold_ms);
+}
+
+void peer_server_goaway_copies(struct peer_server *s, const char *why, uint64_t hold_ms)
+{
+	goaway(s, true, why, hold_ms);
 }
 
 /* ---- batches ---- */
@@ -398,6 +410,27 @@ void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t
 	batch_free(s, b);
 }
 
+bool peer_server_elsewhere(struct peer_server *s, struct reply_to o, const struct peer_place *place)
+{
+	struct batch *b = batch_of(s, o);
+	char *p;
+
+	if (!b)
+		return true; /* nobody waits for it */
+	if (!b->routed)
+		return false;
+	p = clients_room(s->clients, b->connection, PEER_CLUSTER_ROOM + PEER_PLACE_BYTES);
+	if (p) {
+		p = peer_message_index(peer_message_elsewhere(p, b->id, 1), o.index);
+		p = peer_message_place(peer_message_places(p, 1), place);
+		clients_wrote(s->clients, b->connection, p);
+	}
+	check(b->left);
+	if (!--b->left)
+		batch_free(s, b);
+	return true;
+}
+
 bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret)
 {
 	const struct batch *b = batch_of(s, o);
@@ -432,6 +465,7 @@ static bool batch_new(struct peer_server *s, struct reply_to connection,
 	b->generation = ++s->generation;
 	b->connection = connection;
 	b->id = h->id;
+	b->routed = h->kind == PEER_MESSAGE_ROUTED;
 	b->left = h->count;
 	*ret = (struct reply_to){reply_to_id(REPLY_TO_SESSION, i), 0, b->generation};
 	return true;
@@ -510,6 +544,7 @@ static bool peer_message_take(struct peer_server *s, struct reply_to connection,
 		}
 		return true;
 	case PEER_MESSAGE_BATCH:
+	case PEER_MESSAGE_ROUTED:
 		return batch_take(s, connection, h);
 	case PEER_MESSAGE_BEAT:
 	case PEER_MESSAGE_APPEND:
@@ -533,12 +568,15 @@ void peer_server_copies(struct peer_server *s, const struct peer_copies *c)
 	s->copies = c;
 }
 
+/* The connection of its log link; NULL: there is none, or it was forgotten with its silent node. */
 static struct session *log_session(struct peer_server *s, const char *name)
 {
-	for (uint32_t i = 0; i < s->sessions; i++)
-		if (s->session[i].use == PEER_LINK_LOG && s->session[i].connection.generation &&
-		    !strcmp(s->session[i].name, name))
-			return &s->session[i];
+	for (uint32_t i = 0; i < s->sessions; i++) {
+		struct session *x = &s->session[i];
+
+		if (x->use == PEER_LINK_LOG && x->connection.generation && !strcmp(x->name, name))
+			return clients_tag(s->clients, x->connection) ? x : NULL;
+	}
 	return NULL;
 }
 

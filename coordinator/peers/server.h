@@ -24,6 +24,7 @@
 struct conn_limit;
 struct node;
 struct peer_message;
+struct peer_place;
 struct peer_server;
 struct peers;
 struct security;
@@ -74,6 +75,12 @@ unsigned peer_server_receive(struct peer_server *s, struct socket *link, unsigne
 /* Replies to requests of a batch: `count` of them, in the order of their indexes. */
 void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t *index,
 			uint32_t count, const char *replies, size_t n);
+/*
+ * A request of a batch has not been run: its partition is served as `place` says.  False: whoever sent
+ * it left it to this node to find out who serves it.
+ */
+bool peer_server_elsewhere(struct peer_server *s, struct reply_to o,
+			   const struct peer_place *place);
 /* The connection that a batch came on, for its unread limit.  False: it is gone. */
 bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret);
 /* Batches that have not been answered throughout. */
@@ -93,8 +100,12 @@ struct peer_heard peer_server_heard(const struct peer_server *s, const char *nam
 void peer_server_functions(struct peer_server *s);
 /* Now and then: say what was not said at once. */
 void peer_server_tick(struct peer_server *s);
-/* Tell every node that this one closes its socket, and within how many ms it will be back; 0: not
- * soon. */
+/*
+ * Tell every node that this one closes its socket, and within how many ms it will be back; 0: not
+ * soon.  They send no more requests; what is told of copies goes on, for others wait for this node's
+ * acknowledgements and grants, until its links are told as well, at the very end.
+ */
 void peer_server_goaway(struct peer_server *s, const char *why, uint64_t hold_ms);
+void peer_server_goaway_copies(struct peer_server *s, const char *why, uint64_t hold_ms);
 
 #endif

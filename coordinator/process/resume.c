@@ -110,6 +110,10 @@ static void state_write(const struct resume *x, struct buf *b)
 		buf_fmt(b, "requests %s %llu\n", wire_method_name((enum wire_method)m),
 			(unsigned long long)x->local_requests[m]);
 	gateway_write(&x->gateway, b);
+	if (x->clustered) { /* also if there is nothing: who does not know the lines must refuse them */
+		integer(b, "cluster", x->cluster_fd);
+		number(b, "logs-epoch", x->logs_epoch);
+	}
 	for (unsigned i = 0; i < CONF_KEY_COUNT; i++)
 		if (x->conf->value[i].text[0])
 			buf_fmt(b, "setting %s %s\n", settings[i], x->conf->value[i].text);
@@ -142,7 +146,8 @@ int resume_write(const struct resume *x, int *ret_fd)
 unsigned resume_fds(const struct resume *x, int memfd, int fd[RESUME_FDS])
 {
 	const int own[] = {memfd,        x->lock_fd, x->wake,          x->functions,
-			   x->client_fd, x->node_fd, x->gateway.pidfd, x->gateway.ready};
+			   x->client_fd, x->node_fd, x->gateway.pidfd, x->gateway.ready,
+			   x->cluster_fd};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -205,6 +210,8 @@ static const struct row node_rows[] = {
 	ROW(struct resume, "gateway.delay_ms", KIND_U64, gateway.delay_ms),
 	ROW(struct resume, "gateway.endpoint", KIND_TEXT, gateway.endpoint),
 	ROW(struct resume, "gateway.reason", KIND_TEXT, gateway.reason),
+	ROW(struct resume, "cluster", KIND_INT, cluster_fd),
+	ROW(struct resume, "logs-epoch", KIND_U64, logs_epoch),
 	{NULL, KIND_INT, 0, 0},
 };
 

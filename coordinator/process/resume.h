@@ -41,12 +41,15 @@ struct resume {
 	uint64_t reloads;
 	uint64_t upgrades; /* this one counted */
 	uint64_t peers_epoch;
+	uint64_t logs_epoch; /* only of a node in a cluster */
 	uint64_t local_errors;
 	uint64_t local_requests[WIRE_METHOD_COUNT];
 	struct helper gateway; /* its state; argv is not told */
 	uint32_t workers;
 	struct worker worker[RESUME_WORKERS]; /* when read, without segment */
 	int segment_fd[RESUME_WORKERS];
+	bool clustered;    /* the node is, or wants to be, one of a cluster */
+	int cluster_fd;    /* what membership_leave has left; 0: nothing */
 	struct conf *conf; /* settings in force; when read, the reader's to free */
 };
 

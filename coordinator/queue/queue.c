@@ -12,7 +12,8 @@
 #include "ipc/wire/request.h"
 
 /* Options with spans, which lead anywhere into the rest of a request. */
-#define SPAN_OPTIONS (OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_SET | OPT_NAMES)
+#define SPAN_OPTIONS \
+	(OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_SET | OPT_NAMES | OPT_PARTITIONS)
 /* Those that are true or false, and those that have a number. */
 #define BOOL_OPTIONS (OPT_IF_ABSENT | OPT_REVERSE | OPT_KEYS_ONLY | OPT_WITH_TTL)
 #define UINT_OPTIONS (OPT_IF_VERSION | OPT_TTL | OPT_LIMIT)
@@ -96,6 +97,7 @@ static void options_fill(struct entry_options *e, const struct options *o, struc
 		.after = span_in(body, o->after),
 		.set = span_in(body, o->set),
 		.names = span_in(body, o->names),
+		.partitions = span_in(body, o->partitions),
 	};
 }
 

@@ -133,7 +133,7 @@ static void let_go(struct fence *s, struct held *h)
 			   .index = (uint16_t)h->reply_to.index,
 			   .method = (uint8_t)q.method};
 	s->events.let_go(s->events.arg, &(struct fenced){h->reply_to, h->from_node, &q, &it,
-							 visited, h->visited_count});
+							 visited, h->visited_count, false});
 }
 
 /* Those whose time is over are answered while the others wait on. */

@@ -23,6 +23,7 @@ struct fenced {
 	const struct item *item; /* its data, and what is left of its time */
 	const struct span *visited;
 	uint32_t visited_count;
+	bool routed_here; /* see struct message; such a one never waits here */
 };
 
 struct fence_events {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/partition.h"
+
 /* One end of a range: a printable character, or 0xNN.  Steps over it. */
 static bool byte_parse(const char **p, uint8_t *ret)
 {
@@ -100,11 +102,13 @@ static void route_make(struct conf *c, const struct conf_pair *p, const struct r
 		if (conf_number(c, CONF_node_role) == ROLE_ROUTER)
 			route_error(c, p,
 				    "route to this node, whose role is router: it stores nothing");
-		else if (conf_in_cluster(c))
+		else if (conf_in_cluster(c) &&
+			 conf_number(c, CONF_storage_partitions) > PARTITIONS_MAX / 2)
 			route_error(
 				c, p,
-				"route to this node, which is one of a cluster: its folder holds "
-				"what the cluster has (" CONF_RING ") and nothing else");
+				"route to this node, which is one of a cluster: beside more than "
+				"2048 partitions (storage.partitions) it has no place for buckets "
+				"of its own");
 		return;
 	}
 	r->target.kind = TARGET_PEER;

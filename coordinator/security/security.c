@@ -1,5 +1,6 @@
 /* The files of keys, and whose keys they are. */
 #include "coordinator/security/security.h"
+#include "coordinator/security/found.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@ struct security {
 	const struct node *node;
 	struct security_files files;
 	struct door *door;
+	const struct security_found *found;
 	uint64_t refused;
 	uint64_t refused_told; /* of them */
 	uint64_t refused_ms;   /* not before */
@@ -240,7 +242,7 @@ bool security_is_peer(const struct security *s, struct span key, struct span nam
 	for (uint32_t i = 0; i < peers->count && s->files.on; i++)
 		if (span_equal(name, span_of(peers->pair[i].key)))
 			return pair_has(&peers->pair[i], key);
-	return !s->files.on;
+	return !s->files.on || (s->found && s->found->is_peer(s->found->arg, key, name));
 }
 
 bool security_is_node(const struct security *s, struct span key)
@@ -250,10 +252,20 @@ bool security_is_node(const struct security *s, struct span key)
 	for (uint32_t i = 0; i < peers->count && s->files.on; i++)
 		if (pair_has(&peers->pair[i], key))
 			return true;
-	return !s->files.on;
+	return !s->files.on || (s->found && s->found->is_node(s->found->arg, key));
+}
+
+void security_find(struct security *s, const struct security_found *found)
+{
+	s->found = found;
 }
 
 /* ---- the door ---- */
+
+static const char *nodes_where(const struct security *s)
+{
+	return s->found ? "[peers], and registered for no node of the cluster" : "[peers]";
+}
 
 static void refused_tell(struct security *s)
 {
@@ -262,7 +274,7 @@ static void refused_tell(struct security *s)
 		 "of %s",
 		 (unsigned long long)(s->refused - s->refused_told), s->refused_domain,
 		 s->refused_key,
-		 !strcmp(s->refused_domain, SECURITY_NODES) ? "[peers]" : "security.clients");
+		 !strcmp(s->refused_domain, SECURITY_NODES) ? nodes_where(s) : "security.clients");
 	s->refused_told = s->refused;
 }
 

@@ -19,7 +19,7 @@ struct lease_word {
 	_Atomic uint32_t epoch;
 	_Atomic uint64_t boot_until_us;
 	_Atomic uint64_t raw_until_us;
-	/* by the worker, before it says that it is ready: the highest term in the partition's log */
+	/* by the worker, from before it says that it is ready: the highest term in its log */
 	_Atomic uint64_t log_term;
 };
 _Static_assert(sizeof(struct lease_word) == 32, "layout of shared memory");

@@ -82,9 +82,9 @@ struct entry_options {
 	uint64_t ttl_ms;
 	uint32_t limit;
 	uint32_t zero;
-	struct entry_span prefix, from, to, after, set, names;
+	struct entry_span prefix, from, to, after, set, names, partitions;
 };
-_Static_assert(sizeof(struct entry_options) == 80, "layout of shared memory");
+_Static_assert(sizeof(struct entry_options) == 88, "layout of shared memory");
 
 /*
  * Whose request it is, and which of his.  Of `ack` and of what only reads id and ack count, of

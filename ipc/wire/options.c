@@ -39,6 +39,7 @@ static const struct option_row {
 	{NAMED("client"),     OPT_CLIENT,     KIND_ANY,   0,              0, 0},
 	{NAMED("set"),        OPT_SET,        KIND_SIZED, AT(set),        CODEC_SET_BYTES, 0},
 	{NAMED("names"),      OPT_NAMES,      KIND_BYTES, AT(names),      0, 0},
+	{NAMED("partitions"), OPT_PARTITIONS, KIND_BYTES, AT(partitions), 0, 0},
 	{NAMED("session"),    OPT_SESSION,    KIND_SIZED, AT(session),    WIRE_SESSION_BYTES, 0},
 	{NAMED("seq"),        OPT_SEQ,        KIND_UINT,  AT(seq),        0, UINT64_MAX},
 	{NAMED("ack"),        OPT_ACK,        KIND_UINT,  AT(ack),        0, UINT64_MAX},

@@ -19,7 +19,7 @@ static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
 	[PEER_MESSAGE_PING] = 2,      [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
 	[PEER_MESSAGE_REPLIES] = 4,   [PEER_MESSAGE_BEAT] = 8,    [PEER_MESSAGE_APPEND] = 3,
 	[PEER_MESSAGE_GRANT] = 8,     [PEER_MESSAGE_ACKS] = 3,    [PEER_MESSAGE_NACKS] = 3,
-	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,
+	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,    [PEER_MESSAGE_ROUTED] = 6,
 };
 
 uint64_t take_uint(const char **p, bool *bad)
@@ -237,6 +237,7 @@ static void body_read(const char *p, struct peer_message *h, bool *bad)
 		h->stamp_ms = take_uint(&p, bad);
 		return;
 	case PEER_MESSAGE_BATCH:
+	case PEER_MESSAGE_ROUTED:
 		batch_read(p, h, bad);
 		return;
 	case PEER_MESSAGE_REPLIES:
@@ -361,10 +362,11 @@ size_t peer_message_replies_room(uint32_t count)
 	return 5 * CODEC_HEAD_MAX + (size_t)count * INDEX_BYTES;
 }
 
-char *peer_message_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
-			 uint32_t visited_count, struct span self, uint32_t count)
+char *peer_message_batch(char *p, enum peer_message_kind kind, uint64_t id, uint64_t stamp_ms,
+			 const struct span *visited, uint32_t visited_count, struct span self,
+			 uint32_t count)
 {
-	p = write_uint(write_uint(message_head(p, PEER_MESSAGE_BATCH), id), stamp_ms);
+	p = write_uint(write_uint(message_head(p, kind), id), stamp_ms);
 	p = write_array(p, visited_count + 1);
 	for (uint32_t i = 0; i < visited_count; i++)
 		p = write_span(p, visited[i]);

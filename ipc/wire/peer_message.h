@@ -9,7 +9,8 @@
  *	[5, id, stamp, visited, times, requests]                   batch
  *	[7, incarnation, store, round, revision, wall, flags, claims]   beat
  *	[8, worker, parcels]                                       append
- *	[13, worker, parcels]                                      bulk
+ *	[13, worker, parcels]                                      bulk: nobody sends it
+ *	[14, id, stamp, visited, times, requests]                  routed
  *	from ROUTER to DEALER
  *	[1, protocol, node, version, frame_max, more]              welcome
  *	[2, text, hold]                                            goaway
@@ -66,6 +67,7 @@ enum peer_message_kind {
 	PEER_MESSAGE_NACKS,
 	PEER_MESSAGE_ELSEWHERE,
 	PEER_MESSAGE_BULK,
+	PEER_MESSAGE_ROUTED, /* a batch of requests for partitions that the node is thought to serve */
 	PEER_MESSAGE_KIND_COUNT
 };
 
@@ -164,8 +166,9 @@ size_t peer_message_replies_room(uint32_t count);
  * A batch: `times` are to be written with write_uint, `count` of them, then peer_message_bytes,
  * then the `n` bytes themselves.  Replies: the indexes with peer_message_index, then the same.
  */
-char *peer_message_batch(char *p, uint64_t id, uint64_t stamp_ms, const struct span *visited,
-			 uint32_t visited_count, struct span self, uint32_t count);
+char *peer_message_batch(char *p, enum peer_message_kind kind, uint64_t id, uint64_t stamp_ms,
+			 const struct span *visited, uint32_t visited_count, struct span self,
+			 uint32_t count);
 char *peer_message_replies(char *p, uint64_t id, uint32_t count);
 char *peer_message_index(char *p, uint32_t index);
 char *peer_message_bytes(char *p, size_t n);

@@ -36,15 +36,26 @@ struct request {
  */
 int request_walk(const char *p, const char *end, struct request *ret, const char **ret_why);
 
-/* The option `set`: whether it has a byte, and adding one. */
-static inline bool set_has(const char *set, uint8_t byte)
+/* Bytes of a set of numbers below `n`. */
+static inline uint32_t set_bytes(uint32_t n)
 {
-	return (uint8_t)set[byte / 8] >> (byte % 8) & 1;
+	return (n + 7) / 8;
 }
 
-static inline void set_add(char *set, uint8_t byte)
+/* The options `set` and `partitions`: whether a number is in it, adding one, taking it out. */
+static inline bool set_has(const char *set, uint32_t i)
 {
-	set[byte / 8] = (char)((uint8_t)set[byte / 8] | 1u << (byte % 8));
+	return (uint8_t)set[i / 8] >> (i % 8) & 1;
+}
+
+static inline void set_add(char *set, uint32_t i)
+{
+	set[i / 8] = (char)((uint8_t)set[i / 8] | 1u << (i % 8));
+}
+
+static inline void set_remove(char *set, uint32_t i)
+{
+	set[i / 8] = (char)((uint8_t)set[i / 8] & ~(1u << (i % 8)));
 }
 
 struct options {
@@ -54,8 +65,9 @@ struct options {
 	uint64_t ttl_ms;
 	uint64_t limit;
 	struct span prefix, from, to, after;
-	struct span names; /* buckets: see names.h */
-	struct span set;   /* buckets: a bit for each first byte that counts, 32 bytes */
+	struct span names;      /* buckets: see names.h */
+	struct span set;        /* buckets: a bit for each first byte that counts, 32 bytes */
+	struct span partitions; /* buckets: likewise for each partition */
 	bool if_absent, reverse, keys_only, local, with_ttl;
 	/*
 	 * The rest is not emptied for a request that has none of it: session, seq and ack are

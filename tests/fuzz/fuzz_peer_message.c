@@ -68,9 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check(h.versions.min <= h.versions.max);
 			check(peer_versions_agree(all, h.versions) == h.versions.max);
 		}
-		if (h.kind == PEER_MESSAGE_BATCH)
+		if (h.kind == PEER_MESSAGE_BATCH || h.kind == PEER_MESSAGE_ROUTED)
 			batch_look(&h);
-		if (h.kind >= PEER_MESSAGE_BEAT)
+		else if (h.kind >= PEER_MESSAGE_BEAT)
 			cluster_look(&h);
 		for (uint32_t i = 0;
 		     (h.kind == PEER_MESSAGE_REPLIES || h.kind == PEER_MESSAGE_ELSEWHERE) &&
@@ -82,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			       touch(h.functions.p, h.functions.n));
 		if (h.kind == PEER_MESSAGE_GOAWAY)
 			(void)touch(h.text.p, h.text.n);
-		if (h.kind == PEER_MESSAGE_BATCH || h.kind == PEER_MESSAGE_REPLIES)
+		if (h.kind == PEER_MESSAGE_BATCH || h.kind == PEER_MESSAGE_ROUTED ||
+		    h.kind == PEER_MESSAGE_REPLIES)
 			(void)touch(h.bytes.p, h.bytes.n);
 		p = h.end;
 	}

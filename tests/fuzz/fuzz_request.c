@@ -26,6 +26,7 @@ static void request_look(const struct request *q)
 	(void)touch(o.to.p, o.to.n);
 	(void)touch(o.after.p, o.after.n);
 	(void)touch(o.set.p, o.set.n);
+	(void)touch(o.partitions.p, o.partitions.n);
 }
 
 static void replies_look(const char *p, const char *end)

@@ -12,8 +12,10 @@ What it knows of copies it reads where the design has it written down: the views
 PAIL_CLUSTER_FAKE=1: all names stand for one node without [cluster], so that clients, loads and checkers can be tried
 where nodes have no copies; what needs several (`c.real`) is left out.
 """
+import collections
 import json
 import os
+import re
 import select
 import signal
 import time
@@ -26,8 +28,9 @@ from net import Net
 
 FAKE = os.environ.get("PAIL_CLUSTER_FAKE") == "1"
 ETCD = "etcd"  # its place in the net
-SETTINGS = {"storage.segment": "1M", "limits.log": "32M", "limits.value": "64K", "limits.message": "1M", "limits.cache": "16M",
-            "storage.map": "1G", "storage.checkpoint_ms": 200, "supervisor.hang_ms": 1000,
+# Each checkpoint ends a segment, however little is in it: half of limits.log must last a worker for as long as tests keep nodes away.
+SETTINGS = {"storage.segment": "1M", "limits.log": "256M", "limits.value": "64K", "limits.message": "1M", "limits.cache": "16M",
+            "storage.map": "1G", "storage.checkpoint_ms": 1000, "supervisor.hang_ms": 1000,
             "links.ping_ms": 100, "links.dead_ms": 1000, "links.connect_ms": 500}
 
 
@@ -117,13 +120,14 @@ class Cluster:
     def __init__(self, box, names="abc", factor=3, net=False, members=1, workers=1, min_copies=None, more=None, disks=False, undo=False,
                  clocks=None, ppm=None, build=None, routes=None, create=True, outside=()):
         """disks: each can be broken; undo: and lose its power; clocks, ppm: {name: pace}: they can be bent.  outside: nodes of
-        the cluster that `create` does not name.  more: settings of all nodes, or {name: settings}."""
+        the cluster that `create` does not name.  more: settings of all nodes, or {name: settings}.
+        routes: of all nodes, or made by routes(name, nodes, settings)."""
         self.box, self.names, self.build, self.random = box, list(names), build, box.random
         self.factor = min(factor, len(self.names) - len(outside))
         self.net = Net(box, self.names + [ETCD]) if net else None
         self.etcd = Etcd(box, self.net, members)
         self.env, self.disk, self.clock, self.name = {n: {} for n in self.names}, {}, {}, "demo"
-        self.stopped, self.n = set(), {}
+        self.stopped, self.n, self.unanswered = set(), {}, ""
         free = box.ports(2 * len(self.names))
         for i, n in enumerate(self.names):
             if disks or undo:
@@ -137,8 +141,11 @@ class Cluster:
             if net:
                 own["security.open"] = "yes"
             own.update((more or {}).get(n, more or {}) if not any(isinstance(v, dict) for v in (more or {}).values()) or n in more else {})
-            node.configure(own, routes or {"*": "ring"})
             self.n[n] = node
+            self.told = getattr(self, "told", {})
+            self.told[n] = own
+        for n, node in self.n.items():
+            node.configure(self.told[n], routes(n, self.n, self.told[n]) if callable(routes) else routes or {"*": "ring"})
         for node in self.n.values():
             node.start(wait=False)
         for node in self.n.values():
@@ -162,7 +169,8 @@ class Cluster:
         args = ["create", "--factor", str(self.factor)] + (["--min-copies", str(min_copies)] if min_copies else [])
         args = ["cluster"] + args + (["--keep", keep] if keep else []) + names
         # They have just been started: that one may not have heard of all of them yet.
-        r = until(lambda: [r for r in [self.pail(names[0], *args)] if b"not been read" not in r.stderr and b"not registered" not in r.stderr],
+        r = until(lambda: [r for r in [self.pail(names[0], *args)] if b"not been read" not in r.stderr and b"not registered" not in r.stderr
+                                   and b"not connected" not in r.stderr],
                   20, "the nodes to know of each other")[0]
         eq((0, b""), (r.returncode, r.stderr))
 
@@ -214,6 +222,45 @@ class Cluster:
         views = self.views()
         return bool(views) and all(v[1] and len(v[2]) >= (count or self.factor) for v in views.values())
 
+    def keep_logs(self):
+        """All of them, in the folder that PAIL_CLUSTER_LOGS names."""
+        if os.environ.get("PAIL_CLUSTER_LOGS"):
+            for n in self.names:
+                with open(os.path.join(os.environ["PAIL_CLUSTER_LOGS"], n + ".log"), "w") as f:
+                    f.write(self.n[n].output())
+
+    def why(self, count=None):
+        """For a failure's message: what is not in sync, and why, as the nodes have it and as their logs do."""
+        views, reasons, lines = self.views(), collections.defaultdict(list), []
+        few = {p: v for p, v in views.items() if not v[1] or len(v[2]) < (count or self.factor)}
+        lines.append("%d of %d partitions; led: %r" % (len(few), len(views), dict(collections.Counter(v[1] for v in views.values()))))
+        for n in self.names:
+            if n not in self.up():
+                lines.append("node %s does not run" % n)
+                continue
+            try:
+                s = self.status(n)
+            except (AssertionError, ValueError) as e:
+                lines.append("node %s does not tell its status: %s" % (n, e))
+                continue
+            lines.append("node %s: %s; agreement %s, at %s" % (n, s["verdict"], s["agreement"]["state"], s["agreement"]["revision"]))
+            for x in s.get("behind", ()):
+                reasons[n, x["node"], x["why"]].append(x["partition"])
+        for (n, of, why), parts in reasons.items():
+            lines.append("led by %s, the copy of %s: %s: %d, %s" % (n, of, why, len(parts), parts[:8]))
+        told = {x for v in reasons.values() for x in v}
+        untold = [(p, v) for p, v in sorted(few.items()) if p not in told]
+        if untold:
+            lines.append("%d of which their primaries do not say why, like %r" % (len(untold), untold[:3]))
+        logs = collections.Counter()
+        for n in self.names:
+            for line in self.n[n].output().splitlines():
+                if re.search(r"warn|error|last words|assert|check", line):
+                    logs[re.sub(r"\b\d+\b", "N", line.split("T: ")[-1])[:160]] += 1
+        lines += ["%d x %s" % (k, x) for x, k in logs.most_common(40)]
+        self.keep_logs()
+        return "\n".join(lines[:120])
+
     def client(self, name=None):
         return self.n[name or self.up()[0]].client()
 
@@ -229,12 +276,17 @@ class Cluster:
         for n in self.up():
             c = self.client(n)
             try:
-                if self.real and self.status(n)["without_primary"]:
+                without = self.real and self.status(n)["without_primary"]
+                if without:
+                    self.unanswered = "node %s knows %d partitions without a primary" % (n, without)
                     return False
                 for i in c.send(*(("count", "probe%d" % i, {"timeout": 1500}) for i in range(100))):
-                    if c.wait(i, 3)[2][0] != "no_bucket":
+                    m = c.wait(i, 3)
+                    if m[2][0] != "no_bucket":
+                        self.unanswered = "node %s: %r" % (n, m[2])
                         return False
-            except AssertionError:
+            except AssertionError as e:
+                self.unanswered = "node %s: %s" % (n, e)
                 return False
             finally:
                 c.close()
@@ -242,8 +294,8 @@ class Cluster:
 
     def ready(self, seconds=30, count=None):
         """All partitions have a primary that answers, and all their copies are in sync."""
-        until(lambda: self.in_sync(count), seconds, "all copies to be in sync: %.300r" % (self.views(),))
-        until(self.answers, seconds, "all nodes to answer for all partitions")
+        until(lambda: self.in_sync(count), seconds, lambda: "all copies to be in sync: " + self.why(count))
+        until(self.answers, seconds, lambda: "all nodes to answer for all partitions; last " + self.unanswered)
         return self
 
     def route(self, bucket, name=None):

@@ -153,7 +153,9 @@ class Etcd:
         if not self.cert:
             return None
         import ssl
-        return ssl.create_default_context(cafile=self.cert[0])
+        c = ssl.create_default_context(cafile=self.cert[0])
+        c.load_cert_chain(self.cert[1], self.cert[2])  # if it asks for one
+        return c
 
     def get(self, key, seconds=2):
         r = self.post("/v3/kv/range", {"key": b64(key)}, seconds)

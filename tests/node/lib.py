@@ -37,7 +37,7 @@ def until(condition, seconds=10, what="condition"):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError("waited in vain for " + what)
+            raise AssertionError("waited in vain for " + (what() if callable(what) else what))
         time.sleep(0.01)
 
 

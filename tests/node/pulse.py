@@ -134,7 +134,7 @@ class Pulse:
             there, after, bucket = {}, None, self.buckets[what]
             while True:
                 r = client.call("scan", bucket, dict({"limit": 5000}, **({"after": after} if after else {})), seconds=30)
-                there.update((k.decode(), (v.decode(), version)) for k, v, version in r["items"])
+                there.update((k.decode(), (v.decode(errors="replace"), version)) for k, v, version in r["items"])
                 if not r["more"]:
                     break
                 after = r["items"][-1][0]

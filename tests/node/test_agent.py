@@ -382,13 +382,13 @@ def several_keys_are_made_at_once_if_the_guards_hold(box):
 
 
 def certificates(box):
-    """An authority, and a certificate of 127.0.0.1 by it: (ca, cert, key)."""
+    """An authority, and a certificate of 127.0.0.1 by it: (ca, cert, key). No common name: etcd refuses to log in a user over it then."""
     path = lambda name: os.path.join(box.dir, name)
     run = lambda *argv: subprocess.run(["openssl", *argv], check=True, capture_output=True, timeout=60)
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     for who in ("ca", "other"):
         run("req", "-x509", *curve, "-subj", "/CN=" + who, "-days", "2", "-keyout", path(who + ".key"), "-out", path(who + ".pem"))
-    run("req", *curve, "-subj", "/CN=etcd", "-keyout", path("etcd.key"), "-out", path("etcd.csr"))
+    run("req", *curve, "-subj", "/O=etcd", "-keyout", path("etcd.key"), "-out", path("etcd.csr"))
     with open(path("ext"), "w") as f:
         f.write("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
     run("x509", "-req", "-in", path("etcd.csr"), "-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-CAcreateserial",

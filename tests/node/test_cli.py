@@ -114,8 +114,8 @@ def samples_are_right_and_start(box):
         eq((0, b"configuration OK\n"), (r.returncode, r.stdout))
         n = box.node("--config", path)
         c = n.client()
-        if path.endswith("cluster.conf"):  # there is no etcd where it says, or no cluster in it
-            eq("node_down", c.code("create", "b")[0])
+        if path.endswith("cluster.conf"):  # there is no etcd where it says: it waits for one
+            eq("expired", c.code("create", "b", {"timeout": 200})[0])
         else:
             c.call("create", "zebra" if path.endswith("bar.conf") else "b")
         eq(0, n.stop())

@@ -47,6 +47,27 @@ def writes_are_sent_again_and_acknowledged(box):
 
 
 @test()
+def bench_sends_again_where_it_is_told_to(box):
+    def bench(*words):
+        node = Keeping(box, lambda method, *_: {"create": True, "drop": True}.get(method, 7))
+        answer = node.reply
+
+        def reply(msgid, method, params, left=[2]):
+            if method == "put" and params[1].startswith(b"key:") and left[0]:
+                left[0] -= 1
+                return [1, msgid, ["timeout", "who knows"], None]
+            return answer(msgid, method, params)
+        node.reply = reply
+        r = box.pail(node, "bench", "--clients", "1", "--in-flight", "4", "--batch", "2", "--reads", "0", "--requests", "20", *words)
+        return r.returncode, [p[-1] for m, p in node.requests if m == "put" and p[1].startswith(b"key:")]
+    code, options = bench()
+    eq((1, 20 - 2), (code, len(options)))
+    assert not any(isinstance(o, dict) and "session" in o for o in options), options[:3]
+    code, options = bench("--retry")
+    eq((0, 20, {SESSION}), (code, len(options), {o["session"] for o in options}))
+
+
+@test()
 def what_is_told_not_to_is_sent_once(box):
     node = Keeping(box, lambda *_: 7, nothing=1)
     r = box.pail(node, "put", "--no-retry", "--timeout", "300", "b", "k", "v")

@@ -30,7 +30,9 @@ def what_is_wrong_with_a_cluster_is_said_with_its_line(box):
     for more, status, want in (
             (demo + "[routes]\n* = ring\n", 0, ""),
             ("[routes]\n* = ring\n", 78, "a.conf:11: route to the cluster (ring), but this node belongs to none"),
-            (demo + "[routes]\na-m = a\nn-z = ring\n", 78, "a.conf:14: route to this node, which is one of a cluster"),
+            (demo + "[routes]\na-m = a\nn-z = ring\n", 0, ""),
+            (demo + "[routes]\na-m = a\nn-z = ring\n[storage]\npartitions = 4096\n", 78,
+             "a.conf:14: route to this node, which is one of a cluster: beside more than 2048 partitions"),
             ("[cluster]\nname = demo\n", 78, "a.conf:11: cluster.name = demo, but cluster.etcd is not set"),
             ("[cluster]\nname = demo\netcd = 127.0.0.1\n", 78, "a.conf:12: cluster.etcd = 127.0.0.1: it is written http://HOST:PORT"),
             ("[peers]\nring = tcp://h:1\n", 78, "a.conf:11: peer \"ring\" is what [routes] calls the cluster")):
@@ -47,18 +49,20 @@ def the_sample_of_a_cluster_is_a_configuration(box):
 
 
 @test()
-def what_the_cluster_has_is_refused_until_it_has_joined(box):
+def what_the_cluster_has_waits_until_it_is_known_whose_it_is(box):
     """Each request for it, and a list of all buckets."""
     write(box, text_of(box, "[cluster]\nname = demo\netcd = http://127.0.0.1:1\n[routes]\n* = ring\n"))
     n = lib.Node(box, conf=box.dir + "/a.conf", data=box.dir + "/data")
     c = n.client()
     assert "cluster" in c.call("hello")["features"]
     eq(1, len([r for r in c.call("status")["routes"] if r["node"] == "ring"]))
-    why = 'this node has not joined the cluster "demo": it does not know who has what of it'
-    for request in (("create", "world"), ("get", "world", "k"), ("put", "world", "k", "v"), ("count", "world"), ("scan", "world"),
-                    ("drop", "world"), ("route", "world"), ("txn", "world", {}), ("call", "world", "node", "ping", []), ("buckets",),
-                    ("buckets", {"prefix": "w"}), ("buckets", {"local": True})):
-        eq(("node_down", why), c.code(*request))
+    short = {"timeout": 200}
+    for request in (("create", "world", short), ("get", "world", "k", short), ("put", "world", "k", "v", short), ("count", "world", short),
+                    ("scan", "world", short), ("drop", "world", short)):
+        eq("expired", c.code(*request)[0])
+    why = "its time was over before all 256 partitions were listed: nobody serves 0 and 255 others"
+    for request in (("buckets", short), ("buckets", dict(short, prefix="w"))):
+        eq(("expired", why), c.code(*request))
     eq(0, n.stop())
 
 
@@ -77,11 +81,11 @@ def a_node_that_runs_is_taken_into_no_cluster(box):
     eq(0, n.stop())
     n.start()
     ask = n.client(admin=True)
-    eq("node_down", n.client().code("get", "world", "k")[0])
+    eq("expired", n.client().code("get", "world", "k", {"timeout": 200})[0])
     write(box, text_of(box, ""))
     e = ask.error("reload")
     assert "this node runs in the cluster demo, only a restart changes that" in e.text, e.text
     write(box, text_of(box, demo.replace("* = ring", "a-m = b\n* = ring") + "[peers]\nb = tcp://127.0.0.1:1\n"))
     eq(["peers: b = tcp://127.0.0.1:1", "routes: a-m = b, * = ring"], sorted(ask.call("reload")["changed"]))
-    eq("node_down", n.client().code("get", "world", "k")[0])
+    eq("expired", n.client().code("get", "world", "k", {"timeout": 200})[0])
     eq(0, n.stop())

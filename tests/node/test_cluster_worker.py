@@ -17,6 +17,15 @@ def opened(box, **kw):
     return c, {n: c.led_by(n) for n in c.names}
 
 
+def comm(pid):
+    """The name of a process; "": it has ended."""
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
 def quietly(box, what, pause=PAUSE_S, times=2, **kw):
     """Done to each node in turn under load: no error, no change of a view, and no longer a pause than on one node."""
     c, buckets = opened(box, **kw)
@@ -39,6 +48,19 @@ def admin(c, name, *words):
     node = c.n[name]
     r = c.box.run(lib.BUILD + "/pail", "--admin", "ipc://%s/admin.sock" % node.data, *words)
     eq((0, b""), (r.returncode, r.stderr))
+
+
+def family(node):
+    """(pid, name, state) of a node's children."""
+    out = []
+    for p in node.children():
+        try:
+            with open("/proc/%d/stat" % p) as f:
+                head, rest = f.read().rsplit(")", 1)
+        except FileNotFoundError:
+            continue  # it has ended, and was waited for
+        out.append((p, head.split("(", 1)[1], rest.split()[0]))
+    return sorted(out)
 
 
 def killed_worker(c, n, i):
@@ -77,8 +99,18 @@ def workers_of_copies_are_exchanged_unnoticed(box):
 
 @test("cluster", "distributed", "upgrade")
 def coordinators_of_copies_are_upgraded_unnoticed(box):
-    """Views, what was granted, and changes on their way go through it."""
-    quietly(box, lambda c, n: admin(c, n, "upgrade", "--wait"))
+    """Views, what was granted, and changes on their way go through it. The agent is another one; the old one is gone, not a zombie."""
+    named = lambda node, name: [p for p, x, _ in family(node) if x == name]
+
+    def upgraded(c, n):
+        agents, workers = named(c.n[n], "pail-agent"), named(c.n[n], "pail-worker")
+        admin(c, n, "upgrade", "--wait")
+        if c.real:
+            now = until(lambda: named(c.n[n], "pail-agent"), 5, "an agent")
+            eq((1, 1, True), (len(agents), len(now), agents != now))
+        eq([], [x for x in family(c.n[n]) if x[2] == "Z"])
+        eq(workers, named(c.n[n], "pail-worker"))
+    quietly(box, upgraded)
 
 
 @test("cluster", "distributed")
@@ -91,7 +123,7 @@ def the_agent_is_killed_and_started_again(box):
     """It keeps nothing: what was on its way is unknown, and asked for again."""
     def killed(c, n):
         if c.real:
-            agents = lambda: [p for p in c.n[n].children() if open("/proc/%d/comm" % p).read().startswith("pail-agent")]
+            agents = lambda: [p for p in c.n[n].children() if comm(p).startswith("pail-agent")]
             for p in agents():
                 os.kill(p, signal.SIGKILL)
             until(agents, 10, "another agent")

@@ -13,7 +13,7 @@ from relay import Relay
 from test_history import spawn
 from test_transfers import ACCOUNTS, BUCKETS, Customer, Nemeses, ask, opened, total
 
-AGAIN = ("timeout", "node_down", "busy", "expired")  # another copy may be sent
+AGAIN = ("timeout", "node_down", "busy", "expired", "too_few")  # another copy may be sent
 PATIENCE_S = 1.0  # without a reply another copy is sent
 COUNTERS = [b"counter%d" % i for i in range(2)]
 ALL = {"kill_worker": 8, "stop_worker": 1, "restart": 2, "upgrade": 2, "reload": 1, "kill_coordinator": 2, "cut": 6, "stall": 3}

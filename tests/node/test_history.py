@@ -1,4 +1,5 @@
 """Every request takes effect once, at one moment, in order: histories of clients, checked, while everything that can be killed is."""
+import ctypes
 import os
 import pickle
 import random
@@ -25,6 +26,7 @@ class Recorder:
         self.endpoint, self.name, self.random = endpoint, name, rng
         self.connections, self.n, self.sent, self.seen = 0, 0, 0, {}
         self.wait, self.ops, self.c = {}, [], None
+        self.refused, self.why = [], None  # what has not been done, as its reply says
         self.connect()
 
     def connect(self):
@@ -84,6 +86,8 @@ class Recorder:
         return ("ok", m[3])
 
     def note(self, key, kind, arg, begin, n, end, result):
+        if result is False:
+            self.refused.append((key, kind, arg, begin, end, self.why))
         if result is not False and not (result is None and kind == "get"):
             self.ops.append(Op(self.who, key, kind, arg, begin, INF if result is None else end, result, n))
 
@@ -94,6 +98,7 @@ class Recorder:
             for i, m in self.c.replies.items():
                 if i in self.wait:
                     key, kind, arg, begin, n = self.wait.pop(i)
+                    self.why = m[2]
                     self.note(key, kind, arg, begin, n, end, self.result(key, kind, m))
             self.c.replies.clear()
         now = time.monotonic()
@@ -135,10 +140,14 @@ def client_process(endpoint, seed, stop, path, pace):
 
 
 def spawn(f, *args):
-    pid = os.fork()
+    """A child that runs f and ends; with its parent if that ends before: it would ask the next test's nodes."""
+    parent, pid = os.getpid(), os.fork()
     if pid:
         return pid
     code = 1
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
     try:
         f(*args)
         code = 0

@@ -45,7 +45,7 @@ LINES = [
     (1, "cluster create --factor 3 --min-copies 2 --keep a a b c --admin {admin}"), (1, "cluster drain a --off --admin {admin}"),
     (0, "status --config {conf}"), (0, "upgrade --wait --admin {admin}"), (0, "upgrade --admin {admin} -o json"),
     (0, "bench --clients 2 --in-flight 8 --batch 4 --keys 20 --value 50 --reads 70 --requests 100 --load --buckets 2 --bucket bb --seed 7 -o json"),
-    (0, "bench --seconds 1 --rate 50 --keys 10 --value 0"), (0, "bench --keep --requests 10 --keys 5"), (1, "bench --bucket b"),
+    (0, "bench --seconds 1 --rate 50 --keys 10 --value 0"), (0, "bench --keep --retry --requests 10 --keys 5"), (1, "bench --bucket b"),
     (0, "whoami"), (0, "whoami -o json"), (4, "whoami --node 127.0.0.1:1"), (78, "ping --key {dir}/none"), (78, "ping --context none"),
     (0, "key new t --file {dir}/t.key"), (1, "key new t --file {dir}/t.key"), (0, "key new u --file {dir}/u.key --node-key '" + PUBLIC + "' -o json"),
     (0, "key show {dir}/u.key"), (0, "key show {dir}/t.key -o json"), (78, "key show {dir}/none"), (2, "key"), (2, "key new x --node-key zz"),

@@ -142,8 +142,12 @@ static void routes_and_cluster_go_together(void)
 	says(DEMO, 1,
 	     "t.conf:5: cluster.name = demo, but there are no [routes] that lead to it, such as "
 	     "* = ring\n");
-	says(DEMO "[routes]\n* = foo\n", 1,
-	     "t.conf:8: route to this node, which is one of a cluster");
+	says(DEMO "[routes]\n* = foo\n", 0, "no line of [routes] leads to it");
+	says(DEMO "[routes]\na-m = foo\nn-z = ring\n[storage]\npartitions = 2048\n", 0, "");
+	says(DEMO "[routes]\na-m = foo\nn-z = ring\n[storage]\npartitions = 4096\n", 1,
+	     "t.conf:8: route to this node, which is one of a cluster: beside more than 2048 "
+	     "partitions");
+	says("[routes]\n* = foo\n[storage]\npartitions = 4096\n", 0, "");
 	says("role = router\n" DEMO RING, 1,
 	     "t.conf:4: node.role = router, but a node of a cluster");
 	says("role = storage\n" DEMO "[routes]\n* = ring\n", 0, "");
@@ -335,9 +339,37 @@ static void what_is_printed_reads_back(void)
 	conf_free(&again);
 }
 
-UNIT_MAIN(T(a_node_without_it_is_in_none), T(routes_lead_to_it_beside_others),
-	  T(routes_and_cluster_go_together), T(name_and_etcd_go_together),
-	  T(nobody_else_is_called_so), T(its_name_is_a_part_of_keys), T(etcds_urls_are_read),
-	  T(what_is_no_url_is_told), T(long_lists_are_refused),
+#define TLS  "[cluster]\nname = demo\netcd = https://10.0.0.1:2379\n"
+#define USER "etcd_user = pail\netcd_password = /p\n"
+
+static void who_a_node_is_to_etcd_is_said_whole(void)
+{
+	says(TLS "etcd_ca = /ca\n" RING, 0, "");
+	says(TLS "etcd_ca = /ca\netcd_cert = /c\netcd_cert_key = /k\n" USER RING, 0, "");
+	says(TLS "etcd_cert = /c\n" RING, 1,
+	     "t.conf:7: cluster.etcd_cert is set, but cluster.etcd_cert_key is not");
+	says(TLS "etcd_cert_key = /c\n" RING, 1,
+	     "t.conf:7: cluster.etcd_cert_key is set, but cluster.etcd_cert is not");
+	says(TLS "etcd_user = pail\n" RING, 1,
+	     "t.conf:7: cluster.etcd_user is set, but cluster.etcd_password is not");
+	says(TLS "etcd_password = /p\n" RING, 1,
+	     "t.conf:7: cluster.etcd_password is set, but cluster.etcd_user is not");
+	says(DEMO "etcd_ca = /ca\n" RING, 1,
+	     "t.conf:7: cluster.etcd_ca is for https, but cluster.etcd has http://127.0.0.1:2379");
+	says("[cluster]\nname = demo\netcd = https://10.0.0.1:2379, http://10.0.0.2:2379, "
+	     "https://10.0.0.3:2379\netcd_ca = /ca\n" RING,
+	     1, "cluster.etcd_ca is for https, but cluster.etcd has http://10.0.0.2:2379\n");
+	says(DEMO USER RING, 0, "");
+	says("[cluster]\nname = demo\netcd = http://10.0.0.2:2379\n" USER RING, 0,
+	     "t.conf:8: the password for etcd goes over the network as it is: "
+	     "http://10.0.0.2:2379 is not https\n");
+	says("[cluster]\netcd_user = pail\netcd_password = /p\n", 2,
+	     "t.conf:5: cluster.etcd_user is set, but cluster.name is not");
+}
+
+UNIT_MAIN(T(who_a_node_is_to_etcd_is_said_whole), T(a_node_without_it_is_in_none),
+	  T(routes_lead_to_it_beside_others), T(routes_and_cluster_go_together),
+	  T(name_and_etcd_go_together), T(nobody_else_is_called_so), T(its_name_is_a_part_of_keys),
+	  T(etcds_urls_are_read), T(what_is_no_url_is_told), T(long_lists_are_refused),
 	  T(others_are_told_an_address_that_they_can_reach), T(a_running_node_stays_where_it_is),
 	  T(what_is_printed_reads_back))

@@ -84,7 +84,7 @@ static bool come(uint64_t msgid, const char *bucket, uint32_t size, uint32_t tim
 			   .method = WIRE_GET};
 	return fence_holds(fence, &(struct fenced){
 					  {0, 0, 7},
-                                          true, &q, &it, visited, 2
+                                          true, &q, &it, visited, 2, false
         });
 }
 

@@ -537,9 +537,12 @@ static void a_log_whose_sequences_are_not_the_partitions_is_refused(void)
 	log_of_one(3, 2);
 	EQ(-EBADMSG, reopen());
 	TRUE_(strstr(why, "sequence 2 of partition 3"));
-	log_of_one(300, 1);
+	log_of_one(600, 1);
 	EQ(-EBADMSG, reopen());
-	TRUE_(strstr(why, "partition 300: 256 partitions"));
+	TRUE_(strstr(why, "partition 600: 256 partitions"));
+	log_of_one(300, 1); /* a cluster's node's own */
+	EQ(-EPROTO, reopen());
+	TRUE_(strstr(why, "[cluster]"));
 }
 
 static void a_store_opens_for_the_partitions_it_was_made_for(void)

@@ -175,6 +175,7 @@ static void numbers_of_kinds_are_the_pages(void)
 	EQ(11, PEER_MESSAGE_NACKS);
 	EQ(12, PEER_MESSAGE_ELSEWHERE);
 	EQ(13, PEER_MESSAGE_BULK);
+	EQ(14, PEER_MESSAGE_ROUTED);
 }
 
 /* Written by hand, so that it is known that the writer is not what is wrong. */

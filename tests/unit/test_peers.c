@@ -35,7 +35,8 @@ static struct {
 	enum outcome outcome;
 } request_of[REQUESTS_MAX];
 static uint32_t requests;
-static uint64_t late_ms; /* of the last batch */
+static bool asks_cluster; /* puts to buckets of the cluster, instead of gets */
+static uint64_t late_ms;  /* of the last batch */
 
 /* A request at bar that is to be answered. */
 struct job {
@@ -156,6 +157,7 @@ static void nodes_open(void)
 	memset(&net, 0, sizeof(net));
 	memset(request_of, 0, sizeof(request_of));
 	requests = 0;
+	asks_cluster = false;
 	net.now_ms = 1000000;
 	net.delay_ms = 1;
 	memset(&foo, 0, sizeof(foo));
@@ -262,22 +264,26 @@ static void steps_until_up(uint64_t ms)
 /* A message of `count` requests to bar. */
 static void ask(uint32_t count, uint32_t timeout_ms)
 {
+	enum wire_method method = asks_cluster ? WIRE_PUT : WIRE_GET;
 	static struct items m;
 	static char data[MESSAGE_MOST][64];
 
 	TRUE_(requests + count <= REQUESTS_MAX && count <= MESSAGE_MOST);
 	m.visited_count = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		char *p = write_request_head(data[i], requests, WIRE_GET, 2);
+		char *p = write_request_head(data[i], requests, method, asks_cluster ? 3 : 2);
 
 		p = write_bin(write_bin(p, "bucket", 6), "k", 1);
+		if (asks_cluster)
+			p = write_bin(p, "v", 1);
 		m.item[i] = (struct item){.data = data[i],
 					  .size = (uint32_t)(p - data[i]),
 					  .timeout_ms = timeout_ms,
 					  .next = i + 1 < count ? i + 1 : ITEM_NONE,
 					  .msgid = requests,
 					  .index = (uint16_t)i,
-					  .method = WIRE_GET};
+					  .of_cluster = asks_cluster,
+					  .method = (uint8_t)method};
 		request_of[requests].sent_ms = net.now_ms;
 		request_of[requests].timeout_ms = timeout_ms;
 		requests++;
@@ -371,6 +377,52 @@ static void what_was_sent_is_awaited_when_the_hold_for_others_ends(void)
 	steps(2000);
 	EQ(DONE, request_of[0].outcome);
 	EQ(1, request_of[0].answers);
+	nodes_close();
+}
+
+static uint32_t handed_back; /* requests, and the last one's id */
+static uint64_t handed_back_id;
+
+static void hand_back(void *arg, struct reply_to o, struct span request, uint64_t msgid,
+		      uint32_t partition, uint32_t left_ms, bool elsewhere)
+{
+	struct request q;
+	const char *why;
+
+	(void)arg;
+	(void)o;
+	EQ(0, request_walk(request.p, request.p + request.n, &q, &why));
+	EQ(msgid, q.msgid);
+	EQ(0, partition);
+	TRUE_(left_ms && left_ms <= 60000 && !elsewhere);
+	handed_back++;
+	handed_back_id = msgid;
+}
+
+/* A bucket of the cluster: another node may take over, and nothing has been done here. */
+static void a_write_that_was_not_sent_waits_for_another_node(void)
+{
+	nodes_open();
+	handed_back = 0;
+	foo.peers.on_unanswered = hand_back;
+	asks_cluster = true;
+	steps_until_up(900);
+	bar.serves_ms = 1u << 30;
+	ask(1, 60000);
+	steps(5);
+	EQ(1, request_of[0].runs);
+	peer_server_goaway(bar.server, "it stops", 0);
+	steps(3);
+	EQ(PEER_LEAVING, peer_of_foo()->state);
+	ask(1, 60000);
+	steps(1500);
+	net_break();
+	steps(1);
+	EQ(TIMEOUT, request_of[0].outcome); /* it was sent, and may have been done */
+	EQ(1, handed_back);
+	EQ(1, handed_back_id);
+	EQ(0, request_of[1].answers);
+	EQ(0, request_of[1].runs);
 	nodes_close();
 }
 
@@ -608,9 +660,85 @@ static void a_hello_said_again_to_a_node_that_closes_breaks_nothing(void)
 	nodes_close();
 }
 
-UNIT_MAIN(T(requests_cross_a_slow_link_and_come_back), T(time_on_the_way_counts),
+/* ---- links for copies ---- */
+
+static uint32_t beats;
+
+static bool knows_all(void *arg, struct span name)
+{
+	(void)arg;
+	(void)name;
+	return true;
+}
+
+static void beat_count(void *arg, const char *name, const struct peer_message *h)
+{
+	(void)arg;
+	TRUE_(!strcmp(name, "foo"));
+	beats += h->kind == PEER_MESSAGE_BEAT;
+}
+
+static const struct peer_copies copies = {knows_all, beat_count, NULL};
+
+/* foo's link to bar is one for copies. */
+static void copies_open(void)
+{
+	struct conf_pair pair = {.key = "bar", .value = "tcp://bar:1"};
+
+	nodes_open();
+	beats = 0;
+	peer_server_copies(bar.server, &copies);
+	foo.peers.use = PEER_LINK_LOG;
+	EQ(0, peers_found(&foo.peers, &pair, 1));
+	steps_until_up(900);
+}
+
+static bool beat_send(void)
+{
+	const struct peer_message h = {.kind = PEER_MESSAGE_BEAT, .round = 1};
+	char *data = malloc(PEER_CLUSTER_ROOM);
+	bool sent;
+
+	TRUE_(data);
+	sent = peer_send(&foo.peers, peer_of_foo(), data,
+			 (size_t)(peer_message_beat(data, &h, 0) - data));
+	free(data);
+	return sent;
+}
+
+/* Its name is still among the sessions when the connection has been forgotten. */
+static void nobody_is_told_on_a_connection_that_is_gone(void)
+{
+	copies_open();
+	TRUE_(peer_server_room(bar.server, "foo", 100));
+	clients_cut(bar.clients, (struct reply_to){reply_to_id(REPLY_TO_CLIENT, 0), 0, 1});
+	EQ(0, clients_waiting(bar.clients));
+	TRUE_(!peer_server_room(bar.server, "foo", 100));
+	nodes_close();
+}
+
+/* Others wait for its acknowledgements while it is drained. */
+static void a_link_for_copies_stays_when_requests_are_told_to_go_away(void)
+{
+	copies_open();
+	peer_server_goaway(bar.server, "it is upgraded", 5000);
+	steps(100);
+	EQ(PEER_UP, peer_of_foo()->state);
+	TRUE_(beat_send());
+	steps(10);
+	EQ(1, beats);
+	peer_server_goaway_copies(bar.server, "it is upgraded", 5000);
+	steps(2);
+	TRUE_(peer_of_foo()->state != PEER_UP);
+	nodes_close();
+}
+
+UNIT_MAIN(T(nobody_is_told_on_a_connection_that_is_gone),
+	  T(a_link_for_copies_stays_when_requests_are_told_to_go_away),
+	  T(requests_cross_a_slow_link_and_come_back), T(time_on_the_way_counts),
 	  T(a_silent_link_is_given_up_and_made_again),
 	  T(what_was_sent_is_awaited_when_the_hold_for_others_ends),
+	  T(a_write_that_was_not_sent_waits_for_another_node),
 	  T(each_request_is_answered_once_whatever_links_do),
 	  T(two_nodes_speak_the_highest_common_version), T(nodes_tell_which_functions_they_have),
 	  T(a_change_while_a_link_is_made_is_told),

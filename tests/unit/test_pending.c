@@ -125,6 +125,147 @@ static void what_cannot_be_told_now_stays_first(void)
 	pending_free(&pending);
 }
 
+/* ---- those that pass others ---- */
+
+#define MANY 3000u
+
+static struct {
+	bool open[MANY];
+	bool passes[MANY];
+	enum copy_verdict verdict; /* of those that are open */
+	uint32_t told[MANY];       /* in which place; 0: not yet */
+	uint32_t count;
+	uint32_t most;
+} road;
+
+static enum copy_verdict road_judge(void *arg, uint32_t line, const struct pending_reply *r,
+				    const char *bytes)
+{
+	(void)arg;
+	(void)line;
+	EQ((char)r->record, *bytes);
+	EQ(0, road.told[r->record]);
+	return road.open[r->record] ? road.verdict : COPY_WAIT;
+}
+
+static bool road_done(void *arg, uint32_t line, enum copy_verdict v, const struct pending_reply *r,
+		      const char *bytes)
+{
+	(void)arg;
+	(void)line;
+	EQ(road.verdict, v);
+	EQ((char)r->record, *bytes);
+	EQ(0, road.told[r->record]);
+	if (road.count == road.most)
+		return false;
+	road.told[r->record] = ++road.count;
+	return true;
+}
+
+static const struct pending_ops road_ops = {road_judge, road_done, &road};
+
+static void road_begin(void)
+{
+	memset(&road, 0, sizeof(road));
+	road.verdict = COPY_TELL;
+	road.most = MANY;
+	begin();
+}
+
+static void road_add(uint32_t number, bool passes, bool open)
+{
+	struct pending_reply r = {.record = number, .passes = passes};
+	char *p = pending_room(pending, 0, 4000);
+
+	TRUE_(p != NULL);
+	*p = (char)number;
+	road.open[number] = open;
+	road.passes[number] = passes;
+	pending_add(pending, 0, &r, p + 1 + number % 3000);
+}
+
+static void reads_that_need_not_wait_pass_those_that_do(void)
+{
+	road_begin();
+	road_add(0, true, true);
+	road_add(1, false, false);
+	road_add(2, true, true);
+	road_add(3, false, true); /* it stands behind 1 */
+	road_add(4, true, true);
+	pending_step(pending, &road_ops);
+	EQ(1, road.told[0]);
+	EQ(2, road.told[2]);
+	EQ(3, road.told[4]);
+	EQ(3, road.count);
+	TRUE_(pending_in(pending, 0));
+	road_add(5, true, false); /* the lease is over */
+	road_add(6, true, true);
+	pending_step(pending, &road_ops);
+	EQ(3, road.count);
+	road.open[5] = true;
+	road.most = 4; /* no room for more than one of them */
+	pending_step(pending, &road_ops);
+	EQ(4, road.told[5]);
+	EQ(4, road.count);
+	road.most = MANY;
+	road.open[1] = true;
+	pending_step(pending, &road_ops);
+	EQ(5, road.told[1]);
+	EQ(6, road.told[3]);
+	EQ(7, road.told[6]);
+	TRUE_(!pending_any(pending));
+	EQ(0, pending_bytes(pending));
+	pending_free(&pending);
+}
+
+/* Those that are to run elsewhere do so in the order in which they came. */
+static void what_is_not_told_passes_nobody(void)
+{
+	road_begin();
+	road.verdict = COPY_ELSEWHERE;
+	road_add(0, false, false);
+	road_add(1, true, true);
+	road_add(2, false, true);
+	road_add(3, true, true);
+	pending_step(pending, &road_ops);
+	EQ(0, road.count);
+	road.open[0] = true;
+	pending_step(pending, &road_ops);
+	for (uint32_t i = 0; i < 4; i++)
+		EQ(i + 1, road.told[i]);
+	TRUE_(!pending_any(pending));
+	pending_free(&pending);
+}
+
+static void each_is_told_once_whatever_passes(void)
+{
+	uint64_t s = unit_seed();
+
+	road_begin();
+	for (uint32_t i = 0; i < MANY; i++) {
+		road_add(i, unit_random(&s) % 2, unit_random(&s) % 2);
+		if (unit_random(&s) % 7)
+			continue;
+		for (uint64_t n = unit_random(&s) % 20; n--;)
+			road.open[unit_random(&s) % (i + 1)] = true;
+		road.most = road.count + (uint32_t)(unit_random(&s) % 40);
+		pending_step(pending, &road_ops);
+	}
+	memset(road.open, 1, sizeof(road.open));
+	road.most = MANY;
+	pending_step(pending, &road_ops);
+	TRUE_(!pending_any(pending));
+	EQ(MANY, road.count);
+	for (uint32_t i = 0, last = 0; i < MANY; i++) {
+		if (road.passes[i])
+			continue;
+		TRUE_(road.told[i] > last);
+		last = road.told[i];
+	}
+	EQ(0, pending_bytes(pending));
+	pending_free(&pending);
+}
+
 /* Room was made for a reply that then went another way. */
 static void room_that_is_not_used_is_no_reply(void)
 {
@@ -219,5 +360,7 @@ static void it_does_what_a_model_does(void)
 }
 
 UNIT_MAIN(T(each_line_keeps_its_order_and_waits_for_itself), T(what_cannot_be_told_now_stays_first),
-	  T(room_that_is_not_used_is_no_reply), T(a_line_that_waits_leaves_room_to_others),
-	  T(many_lines_take_little_each), T(it_does_what_a_model_does))
+	  T(reads_that_need_not_wait_pass_those_that_do), T(what_is_not_told_passes_nobody),
+	  T(each_is_told_once_whatever_passes), T(room_that_is_not_used_is_no_reply),
+	  T(a_line_that_waits_leaves_room_to_others), T(many_lines_take_little_each),
+	  T(it_does_what_a_model_does))

@@ -105,6 +105,7 @@ static void same_options(const struct request_record *rec, uint32_t i, const str
 	TRUE_(span_equal(o->to, leads_to(rec, i, e->to)));
 	TRUE_(span_equal(o->after, leads_to(rec, i, e->after)));
 	TRUE_(span_equal(o->names, leads_to(rec, i, e->names)));
+	TRUE_(span_equal(o->partitions, leads_to(rec, i, e->partitions)));
 	TRUE_(span_equal(o->set, leads_to(rec, i, e->set)));
 }
 
@@ -185,10 +186,12 @@ static char *some_options(char *p, uint64_t *s, int method)
 		{"reverse",    OPT_REVERSE   },
 		{"keys_only",  OPT_KEYS_ONLY },
 		{"set",        OPT_SET       },
-		{"names",      OPT_NAMES     }
+		{"names",      OPT_NAMES     },
+		{"partitions", OPT_PARTITIONS}
         };
 	const unsigned bools = OPT_IF_ABSENT | OPT_WITH_TTL | OPT_REVERSE | OPT_KEYS_ONLY;
-	const unsigned spans = OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_NAMES;
+	const unsigned spans =
+		OPT_PREFIX | OPT_FROM | OPT_TO | OPT_AFTER | OPT_NAMES | OPT_PARTITIONS;
 	uint64_t chosen = unit_random(s);
 	char *head = p++;
 	uint32_t n = 0;

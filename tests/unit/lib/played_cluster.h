@@ -51,12 +51,19 @@ struct played {
 	uint64_t records;          /* with so many in them */
 	uint64_t bytes[NODES + 1]; /* by node */
 	uint64_t acks;
+	uint64_t pieces; /* of snapshots that it has sent */
+	uint64_t
+		whole[PARTITIONS]; /* members that have learned anew, as it says as their primary */
 };
 
 static struct played played[NODES + 1]; /* by number */
 static int wake_fd;                     /* of all coordinators */
 static struct modules *no_modules;
 static bool cut_from[NODES + 1][NODES + 1]; /* nothing passes from .. to */
+static uint32_t order_flags;                /* of orders: enum ORDER_… */
+static uint64_t played_log_bytes = 64u << 20;
+/* Whether a parcel is to be lost; NULL: none is. */
+static bool (*played_loses)(const struct played *from, const struct parcel *p);
 
 enum asked_as { ASKED_OPEN, ASKED_DONE, ASKED_ERROR, ASKED_ELSEWHERE };
 
@@ -163,6 +170,9 @@ static void played_report(struct played *n, const struct parcel_report *r)
 	case REPORT_CAUGHT:
 		n->caught++;
 		break;
+	case REPORT_WHOLE:
+		n->whole[r->head.partition] += r->member.node != n->number;
+		break;
 	case REPORT_STUCK:
 		n->stuck++;
 		break;
@@ -193,10 +203,14 @@ static void played_parcels(void *arg, struct queue *q, const char *bytes, uint32
 			n->shipped++;
 			n->bytes[p->node] += size;
 			n->records += ((const struct parcel_append *)(const void *)p)->count;
+		} else if (p->kind == PARCEL_PIECE) {
+			n->pieces++;
 		} else {
-			EQ(PARCEL_ACK, p->kind);
+			TRUE_(p->kind == PARCEL_ACK || p->kind == PARCEL_PIECED);
 			n->acks++;
 		}
+		if (played_loses && played_loses(n, p))
+			continue;
 		if (!cut_from[n->number][p->node] && played[p->node].up)
 			(void)arrive_push(&played[p->node].queue, p, size);
 	}
@@ -240,7 +254,7 @@ static void played_open(uint32_t number)
 	struct settings s = {
 		.workers = 1,
 		.cache_bytes = 64u << 20,
-		.log_bytes = 64u << 20,
+		.log_bytes = played_log_bytes,
 		.log_segment_bytes = 1u << 20,
 		.map_bytes = 256u << 20,
 		.value_max = 65536,
@@ -399,6 +413,7 @@ static void played_order(struct played *n, enum order_kind kind, uint32_t partit
 		.number = ++n->orders,
 		.term = term_make(epoch, kind == ORDER_LEAD ? played_life(n) : 0),
 		.kind = kind,
+		.flags = order_flags,
 		.may_append = 1,
 	};
 
@@ -482,12 +497,15 @@ static void played_begin(void)
 	static const struct modules_limits limits = {.node = "x", .memory_bytes = 1u << 20};
 
 	asked_count = 0;
+	played_loses = NULL;
 	memset(cut_from, 0, sizeof(cut_from));
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	EQ(0, modules_make(&limits, 1, NULL, 0, (struct span){"", 0}, &no_modules));
 	for (uint32_t i = 1; i <= NODES; i++) {
 		char text[1200];
 
+		if (played[i].up) /* a test that failed has left it */
+			(void)kill(played[i].child.pid, SIGKILL);
 		(void)snprintf(text, sizeof(text), "rm -rf %s/node-%u", unit_folder(), i);
 		EQ(0, system(text));
 		played_open(i);
