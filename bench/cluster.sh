@@ -2,7 +2,7 @@
 # What copies cost and what they bring: a single node beside three nodes with three copies of each bucket.  First each
 # node with the same share of a CPU (a cgroup's), clients apart from it; then all on the same CPUs.  Then what a put costs
 # in CPU and in bytes between the nodes, how long one put takes, how long a failover, and etcd as a store, of three members.
-# Figures are the best of ROUNDS, in turns, since machines have moods.
+# Figures are medians of ROUNDS, in turns, since machines have moods; the last table holds what is asked for to them.
 #
 #	bench/cluster.sh [SECONDS] [ROUNDS]     SHARE=50: percent of a CPU that a node may use
 #	CLUSTER_DRY=1: three nodes that know nothing of each other, to try this script where nodes have no copies
@@ -140,38 +140,57 @@ three() { # clients in-flight batch reads: of all three at once
 	for n in a b c; do sum=$((sum + $(cat "$dir/of-$n"))); done
 	echo $sum
 }
-jobs=""
-better() { # one other
-	[ "${2:-0}" -gt "$1" ] && echo "$2" || echo "$1"
+jobs="" puts_three=0
+median() { # numbers; 0: none
+	[ $# -gt 0 ] && printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p" || echo 0
 }
-table() {
+# What is asked for, and whether it is met.
+verdicts=""
+verdict() { # what figure bound: at least that, or with <BOUND at most
+	verdicts="$verdicts$(awk -v w="$1" -v f="$2" -v b="$3" 'BEGIN {
+		most = sub(/^</, "", b); met = most ? f <= b : f >= b
+		printf "| %s | %.2f | %s %s | %s |", w, f, most ? "at most" : "at least", b, met ? "PASS" : "short" }')
+"
+}
+ratio() { # one other
+	awk -v a="$1" -v b="$2" 'BEGIN { print (b > 0 ? a / b : 0) }'
+}
+table() { # shared, or each its share
 	local batch reads what in_flight i s p r t
+	for i in single a b c; do load $i 4 256 16 0 >/dev/null; done # warm
 	echo "| | single | one primary | ratio | asked through another | all three | ratio |"
 	echo "| --- | --- | --- | --- | --- | --- | --- |"
 	for reads in 0 100; do
 		[ $reads = 0 ] && what=puts || what=gets
 		for batch in 1 16 256; do
-			in_flight=$((batch == 1 ? 64 : batch == 16 ? 256 : 1024)) s=1 p=0 r=0 t=0
+			in_flight=$((batch == 1 ? 64 : batch == 16 ? 256 : 1024)) s="" p="" r="" t=""
 			for i in $(seq "$rounds"); do
-				s=$(better "$s" "$(load single 4 $in_flight $batch $reads)")
-				p=$(better "$p" "$(load a 4 $in_flight $batch $reads)")
-				[ -n "$dry" ] || r=$(better "$r" "$(load a 4 $in_flight $batch $reads b)")
-				t=$(better "$t" "$(three 2 $in_flight $batch $reads)")
+				s="$s $(load single 4 $in_flight $batch $reads)"
+				p="$p $(load a 4 $in_flight $batch $reads)"
+				[ -n "$dry" ] || r="$r $(load a 4 $in_flight $batch $reads b)"
+				t="$t $(three 2 $in_flight $batch $reads)"
 			done
+			# shellcheck disable=SC2086
+			s=$(median $s) p=$(median $p) r=$(median $r) t=$(median $t)
 			awk -v w="$what/s, $batch a frame" -v s="$s" -v p="$p" -v r="$r" -v t="$t" 'BEGIN {
-				printf "| %s | %d | %d | %.2f | %d | %d | %.2f |\n", w, s, p, p / s, r, t, t / s }'
-			[ "$what $batch" != "puts 16" ] || puts_three=$t
+				printf "| %s | %d | %d | %.2f | %d | %d | %.2f |\n", w, s, p, s ? p / s : 0, r, t, s ? t / s : 0 }'
+			[ $reads = 0 ] || continue
+			[ "$t" -le "$puts_three" ] || puts_three=$t
+			[ "$1 $batch" != "share 16" ] || {
+				verdict "puts of one primary, beside a single node (each with its share, 16 a frame)" "$(ratio "$p" "$s")" 0.5
+				verdict "puts of all three together, beside a single node (likewise)" "$(ratio "$t" "$s")" 1.2
+			}
 		done
 	done
 }
 
-echo "# $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), etcd $(etcd --version | sed -n 's/^etcd Version: //p'), $keys keys, 100 bytes, $seconds s a figure, best of $rounds in turns${dry:+; CLUSTER_DRY: three nodes without copies}"
+echo "# $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), etcd $(etcd --version | sed -n 's/^etcd Version: //p'), $keys keys, 100 bytes, $seconds s a figure, median of $rounds in turns${dry:+; CLUSTER_DRY: three nodes without copies}"
 if [ -n "$root" ]; then
 	echo
 	echo "Each node has $share % of a CPU, the clients have the rest."
 	echo
 	each_group limit "$share"
-	table
+	table share
 	each_group unlimit
 else
 	echo "left out: nodes with a share of a CPU each: this user may make no cgroups here"
@@ -179,7 +198,7 @@ fi
 echo
 echo "All nodes and the clients share the $(nproc) CPUs."
 echo
-table
+table shared
 
 # ---- what one put costs ----
 
@@ -224,11 +243,14 @@ median_us() { # node: of puts one at a time
 	$b/pail --node "$(node "$1")" bench --keep --bucket "${bucket[$1]}" --keys "$keys" --clients 1 --in-flight 1 --batch 1 --reads 0 \
 		--seconds "$seconds" -o json | sed -n 's/.*"failed":0,.*"p50_us":\([0-9.]*\).*/\1/p'
 }
-least() { # node
-	for _ in $(seq "$rounds"); do median_us "$1"; done | sort -n | head -1
-}
-s=$(least single) p=$(least a)
+s="" p=""
+for _ in $(seq "$rounds"); do
+	s="$s $(median_us single)" p="$p $(median_us a)"
+done
+# shellcheck disable=SC2086
+s=$(median $s) p=$(median $p)
 echo
+verdict "time of one put at a time, beside a single node (median)" "$(ratio "$p" "$s")" "<1.6"
 awk -v s="$s" -v p="$p" 'BEGIN { printf "One put at a time: %.0f us with three copies, %.0f us on a single node (median): %.2f times\n", p, s, p / s }'
 
 # ---- etcd ----
@@ -252,6 +274,10 @@ for load in "3 64" "16 64" "32 32"; do
 done
 # shellcheck disable=SC2086
 kill $rivals
+# shellcheck disable=SC2086
+wait $rivals 2>/dev/null || true
+rivals=""
+verdict "puts of all three, beside etcd as a store, each at its best" "$(ratio "$puts_three" "$top")" 30
 echo
 awk -v e="$top" -v h="$how" -v p="$puts_three" 'BEGIN { split(h, k)
 	printf "etcd as a store, three members, by gRPC: %d puts/s (%d connections x %d in flight); all three nodes: %d puts/s, %.0f times\n", e, k[1], k[2], p, p / e }'
@@ -267,4 +293,9 @@ echo
 if [ -n "$dry" ]; then
 	export PAIL_CLUSTER_FAKE=1
 fi
-/usr/bin/python3 bench/failover.py $((2 * rounds + 1))
+/usr/bin/python3 bench/failover.py $((2 * rounds + 1)) | tee "$dir/failover"
+verdict "no answer to puts when the node that leads is killed, s (worst)" "$(sed -n 's/^| puts into a bucket that the killed.*| \([0-9.]*\) |$/\1/p' "$dir/failover")" "<2"
+echo
+echo "| asked for | measured | bound | |"
+echo "| --- | --- | --- | --- |"
+printf '%s' "$verdicts"

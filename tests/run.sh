@@ -9,6 +9,8 @@ log=$(mktemp) || exit 1
 results=$(mktemp) || exit 1
 trap 'rm -f "$log" "$results"' EXIT
 jobs=$(nproc)
+# Of its time a node test in debug needs a fifth of a CPU, and waits for the rest; under sanitizers it is more.
+node_jobs=$((2 * jobs))
 
 build() { # mode targets...
 	local mode=$1
@@ -190,7 +192,7 @@ nodes() { # mode slow [build [tests]]
 	grep -qw broken <<<"$chosen" && build debug all broken
 	has cluster "$include $tests" && grep -qw broken_cluster <<<"$chosen" && build debug all broken-ring
 	echo "== $mode nodes"
-	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" --again "${AGAIN:-0}" --jobs "${TEST_JOBS:-$jobs}" | tee -a "$results"
+	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" --again "${AGAIN:-0}" --jobs "${TEST_JOBS:-$node_jobs}" | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode nodes ended badly" | tee -a "$results"
 }
 
@@ -248,6 +250,7 @@ nodes debug 1
 units asan $programs
 sims asan 2
 replicas asan --seeds 300 --from 5001 --no-cases
+node_jobs=$((jobs + 1))
 HISTORY_S=${HISTORY_S:-15} CLUSTER_S=${CLUSTER_S:-15} exclude="$exclude broken broken_cluster" nodes asan 4
 fuzzers
 units tsan test_ipc test_store test_store_faults test_wal

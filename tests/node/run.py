@@ -17,7 +17,8 @@ import lib  # noqa: E402
 
 LIMIT_S = 120
 # Left out unless they are asked for with --include.
-OPTIONAL = {"torture": "takes as long as TORTURE_S says", "cluster": "nodes know no [cluster] yet: --include cluster"}
+OPTIONAL = {"torture": "takes as long as TORTURE_S says", "torture_cluster": "takes as long as TORTURE_S says",
+            "cluster": "clusters are watched in real time, alone on a machine: --include cluster"}
 
 
 def no_namespaces():
@@ -44,7 +45,10 @@ def no_etcd():
 
 
 # Those that build, measure how long others wait, or take what a machine has only once.
-ALONE = {"alone", "cluster", "history", "netns", "release", "torture"}
+ALONE = {"alone", "history", "netns", "release", "torture"}
+# Several nodes and an etcd: two of them at a time, and nothing else; alone where it is measured how soon others take over.
+LARGE = {"cluster"}
+TORTURE = {"torture", "torture_cluster"}
 
 # Left out where they cannot run.
 POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind, "cluster": no_etcd}
@@ -92,15 +96,17 @@ class Running:
 
     def ended(self):
         """None while it runs, then whether it passed."""
-        done, status = os.waitpid(self.pid, os.WNOHANG)
+        done, status, used = os.wait4(self.pid, os.WNOHANG)
         if not done and time.monotonic() < self.begin + self.limit:
             return None
-        if not done:
-            try:
-                os.kill(-self.pid, signal.SIGKILL)
-            except ProcessLookupError:
+        try:  # what a test that failed has left behind, too
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            if not done:
                 os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        if not done:
+            _, _, used = os.wait4(self.pid, 0)
+        self.cpu = used.ru_utime + used.ru_stime  # of those of its processes that were waited for
         self.took = time.monotonic() - self.begin
         self.out.seek(0)
         sys.stdout.write(self.out.read())
@@ -111,11 +117,11 @@ class Running:
 
 
 def run_all(chosen, jobs, again):
-    """Each of (name, function, limit, alone), `jobs` at a time, those that must be alone at the end.  How many failed."""
+    """Each of (name, function, limit, size), `jobs` at a time by their sizes, those that must be alone at the end.  How many failed."""
     waiting = sorted(chosen, key=lambda t: t[3])
     running, failed = [], 0
     while waiting or running:
-        while waiting and len(running) < jobs and not (running and (waiting[0][3] or running[0][0][3])):
+        while waiting and sum(t[3] for t, _ in running) + waiting[0][3] <= jobs:
             t = waiting.pop(0)
             running.append((t, Running(*t[:3])))
         for t, r in running[:]:
@@ -126,10 +132,10 @@ def run_all(chosen, jobs, again):
             if not ok and again > 0:
                 again -= 1
                 print("# %s failed: a second try, when nothing else runs" % t[0], flush=True)
-                waiting.append(t[:3] + (True,))
+                waiting.append(t[:3] + (jobs,))
                 continue
             failed += not ok
-            print("%s %s (%.1f s)" % ("ok" if ok else "not ok", t[0], r.took), flush=True)
+            print("%s %s (%.1f s, CPU %.1f s)" % ("ok" if ok else "not ok", t[0], r.took, r.cpu), flush=True)
         time.sleep(0.005)
     return failed
 
@@ -173,8 +179,8 @@ def main():
         if why:
             left[why] = left.get(why, 0) + 1
             continue
-        limit = LIMIT_S * o.slow + (float(os.environ.get("TORTURE_S", 3600)) if "torture" in tags else 0)
-        chosen.append((name, f, limit, bool(tags & ALONE)))
+        limit = LIMIT_S * o.slow + (float(os.environ.get("TORTURE_S", 3600)) if tags & TORTURE else 0)
+        chosen.append((name, f, limit, o.jobs if tags & ALONE or LARGE | {"kill"} <= tags else max(1, o.jobs // 2) if tags & LARGE else 1))
     failed = run_all(chosen, o.jobs, o.again)
     for why, n in () if o.list else sorted(left.items()):
         print("left out: %d node tests, %s" % (n, why))
