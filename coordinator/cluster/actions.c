@@ -482,8 +482,18 @@ static void note(void *arg, uint32_t partition, const char *text)
 {
 	struct membership *m = arg;
 
-	log_info("cluster %s: partition %u: %s", conf_text(m->parts.node->conf, CONF_cluster_name),
-		 partition, text);
+	if (notes_add(&m->notes, partition, text, m->now.boot_us / 1000))
+		return;
+	notes_tell(m, UINT64_MAX);
+	check(notes_add(&m->notes, partition, text, m->now.boot_us / 1000));
+}
+
+void notes_tell(struct membership *m, uint64_t now_ms)
+{
+	char line[NOTES_LINE_MAX];
+
+	while (notes_take(&m->notes, now_ms, line))
+		log_info("cluster %s: %s", conf_text(m->parts.node->conf, CONF_cluster_name), line);
 }
 
 static uint64_t token(void *arg)

@@ -81,6 +81,7 @@ void membership_free(struct membership **mp)
 
 	if (!m)
 		return;
+	notes_tell(m, UINT64_MAX);
 	if (m->parts.security)
 		security_find(m->parts.security, NULL);
 	agent_free(&m->agent);
@@ -169,6 +170,7 @@ uint64_t membership_tick(struct membership *m)
 		membership_flush(m);
 	}
 	memory_tick(m);
+	notes_tell(m, m->now.boot_us / 1000);
 	return next < now_ms + TICK_MS ? next : now_ms + TICK_MS;
 }
 

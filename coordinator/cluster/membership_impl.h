@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "coordinator/cluster/agent.h"
 #include "coordinator/cluster/membership.h"
+#include "coordinator/cluster/notes.h"
 #include "coordinator/cluster/views.h"
 #include "coordinator/security/found.h"
 #include "replica/clerk.h"
@@ -100,6 +101,7 @@ struct membership {
 	struct cluster_ops ops;
 	struct peer_copies copies_events;
 	struct security_found found;
+	struct notes notes; /* for the log */
 	uint64_t beats_us;
 	/* of the views that are asked for: how many, and what clerk_revision was before the first */
 	uint32_t *asked;
@@ -143,6 +145,8 @@ void orders_drop(struct membership *m, uint32_t worker);
 void order_wait(struct worker_line *l, struct waiting_order *x);
 void actions_parcel(struct membership *m, const struct parcel *p);
 void actions_open(struct membership *m);
+/* To the log: what is due at now_ms; UINT64_MAX: all. */
+void notes_tell(struct membership *m, uint64_t now_ms);
 
 /* ---- create.c ---- */
 
