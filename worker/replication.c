@@ -163,7 +163,6 @@ static void lead_begun(struct replication *c, struct line *l)
 
 static void order_take(struct replication *c, struct line *l, const struct parcel_order *o)
 {
-	bool took = copy_takes(&l->copy) != COPY_TAKES_NOTHING;
 	enum copy_role before = l->copy.role;
 	uint64_t term = l->copy.term;
 
@@ -187,10 +186,6 @@ static void order_take(struct replication *c, struct line *l, const struct parce
 		store_follow(c->w->store, l->copy.partition);
 	if (l->copy.role == COPY_PRIMARY && (before != COPY_PRIMARY || l->copy.term != term))
 		lead_begun(c, l);
-	if (!took && l->turned_away && copy_takes(&l->copy) != COPY_TAKES_NOTHING) {
-		l->turned_away = false;
-		l->closed = ring_head(&c->w->segment->request);
-	}
 }
 
 /* What another node has sent is checked here: that lengths are true. */

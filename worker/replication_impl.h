@@ -33,9 +33,8 @@ struct line {
 	bool dirty;             /* in the list of those with something to be done */
 	bool waits_sync;        /* the log is ahead of `synced` */
 	bool alone;             /* replies have gone the way of those without copies */
-	bool turned_away;       /* a request was, since requests were taken last: */
-	uint64_t
-		closed; /* so are those of before this place in their ring, which stand behind it */
+	bool turned_away;       /* a request was, with this number: */
+	uint32_t gate;   /* so are those that have it too, or an earlier one; see entry_gate */
 	uint64_t looked; /* the step in which the lease was looked at, */
 	struct copy_lease lease;
 	struct moment now; /* and the clocks behind it */

@@ -114,10 +114,26 @@ static bool answer_unknown(struct replication *c, uint64_t record, uint32_t inde
 	return answer_now(c, record, index, small, (size_t)(end - small));
 }
 
+/* Nothing that came behind it is run before it has come again. */
+static void gate_close(const struct replication *c, struct line *l, uint64_t record, uint32_t index)
+{
+	const struct request_record *rec = ring_at(&c->w->segment->request, record);
+	uint32_t gate = entry_gate(&rec->entry[index]);
+
+	if (!l->turned_away || gate_after(gate, l->gate))
+		l->gate = gate;
+	l->turned_away = true;
+}
+
+static bool gate_is_open(const struct line *l, const struct request_entry *e)
+{
+	return !l->turned_away || gate_after(entry_gate(e), l->gate);
+}
+
 static bool answer_elsewhere(struct replication *c, struct line *l, uint64_t record, uint32_t index)
 {
 	if (l)
-		l->turned_away = true;
+		gate_close(c, l, record, index);
 	while (!replies_elsewhere(&c->w->replies, record, index))
 		if (!worker_wait_room(c->w))
 			return false;
@@ -169,7 +185,7 @@ bool replication_admit(struct replication *c, const struct request_record *rec, 
 	bool takes = l && copy_takes(&l->copy) != COPY_TAKES_NOTHING;
 
 	if (!e->bucket_len || e->partition >= c->w->own_first ||
-	    (takes && (record >= l->closed || begun_before(c, record + i))))
+	    (takes && (gate_is_open(l, e) || begun_before(c, record + i))))
 		return true;
 	if (entry_writes(e) && begun_before(c, record + i))
 		(void)answer_unknown(c, record, i, e->msgid);

@@ -257,6 +257,7 @@ static bool to_cluster(struct front *front, struct message *m, const struct requ
 		return false;
 	}
 	it->of_cluster = true;
+	it->gate = parked_gate(front, partition);
 	it->partition = (uint16_t)partition;
 	if (!parked_route(front, m, q, it, partition, &peer))
 		return false;
@@ -283,6 +284,7 @@ void dispatch_item(struct front *front, struct message *m, const struct request 
 
 	it->next = ITEM_NONE;
 	it->of_cluster = false;
+	it->gate = 0;
 	if (m->routed_here) { /* the sender's table has decided */
 		if (to_cluster(front, m, q, it, route ? route : &any))
 			return;

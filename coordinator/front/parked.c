@@ -12,6 +12,7 @@
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"
 #include "coordinator/front/rebuild.h"
+#include "coordinator/front/waiting.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/queue/turns.h"
 #include "ipc/shm/records.h"
@@ -22,25 +23,14 @@
 #define ELSEWHERE_MS 10u         /* until what was given back goes the same way again */
 #define SETTLE_MS    300u        /* who has handed a partition over has answered by then */
 
-struct waiting {
-	struct waiting *next;
-	struct reply_to reply_to;
-	uint64_t due_ms;
-	uint32_t partition;
-	uint32_t visited_count;
-	char visited[HOPS_MAX][PEER_MESSAGE_NODE_MAX + 1];
-	bool from_node;
-	bool routed_here;
-	uint32_t size;
-	char data[]; /* the request */
-};
-
 enum way { WAY_NONE, WAY_HERE, WAY_PEER };
 
 /* Where a partition's requests go, and those of before that must be answered first. */
 struct partition_way {
 	enum way way;
 	struct peer *peer;
+	uint64_t number; /* grows with each way that is taken */
+	uint8_t gate;
 	bool settling;
 	enum way old;
 	struct peer *old_peer;
@@ -49,19 +39,17 @@ struct partition_way {
 	uint64_t old_waiting; /* and what waits before the ring */
 	uint64_t settle_ms;   /* a node that has not answered by then is waited for no more */
 	uint32_t waits;
-	uint64_t again_ms; /* nothing goes before */
-	bool changed;      /* the view has, and it was not looked at yet */
-	uint64_t blocked;  /* the step in which the first of them could not go */
-};
-
-struct waiting_list {
-	struct waiting *first;
-	struct waiting *last;
+	uint64_t again_ms;    /* nothing goes before */
+	bool changed;         /* the view has, and it was not looked at yet */
+	uint64_t blocked;     /* the step in which the first of them could not go */
+	uint64_t back_number; /* of the way by which something was given back last, */
+	uint64_t back_order;  /* and the highest of those */
 };
 
 struct parked {
 	struct waiting_list list;
-	struct waiting_list back; /* what had gone already, and so goes before all of those */
+	struct waiting_list back; /* what had gone already, and so goes before all of those, */
+	bool back_mixed;          /* in the order in which it went, which is not the list's now */
 	uint32_t count;
 	uint64_t bytes;
 	bool stirred;      /* some partition is `changed` */
@@ -85,44 +73,13 @@ int parked_new(uint32_t partitions, struct parked **ret)
 	return 0;
 }
 
-static void list_add(struct waiting_list *l, struct waiting *w)
-{
-	w->next = NULL;
-	if (l->last)
-		l->last->next = w;
-	else
-		l->first = w;
-	l->last = w;
-}
-
-static struct waiting *list_take(struct waiting_list *l)
-{
-	struct waiting *w = l->first;
-
-	if (w && !(l->first = w->next))
-		l->last = NULL;
-	return w;
-}
-
-/* `l` behind `front`, which then has both. */
-static void list_join(struct waiting_list *front, struct waiting_list *l)
-{
-	if (front->last)
-		front->last->next = l->first;
-	else
-		front->first = l->first;
-	if (l->last)
-		front->last = l->last;
-	*l = (struct waiting_list){NULL, NULL};
-}
-
 void parked_free(struct parked **pp)
 {
 	struct waiting *w;
 
 	if (!*pp)
 		return;
-	while ((w = list_take(&(*pp)->back)) || (w = list_take(&(*pp)->list)))
+	while ((w = waiting_take(&(*pp)->back)) || (w = waiting_take(&(*pp)->list)))
 		free(w);
 	buf_fini(&(*pp)->scratch);
 	free(*pp);
@@ -149,6 +106,16 @@ static bool peer_is_there(const struct front *front, const struct peer *p)
 	return false;
 }
 
+/* Does somebody else serve the partition now than who did when the old way was taken? */
+static bool old_is_deposed(const struct front *front, uint32_t partition)
+{
+	const struct partition_way *w = &front->parked->way[partition];
+	struct peer *peer = NULL;
+	enum membership_serves s = membership_serves(front->membership, partition, &peer);
+
+	return s == SERVES_HERE || (s == SERVES_PEER && peer != w->old_peer);
+}
+
 /* Is something that went the old way without its reply? */
 static bool is_settling(struct front *front, uint32_t partition)
 {
@@ -160,10 +127,10 @@ static bool is_settling(struct front *front, uint32_t partition)
 	if (w->old == WAY_PEER) {
 		w->settling = peer_is_there(front, w->old_peer) &&
 			      peer_client_waits(front->peers, w->old_peer, w->old_id);
-		if (w->settling && front->node->now_ms >= w->settle_ms) {
-			/* If it leads no more, its worker stands still. */
-			if (w->way != WAY_PEER || w->peer != w->old_peer)
-				peer_client_deposed(front->peers, w->old_peer, partition);
+		/* It leads no more, and its worker stands still.  One that leads on is waited for. */
+		if (w->settling && front->node->now_ms >= w->settle_ms &&
+		    old_is_deposed(front, partition)) {
+			peer_client_deposed(front->peers, w->old_peer, partition);
 			w->settling = false;
 		}
 		return w->settling;
@@ -236,6 +203,7 @@ static enum membership_serves way_find(struct front *front, uint32_t partition,
 		if (is_settling(front, partition))
 			return SERVES_NOBODY;
 		way_leave(front, partition);
+		w->number++;
 		w->way = way;
 		w->peer = way == WAY_PEER ? *ret_peer : NULL;
 	}
@@ -288,9 +256,10 @@ static void changes_look(struct front *front)
 
 /* ---- parking ---- */
 
-static void park(struct front *front, struct waiting_list *list, struct reply_to o,
-		 const struct message *m, struct span request, uint64_t msgid, uint32_t timeout_ms,
-		 uint32_t partition)
+/* NULL: it was answered. */
+static struct waiting *park(struct front *front, struct waiting_list *list, struct reply_to o,
+			    const struct message *m, struct span request, uint64_t msgid,
+			    uint32_t timeout_ms, uint32_t partition)
 {
 	struct parked *p = front->parked;
 	struct waiting *w = NULL;
@@ -301,24 +270,49 @@ static void park(struct front *front, struct waiting_list *list, struct reply_to
 		reply_error(
 			front->sink, o, msgid, true, WIRE_E_BUSY,
 			"nobody serves the bucket now, and too much waits for it: try again later");
-		return;
+		return NULL;
 	}
 	w->reply_to = o;
 	w->due_ms = front->node->now_ms + timeout_ms;
 	w->partition = partition;
 	w->from_node = m ? m->from_node : reply_to_kind(o) == REPLY_TO_SESSION;
 	w->routed_here = m && m->routed_here;
+	w->number = w->order = 0;
 	w->visited_count = m ? m->routed.visited_count : 0;
 	for (uint32_t i = 0; i < w->visited_count; i++)
 		(void)snprintf(w->visited[i], sizeof(w->visited[i]), "%.*s",
 			       (int)m->routed.visited[i].n, m->routed.visited[i].p);
 	w->size = (uint32_t)request.n;
 	memcpy(w->data, request.p, request.n);
-	list_add(list, w);
+	waiting_add(list, w);
 	p->count++;
 	p->bytes += request.n;
 	p->way[partition].waits++;
 	front->node->changed = true; /* parked_step is to look */
+	return w;
+}
+
+/*
+ * Of what had gone: replies to what was run may come after what was not run at all, so it is not given
+ * back in the order in which it went.
+ */
+static void park_back(struct front *front, struct waiting *w, bool went_last_way, uint64_t order)
+{
+	struct partition_way *way;
+
+	if (!w)
+		return;
+	way = &front->parked->way[w->partition];
+	w->number = way->number - (went_last_way ? 0 : 1);
+	w->order = order;
+	if (w->number != way->back_number || order < way->back_order)
+		front->parked->back_mixed = true;
+	else
+		way->back_order = order;
+	if (w->number == way->back_number)
+		return;
+	way->back_number = w->number;
+	way->back_order = order;
 }
 
 /* Give a request back to the node that has sent it here.  False: it is this one's to send on. */
@@ -340,6 +334,8 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 
 	*ret_peer = NULL;
 	o.index = it->index;
+	if (m->routed_here && peer_server_behind(front->peer_server, o, partition))
+		return !give_back(front, o, partition);
 	s = way_find(front, partition, ret_peer);
 	if (s == SERVES_NEVER) {
 		char text[300];
@@ -351,8 +347,8 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 	/* Behind what waits already, in its order; what is let go has been taken out. */
 	if ((s != SERVES_HERE && s != SERVES_PEER) ||
 	    (!front->parked->letting && front->parked->way[partition].waits)) {
-		park(front, &front->parked->list, o, m, (struct span){it->data, it->size}, q->msgid,
-		     it->timeout_ms, partition);
+		(void)park(front, &front->parked->list, o, m, (struct span){it->data, it->size},
+			   q->msgid, it->timeout_ms, partition);
 		return false;
 	}
 	if (s == SERVES_HERE)
@@ -366,19 +362,26 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 	return true;
 }
 
-void parked_elsewhere(void *arg, struct queue *q, const struct request_record *rec, uint32_t i)
+uint8_t parked_gate(const struct front *front, uint32_t partition)
+{
+	return front->parked->way[partition].gate;
+}
+
+void parked_elsewhere(void *arg, const struct request_record *rec, uint32_t i, uint64_t order)
 {
 	struct front *front = arg;
 	const struct request_entry *e = &rec->entry[i];
 	struct reply_to o = {rec->reply_to, e->index, rec->reply_to_generation};
 	uint64_t due_ms = record_recv_ms(rec) + e->timeout_ms;
 	struct buf *b = &front->parked->scratch;
+	struct partition_way *w = &front->parked->way[e->partition];
 
-	(void)q;
 	if (reply_to_kind(o) == REPLY_TO_FANOUT) {
 		fanout_elsewhere(front, o);
 		return;
 	}
+	if (entry_gate(e) == w->gate)
+		w->gate = (uint8_t)((w->gate + 1) % ENTRY_GATES);
 	way_refused(front, e->partition);
 	if (give_back(front, o, e->partition))
 		return;
@@ -393,18 +396,23 @@ void parked_elsewhere(void *arg, struct queue *q, const struct request_record *r
 		reply_error(front->sink, o, e->msgid, true, WIRE_E_BUSY, "no memory");
 		return;
 	}
-	park(front, &front->parked->back, o, NULL, (struct span){b->data, b->len}, e->msgid,
-	     (uint32_t)(due_ms - front->node->now_ms), e->partition);
+	park_back(front,
+		  park(front, &front->parked->back, o, NULL, (struct span){b->data, b->len},
+		       e->msgid, (uint32_t)(due_ms - front->node->now_ms), e->partition),
+		  w->way == WAY_HERE, order);
 }
 
-void parked_unanswered(void *arg, struct reply_to o, struct span request, uint64_t msgid,
-		       uint32_t partition, uint32_t left_ms, bool elsewhere)
+void parked_unanswered(void *arg, const struct unanswered *x)
 {
 	struct front *front = arg;
+	const struct partition_way *w = &front->parked->way[x->partition];
 
-	park(front, &front->parked->back, o, NULL, request, msgid, left_ms, partition);
-	if (elsewhere)
-		way_refused(front, partition);
+	park_back(front,
+		  park(front, &front->parked->back, x->reply_to, NULL, x->request, x->msgid,
+		       x->left_ms, x->partition),
+		  w->way == WAY_PEER && w->peer == x->peer, x->order);
+	if (x->elsewhere)
+		way_refused(front, x->partition);
 }
 
 /* ---- going on ---- */
@@ -477,12 +485,12 @@ static uint64_t list_step(struct front *front, struct waiting_list *list)
 	struct waiting *w;
 
 	*list = (struct waiting_list){NULL, NULL};
-	while ((w = list_take(&todo))) {
+	while ((w = waiting_take(&todo))) {
 		if (!is_due(front, w)) {
 			next = least(next, least(w->due_ms, now_ms + AGAIN_MS));
 			if (p->way[w->partition].again_ms > now_ms)
 				next = least(next, p->way[w->partition].again_ms);
-			list_add(&stay, w);
+			waiting_add(&stay, w);
 			continue;
 		}
 		p->count--;
@@ -493,7 +501,7 @@ static uint64_t list_step(struct front *front, struct waiting_list *list)
 		p->letting = false;
 		free(w);
 	}
-	list_join(&stay, list);
+	waiting_join(&stay, list);
 	*list = stay;
 	return next;
 }
@@ -510,6 +518,9 @@ uint64_t parked_step(struct front *front)
 	if (!p->count)
 		return p->settling ? front->node->now_ms + AGAIN_MS : UINT64_MAX;
 	p->step++;
+	if (p->back_mixed)
+		waiting_sort(&p->back);
+	p->back_mixed = false;
 	next = list_step(front, &p->back);
 	return least(next, list_step(front, &p->list));
 }

@@ -11,6 +11,7 @@
 struct parked;
 struct queue;
 struct request_record;
+struct unanswered;
 
 int parked_new(uint32_t partitions, struct parked **ret);
 void parked_free(struct parked **p);
@@ -20,14 +21,15 @@ void parked_changed(struct front *front, uint32_t partition);
 /* Send the request its way; false: there is none now, and it was parked, or answered busy. */
 bool parked_route(struct front *front, struct message *m, const struct request *q, struct item *it,
 		  uint32_t partition, struct peer **ret_peer);
+/* What an item of the partition has for its worker: see entry_gate. */
+uint8_t parked_gate(const struct front *front, uint32_t partition);
 /* queue_events: a worker has not run it.  It goes before what waits for its partition. */
-void parked_elsewhere(void *arg, struct queue *q, const struct request_record *rec, uint32_t i);
+void parked_elsewhere(void *arg, const struct request_record *rec, uint32_t i, uint64_t order);
 /*
  * struct peers' on_unanswered: it was sent to a node that will not answer it, or has given it back.  It
  * goes before what waits for its partition.
  */
-void parked_unanswered(void *arg, struct reply_to o, struct span request, uint64_t msgid,
-		       uint32_t partition, uint32_t left_ms, bool elsewhere);
+void parked_unanswered(void *arg, const struct unanswered *x);
 /* Does any request wait? */
 bool parked_any(const struct front *front);
 /* Let go what can go, answer what is overdue.  Returns when to look again. */

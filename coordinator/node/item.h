@@ -21,6 +21,7 @@ struct item {
 	const struct options *options; /* NULL: none but `timeout`, neither session nor parts */
 	/* What a worker gets of it, set on the way there; all lie in `data`. */
 	uint16_t partition;
+	uint8_t gate;       /* of a partition with copies: see entry_gate */
 	struct span bucket; /* .n 0: it takes none */
 	struct span key;    /* likewise */
 	struct span value;  /* .p NULL: it takes none */

@@ -205,6 +205,8 @@ static void entry_error(struct peers *s, struct batch *b, struct entry *e, enum 
 	reply_error(s->sink, entry_owner(b, e), e->msgid, true, error, text);
 }
 
+_Static_assert(WIRE_REQUESTS_MAX <= BATCHES_MAX, "an entry's number has the bits of a slot's");
+
 /* It may be sent again, and somebody else sees to that.  False: it is over time, or its bytes are gone. */
 static bool entry_again(struct peers *s, struct batch *b, struct entry *e, bool elsewhere)
 {
@@ -217,8 +219,17 @@ static bool entry_again(struct peers *s, struct batch *b, struct entry *e, bool 
 	e->answered = true;
 	b->open--;
 	b->peer->requests--;
-	s->on_unanswered(s->arg, entry_owner(b, e), (struct span){b->kept.data + e->at, e->size},
-			 e->msgid, e->partition, (uint32_t)(due_ms - s->node->now_ms), elsewhere);
+	s->on_unanswered(s->arg, &(struct unanswered){
+					 .reply_to = entry_owner(b, e),
+					 .request = {b->kept.data + e->at, e->size},
+					 .msgid = e->msgid,
+					 .partition = e->partition,
+					 .left_ms = (uint32_t)(due_ms - s->node->now_ms),
+					 .elsewhere = elsewhere,
+					 .peer = b->peer,
+					 .order = (b->id & ~(uint64_t)(BATCHES_MAX - 1)) |
+						  (uint64_t)(e - b->entry),
+        });
 	return true;
 }
 
@@ -312,7 +323,7 @@ static bool batch_send(struct peers *s, struct peer *p, const struct items *m, s
 	b->recv_ms = s->node->now_ms;
 	at = peer_message_batch(
 		at, m->item[first].of_cluster ? PEER_MESSAGE_ROUTED : PEER_MESSAGE_BATCH, b->id,
-		s->node->now_ms, m->visited, m->visited_count,
+		s->node->now_ms, p->given, m->visited, m->visited_count,
 		span_of(conf_text(s->node->conf, CONF_node_name)), count);
 	for (uint32_t k = 0; k < count; k++, i = m->item[i].next) {
 		const struct item *it = &m->item[i];
@@ -450,6 +461,7 @@ bool peer_client_elsewhere(struct peers *s, struct peer *p, const struct peer_me
 {
 	struct batch *b = batch_find(s->requests, p, h->id);
 
+	p->given += h->count;
 	if (!b)
 		return true;
 	if (b->id > p->sent_id)

@@ -121,6 +121,7 @@ static void peer_connect(struct peers *s, struct peer *p)
 	int r = s->node->net->connect(s->zmq, p->endpoint, &o, &p->link);
 
 	p->epoch = ++s->epoch;
+	p->given = 0;
 	if (r < 0) {
 		(void)snprintf(why, sizeof(why), "connect: %s", socket_why(r));
 		peer_break(s, p, why);

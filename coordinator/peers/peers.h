@@ -89,6 +89,7 @@ struct peer {
 	uint32_t batches;
 	uint32_t requests;
 	uint64_t forwarded; /* requests, ever */
+	uint64_t given;     /* back, on this link */
 	uint64_t due_ms;    /* none of them is overdue before */
 	/* digests of functions: its own, as it told it last ("": it has not), and ours, as this
 	 * link's last hello told it */
@@ -97,6 +98,22 @@ struct peer {
 	/* items of the message in hand */
 	uint32_t item_first;
 	uint32_t item_last;
+};
+
+/*
+ * A request for a bucket of the cluster that may be sent again: it reads, or was not sent yet, and whom
+ * it was for will not answer it, or (`elsewhere`) that one has not run it, since another node serves its
+ * partition.
+ */
+struct unanswered {
+	struct reply_to reply_to;
+	struct span request;
+	uint64_t msgid;
+	uint32_t partition;
+	uint32_t left_ms; /* of its time */
+	bool elsewhere;
+	const struct peer *peer; /* whom it was for */
+	uint64_t order;          /* of what went to that one: the higher went later */
 };
 
 #define PEERS_MAX 1024u /* those of the table and those that are retiring */
@@ -117,13 +134,8 @@ struct peers {
 		use; /* what its connections are for: but for requests, [peers] has no part */
 	/* What is of copies, of a connection that is up; NULL: nothing of the kind is for us. */
 	void (*on_message)(void *arg, struct peer *p, const struct peer_message *h);
-	/*
-	 * A request for a bucket of the cluster may be sent again, within `left_ms`: it reads, or was
-	 * not sent yet, and whom it was for will not answer it, or (`elsewhere`) that one has not run
-	 * it, since another node serves its partition.  NULL: it is answered with an error.
-	 */
-	void (*on_unanswered)(void *arg, struct reply_to o, struct span request, uint64_t msgid,
-			      uint32_t partition, uint32_t left_ms, bool elsewhere);
+	/* NULL: it is answered with an error. */
+	void (*on_unanswered)(void *arg, const struct unanswered *x);
 	void *arg;
 	struct conf_pair *found; /* peers that no configuration names: see peers_found */
 	uint32_t found_count;

@@ -39,13 +39,17 @@ struct session {
 	uint64_t protocol;                       /* the version that is spoken */
 	char refused[PEER_MESSAGE_TEXT_MAX + 1]; /* why its last hello was, or empty */
 	char functions[PEER_MESSAGE_DIGEST + 1]; /* the digest that it has told last, or empty */
+	uint64_t given; /* requests that were given back to it on this connection, */
+	uint64_t *
+		given_at; /* and how many when one of a partition was; NULL: for lack of memory, any */
 };
 
 struct batch {
 	uint64_t generation; /* 0: free */
 	struct reply_to connection;
 	uint64_t id;
-	bool routed; /* what is not served here is given back */
+	bool routed;    /* what is not served here is given back */
+	uint64_t given; /* how much of that its sender knew of */
 	uint32_t left;
 	uint32_t next_free;
 };
@@ -92,6 +96,8 @@ int peer_server_new(const struct peer_server_parts *parts, const struct peer_eve
 
 void peer_server_free(struct peer_server **n)
 {
+	for (uint32_t i = 0; *n && i < (*n)->sessions; i++)
+		free((*n)->session[i].given_at);
 	free(*n);
 	*n = NULL;
 }
@@ -160,10 +166,27 @@ static struct session *session_named(struct peer_server *n, struct span name, en
 	}
 	if (n->sessions < SESSIONS_MAX)
 		oldest = &n->session[n->sessions++];
+	free(oldest->given_at);
 	memset(oldest, 0, sizeof(*oldest));
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%.*s", (int)name.n, name.p);
 	oldest->use = use;
 	return oldest;
+}
+
+static void given_forget(struct session *x)
+{
+	free(x->given_at);
+	x->given_at = NULL;
+	x->given = 0;
+}
+
+static void given_note(struct session *x, uint32_t partition, uint32_t partitions)
+{
+	x->given++;
+	if (!x->given_at)
+		x->given_at = calloc(partitions, sizeof(*x->given_at));
+	if (x->given_at && partition < partitions)
+		x->given_at[partition] = x->given;
 }
 
 /* How late something is that was written at `stamp_ms`. */
@@ -291,6 +314,7 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		turn_away(s, x->connection, "a newer link of that name has come");
 	}
 	x->connection = connection;
+	given_forget(x);
 	x->protocol = protocol;
 	x->started = h->started;
 	x->epoch = h->epoch;
@@ -421,6 +445,10 @@ bool peer_server_elsewhere(struct peer_server *s, struct reply_to o, const struc
 		return false;
 	p = clients_room(s->clients, b->connection, PEER_CLUSTER_ROOM + PEER_PLACE_BYTES);
 	if (p) {
+		struct session *x = session_of(s, b->connection);
+
+		if (x)
+			given_note(x, place->partition, s->node->partitions);
 		p = peer_message_index(peer_message_elsewhere(p, b->id, 1), o.index);
 		p = peer_message_place(peer_message_places(p, 1), place);
 		clients_wrote(s->clients, b->connection, p);
@@ -429,6 +457,14 @@ bool peer_server_elsewhere(struct peer_server *s, struct reply_to o, const struc
 	if (!--b->left)
 		batch_free(s, b);
 	return true;
+}
+
+bool peer_server_behind(struct peer_server *s, struct reply_to o, uint32_t partition)
+{
+	const struct batch *b = batch_of(s, o);
+	const struct session *x = b && b->routed ? session_of(s, b->connection) : NULL;
+
+	return x && b->given < (x->given_at ? x->given_at[partition] : x->given);
 }
 
 bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret)
@@ -466,6 +502,7 @@ static bool batch_new(struct peer_server *s, struct reply_to connection,
 	b->connection = connection;
 	b->id = h->id;
 	b->routed = h->kind == PEER_MESSAGE_ROUTED;
+	b->given = h->given;
 	b->left = h->count;
 	*ret = (struct reply_to){reply_to_id(REPLY_TO_SESSION, i), 0, b->generation};
 	return true;

@@ -81,6 +81,11 @@ void peer_server_answer(struct peer_server *s, struct reply_to o, const uint16_t
  */
 bool peer_server_elsewhere(struct peer_server *s, struct reply_to o,
 			   const struct peer_place *place);
+/*
+ * Was a request of the partition given back to the node that a routed batch is of, which it did not know
+ * of yet when it sent this?  Then those that stand behind that one must be given back too.
+ */
+bool peer_server_behind(struct peer_server *s, struct reply_to o, uint32_t partition);
 /* The connection that a batch came on, for its unread limit.  False: it is gone. */
 bool peer_server_client(struct peer_server *s, struct reply_to o, struct reply_to *ret);
 /* Batches that have not been answered throughout. */

@@ -169,7 +169,7 @@ static uint64_t entry_fill(struct request_record *rec, uint32_t k, const struct 
 		.key_len = (uint16_t)it->key.n,
 		.bucket_len = (uint8_t)it->bucket.n,
 		.method = it->method,
-		.flags = item_flags(it),
+		.flags = (uint8_t)(item_flags(it) | it->gate * (ENTRY_GATES * 4)),
 		.state = ENTRY_OPEN,
 	};
 	if (it->key.n) {

@@ -32,7 +32,7 @@ struct queue_events {
 	 * A request that the worker has not run, since another node serves its partition.  Its
 	 * record is good until this returns, and the request is the callee's to answer.
 	 */
-	void (*elsewhere)(void *arg, struct queue *q, const struct request_record *rec, uint32_t i);
+	void (*elsewhere)(void *arg, const struct request_record *rec, uint32_t i, uint64_t order);
 	/* Parcels for other nodes, or reports, each of which begins with its size. */
 	void (*parcels)(void *arg, struct queue *q, const char *bytes, uint32_t n);
 	void *arg;

@@ -114,7 +114,7 @@ static void block_elsewhere(struct queue *q, const struct reply_block *b)
 
 	for (uint32_t i = b->first; i < b->first + b->count; i++)
 		if (entry_answer(rec, i))
-			q->events->elsewhere(q->events->arg, q, rec, i);
+			q->events->elsewhere(q->events->arg, rec, i, b->record + i);
 }
 
 static void block_take(struct queue *q, const struct reply_block *b)

@@ -49,7 +49,10 @@ enum entry_flag {
 	ENTRY_PARTS = 1 << 2,   /* struct entry_parts before that */
 	ENTRY_WRITES = 1 << 3,  /* it may change something: a txn may not, whatever its method is */
 	ENTRY_HUNG = 1 << 4,    /* a call in which a worker hung: it is not run again */
+	ENTRY_GATE = 7 << 5     /* entry_gate */
 };
+
+#define ENTRY_GATES 8u
 
 struct request_entry {
 	uint64_t msgid;
@@ -148,6 +151,23 @@ static inline const char *record_bytes(const struct request_record *rec,
 				       const struct request_entry *e)
 {
 	return (const char *)rec + e->offset;
+}
+
+/*
+ * Of a partition with copies.  When a worker gives a request back, what stands behind it must not be run
+ * before it, even if the worker may run requests again by then: so all that has the number of one that
+ * was given back is given back too, until the coordinator has seen that and given the partition the next
+ * number.  Numbers go round.
+ */
+static inline uint32_t entry_gate(const struct request_entry *e)
+{
+	return e->flags / (ENTRY_GATES * 4);
+}
+
+/* Is `a` a later number than `b`?  Half of the round is. */
+static inline bool gate_after(uint32_t a, uint32_t b)
+{
+	return (a - b + ENTRY_GATES - 1) % ENTRY_GATES < ENTRY_GATES / 2;
 }
 
 /* Where the last of bucket, key and value ends in its bytes. */

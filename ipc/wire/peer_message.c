@@ -19,7 +19,7 @@ static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
 	[PEER_MESSAGE_PING] = 2,      [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
 	[PEER_MESSAGE_REPLIES] = 4,   [PEER_MESSAGE_BEAT] = 8,    [PEER_MESSAGE_APPEND] = 3,
 	[PEER_MESSAGE_GRANT] = 8,     [PEER_MESSAGE_ACKS] = 3,    [PEER_MESSAGE_NACKS] = 3,
-	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,    [PEER_MESSAGE_ROUTED] = 6,
+	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,    [PEER_MESSAGE_ROUTED] = 7,
 };
 
 uint64_t take_uint(const char **p, bool *bad)
@@ -195,6 +195,7 @@ static void batch_read(const char *p, struct peer_message *h, bool *bad)
 {
 	h->id = take_uint(&p, bad);
 	h->stamp_ms = take_uint(&p, bad);
+	h->given = h->kind == PEER_MESSAGE_ROUTED ? take_uint(&p, bad) : 0;
 	h->visited_count = take_array(&p, HOPS_MAX, bad);
 	for (uint32_t i = 0; i < h->visited_count; i++)
 		h->visited[i] = take_node(&p, bad);
@@ -353,7 +354,7 @@ char *peer_message_pong(char *p)
 
 size_t peer_message_batch_room(uint32_t count)
 {
-	return 6 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX) +
+	return 7 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX) +
 	       (size_t)count * CODEC_HEAD_MAX;
 }
 
@@ -363,10 +364,12 @@ size_t peer_message_replies_room(uint32_t count)
 }
 
 char *peer_message_batch(char *p, enum peer_message_kind kind, uint64_t id, uint64_t stamp_ms,
-			 const struct span *visited, uint32_t visited_count, struct span self,
-			 uint32_t count)
+			 uint64_t given, const struct span *visited, uint32_t visited_count,
+			 struct span self, uint32_t count)
 {
 	p = write_uint(write_uint(message_head(p, kind), id), stamp_ms);
+	if (kind == PEER_MESSAGE_ROUTED)
+		p = write_uint(p, given);
 	p = write_array(p, visited_count + 1);
 	for (uint32_t i = 0; i < visited_count; i++)
 		p = write_span(p, visited[i]);

@@ -10,7 +10,7 @@
  *	[7, incarnation, store, round, revision, wall, flags, claims]   beat
  *	[8, worker, parcels]                                       append
  *	[13, worker, parcels]                                      bulk: nobody sends it
- *	[14, id, stamp, visited, times, requests]                  routed
+ *	[14, id, stamp, given, visited, times, requests]           routed
  *	from ROUTER to DEALER
  *	[1, protocol, node, version, frame_max, more]              welcome
  *	[2, text, hold]                                            goaway
@@ -120,6 +120,9 @@ struct peer_message {
 	struct span text;
 	uint64_t hold_ms; /* the node will be back within so long; 0: do not wait for it */
 	uint64_t id;      /* of the batch, never used again on its link */
+	/* of what is routed: how many requests the other node had given back on this link, as far as
+	 * was known when it was written */
+	uint64_t given;
 	uint32_t visited_count;
 	struct span visited[HOPS_MAX];
 	uint32_t count;      /* requests or replies */
@@ -164,11 +167,11 @@ size_t peer_message_replies_room(uint32_t count);
 
 /*
  * A batch: `times` are to be written with write_uint, `count` of them, then peer_message_bytes,
- * then the `n` bytes themselves.  Replies: the indexes with peer_message_index, then the same.
+ * then the `n` bytes themselves; `given` counts in what is routed.  Replies: the indexes with peer_message_index, then the same.
  */
 char *peer_message_batch(char *p, enum peer_message_kind kind, uint64_t id, uint64_t stamp_ms,
-			 const struct span *visited, uint32_t visited_count, struct span self,
-			 uint32_t count);
+			 uint64_t given, const struct span *visited, uint32_t visited_count,
+			 struct span self, uint32_t count);
 char *peer_message_replies(char *p, uint64_t id, uint32_t count);
 char *peer_message_index(char *p, uint32_t index);
 char *peer_message_bytes(char *p, size_t n);

@@ -22,6 +22,7 @@ static struct segment *worker; /* its mapping */
 
 static uint32_t answered;
 static uint64_t elsewhere[64]; /* msgids, as they came */
+static uint64_t elsewhere_order;
 static uint32_t elsewheres;
 static uint64_t told; /* parcels */
 static uint64_t told_bytes;
@@ -54,9 +55,13 @@ static bool full_never(void *arg)
 
 static struct reply_sink sink = {.replies = replies, .over = over_none, .full = full_never};
 
-static void on_elsewhere(void *arg, struct queue *q, const struct request_record *rec, uint32_t i)
+static void on_elsewhere(void *arg, const struct request_record *rec, uint32_t i, uint64_t order)
 {
-	TRUE_(arg == &told && q == &queue);
+	TRUE_(arg == &told);
+	/* Whatever was pushed later has the higher one. */
+	if (elsewheres)
+		EQ(rec->entry[i].msgid > elsewhere[(elsewheres - 1) % 64], order > elsewhere_order);
+	elsewhere_order = order;
 	TRUE_(record_fits(rec, i));
 	EQ(0, memcmp(record_bucket(rec, &rec->entry[i]).p, "bucket", 6));
 	elsewhere[elsewheres++ % 64] = rec->entry[i].msgid;

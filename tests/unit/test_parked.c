@@ -12,6 +12,8 @@
 #include "coordinator/front/front.h"
 #include "coordinator/front/parked.h"
 #include "coordinator/peers/client.h"
+#include "coordinator/queue/queue.h"
+#include "ipc/shm/records.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 #include "tests/unit/lib/unit.h"
@@ -42,6 +44,8 @@ static uint32_t went;
 static char code_of[70000][16]; /* of errors, by msgid */
 static uint32_t errors;
 static uint64_t forsaken; /* generation of a client that is gone */
+static uint64_t behind;   /* of a batch that was sent before what was given back was known */
+static uint64_t orders;   /* of what comes back in the order in which it went */
 
 enum membership_serves membership_serves(const struct membership *m, uint32_t partition,
 					 struct peer **ret_peer)
@@ -98,6 +102,13 @@ bool peer_server_elsewhere(struct peer_server *s, struct reply_to o, const struc
 	if (routed)
 		gave[gives++] = o.index;
 	return routed;
+}
+
+bool peer_server_behind(struct peer_server *s, struct reply_to o, uint32_t partition)
+{
+	(void)s;
+	(void)partition;
+	return routed && o.generation == behind;
 }
 
 void fanout_elsewhere(struct front *f, struct reply_to o)
@@ -191,7 +202,7 @@ static void open_front(void)
 		by[i] = NULL;
 	}
 	taken_over = routed = false;
-	forsaken = 0;
+	forsaken = behind = orders = 0;
 	awaited = last_id = went = errors = deposed = gives = 0;
 	memset(code_of, 0, sizeof(code_of));
 	EQ(0, parked_new(PARTITIONS, &front.parked));
@@ -232,15 +243,54 @@ static void come(uint64_t msgid, const char *bucket)
 	come_large(msgid, bucket, 10, 5000);
 }
 
-/* The peer gives one back. */
-static void comes_back(uint64_t msgid, const char *bucket, bool elsewhere)
+/* The peer gives one back, which went to it as `order` says. */
+static void comes_back_of(const struct peer *peer, uint64_t order, uint64_t msgid,
+			  const char *bucket, bool elsewhere)
 {
 	static char data[1000];
 	char *end = request_at(data, msgid, bucket, 10);
+	const struct unanswered x = {
+		.reply_to = {0, (uint32_t)msgid, 7},
+		.request = {data, (size_t)(end - data)            },
+		.msgid = msgid,
+		.partition = (uint32_t)(bucket[0] - 'a'),
+		.left_ms = 4000,
+		.elsewhere = elsewhere,
+		.peer = peer,
+		.order = order
+        };
 
-	parked_unanswered(&front, (struct reply_to){0, (uint32_t)msgid, 7},
-			  (struct span){data, (size_t)(end - data)}, msgid,
-			  (uint32_t)(bucket[0] - 'a'), 4000, elsewhere);
+	parked_unanswered(&front, &x);
+}
+
+static void comes_back(uint64_t msgid, const char *bucket, bool elsewhere)
+{
+	comes_back_of(&b, ++orders, msgid, bucket, elsewhere);
+}
+
+/* The worker here gives one back, of that gate. */
+static void worker_gives_back(uint64_t order, uint64_t msgid, const char *bucket, uint8_t gate)
+{
+	static _Alignas(8) char record[1000];
+	struct request_record *rec = (void *)record;
+	char data[1000];
+	struct request q;
+	const char *why;
+	struct item it;
+
+	EQ(0, request_walk(data, request_at(data, msgid, bucket, 10), &q, &why));
+	it = item_of(&q, data, (size_t)(q.end - data), 5000);
+	it.bucket = q.bucket;
+	it.key = it.value = (struct span){it.bucket.p + it.bucket.n + 2, 1};
+	it.value.p += 3;
+	it.value.n = 10;
+	it.partition = (uint16_t)partition_at(&q);
+	it.gate = gate;
+	it.next = ITEM_NONE;
+	supervisor.worker[0].queue.node = &node;
+	(void)queue_fill(&supervisor.worker[0].queue, rec, (struct reply_to){0, 0, 7}, &it, 0, 1);
+	EQ(gate, entry_gate(&rec->entry[0]));
+	parked_elsewhere(&front, rec, 0, order);
 }
 
 static void led_by(char bucket, struct peer *p)
@@ -458,6 +508,98 @@ static void what_comes_back_keeps_its_order(void)
 	close_front();
 }
 
+/* What was run may be given back after what was not: a read that waited for a copy. */
+static void what_comes_back_mixed_goes_in_its_order(void)
+{
+	open_front();
+	led_by('a', &b);
+	led_by('b', &b);
+	for (uint64_t i = 1; i <= 5; i++)
+		come(i, i == 4 ? "b" : "a");
+	last_id = awaited = 8;
+	WENT(1, 2, 3, 4, 5);
+	comes_back_of(&b, 30, 3, "a", true);
+	comes_back_of(&b, 50, 5, "a", true);
+	comes_back_of(&b, 40, 4, "b", true);
+	comes_back_of(&b, 10, 1, "a", true);
+	come(6, "a");
+	step(20);
+	comes_back_of(&b, 20, 2, "a", true);
+	EQ(0, went);
+	awaited = 0;
+	led_by('a', &c);
+	step(50);
+	WENT(1, 2, 3, 5, 4, 6);
+	/* The next way has numbers of its own, which are lower. */
+	comes_back_of(&c, 3, 3, "a", true);
+	comes_back_of(&c, 2, 2, "a", true);
+	comes_back_of(&c, 1, 1, "a", true);
+	step(50);
+	step(50);
+	WENT(1, 2, 3);
+	EQ(0, errors);
+	close_front();
+}
+
+/* It may still give something back, or answer: nothing may overtake that, however slow it is. */
+static void who_leads_on_is_awaited_for_as_long_as_it_takes(void)
+{
+	open_front();
+	led_by('a', &b);
+	come(1, "a");
+	come(2, "a");
+	WENT(1, 2);
+	last_id = awaited = 8;
+	comes_back(2, "a", true);
+	come(3, "a");
+	step(1000);
+	step(1000);
+	EQ(0, went);
+	EQ(0, deposed);
+	comes_back_of(&b, 0, 1, "a", true);
+	awaited = 0;
+	step(50);
+	WENT(1, 2, 3);
+	/* It hands over in the meantime, and stands still. */
+	awaited = 8;
+	comes_back(3, "a", true);
+	step(200);
+	led_by('a', &c);
+	step(50);
+	EQ(0, went);
+	step(51);
+	WENT(3);
+	EQ(1, deposed);
+	close_front();
+}
+
+/* The worker gives back all of the number that it has given back one of: the next have another. */
+static void what_the_worker_gives_back_closes_its_gate(void)
+{
+	open_front();
+	serves[0] = SERVES_HERE;
+	EQ(0, parked_gate(&front, 0));
+	worker_gives_back(8, 2, "a", 0);
+	EQ(1, parked_gate(&front, 0));
+	EQ(0, parked_gate(&front, 1));
+	worker_gives_back(7, 1, "a", 0);
+	EQ(1, parked_gate(&front, 0));
+	step(1);
+	EQ(0, went);
+	step(50);
+	WENT(1, 2);
+	for (uint8_t gate = 1; gate < ENTRY_GATES; gate++)
+		worker_gives_back(9, 3, "a", gate);
+	EQ(0, parked_gate(&front, 0)); /* they go round */
+	for (uint32_t i = 0; i < ENTRY_GATES; i++)
+		for (uint32_t k = 0; k < ENTRY_GATES; k++)
+			EQ((i - k + ENTRY_GATES) % ENTRY_GATES >= 1 &&
+				   (i - k + ENTRY_GATES) % ENTRY_GATES <= 4,
+			   gate_after(i, k));
+	EQ(0, errors);
+	close_front();
+}
+
 static void a_read_that_was_lost_goes_at_once(void)
 {
 	open_front();
@@ -497,6 +639,14 @@ static void what_a_node_has_routed_here_is_given_back(void)
 	step(1);
 	WENT(4);
 	EQ(3, gives);
+	behind = 7; /* what was sent before it is behind it */
+	come(5, "a");
+	EQ(0, went);
+	EQ(4, gives);
+	EQ(5, gave[3]);
+	behind = 0;
+	come(5, "a");
+	WENT(5);
 	EQ(0, errors);
 	close_front();
 }
@@ -506,5 +656,7 @@ UNIT_MAIN(T(it_waits_for_its_partition_alone_and_in_order), T(time_spent_waiting
 	  T(so_many_wait_and_no_more), T(what_is_handed_over_is_awaited_before_the_rest_goes),
 	  T(who_was_replaced_is_not_awaited),
 	  T(who_has_handed_over_and_stands_still_is_awaited_so_long),
-	  T(what_comes_back_keeps_its_order), T(a_read_that_was_lost_goes_at_once),
+	  T(what_comes_back_keeps_its_order), T(what_comes_back_mixed_goes_in_its_order),
+	  T(who_leads_on_is_awaited_for_as_long_as_it_takes),
+	  T(what_the_worker_gives_back_closes_its_gate), T(a_read_that_was_lost_goes_at_once),
 	  T(what_a_node_has_routed_here_is_given_back))

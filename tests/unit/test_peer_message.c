@@ -13,8 +13,8 @@ static size_t put_batch(char *b)
 		{"foo", 3},
                 {"bar", 3}
         };
-	char *p = peer_message_batch(b, PEER_MESSAGE_BATCH, 77, 123456, visited, 2, span_of("baz"),
-				     3);
+	char *p = peer_message_batch(b, PEER_MESSAGE_BATCH, 77, 123456, 0, visited, 2,
+				     span_of("baz"), 3);
 
 	for (uint32_t i = 0; i < 3; i++)
 		p = write_uint(p, 1000 + i);

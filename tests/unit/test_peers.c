@@ -383,20 +383,19 @@ static void what_was_sent_is_awaited_when_the_hold_for_others_ends(void)
 static uint32_t handed_back; /* requests, and the last one's id */
 static uint64_t handed_back_id;
 
-static void hand_back(void *arg, struct reply_to o, struct span request, uint64_t msgid,
-		      uint32_t partition, uint32_t left_ms, bool elsewhere)
+static void hand_back(void *arg, const struct unanswered *x)
 {
 	struct request q;
 	const char *why;
 
 	(void)arg;
-	(void)o;
-	EQ(0, request_walk(request.p, request.p + request.n, &q, &why));
-	EQ(msgid, q.msgid);
-	EQ(0, partition);
-	TRUE_(left_ms && left_ms <= 60000 && !elsewhere);
+	EQ(0, request_walk(x->request.p, x->request.p + x->request.n, &q, &why));
+	EQ(x->msgid, q.msgid);
+	EQ(0, x->partition);
+	TRUE_(x->left_ms && x->left_ms <= 60000 && !x->elsewhere);
+	TRUE_(x->peer == peer_of_foo());
 	handed_back++;
-	handed_back_id = msgid;
+	handed_back_id = x->msgid;
 }
 
 /* A bucket of the cluster: another node may take over, and nothing has been done here. */

@@ -232,6 +232,37 @@ static void who_does_not_lead_says_elsewhere(void)
 	played_end();
 }
 
+/* It may lead again before anybody has seen what it gave back: what stands behind that is not run. */
+static void what_stands_behind_something_given_back_is_given_back(void)
+{
+	uint32_t a;
+	uint32_t g;
+
+	cluster();
+	a = ask(&played[1], WIRE_CREATE, "b", NULL, NULL);
+	UNTIL(answered(a));
+	played_order(&played[1], ORDER_VIEW, part, 2, 0, 0);
+	ask_gate = 7; /* the numbers go round */
+	a = ask(&played[1], WIRE_PUT, "b", "k", "v");
+	UNTIL(answered(a));
+	EQ(ASKED_ELSEWHERE, asked[a].as);
+	takes_over(1, 3, 0);
+	a = ask(&played[1], WIRE_PUT, "b", "k", "w");
+	UNTIL(answered(a));
+	EQ(ASKED_ELSEWHERE, asked[a].as);
+	ask_gate = 6; /* an earlier one */
+	a = ask(&played[1], WIRE_PUT, "b", "k", "x");
+	UNTIL(answered(a));
+	EQ(ASKED_ELSEWHERE, asked[a].as);
+	ask_gate = 0;
+	a = ask(&played[1], WIRE_PUT, "b", "k", "y");
+	g = ask(&played[1], WIRE_GET, "b", "k", NULL);
+	UNTIL(answered(a) && answered(g));
+	EQ(ASKED_DONE, asked[a].as);
+	SAME(asked[g].value, strlen(asked[g].value), "y");
+	played_end();
+}
+
 /* A member that was cut off for long: what it needs is in the log's files only. */
 static void who_was_away_is_caught_up(void)
 {
@@ -630,6 +661,6 @@ UNIT_MAIN(T(a_backup_keeps_the_log_for_who_is_away), T(what_was_set_aside_is_sen
 	  T(a_write_is_on_all_copies), T(a_reply_waits_for_every_member),
 	  T(a_read_of_what_is_committed_waits_for_no_write), T(another_partition_goes_on),
 	  T(reads_wait_for_the_lease), T(who_does_not_lead_says_elsewhere),
-	  T(who_was_away_is_caught_up), T(a_killed_primary_leads_again),
-	  T(what_was_begun_is_not_called_undone), T(requests_wait_for_roles),
-	  T(who_is_alone_waits_for_nobody))
+	  T(what_stands_behind_something_given_back_is_given_back), T(who_was_away_is_caught_up),
+	  T(a_killed_primary_leads_again), T(what_was_begun_is_not_called_undone),
+	  T(requests_wait_for_roles), T(who_is_alone_waits_for_nobody))

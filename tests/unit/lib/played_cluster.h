@@ -146,11 +146,11 @@ static struct reply_sink played_sink = {
 
 /* ---- what workers tell ---- */
 
-static void played_elsewhere(void *arg, struct queue *q, const struct request_record *rec,
-			     uint32_t i)
+static void played_elsewhere(void *arg, const struct request_record *rec, uint32_t i,
+			     uint64_t order)
 {
 	(void)arg;
-	(void)q;
+	(void)order;
 	asked[rec->entry[i].msgid].as = ASKED_ELSEWHERE;
 	asked[rec->entry[i].msgid].answers++;
 }
@@ -466,12 +466,15 @@ static struct item played_item(char *data, const char *bucket, const char *key, 
 }
 
 /* Returns its number, the msgid. */
+static uint8_t ask_gate; /* of what is asked for from now on */
+
 static uint32_t ask(struct played *n, uint8_t method, const char *bucket, const char *key,
 		    const char *value)
 {
 	static char data[70000];
 	struct item it = played_item(data, bucket, key, value, method);
 
+	it.gate = ask_gate;
 	asked[asked_count] = (struct asked){.as = ASKED_OPEN};
 	while (queue_push(&n->queue, (struct reply_to){0, 0, 0}, &it, 0, 1, queue_item_bytes(&it),
 			  0, false) < 0)
@@ -497,6 +500,7 @@ static void played_begin(void)
 	static const struct modules_limits limits = {.node = "x", .memory_bytes = 1u << 20};
 
 	asked_count = 0;
+	ask_gate = 0;
 	played_loses = NULL;
 	memset(cut_from, 0, sizeof(cut_from));
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
