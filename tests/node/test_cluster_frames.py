@@ -19,10 +19,10 @@ def real(c):
 class Stream:
     """One client's puts and gets, many to a frame, over buckets of all nodes.
 
-    Of each bucket it counts one key up; `told` are the replies in the order in which they must have taken effect."""
+    Of each bucket it counts one key up, which is its own; `told` are the replies in the order in which they must have taken effect."""
 
     def __init__(self, c, at, buckets, frame=256):
-        self.client, self.buckets, self.frame = c.client(at), buckets, frame
+        self.client, self.key, self.buckets, self.frame = c.client(at), "k" + at, buckets, frame
         self.n, self.sent, self.told = 0, {}, []
 
     def go(self, timeout=6000):
@@ -31,7 +31,7 @@ class Stream:
         for k in range(self.frame // 2):
             bucket = self.buckets[k % len(self.buckets)]
             self.n += 1
-            requests += [("put", bucket, "k", str(self.n), {"timeout": timeout}), ("get", bucket, "k", {"timeout": timeout})]
+            requests += [("put", bucket, self.key, str(self.n), {"timeout": timeout}), ("get", bucket, self.key, {"timeout": timeout})]
             keys += [(bucket, self.n, True), (bucket, self.n, False)]
         for i, key in zip(self.client.send(*requests), keys):
             self.sent[i] = key
