@@ -274,6 +274,11 @@ broken-ring:
 test: deps
 	@tests/run.sh
 
+# All tests of clusters, those too that make test leaves out, in debug and under ASan: three quarters of an
+# hour on two cores.  Needs root, for network namespaces.
+test-cluster: deps
+	@INCLUDE=long ONLY="debug asan cluster" tests/run.sh
+
 # README's first minute on a bare Debian: make run and make test there, word for word.  Needs root and
 # Debian's mirror; a quarter of an hour and more.
 test-fresh:
@@ -293,7 +298,7 @@ torture: deps
 # The same of clusters, in network namespaces; needs root.
 torture-ring: deps
 	$(MAKE) MODE=debug all
-	/usr/bin/python3 tests/node/run.py --build build/debug --include "cluster torture_cluster" --only torture_cluster
+	/usr/bin/python3 tests/node/run.py --build build/debug --include torture_cluster --only torture_cluster
 
 # ---- the rest ----
 
@@ -440,6 +445,7 @@ help:
 	@echo 'make bench     measure beside Redis, in one run'
 	@echo 'make test-systemd   the units under a real systemd, in a container'
 	@echo 'make test-fresh     make run and make test on a bare Debian, in a folder'
+	@echo 'make test-cluster   all tests of clusters, three quarters of an hour'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
 	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
 	@echo 'make sim SEEDS=N    copies of partitions in a simulated cluster, N runs; FROM= JOBS='
@@ -459,4 +465,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-fresh test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-cluster test-fresh test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE

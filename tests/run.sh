@@ -190,7 +190,7 @@ nodes() { # mode slow [build [tests]]
 	fi
 	grep -qw release <<<"$chosen" && build release all
 	grep -qw broken <<<"$chosen" && build debug all broken
-	has cluster "$include $tests" && grep -qw broken_cluster <<<"$chosen" && build debug all broken-ring
+	has long "$include $tests" && grep -qw broken_cluster <<<"$chosen" && build debug all broken-ring
 	echo "== $mode nodes"
 	/usr/bin/python3 tests/node/run.py --build "build/$build" --slow "$slow" --only "$tests" --exclude "$exclude" --include "$include" --again "${AGAIN:-0}" --jobs "${TEST_JOBS:-$node_jobs}" | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ] || grep -q '^not ok' "$results" || echo "not ok $mode nodes ended badly" | tee -a "$results"

@@ -18,7 +18,7 @@ import lib  # noqa: E402
 LIMIT_S = 120
 # Left out unless they are asked for with --include.
 OPTIONAL = {"torture": "takes as long as TORTURE_S says", "torture_cluster": "takes as long as TORTURE_S says",
-            "cluster": "clusters are watched in real time, alone on a machine: --include cluster"}
+            "long": "clusters at length: make test-cluster"}
 
 
 def no_namespaces():

@@ -146,7 +146,7 @@ def a_cluster_is_made_once(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_node_with_data_brings_it_along(box):
     """--keep: what is on it is on all of them."""
     c = cluster(box, create=False)
@@ -189,7 +189,7 @@ def a_node_with_data_brings_it_along(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_stranger_under_an_old_name_has_no_copy(box):
     """A disk that was emptied: the node comes back as another, and learns."""
     c = cluster(box, min_copies=1)
@@ -230,7 +230,7 @@ def a_node_without_cluster_is_what_it_was(box):
     eq(0, n.stop())
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def values_of_all_sizes_reach_all_copies(box):
     """From nothing to the largest, and a frame that is full of them; then each copy in turn is the only one to ask."""
     c = cluster(box, more={"limits.value": "4M", "limits.message": "16M", "storage.segment": "16M", "limits.log": "256M"}, min_copies=1)
@@ -255,7 +255,7 @@ def values_of_all_sizes_reach_all_copies(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def time_to_live_is_the_same_on_every_copy(box):
     """Whoever was told that a key has expired is told so by the next primary, even if its clock is behind."""
     c = cluster(box, clocks=True)

@@ -116,7 +116,7 @@ def two_nodes_asked_at_once_make_one_cluster(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_creation_that_breaks_off_is_begun_again(box):
     """The node is killed half way, at another moment each time; then etcd stands still in the middle of one."""
     c = cluster(box, create=False)
@@ -151,7 +151,7 @@ def a_creation_that_breaks_off_is_begun_again(box):
     c.stop()
 
 
-@test("cluster", "distributed", "restart")
+@test("cluster", "distributed", "restart", "long")
 def a_node_that_has_read_nothing_yet_lets_requests_wait(box):
     """Its etcd does not answer: it cannot know that it is not of the cluster."""
     c = cluster(box)
@@ -198,7 +198,7 @@ def requests_that_waited_are_told_when_there_is_no_cluster(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def an_etcd_with_certificates_and_users_is_asked_by_its_rules(box):
     """TLS both ways and a user of etcd's; who has it not is away, and says why. What only a restart changes is said by a reload."""
     cert = certificates(box)

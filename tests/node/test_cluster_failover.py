@@ -68,7 +68,7 @@ def a_killed_node_is_replaced_within_two_seconds(box):
     primary_gone(box, lambda c: c.kill("a"))
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def two_nodes_killed_at_once_leave_the_third_to_answer(box):
     """With three copies of which one may be alone."""
     c, buckets = opened(box, min_copies=1)
@@ -85,7 +85,7 @@ def two_nodes_killed_at_once_leave_the_third_to_answer(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_node_is_killed_again_and_again(box):
     """Each time another one, as soon as the one before is in sync: the sum of all that was acknowledged is there."""
     c, buckets = opened(box)
@@ -107,7 +107,7 @@ def a_node_is_killed_again_and_again(box):
     c.stop()
 
 
-@test("cluster", "distributed", "netns")
+@test("cluster", "distributed", "netns", "long")
 def an_island_answers_nothing_and_the_others_go_on(box):
     """Cut off from its peers and from etcd, while clients reach it: it says nothing old."""
     c, buckets = opened(box, net=True)
@@ -141,7 +141,7 @@ def any_put(c, name, *request):
         return None
 
 
-@test("cluster", "distributed", "netns")
+@test("cluster", "distributed", "netns", "long")
 def a_primary_that_hears_nobody_is_replaced(box):
     """One direction only: what others send does not arrive; its own beats do."""
     def deaf(c):
@@ -151,7 +151,7 @@ def a_primary_that_hears_nobody_is_replaced(box):
     primary_gone(box, deaf, promised=SLOW_S, net=True)
 
 
-@test("cluster", "distributed", "netns")
+@test("cluster", "distributed", "netns", "long")
 def a_primary_that_nobody_hears_is_replaced(box):
     def mute(c):
         for n in c.others("a"):
@@ -159,7 +159,7 @@ def a_primary_that_nobody_hears_is_replaced(box):
     primary_gone(box, mute, net=True)
 
 
-@test("cluster", "distributed", "netns")
+@test("cluster", "distributed", "netns", "long")
 def two_nodes_that_do_not_hear_each_other_leave_the_third_in_both_sets(box):
     """The wire between a and b is cut, both reach c and etcd: whichever wins, each partition answers."""
     c, buckets = opened(box, net=True)
@@ -175,7 +175,7 @@ def two_nodes_that_do_not_hear_each_other_leave_the_third_in_both_sets(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_node_that_stands_still_is_replaced(box):
     """SIGSTOP of all of it, and then it goes on: what it still believes is told to nobody."""
     c, buckets = opened(box)
@@ -200,7 +200,7 @@ def a_node_that_stands_still_is_replaced(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_machine_that_was_suspended_tells_nothing_old(box):
     """Its MONOTONIC clocks have stood still: by them its lease is not over."""
     c, buckets = opened(box, clocks=True)
@@ -223,7 +223,7 @@ def a_machine_that_was_suspended_tells_nothing_old(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_stopped_coordinator_and_a_stopped_worker_are_replaced(box):
     """One of its processes alone stands still: the coordinator, with a worker that goes on; a worker, with one that beats on."""
     for which in ("coordinator", "worker"):
@@ -252,13 +252,13 @@ def a_stopped_coordinator_and_a_stopped_worker_are_replaced(box):
         inner.close()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_primary_whose_disk_hangs_is_replaced(box):
     """Its beats go on; no sync comes back. Nobody misses it sooner as a backup than as a primary; a read may have seen what waits for it."""
     primary_gone(box, lambda c: c.disk["a"].hang(), promised=SLOW_S, other=SLOW_S, other_reads=SLOW_S, restore=lambda c: c.disk["a"].heal(), disks=True)
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_backup_whose_disk_is_full_is_left_out_and_comes_back(box):
     """The others go on; with room again it learns what it lacks."""
     c, buckets = opened(box, disks=True, more={"limits.log": "16M"})
@@ -306,7 +306,7 @@ def a_node_whose_worker_fails_hands_over(box):
     p.audit(c.client("b"))
 
 
-@test("cluster", "distributed", "netns")
+@test("cluster", "distributed", "netns", "long")
 def a_primary_that_alone_has_lost_etcd_yields_when_it_must(box):
     """As long as no member fails nobody notices; when a backup dies, somebody who reaches etcd takes over."""
     c, buckets = opened(box, net=True)
@@ -345,7 +345,7 @@ def etcd_gone(box, gone, **kw):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def etcd_may_be_away_while_nothing_fails(box):
     """Killed for ten seconds, and a worker of each node meanwhile."""
     c, buckets = opened(box)
@@ -368,7 +368,7 @@ def etcd_may_be_away_while_nothing_fails(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def one_member_of_etcd_is_killed_and_nobody_notices(box):
     def gone(c):
         for i in range(3):
@@ -378,7 +378,7 @@ def one_member_of_etcd_is_killed_and_nobody_notices(box):
     etcd_gone(box, gone, members=3)
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def etcd_that_stands_still_is_not_noticed(box):
     def gone(c):
         c.etcd.pause(0)
@@ -387,7 +387,7 @@ def etcd_that_stands_still_is_not_noticed(box):
     etcd_gone(box, gone)
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def what_fails_while_etcd_is_away_waits_and_goes_on(box):
     """Nothing is lost, nothing answered wrongly; when etcd is back it goes on by itself."""
     c, buckets = opened(box)
@@ -408,7 +408,7 @@ def what_fails_while_etcd_is_away_waits_and_goes_on(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def one_copy_of_two_goes_on_or_refuses_as_it_was_made(box):
     """min_copies = 1: the one that is left answers. 2: writes are refused before they take effect, until the other is back."""
     for least in (1, 2):
@@ -476,7 +476,7 @@ def a_node_that_was_away_learns_from_the_logs(box):
     behind(box, some)
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_node_that_was_away_for_long_learns_from_a_snapshot(box):
     """More was written than the logs keep; keys were deleted that it still has, and a bucket dropped."""
     def much(c, x, bucket):
@@ -504,7 +504,7 @@ def a_node_with_an_empty_disk_learns_all(box):
     behind(box, wiped)
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def the_power_goes_out_everywhere_at_once(box):
     """Of all nodes, under load: what was not synced is partly gone. Whatever was acknowledged is there, on each of them."""
     c = cluster(box, undo=True)

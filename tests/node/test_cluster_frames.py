@@ -129,7 +129,7 @@ def frames_keep_their_order_while_a_node_dies(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def frames_keep_their_order_when_a_replaced_primary_wakes_up(box):
     """What had come to it before must not be done by its successor behind what was sent later."""
     c, buckets = opened(box, workers=2)

@@ -440,7 +440,7 @@ def every_request_to_a_cluster_is_done_once_whatever_fails(box):
     sound(box, float(os.environ.get("CLUSTER_S", 25)))
 
 
-@test("cluster", "history", "kill", "distributed")
+@test("cluster", "history", "kill", "distributed", "long")
 def histories_of_two_copies_of_which_one_goes_on(box):
     """Without a net: processes, disks, clocks and etcd."""
     sound(box, float(os.environ.get("CLUSTER_S", 25)) / 3, names="ab", factor=2, min_copies=1, net=False)
@@ -561,7 +561,7 @@ def broken(box, what):
     raise AssertionError("nodes without the rule pass for sound")
 
 
-@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster")
+@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster", "long")
 def nodes_with_all_rules_pass_what_broken_ones_do_not(box):
     for aim in sorted(set(BROKEN.values())):
         inner = lib.Box(aim)
@@ -573,12 +573,12 @@ def nodes_with_all_rules_pass_what_broken_ones_do_not(box):
     eq([], late_frames(box, None))
 
 
-@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster")
+@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster", "long")
 def a_primary_that_answers_before_its_backups_is_found_out(box):
     broken(box, "copies")
 
 
-@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster")
+@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster", "long")
 def a_primary_that_reads_without_a_lease_is_found_out(box):
     broken(box, "lease")
 
@@ -636,7 +636,7 @@ def late_frames(box, build):
     return lines
 
 
-@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster")
+@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster", "long")
 def a_backup_that_listens_to_a_deposed_primary_is_found_out(box):
     build = os.path.join(os.path.dirname(lib.BUILD), "broken-fence")
     for attempt in range(2 * ROUNDS):
@@ -649,7 +649,7 @@ def a_backup_that_listens_to_a_deposed_primary_is_found_out(box):
     raise AssertionError("nodes without the rule pass for sound")
 
 
-@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster")
+@test("cluster", "history", "kill", "netns", "distributed", "broken_cluster", "long")
 def clocks_beyond_what_is_promised_are_found_out(box):
     """A lease by a slow clock, waited for by a fast one: the histories do show old values where there are some."""
     broken(box, "pace")

@@ -43,7 +43,7 @@ def make(c, count, prefix="b"):
     return made
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def every_node_lists_all_buckets_in_pages(box):
     c = cluster(box, workers=2)
     made = sorted(make(c, 300) + make(c, 40, "a"))
@@ -98,7 +98,7 @@ class Lister(threading.Thread):
         return self.got
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def lists_are_whole_while_partitions_move_and_nodes_die(box):
     c = cluster(box, workers=2)
     made = sorted(make(c, 500))
@@ -133,7 +133,7 @@ def lists_are_whole_while_partitions_move_and_nodes_die(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_list_waits_for_partitions_that_nobody_serves(box):
     c = cluster(box, factor=2, min_copies=1)
     if not c.real:

@@ -16,7 +16,7 @@ def value(c, at, bucket, key="k"):
     return r and r[0]
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def own_buckets_lie_beside_the_rings(box):
     c = cluster(box, routes=own_routes)
     if not c.real:

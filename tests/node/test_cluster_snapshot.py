@@ -140,7 +140,7 @@ def only(c, name):
     until(c.answers, 20, "answers")
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_copy_learns_while_everything_goes_on(box):
     """Writes, deletes, drops, ttls and sessions meanwhile."""
     c, m = lagging(box, workers=2)
@@ -188,7 +188,7 @@ def killed(box, which, times=3, **kw):
     alone(c, m, "c")
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def the_senders_worker_is_killed_in_the_middle(box):
     def kill(c):
         for n in "ab":
@@ -196,7 +196,7 @@ def the_senders_worker_is_killed_in_the_middle(box):
     killed(box, kill)
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def the_receivers_worker_is_killed_in_the_middle(box):
     def kill(c):
         until(lambda: c.answers_ping("c"), 20, "c to answer")
@@ -204,7 +204,7 @@ def the_receivers_worker_is_killed_in_the_middle(box):
     killed(box, kill)
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def the_primarys_node_is_killed_in_the_middle(box):
     """b takes over what a led, and goes on with it."""
     def kill(c):
@@ -220,7 +220,7 @@ def the_primarys_node_is_killed_in_the_middle(box):
     killed(box, kill, times=2)
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def large_values_and_a_bucket_with_many_keys_are_learned(box):
     """Values of more than a piece; 60,000 keys; and as many workers as each node likes."""
     own = dict(SMALL_LOG, **{"limits.value": "1M", "limits.message": "2M", "limits.log": "32M"})
@@ -244,7 +244,7 @@ def large_values_and_a_bucket_with_many_keys_are_learned(box):
     assert learned(c, "c") > 0
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_disk_that_is_full_takes_it_in_when_there_is_room(box):
     c, m = lagging(box, disks=True)
     if not c.real:
@@ -259,7 +259,7 @@ def a_disk_that_is_full_takes_it_in_when_there_is_room(box):
     alone(c, m, "c")
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def status_says_who_learns(box):
     c, m = lagging(box, wipe=True)
     if not c.real:
@@ -272,7 +272,7 @@ def status_says_who_learns(box):
     until(lambda: c.verdict("a")[0], 10, "all to be well")
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_node_that_had_data_before_brings_it_along(box):
     """`create --keep`: in term 0, more than its log has; the others learn all of it."""
     c = Cluster(box, "abc", create=False, more=SMALL_LOG)
@@ -309,7 +309,7 @@ def a_node_that_had_data_before_brings_it_along(box):
     assert learned(c, "c") + learned(c, "b") > 0
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def a_disk_that_was_set_back_learns_what_it_has_forgotten(box):
     """A copy of its folder from before is put in its place while all are down: others know better, and nothing is lost."""
     c = cluster(box)

@@ -93,7 +93,7 @@ def all_workers_of_all_copies_are_killed_at_once(box):
     quietly(box, killed, 1.0, 1)
 
 
-@test("cluster", "distributed", "restart")
+@test("cluster", "distributed", "restart", "long")
 def workers_of_copies_are_exchanged_unnoticed(box):
     quietly(box, lambda c, n: admin(c, n, "worker", "restart", "--all"))
 
@@ -114,12 +114,12 @@ def coordinators_of_copies_are_upgraded_unnoticed(box):
     quietly(box, upgraded)
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def configurations_of_copies_are_read_again_unnoticed(box):
     quietly(box, lambda c, n: admin(c, n, "reload"))
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def the_agent_is_killed_and_started_again(box):
     """It keeps nothing: what was on its way is unknown, and asked for again."""
     def killed(c, n):
@@ -149,7 +149,7 @@ def a_drained_node_leads_nothing_and_nobody_is_told(box):
     c.stop()
 
 
-@test("cluster", "distributed", "restart")
+@test("cluster", "distributed", "restart", "long")
 def a_stopped_node_hands_over_first(box):
     """SIGTERM: its partitions are led by others before it goes; then it comes back and is in sync. A rolling restart of all."""
     c, buckets = opened(box)
@@ -203,7 +203,7 @@ def a_rolling_restart_of_all_nodes_is_no_error_for_libpail(box):
     c.stop()
 
 
-@test("cluster", "distributed", "restart")
+@test("cluster", "distributed", "restart", "long")
 def a_stop_of_all_nodes_at_once_and_a_start_lose_nothing(box):
     """Nobody is left to hand over to."""
     c, buckets = opened(box)
@@ -219,7 +219,7 @@ def a_stop_of_all_nodes_at_once_and_a_start_lose_nothing(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "long")
 def every_process_dies_once_under_load(box):
     """paild alone (its workers outlive it for a moment), then each worker, of each node, one after the other."""
     c, buckets = opened(box)
