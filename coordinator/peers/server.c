@@ -13,6 +13,7 @@
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/peers/peers.h"
+#include "coordinator/peers/strangers.h"
 #include "coordinator/peers/versions.h"
 #include "coordinator/peers/warning.h"
 #include "coordinator/security/security.h"
@@ -64,6 +65,7 @@ struct peer_server {
 	struct peer_events events;
 	const struct peer_copies *copies;
 	struct warning stranger;
+	struct strangers strangers;
 	struct warning impostor;
 	struct warning nonsense;
 	struct warning versions;
@@ -267,6 +269,24 @@ void peer_server_functions(struct peer_server *s)
 			welcome(s, &s->session[i]);
 }
 
+static const char *stranger_text(const struct peer_server *s)
+{
+	return s->copies ? "this node has that one neither in its [peers] nor in its cluster"
+			 : "this node does not have that one in its [peers]";
+}
+
+static void stranger_take(struct peer_server *s, struct reply_to connection, struct span node)
+{
+	char name[4 * PEER_MESSAGE_NODE_MAX + 1];
+
+	if (!s->copies || stranger_stays(&s->strangers, node, s->node->now_ms))
+		warn(&s->stranger, s->node->now_ms,
+		     "turned away node \"%.100s\", which is not in [peers]%s",
+		     buf_printable(name, sizeof(name), node.p, node.n),
+		     s->copies ? ", nor has it registered in the cluster" : "");
+	turn_away(s, connection, stranger_text(s));
+}
+
 static void hello(struct peer_server *s, struct reply_to connection, const struct peer_message *h)
 {
 	struct session *x;
@@ -284,12 +304,7 @@ static void hello(struct peer_server *s, struct reply_to connection, const struc
 		return;
 	}
 	if (!named(s, h->node)) {
-		char name[4 * PEER_MESSAGE_NODE_MAX + 1];
-
-		warn(&s->stranger, s->node->now_ms,
-		     "turned away node \"%.100s\", which is not in [peers]",
-		     buf_printable(name, sizeof(name), h->node.p, h->node.n));
-		turn_away(s, connection, "this node does not have that one in its [peers]");
+		stranger_take(s, connection, h->node);
 		return;
 	}
 	if (!proved(s, connection, h->node)) {
@@ -337,7 +352,7 @@ void peer_server_configure(struct peer_server *s)
 		if (!x->connection.generation ||
 		    (named(s, span_of(x->name)) && proved(s, x->connection, span_of(x->name))))
 			continue;
-		turn_away(s, x->connection, "this node does not have that one in its [peers]");
+		turn_away(s, x->connection, stranger_text(s));
 		x->connection.generation = 0;
 	}
 }

@@ -48,9 +48,10 @@ def route_names_node_partition_epoch_and_copies(box):
         eq((primary, epoch, sorted(isr)), (r["node"], r["epoch"], sorted(r["copies"])))
         for other in answers[1:]:
             eq([r[k] for k in ("node", "partition", "epoch")], [other[k] for k in ("node", "partition", "epoch")])
-    leading = [v[1] for v in views.values()]
-    for n in c.names:  # round robin
-        assert abs(leading.count(n) - len(leading) / len(c.names)) <= 1, leading
+    def uneven():
+        leading = [v[1] for v in c.views().values()]
+        return max(abs(leading.count(n) - len(leading) / len(c.names)) for n in c.names)
+    until(lambda: uneven() <= 1, 20, "all to lead the same: round robin")  # who took over from a node that was slow gives back
     c.stop()
 
 
