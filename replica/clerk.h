@@ -225,6 +225,8 @@ struct clerk_figures {
 	int64_t clock_ahead_ms; /* see clerk_clock_ahead_ms */
 };
 void clerk_figures(const struct clerk *c, struct moment now, struct clerk_figures *ret);
+/* For people: "leaving", it is about to stop; "draining", it is to lead nothing; NULL: neither is known. */
+const char *clerk_leaves(const struct clerk *c, uint32_t node);
 /*
  * For people: why the i-th of the wanted copies that are not in the set in sync is not, of a
  * partition that this node is the primary of; or, if none is missing, why it does not lead.

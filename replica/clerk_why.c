@@ -52,6 +52,16 @@ static const char *why_partner(const struct clerk *c, const struct part *p, cons
 				: "the agreement has not answered lately";
 }
 
+const char *clerk_leaves(const struct clerk *c, uint32_t node)
+{
+	const struct node *n = node < REPLICA_NODES_MAX ? c->nodes[node] : NULL;
+	bool self = node == c->config.self.node;
+
+	if (self ? c->leaving : n && n->leaving)
+		return "leaving";
+	return (self ? c->draining : n && n->draining) ? "draining" : NULL;
+}
+
 const char *clerk_why(const struct clerk *c, uint32_t partition, uint32_t i, struct moment now,
 		      uint32_t *ret_node)
 {

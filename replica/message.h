@@ -31,6 +31,7 @@ enum parcel_kind {
 	PARCEL_PIECE,
 	PARCEL_PIECED,
 	PARCEL_VIEW,
+	PARCEL_LAG,
 	PARCEL_KIND_END
 };
 
@@ -204,6 +205,13 @@ enum report_kind {
 	REPORT_WHOLE, /* `member` (perhaps this copy) has learned anew, and is no more damaged */
 	REPORT_KIND_END
 };
+
+/* How long the copies of head.node, of partitions that the teller leads, take to acknowledge: for people. */
+struct parcel_lag {
+	struct parcel head;
+	uint64_t ms; /* the longest of them */
+};
+_Static_assert(sizeof(struct parcel_lag) == 24, "told between processes");
 
 struct parcel_report {
 	struct parcel head;

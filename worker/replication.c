@@ -323,6 +323,7 @@ static void tick(struct replication *c)
 		check_slow(copy_agrees(&l->copy));
 	}
 	ship_retain(c);
+	lag_tick(c);
 	if (!c->over_ms && store_must_restart(c->w->store))
 		c->over_ms = c->w->now_ms;
 }

@@ -21,6 +21,10 @@ struct sending {
 	bool behind;         /* what it needs is in the log's files only; */
 	uint64_t anew_ms; /* nor there, or it is damaged: since when it waits for a snapshot; 0 */
 	uint64_t offered_ms; /* when one was offered last */
+	uint64_t
+		lag_mark; /* sequence whose acknowledgement is waited for, to see how long it takes; 0 */
+	uint64_t lag_at_ms; /* since then */
+	uint64_t lag_ms;    /* how long it took last */
 };
 
 /* A partition of this worker's. */
@@ -104,6 +108,7 @@ struct replication {
 	uint64_t arrive_read;
 	uint64_t synced_lsn; /* looked at */
 	uint64_t ticked_ms;
+	uint64_t lag_told_ms;
 	uint64_t retained_ms;
 	uint64_t step;
 	uint64_t over_ms; /* when it was found that this worker must end; 0: it need not */
@@ -182,6 +187,13 @@ void behind_set(struct replication *c, struct sending *s, bool on);
 void ship_lost(struct replication *c, struct line *l, uint32_t i);
 /* So many bytes have been acknowledged, or are lost. */
 void ship_landed(struct replication *c, uint32_t node, uint64_t bytes);
+
+/* ---- replication_lag.c ---- */
+
+/* The copy has acknowledged up to there. */
+void lag_acked(const struct replication *c, struct sending *s, uint64_t acked);
+/* Each TICK_MS: look at all copies; once a second, tell. */
+void lag_tick(struct replication *c);
 
 /* ---- snapshots to others: replication_teach.c ---- */
 

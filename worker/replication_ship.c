@@ -106,6 +106,7 @@ void ship_acked(struct replication *c, struct line *l, uint32_t node)
 
 		if (s->id.node != node)
 			continue;
+		lag_acked(c, s, k->members[i].acked);
 		if (k->members[i].acked >= s->sent || k->members[i].anew) {
 			all_landed(c, s);
 		} else if (s->mark && k->members[i].acked >= s->mark) {

@@ -314,6 +314,10 @@ void actions_parcel(struct membership *m, const struct parcel *x)
 				     m->now);
 		return;
 	}
+	if (x->kind == PARCEL_LAG) {
+		figures_lag(m, x->node, ((const struct parcel_lag *)(const void *)x)->ms);
+		return;
+	}
 	if (b->len + x->size > GATHERED_MAX && b->len)
 		return; /* nothing of it is lost: it is sent again */
 	buf_add(b, x, x->size);

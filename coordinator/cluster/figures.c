@@ -1,4 +1,5 @@
 /* What operators are told of the cluster. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@ struct node_figures {
 	uint32_t copies;  /* that it is to have, or has */
 	uint32_t in_sync; /* of these, in the set in sync */
 };
+
+#define LAG_HELD_MS  1500u /* the longest of all workers' */
+#define LAG_KNOWN_MS 4000u /* then it is that of nobody's copies */
 
 struct cluster_figures {
 	struct node_figures node[REPLICA_NODES_MAX];
@@ -48,6 +52,27 @@ static bool is_up(const struct membership *m, uint32_t number)
 	uint32_t i = number < REPLICA_NODES_MAX ? m->of_number[number] : NODE_NONE;
 
 	return number == m->number || (i != NODE_NONE && node_is_up(m, &m->node[i]));
+}
+
+/* Workers tell it each second, each of its own partitions. */
+void figures_lag(struct membership *m, uint32_t node, uint64_t ms)
+{
+	uint64_t now_ms = m->parts.node->now_ms;
+	struct lag *x = &m->lag[node % REPLICA_NODES_MAX];
+
+	if (ms < x->ms && now_ms - x->told_ms < LAG_HELD_MS)
+		return;
+	*x = (struct lag){now_ms, ms};
+}
+
+static char *lag_write(const struct membership *m, uint32_t node, char *p)
+{
+	const struct lag *x = &m->lag[node];
+
+	p = write_text(p, "lag_ms");
+	return x->told_ms && m->parts.node->now_ms - x->told_ms < LAG_KNOWN_MS
+		       ? write_uint(p, x->ms)
+		       : write_nil(p);
 }
 
 static void view_count(const struct membership *m, uint32_t partition, const struct view *v,
@@ -92,8 +117,8 @@ static unsigned long long since_ms(const struct membership *m)
 	return m->agreement_ms ? m->parts.node->now_ms - m->agreement_ms : 0;
 }
 
-/* What is wrong, the worst first. */
-static void verdict(const struct membership *m, const struct cluster_figures *f, char *out,
+/* What is wrong, the worst first.  Whether nothing is. */
+static bool verdict(const struct membership *m, const struct cluster_figures *f, char *out,
 		    size_t size)
 {
 	struct agent_status a;
@@ -139,8 +164,19 @@ static void verdict(const struct membership *m, const struct cluster_figures *f,
 			       llabs(f->clock_ahead_ms),
 			       f->clock_ahead_ms > 0 ? "ahead of" : "behind");
 	else
-		(void)snprintf(out, size,
-			       "all is well: all partitions are served, all copies in sync");
+		return snprintf(out, size,
+				"all is well: all partitions are served, all copies in sync") > 0;
+	return false;
+}
+
+static char *id_write(const struct membership *m, char *p)
+{
+	char id[17];
+
+	if (!m->config.id)
+		return write_nil(p);
+	(void)snprintf(id, sizeof(id), "%016" PRIx64, m->config.id);
+	return write_text(p, id);
 }
 
 static char *number_write(char *p, const char *name, uint64_t n)
@@ -148,22 +184,28 @@ static char *number_write(char *p, const char *name, uint64_t n)
 	return write_uint(write_text(p, name), n);
 }
 
+static const char *state_of(const struct membership *m, const struct cluster_node *x)
+{
+	const char *leaves = m->clerk ? clerk_leaves(m->clerk, x->number) : NULL;
+
+	return !x->number ? "new" : !is_up(m, x->number) ? "away" : leaves ? leaves : "up";
+}
+
 static char *node_write(const struct membership *m, const struct cluster_node *x,
 			const struct cluster_figures *f, char *p)
 {
 	const struct node_figures *n = &f->node[x->number];
 
-	p = write_map(p, 8);
+	p = write_map(p, 9);
 	p = write_text(write_text(p, "name"), x->name);
 	p = number_write(p, "number", x->number);
-	p = write_text(write_text(p, "state"), !x->number            ? "new"
-					       : is_up(m, x->number) ? "up"
-								     : "away");
+	p = write_text(write_text(p, "state"), state_of(m, x));
 	p = write_text(write_text(p, "client"), x->client);
 	p = number_write(p, "leading", n->leading);
 	p = number_write(p, "copies", n->copies);
 	p = number_write(p, "in_sync", n->in_sync);
-	return number_write(p, "learning", n->copies - n->in_sync);
+	p = number_write(p, "learning", n->copies - n->in_sync);
+	return lag_write(m, x->number, p);
 }
 
 /* Copies that are not in sync, of partitions whose primary is here, and why. */
@@ -199,11 +241,12 @@ void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 	struct agent_status a;
 	char text[300];
 	struct buf b;
+	bool ok;
 	char *p;
 
 	moments_read(m);
 	figures_count(m, &f);
-	verdict(m, &f, text, sizeof(text));
+	ok = verdict(m, &f, text, sizeof(text));
 	agent_status(m->agent, &a);
 	buf_init(&b);
 	p = buf_room(&b, 2048 + BEHIND_MAX * BEHIND_ROOM +
@@ -213,14 +256,17 @@ void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 		reply_error(m->parts.sink, o, msgid, true, WIRE_E_INTERNAL, "no memory");
 		return;
 	}
-	p = write_map(write_reply_head(p, msgid), 13);
+	p = write_map(write_reply_head(p, msgid), 16);
 	p = write_text(write_text(p, "verdict"), text);
+	p = write_bool(write_text(p, "ok"), ok);
 	p = write_text(write_text(p, "name"), conf_text(m->parts.node->conf, CONF_cluster_name));
+	p = id_write(m, write_text(p, "id"));
 	p = number_write(p, "partitions", m->config.id ? m->config.partitions : 0);
 	p = number_write(p, "factor", m->config.factor);
 	p = number_write(p, "min_copies", m->config.min_copies);
 	p = number_write(p, "known", f.known);
 	p = number_write(p, "without_primary", f.without_primary);
+	p = number_write(p, "in_sync", f.known - f.fewer);
 	p = number_write(p, "not_in_sync", f.fewer);
 	p = number_write(p, "too_few", f.too_few);
 	p = write_int(write_text(p, "clock_ahead_ms"), f.clock_ahead_ms);

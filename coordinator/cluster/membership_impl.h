@@ -43,6 +43,12 @@ struct outgoing_parcels {
 	struct buf acks;
 };
 
+/* How long a node's copies took to acknowledge, the longest that was told lately. */
+struct lag {
+	uint64_t told_ms; /* 0: never */
+	uint64_t ms;
+};
+
 enum create_step {
 	CREATE_NONE,
 	CREATE_GET,      /* is there one? */
@@ -102,6 +108,7 @@ struct membership {
 	struct peer_copies copies_events;
 	struct security_found found;
 	struct notes notes; /* for the log */
+	struct lag lag[REPLICA_NODES_MAX];
 	uint64_t beats_us;
 	/* of the views that are asked for: how many, and what clerk_revision was before the first */
 	uint32_t *asked;
@@ -175,6 +182,9 @@ int succession_write(const struct membership *m, struct buf *b);
 int succession_read(struct membership *m, struct span in);
 
 /* ---- figures.c ---- */
+
+/* A worker has told how long a node's copies take to acknowledge. */
+void figures_lag(struct membership *m, uint32_t node, uint64_t ms);
 
 /* It is this node, or there is a link to it. */
 bool node_is_up(const struct membership *m, const struct cluster_node *n);

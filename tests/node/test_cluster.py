@@ -80,17 +80,32 @@ def status_gives_its_verdict_first(box):
     assert well and "in sync" in text[0], text
     for word in ("leading", "copies", "sync", "learning", "lag", "agreement"):
         assert word in "\n".join(text).lower(), (word, text)
-    s = c.status("b")
+    s = until(lambda: [x for x in [c.status("b")] if x["ok"] and all(n["lag_ms"] is not None for n in x["nodes"] if n["name"] != "b")],
+              10, "all to be well, and the copies' lag")[0]
+    eq((256, 256, 0, 0, 0), tuple(s[k] for k in ("known", "in_sync", "not_in_sync", "without_primary", "too_few")))
+    eq((16, None), (len(s["id"]), {n["name"]: n["lag_ms"] for n in s["nodes"]}["b"]))
+    assert all(n["lag_ms"] < 1000 for n in s["nodes"] if n["name"] != "b"), s["nodes"]
     eq(sorted(c.names), sorted(n["name"] for n in s["nodes"]))
+    eq({"up"}, {n["state"] for n in s["nodes"]})
+    c.command("b", "drain", "b")
+    until(lambda: {"a": "up", "b": "draining", "c": "up"} == {n["name"]: n["state"] for n in c.status("a")["nodes"]}, 10, "b to be draining")
+    c.command("b", "drain", "b", "--off")
+    c.ready()
     eq(len(c.views()), sum(n["leading"] for n in s["nodes"]))
     first = text[0]
     c.kill("c")
     until(lambda: all("c" not in v[2] for v in c.views().values()), 10, "c to be out of all sets")
     well, text = until(lambda: [x for x in [c.verdict("a")] if not x[0]], 10, "the verdict to say so")[0]
     assert text[0] != first, text
+    s = c.status("a")
+    eq((False, "away"), (s["ok"], {n["name"]: n["state"] for n in s["nodes"]}["c"]))
+    assert {x["node"] for x in s["behind"]} == {"c"} and all(x["why"] for x in s["behind"]), s["behind"]
     print("\n".join("# " + line for line in text))
     c.etcd.kill()
     until(lambda: "away" in c.agreement("a"), 15, "the agreement to be away")
+    since = c.status("a")["agreement"]["since_ms"]
+    s = until(lambda: [x for x in [c.status("a")] if x["agreement"]["since_ms"] > since + 1000], 10, "time to pass")[0]
+    assert "the agreement is away since %d s" % (s["agreement"]["since_ms"] // 1000) in s["verdict"] or "refuse" in s["verdict"], s
     c.etcd.start()
     until(lambda: "away" not in c.agreement("a"), 15, "the agreement to be back")
     c.start("c")

@@ -263,6 +263,26 @@ static void what_stands_behind_something_given_back_is_given_back(void)
 	played_end();
 }
 
+/* How long copies take is told once a second, by whoever leads. */
+static void how_far_copies_are_behind_is_told(void)
+{
+	uint32_t a;
+
+	cluster();
+	a = ask(&played[1], WIRE_CREATE, "b", NULL, NULL);
+	UNTIL(answered(a));
+	UNTIL(played[1].lags[2] && played[1].lags[3]);
+	cut_from[3][1] = true; /* its acknowledgements */
+	a = ask(&played[1], WIRE_PUT, "b", "k", "v");
+	UNTIL(played[1].lag_ms[3] >= 1000);
+	TRUE_(played[1].lag_ms[2] < 1000);
+	cut_from[3][1] = false;
+	UNTIL(answered(a));
+	UNTIL(played[1].lag_ms[3] < 1000); /* that was then */
+	EQ(0, played[2].lags[1] + played[2].lags[3] + played[3].lags[1]);
+	played_end();
+}
+
 /* A member that was cut off for long: what it needs is in the log's files only. */
 static void who_was_away_is_caught_up(void)
 {
@@ -661,6 +681,7 @@ UNIT_MAIN(T(a_backup_keeps_the_log_for_who_is_away), T(what_was_set_aside_is_sen
 	  T(a_write_is_on_all_copies), T(a_reply_waits_for_every_member),
 	  T(a_read_of_what_is_committed_waits_for_no_write), T(another_partition_goes_on),
 	  T(reads_wait_for_the_lease), T(who_does_not_lead_says_elsewhere),
-	  T(what_stands_behind_something_given_back_is_given_back), T(who_was_away_is_caught_up),
+	  T(what_stands_behind_something_given_back_is_given_back),
+	  T(how_far_copies_are_behind_is_told), T(who_was_away_is_caught_up),
 	  T(a_killed_primary_leads_again), T(what_was_begun_is_not_called_undone),
 	  T(requests_wait_for_roles), T(who_is_alone_waits_for_nobody))

@@ -44,7 +44,9 @@ struct played {
 	uint64_t leading[PARTITIONS]; /* terms, as reported */
 	uint64_t floor[PARTITIONS];
 	uint64_t counted;
-	uint64_t caught; /* member reports */
+	uint64_t lag_ms[NODES + 1]; /* of the others' copies, as it was told last, */
+	uint64_t lags[NODES + 1];   /* and how often */
+	uint64_t caught;            /* member reports */
 	uint64_t stuck;
 	uint64_t drained;
 	uint64_t shipped;          /* parcels of records, */
@@ -199,6 +201,11 @@ static void played_parcels(void *arg, struct queue *q, const char *bytes, uint32
 			continue;
 		}
 		TRUE_(p->node >= 1 && p->node <= NODES && p->node != n->number);
+		if (p->kind == PARCEL_LAG) {
+			n->lag_ms[p->node] = ((const struct parcel_lag *)(const void *)p)->ms;
+			n->lags[p->node]++;
+			continue;
+		}
 		if (p->kind == PARCEL_APPEND) {
 			n->shipped++;
 			n->bytes[p->node] += size;
