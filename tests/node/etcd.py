@@ -16,6 +16,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+import lib
 from lib import until
 
 PROGRAM = "etcd"
@@ -132,7 +133,7 @@ class Etcd:
 
     # ---- asking it, by its JSON gateway ----
 
-    def post(self, path, body, seconds=2, member=None):
+    def post(self, path, body, seconds=None, member=None):
         """The answer's JSON, of the first member that gives one; else its last error, an OSError."""
         error = OSError("no member of etcd runs")
         for i, p in enumerate(self.processes):
@@ -141,7 +142,7 @@ class Etcd:
             try:
                 request = urllib.request.Request(self.client[i] + path, json.dumps(body).encode(),
                                                  {"Content-Type": "application/json"})
-                with urllib.request.urlopen(request, timeout=seconds, context=self.context()) as f:
+                with urllib.request.urlopen(request, timeout=seconds or 2 * lib.SLOW + 1, context=self.context()) as f:
                     return json.load(f)
             except urllib.error.HTTPError as e:
                 error = OSError("%d: %s" % (e.code, e.read().decode(errors="replace")))

@@ -18,10 +18,10 @@ def waiting(box, then, after=lambda c: None, **kw):
     bucket = c.led_by("a")
     client = c.client("b")
     c.kill("a")
-    ids = client.send(*(("put", bucket, "k%d" % i, b"v%d" % i, {"timeout": WAIT_MS * lib.SLOW}) for i in range(PUTS)))
+    ids = client.send(*(("put", bucket, "k%d" % i, b"v%d" % i, {"timeout": int(WAIT_MS * lib.SLOW)}) for i in range(PUTS)))
     then(c)
     for i in ids:
-        client.result(i, WAIT_MS / 1000 + 5)
+        client.result(i, WAIT_MS * lib.SLOW / 1000 + 5)
     client.close()
     after(c)
     other = c.client("c")
