@@ -17,16 +17,19 @@ int clerk_new(const struct clerk_config *config, const struct clerk_ops *ops, vo
 	struct clerk *c = calloc(1, sizeof(*c));
 	size_t claims = sizeof(struct claim) * config->partitions;
 
-	check(config->partitions && config->workers && config->self.node < REPLICA_NODES_MAX);
+	check(config->partitions && config->self.node < REPLICA_NODES_MAX);
+	check(config->workers || !config->self.node);
 	if (!c)
 		return -ENOMEM;
 	c->config = *config;
+	if (!config->workers)
+		c->config.workers = 1; /* as if it had one that never begins */
 	c->ops = *ops;
 	c->arg = arg;
 	/* What a worker says of orders that it had from an earlier coordinator is of none of these. */
 	c->number = now.boot_us;
 	c->parts = calloc(config->partitions, sizeof(*c->parts));
-	c->workers = calloc(config->workers, sizeof(*c->workers));
+	c->workers = calloc(c->config.workers, sizeof(*c->workers));
 	c->grant = calloc(1, sizeof(*c->grant) + claims);
 	if (!c->parts || !c->workers || !c->grant) {
 		clerk_free(&c);
@@ -41,7 +44,7 @@ int clerk_new(const struct clerk_config *config, const struct clerk_ops *ops, vo
 		if (RULE(BOOT))
 			p->granted = now;
 	}
-	for (uint32_t i = 0; i < config->workers; i++)
+	for (uint32_t i = 0; i < c->config.workers; i++)
 		c->workers[i] = (struct worker){.down = now, .sync = MOMENT_NEVER};
 	*ret = c;
 	return 0;

@@ -106,7 +106,9 @@ struct clerk_config {
 	struct member self;
 	uint64_t incarnation; /* of this coordinator: random, new with each start */
 	uint32_t partitions;
-	uint32_t workers; /* partition p is worker p % workers' */
+	/* partition p is worker p % workers'; 0: it has none, and self.node is 0: a member of nothing,
+	 * which learns views and is asked where partitions are served */
+	uint32_t workers;
 	uint32_t factor;
 	uint32_t min_copies;
 	uint32_t lease_ms;  /* CLERK_LEASE_MS */

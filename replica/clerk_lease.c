@@ -251,7 +251,8 @@ void clerk_beat(struct clerk *c, uint32_t node, const struct beat *b, struct mom
 	struct node *n = node_get(c, node);
 	struct grant *g = c->grant;
 
-	if (!n)
+	/* Whoever has no copies must not stand for any: they may be those of its folder's past. */
+	if (!n || !c->config.self.node)
 		return;
 	n->heard = now;
 	wall_heard(c, n, b->wall_ms, now);

@@ -299,10 +299,58 @@ static void the_figures_tell_how_it_is(void)
 	EQ(1, f.too_few);
 }
 
+/*
+ * A member of nothing, without workers: it learns who leads, asks for no change however long nobody is
+ * heard, gives no order and grants nothing.
+ */
+static void a_door_learns_who_leads_and_leads_nothing(void)
+{
+	static char bytes[1 << 20];
+	struct clerk_figures f;
+	uint32_t node = 0;
+	size_t n;
+
+	start(2);
+	clerk_free(&clerk);
+	config.self = (struct member){0};
+	config.workers = 0;
+	EQ(0, clerk_new(&config, &clerk_ops, NULL, at, &clerk));
+	EQ(CLERK_NOBODY, clerk_serves(clerk, 0, &node));
+	for (uint32_t i = 0; i < PARTS; i++)
+		view_is(i, view_make(3, 1 + i % 3, B(1) | B(2) | B(3), false));
+	targets(1, 2, 3);
+	pass_answered(60000);
+	for (uint32_t i = 0; i < PARTS; i++) {
+		EQ(CLERK_THERE, clerk_serves(clerk, i, &node));
+		EQ(1 + i % 3, node);
+		EQ(0, casses[i]);
+		TRUE_(!clerk_why(clerk, i, 0, at, &node));
+	}
+	EQ(0, order_count);
+	EQ(0, beats[1].n + beats[2].n + beats[3].n);
+	/* It may have been a member before, in whose place nothing is to be granted. */
+	claimed(1, 0, 3, 0);
+	EQ(0, grants[1].n);
+	clerk_drain(clerk, true, at);
+	clerk_leave(clerk, at);
+	clerk_figures(clerk, at, &f);
+	EQ(0, f.copies + f.leading + f.without_primary + f.unknown + f.pending);
+	/* Over an upgrade, too. */
+	n = clerk_save(clerk, bytes, sizeof(bytes));
+	TRUE_(n <= sizeof(bytes));
+	again(bytes, n, 0);
+	EQ(CLERK_THERE, clerk_serves(clerk, 1, &node));
+	EQ(2, node);
+	view_is(1, view_make(4, 3, B(1) | B(3), false));
+	EQ(CLERK_THERE, clerk_serves(clerk, 1, &node));
+	EQ(3, node);
+}
+
 UNIT_MAIN(T(views_and_lease_go_on_over_a_workers_death), T(who_has_no_worker_resigns),
 	  T(who_hangs_on_its_disk_resigns), T(a_log_that_takes_no_term_is_given_up),
 	  T(who_has_not_led_does_not_release_what_another_has),
 	  T(who_lacks_what_is_committed_hands_over_to_who_has_it), T(a_clerk_goes_on_over_a_reexec),
 	  T(who_has_stopped_or_is_held_is_told_nothing_else), T(an_order_to_lead_is_given_again),
 	  T(the_first_order_makes_void_what_was_ordered_before),
-	  T(backups_are_told_that_one_is_away), T(the_figures_tell_how_it_is))
+	  T(backups_are_told_that_one_is_away), T(the_figures_tell_how_it_is),
+	  T(a_door_learns_who_leads_and_leads_nothing))
