@@ -105,7 +105,7 @@ static void node_row(struct buf *b, struct pail_value n)
 	column(b, pail_value_field(n, "in_sync"), 7);
 	column(b, pail_value_field(n, "learning"), 8);
 	column(b, pail_value_field(n, "lag_ms"), 6);
-	buf_text(b, "\n");
+	buf_text(b, pail_value_bool(pail_value_field(n, "door")) ? "  door\n" : "\n");
 }
 
 static void table(struct buf *b, struct pail_value v)

@@ -205,6 +205,8 @@ static void parcel_arrive(struct membership *m, uint32_t node, const struct parc
 			view_arrive(m, (const struct parcel_view *)(const void *)x);
 		return;
 	}
+	if (is_door(m))
+		return; /* it has no copy that this could be for */
 	w = x->partition % m->parts.supervisor->count;
 	/* Behind orders that wait nothing may overtake; what is dropped is sent again. */
 	if (x->node != m->number || !x->size || !m->line[w].up || m->line[w].first)

@@ -124,7 +124,7 @@ static void node_take(struct membership *m, struct span what, uint64_t revision,
 	*x = got;
 	if (got.number)
 		m->of_number[got.number] = (uint32_t)(x - m->node);
-	if (is_self(m, got.name) && got.store == m->store)
+	if (is_self(m, got.name) && got.store == m->store && !is_door(m))
 		m->number = got.number;
 	if (m->clerk && got.number)
 		(void)clerk_node(m->clerk, got.number, got.store);
@@ -148,7 +148,8 @@ static void node_register(struct membership *m)
 	const struct cluster_node *have =
 		node_named(m, span_of(conf_text(m->parts.node->conf, CONF_node_name)));
 	const struct key_file *own = m->parts.node->key;
-	struct cluster_node want = {.store = m->store, .partitions = m->parts.node->partitions};
+	struct cluster_node want = {
+		.store = m->store, .partitions = m->parts.node->partitions, .door = is_door(m)};
 	char value[VIEWS_VALUE_MAX];
 	char key[PREFIX_MAX + 80];
 	char what[PEER_MESSAGE_NODE_MAX + 8];
@@ -161,12 +162,19 @@ static void node_register(struct membership *m)
 	if (have) {
 		want.number = have->number;
 		want.leaving = have->leaving;
+		if (want.door && have->number)
+			want.store = have->store; /* its copies are away, not lost */
 		if (m->config.id && have->store == want.store)
 			want.data = have->data; /* it is of interest to who creates it alone */
 		if (have->store == want.store && !strcmp(have->node, want.node) &&
 		    !strcmp(have->client, want.client) && !strcmp(have->key, want.key) &&
-		    have->partitions == want.partitions && have->data == want.data)
+		    have->partitions == want.partitions && have->data == want.data &&
+		    have->door == want.door)
 			return;
+		if (want.door && have->number)
+			log_warn("node.role = router, but this node is number %u of the cluster: "
+				 "its copies are away until it has workers again",
+				 have->number);
 	}
 	end = views_node_write(value, &want);
 	(void)snprintf(what, sizeof(what), "node/%.63s",
@@ -195,7 +203,7 @@ static void targets_set(struct membership *m)
 int clerk_make(struct membership *m)
 {
 	struct clerk_config c = {
-		.self = {m->store, m->number, 0},
+		.self = {m->store, m->number, 0}, /* a door's number is 0, its workers are none */
 		.partitions = m->config.partitions,
 		.workers = m->parts.supervisor->count,
 		.factor = m->config.factor,
@@ -218,12 +226,11 @@ int clerk_make(struct membership *m)
 static void clerk_begin(struct membership *m)
 {
 	if (m->config.partitions != m->parts.node->partitions) {
-		log_error(
-			"the cluster \"%s\" has %u partitions, this node's folder %u: a node with "
-			"another number cannot take part; begin with an empty folder and "
-			"storage.partitions = %u",
-			conf_text(m->parts.node->conf, CONF_cluster_name), m->config.partitions,
-			m->parts.node->partitions, m->config.partitions);
+		log_error("the cluster \"%s\" has %u partitions, this node%s %u: a node with "
+			  "another number cannot take part; begin with %sstorage.partitions = %u",
+			  conf_text(m->parts.node->conf, CONF_cluster_name), m->config.partitions,
+			  m->store ? "'s folder" : "", m->parts.node->partitions,
+			  m->store ? "an empty folder and " : "", m->config.partitions);
 		m->unfit = true;
 		return;
 	}
@@ -242,9 +249,14 @@ static void clerk_begin(struct membership *m)
 			(void)clerk_node(m->clerk, m->node[i].number, m->node[i].store);
 	targets_set(m);
 	m->relist = true; /* of all views it is told by a list */
-	log_info("cluster %s: this node is number %u of it, with %u partitions of %u copies each",
-		 conf_text(m->parts.node->conf, CONF_cluster_name), m->number, m->config.partitions,
-		 m->config.factor);
+	if (is_door(m))
+		log_info("cluster %s: this node is a door to it, to %u partitions",
+			 conf_text(m->parts.node->conf, CONF_cluster_name), m->config.partitions);
+	else
+		log_info("cluster %s: this node is number %u of it, with %u partitions of %u "
+			 "copies each",
+			 conf_text(m->parts.node->conf, CONF_cluster_name), m->number,
+			 m->config.partitions, m->config.factor);
 }
 
 /* ---- keys ---- */
@@ -464,7 +476,7 @@ void agreement_tick(struct membership *m)
 		return;
 	if (!m->registering)
 		node_register(m);
-	if (!m->clerk && m->config.id && m->number && !m->unfit) {
+	if (!m->clerk && m->config.id && takes_part(m)) {
 		clerk_begin(m);
 		for (uint32_t i = 0; m->clerk && i < m->parts.supervisor->count; i++)
 			if (m->line[i].up)

@@ -51,7 +51,12 @@ static bool node_fits(const struct membership *m, const struct cluster_create *x
 {
 	uint32_t own = m->parts.node->partitions;
 
-	if (!node_is_up(m, n))
+	if (n->door)
+		(void)snprintf(text, size,
+			       "node \"%s\" has no workers (node.role = router), so it cannot have "
+			       "copies: it is a door to what the others have",
+			       n->name);
+	else if (!node_is_up(m, n))
 		(void)snprintf(text, size,
 			       "node \"%s\" has registered, but is not connected: is it running? "
 			       "see pail peers",

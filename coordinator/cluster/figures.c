@@ -47,11 +47,13 @@ bool node_is_up(const struct membership *m, const struct cluster_node *n)
 	       (p && p->state == PEER_UP);
 }
 
+/* With its copies: a node that has become a door has left them behind. */
 static bool is_up(const struct membership *m, uint32_t number)
 {
 	uint32_t i = number < REPLICA_NODES_MAX ? m->of_number[number] : NODE_NONE;
 
-	return number == m->number || (i != NODE_NONE && node_is_up(m, &m->node[i]));
+	return number == m->number ||
+	       (i != NODE_NONE && !m->node[i].door && node_is_up(m, &m->node[i]));
 }
 
 /* Workers tell it each second, each of its own partitions. */
@@ -186,9 +188,10 @@ static char *number_write(char *p, const char *name, uint64_t n)
 
 static const char *state_of(const struct membership *m, const struct cluster_node *x)
 {
-	const char *leaves = m->clerk ? clerk_leaves(m->clerk, x->number) : NULL;
+	const char *leaves = m->clerk && x->number ? clerk_leaves(m->clerk, x->number) : NULL;
+	bool up = x->number ? is_up(m, x->number) : node_is_up(m, x);
 
-	return !x->number ? "new" : !is_up(m, x->number) ? "away" : leaves ? leaves : "up";
+	return !x->number && !x->door ? "new" : !up ? "away" : leaves ? leaves : "up";
 }
 
 static char *node_write(const struct membership *m, const struct cluster_node *x,
@@ -196,10 +199,11 @@ static char *node_write(const struct membership *m, const struct cluster_node *x
 {
 	const struct node_figures *n = &f->node[x->number];
 
-	p = write_map(p, 9);
+	p = write_map(p, 10);
 	p = write_text(write_text(p, "name"), x->name);
 	p = number_write(p, "number", x->number);
 	p = write_text(write_text(p, "state"), state_of(m, x));
+	p = write_bool(write_text(p, "door"), x->door);
 	p = write_text(write_text(p, "client"), x->client);
 	p = number_write(p, "leading", n->leading);
 	p = number_write(p, "copies", n->copies);

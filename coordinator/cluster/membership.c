@@ -55,7 +55,9 @@ int membership_new(const struct membership_parts *parts, struct membership **ret
 	m->ops = (struct cluster_ops){create_begin, figures_status, drain_begin, m};
 	(void)snprintf(m->prefix, sizeof(m->prefix), "/pail/%.63s/",
 		       conf_text(conf, CONF_cluster_name));
-	check(views_id_read((struct span){parts->node->store, 16}, &m->store));
+	if (*parts->node->store)
+		check(views_id_read((struct span){parts->node->store, 16}, &m->store));
+	check(m->store || is_door(m));
 	for (uint32_t i = 0; i < REPLICA_NODES_MAX; i++) {
 		m->of_number[i] = NODE_NONE;
 		buf_init(&m->out[i].appends);
@@ -242,8 +244,7 @@ enum membership_serves membership_serves(const struct membership *m, uint32_t pa
 	uint32_t number;
 
 	if (!m->clerk) /* before all has been read, nobody can say that it is not so */
-		return !m->listed || (m->config.id && m->number && !m->unfit) ? SERVES_NOBODY
-									      : SERVES_NEVER;
+		return !m->listed || (m->config.id && takes_part(m)) ? SERVES_NOBODY : SERVES_NEVER;
 	switch (clerk_serves(m->clerk, partition, &number)) {
 	case CLERK_HERE:
 		return SERVES_HERE;
@@ -284,9 +285,13 @@ void membership_explain(const struct membership *m, char *out, size_t size)
 			name);
 	else if (m->unfit)
 		(void)snprintf(out, size,
-			       "the cluster \"%.63s\" has %u partitions, and this node's folder "
+			       "the cluster \"%.63s\" has %u partitions, and this node%s "
 			       "%u: it cannot take part",
-			       name, m->config.partitions, m->parts.node->partitions);
+			       name, m->config.partitions, m->store ? "'s folder" : "",
+			       m->parts.node->partitions);
+	else if (is_door(m))
+		(void)snprintf(out, size,
+			       "this node is about to be a door to the cluster \"%.63s\"", name);
 	else
 		(void)snprintf(out, size, "this node is not one of the cluster \"%.63s\"", name);
 }

@@ -79,7 +79,7 @@ struct membership {
 	struct agent *agent;
 	struct clerk *clerk; /* NULL: the cluster has not been created, or is not known yet */
 	char prefix[PREFIX_MAX];
-	uint64_t store;
+	uint64_t store; /* of its folder; 0: a door that has none */
 	uint64_t known; /* clerk_revision when the last list was asked for */
 	bool listing;
 	bool listed; /* a list of all has been taken in */
@@ -124,6 +124,21 @@ struct membership {
 	uint64_t kept_revision;
 	uint64_t keep_ms;
 };
+
+/*
+ * Without workers a node has no copies, no number and no part in the agreement: it is a door, which
+ * learns where partitions are served and hands on.
+ */
+static inline bool is_door(const struct membership *m)
+{
+	return !m->parts.supervisor->count;
+}
+
+/* Is it one of those of the cluster that there is, or a door to it? */
+static inline bool takes_part(const struct membership *m)
+{
+	return (m->number || is_door(m)) && !m->unfit;
+}
 
 /* ---- membership.c ---- */
 
@@ -186,7 +201,7 @@ int succession_read(struct membership *m, struct span in);
 /* A worker has told how long a node's copies take to acknowledge. */
 void figures_lag(struct membership *m, uint32_t node, uint64_t ms);
 
-/* It is this node, or there is a link to it. */
+/* It is this node, or there is a link to it; its copies may be away all the same. */
 bool node_is_up(const struct membership *m, const struct cluster_node *n);
 void figures_status(void *arg, struct reply_to o, uint64_t msgid);
 

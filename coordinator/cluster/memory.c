@@ -16,6 +16,12 @@
 #define KEEP_MS  1000u /* between two writes */
 #define TEXT_MAX 160u
 
+/* A door may have none: it changes nothing in the agreement, so it need not notice more than others. */
+static bool has_folder(const struct membership *m)
+{
+	return *conf_text(m->parts.node->conf, CONF_node_data);
+}
+
 static void path_of(const struct membership *m, const char *end, char *out, size_t size)
 {
 	(void)snprintf(out, size, "%.900s/cluster%s",
@@ -30,6 +36,8 @@ int memory_read(struct membership *m)
 	ssize_t n;
 	int end = 0;
 
+	if (!has_folder(m))
+		return 0;
 	path_of(m, "", path, sizeof(path));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
@@ -75,6 +83,8 @@ void memory_tick(struct membership *m)
 	uint64_t revision = m->clerk ? clerk_revision(m->clerk) : m->kept_revision;
 	int r;
 
+	if (!has_folder(m))
+		return;
 	if ((revision <= m->kept_revision && m->etcd == m->kept_etcd) || now_ms < m->keep_ms)
 		return;
 	m->keep_ms = now_ms + KEEP_MS;

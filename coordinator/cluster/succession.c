@@ -149,6 +149,8 @@ static int head_read(const struct membership *m, struct span in, struct successi
 	if (h->store != m->store || h->partitions != m->parts.node->partitions ||
 	    h->workers != m->parts.supervisor->count)
 		return -EPROTO;
+	if (h->orders && !h->workers)
+		return -EBADMSG;
 	rest = in.n - sizeof(*h);
 	return rest == h->nodes * sizeof(struct cluster_node) + table_size(h) +
 				       h->orders * sizeof(struct parcel_order) + h->clerk_size

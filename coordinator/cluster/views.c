@@ -122,6 +122,18 @@ static uint64_t map_id(struct map *m, const char *name, const char *why)
 	return id;
 }
 
+/* False if there is none. */
+static bool map_bool(struct map *m, const char *name, const char *why)
+{
+	const char *p = entry_find(m->p, m->n, name);
+
+	if (p && read_type(p) != TYPE_BOOL) {
+		m->why = m->why ? m->why : why;
+		return false;
+	}
+	return p && read_bool(&p);
+}
+
 static bool member_read(const char **p, struct member *ret)
 {
 	uint64_t number;
@@ -169,7 +181,6 @@ int views_config_read(struct span v, struct cluster_config *ret, const char **re
 int views_node_read(struct span v, struct cluster_node *ret, const char **ret_why)
 {
 	struct map m;
-	const char *p;
 	char state[16];
 
 	if (map_begin(v, &m) < 0)
@@ -184,11 +195,8 @@ int views_node_read(struct span v, struct cluster_node *ret, const char **ret_wh
 	if (entry_find(m.p, m.n, "partitions"))
 		ret->partitions =
 			(uint32_t)map_number(&m, "partitions", 0, 4096, "partitions: at most 4096");
-	p = entry_find(m.p, m.n, "data");
-	if (p && read_type(p) != TYPE_BOOL)
-		m.why = "data: neither true nor false";
-	else
-		ret->data = p && read_bool(&p);
+	ret->data = map_bool(&m, "data", "data: neither true nor false");
+	ret->door = map_bool(&m, "door", "door: neither true nor false");
 	map_text(&m, "state", state, sizeof(state), "state: member or leaving");
 	ret->leaving = !strcmp(state, "leaving");
 	if (!m.why && !ret->leaving && strcmp(state, "member") != 0)
@@ -291,9 +299,11 @@ char *views_config_write(char *p, const struct cluster_config *c)
 
 char *views_node_write(char *p, const struct cluster_node *n)
 {
-	p = write_map(p, 8);
+	p = write_map(p, n->door ? 9 : 8);
 	p = write_text(write_text(p, "client"), n->client);
 	p = write_bool(write_text(p, "data"), n->data);
+	if (n->door)
+		p = write_bool(write_text(p, "door"), true);
 	p = write_text(write_text(p, "key"), n->key);
 	p = write_text(write_text(p, "node"), n->node);
 	p = number_write(p, "number", n->number);

@@ -3,10 +3,11 @@
  * keys below /pail/CLUSTER/.
  *
  *	config		{drift_ppm, factor, format, id, lease_ms, min_copies, partitions}
- *	node/NAME	{client, data, key, node, number, partitions, state, store}
+ *	node/NAME	{client, data, [door,] key, node, number, partitions, state, store}
  *	part/XXXX	{by, epoch, frozen, isr, primary, released}: the view of a partition
  *	target		{copies, plan, table}
  *
+ * `door` is there if it is true.
  * `frozen` is nil or [term, sequence, what of it was committed].  Numbers of 64 bits that are ids are texts of 16 hexadecimal digits.  A member is [number, store].
  */
 #ifndef PAIL_CLUSTER_VIEWS_H
@@ -44,6 +45,7 @@ struct cluster_node {
 	bool leaving;
 	uint32_t partitions; /* of its folder; 0: it has not said */
 	bool data;           /* there were buckets in its folder, before the cluster was created */
+	bool door;           /* it has no workers, so no copies: it only hands on */
 };
 
 /*

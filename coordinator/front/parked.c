@@ -93,6 +93,7 @@ bool parked_any(const struct front *front)
 
 /* ---- ways ---- */
 
+/* Of one that is, or was, served here: a door has none. */
 static struct queue *queue_of(struct front *front, uint32_t partition)
 {
 	return &front->supervisor->worker[partition % front->supervisor->count].queue;
@@ -120,7 +121,7 @@ static bool old_is_deposed(const struct front *front, uint32_t partition)
 static bool is_settling(struct front *front, uint32_t partition)
 {
 	struct partition_way *w = &front->parked->way[partition];
-	const struct queue *q = queue_of(front, partition);
+	const struct queue *q;
 
 	if (!w->settling)
 		return false;
@@ -135,6 +136,7 @@ static bool is_settling(struct front *front, uint32_t partition)
 		}
 		return w->settling;
 	}
+	q = queue_of(front, partition);
 	if (w->old_waiting && turns_waits(q, w->old_waiting)) {
 		w->old_written = q->segment->request.write;
 		return true;
@@ -148,7 +150,7 @@ static bool is_settling(struct front *front, uint32_t partition)
 static void way_leave(struct front *front, uint32_t partition)
 {
 	struct partition_way *w = &front->parked->way[partition];
-	const struct queue *q = queue_of(front, partition);
+	const struct queue *q;
 
 	if (w->way == WAY_NONE)
 		return;
@@ -157,6 +159,9 @@ static void way_leave(struct front *front, uint32_t partition)
 	w->old = w->way;
 	w->old_peer = w->peer;
 	w->old_id = peer_client_last_id(front->peers);
+	if (w->old != WAY_HERE)
+		return;
+	q = queue_of(front, partition);
 	w->old_written = q->segment->request.write;
 	w->old_waiting = turns_last(q);
 }

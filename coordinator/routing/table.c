@@ -139,13 +139,6 @@ int route_table_make(struct conf *c, struct route_table *ret)
 		buf_fmt(&c->errors, "%s: node.role = router, but there are no [routes] to go by\n",
 			c->value[CONF_node_role].origin);
 	}
-	if (conf_in_cluster(c) && conf_number(c, CONF_node_role) == ROLE_ROUTER) {
-		c->error_count++;
-		buf_fmt(&c->errors,
-			"%s: node.role = router, but a node of a cluster has copies of what the "
-			"cluster has\n",
-			c->value[CONF_node_role].origin);
-	}
 	if (!c->routes.count && conf_in_cluster(c) && !c->incomplete) {
 		c->error_count++;
 		buf_fmt(&c->errors,

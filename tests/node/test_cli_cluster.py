@@ -9,11 +9,12 @@ NODE = {"name": "a", "number": 1, "state": "up", "leading": 86, "copies": 256, "
 STATUS = {"verdict": "5 of 256 partitions have no primary: requests for them wait", "ok": False, "name": "demo", "id": "00000000000000ab",
           "partitions": 256, "factor": 3, "min_copies": 2, "without_primary": 5, "too_few": 1, "in_sync": 200,
           "agreement": {"state": "away", "revision": 77, "text": "nobody answers\n"},
-          "nodes": [NODE, dict(NODE, name="b" * 20, state="down", leading=0, in_sync=0, learning=256, lag_ms=None)]}
+          "nodes": [NODE, dict(NODE, name="d", number=0, door=True, leading=0, copies=0, in_sync=0, lag_ms=None), dict(NODE, name="b" * 20, state="down", leading=0, in_sync=0, learning=256, lag_ms=None)]}
 TABLE = """5 of 256 partitions have no primary: requests for them wait
 
 node              state    leading  copies  in sync  learning  lag ms
 a                 up            86     256      256         0       3
+d                 up             0       0        0         0       -  door
 bbbbbbbbbbbbbbbbbbbb  down           0     256        0       256       -
 
 cluster: demo, 256 partitions, 3 copies of each, writes need 2

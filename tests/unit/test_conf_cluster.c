@@ -148,8 +148,9 @@ static void routes_and_cluster_go_together(void)
 	     "t.conf:8: route to this node, which is one of a cluster: beside more than 2048 "
 	     "partitions");
 	says("[routes]\n* = foo\n[storage]\npartitions = 4096\n", 0, "");
-	says("role = router\n" DEMO RING, 1,
-	     "t.conf:4: node.role = router, but a node of a cluster");
+	says("role = router\n" DEMO RING, 0, "");
+	says("role = router\n" DEMO "[routes]\na-m = foo\nn-z = ring\n", 1,
+	     "t.conf:9: route to this node, whose role is router: it stores nothing");
 	says("role = storage\n" DEMO "[routes]\n* = ring\n", 0, "");
 }
 

@@ -123,6 +123,41 @@ static void a_node_without_a_cluster_leaves_that(void)
 	end(&b);
 }
 
+/* A door has neither workers nor a number, and goes on all the same. */
+static void a_door_goes_on_from_what_it_knew(void)
+{
+	static struct membership a, b;
+	struct view v = {.epoch = 3, .isr_count = 1, .by = 9, .revision = 40};
+	struct buf left;
+	uint32_t node = 0;
+
+	begin(&a);
+	supervisor_a.count = 0;
+	a.store = 0;
+	a.config = (struct cluster_config){77, PARTITIONS, 3, 2, 1000, 10000};
+	a.nodes = 2;
+	a.node[0] = (struct cluster_node){.number = 1, .store = 100, .name = "a"};
+	a.node[1] = (struct cluster_node){.door = true, .name = "b"};
+	a.of_number[1] = 0;
+	EQ(0, clerk_make(&a));
+	v.isr[0] = v.primary = (struct member){100, 1, 0};
+	clerk_view(a.clerk, 4, &v, true, 0, 40, a.now);
+	buf_init(&left);
+	EQ(0, succession_write(&a, &left));
+	begin(&b);
+	supervisor_a.count = 0;
+	b.store = 0;
+	EQ(0, succession_read(&b, (struct span){left.data, left.len}));
+	EQ(2, b.nodes);
+	TRUE_(b.node[1].door && !b.number);
+	EQ(0, b.of_number[1]);
+	EQ(CLERK_THERE, clerk_serves(b.clerk, 4, &node));
+	EQ(1, node);
+	buf_fini(&left);
+	end(&a);
+	end(&b);
+}
+
 static void untouched(const struct membership *m)
 {
 	TRUE_(!m->clerk && !m->table && !m->nodes && !m->number && !m->config.id);
@@ -191,4 +226,5 @@ static void what_is_anothers_is_not_taken(void)
 }
 
 UNIT_MAIN(T(what_one_leaves_another_goes_on_from), T(a_node_without_a_cluster_leaves_that),
-	  T(what_is_damaged_is_not_taken), T(what_is_anothers_is_not_taken))
+	  T(a_door_goes_on_from_what_it_knew), T(what_is_damaged_is_not_taken),
+	  T(what_is_anothers_is_not_taken))

@@ -54,6 +54,9 @@ static void what_is_written_is_read(void)
 	EQ(0, memcmp(&config, &c, sizeof(c)));
 	EQ(0, views_node_read(upto(views_node_write(value, &n2)), &n, &why));
 	EQ(0, memcmp(&n2, &n, sizeof(n)));
+	n2.door = true;
+	EQ(0, views_node_read(upto(views_node_write(value, &n2)), &n, &why));
+	EQ(0, memcmp(&n2, &n, sizeof(n)));
 	EQ(0, views_view_read(upto(views_view_write(value, &v2)), &v, &why));
 	EQ(0, memcmp(&v2, &v, sizeof(v)));
 	v2.frozen = (struct place){0, 0};
@@ -202,6 +205,7 @@ static void each_field_of_a_node_is_checked(void)
 		{"store",  "#1"              },
 		{"store",  "0123456789abcdeg"},
 	};
+	static const char *const doors[] = {"door", "x", "door", "#1"};
 	struct cluster_node n;
 	const char *why;
 
@@ -210,6 +214,15 @@ static void each_field_of_a_node_is_checked(void)
 	TRUE_(!n.leaving);
 	EQ(0, views_node_read(map_of(node_pairs, 6, "state", "leaving"), &n, &why));
 	TRUE_(n.leaving);
+	TRUE_(!n.door); /* nothing is said of it */
+	for (unsigned i = 0; i < 2; i++) {
+		const char *pairs[14];
+
+		memcpy(pairs, node_pairs, sizeof(node_pairs));
+		memcpy(&pairs[12], &doors[2 * (size_t)i], 2 * sizeof(doors[0]));
+		EQ(-EBADMSG, views_node_read(map_of(pairs, 7, NULL, NULL), &n, &why));
+		TRUE_(strstr(why, "door"));
+	}
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		why = NULL;
 		EQ(-EBADMSG,
