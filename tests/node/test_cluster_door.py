@@ -1,5 +1,6 @@
 """A node without workers is a door to a cluster: it has no copies, leads nothing, and hands on what it is asked."""
 import json
+import os
 import subprocess
 import time
 
@@ -97,8 +98,8 @@ def a_door_is_shown_without_copies_and_nobody_misses_it(box):
             eq((0, "up", True, 0, 0, 0, 0), tuple(x[k] for k in ("number", "state", "door", "leading", "copies", "in_sync", "learning")))
         line = next(x for x in c.verdict("a")[1] if x.startswith(n + " "))
         eq(n.split() + ["up", "0", "0", "0", "0", "-", "door"], line.split())
-    eq(int(c.etcd.get("/pail/demo/node/d").value.count(b'"0000000000000000"')), 0)  # it has a folder, with an id
-    eq("0000000000000000", registered(c, "e")["store"])
+    eq((False, True), tuple(registered(c, n)["store"] == "0" * 16 for n in "de"))  # a folder has an id
+    eq((True, False), (os.path.exists(c.n["d"].data + "/cluster"), os.path.exists("/cluster")))
     for n in "abc":
         assert "door" not in registered(c, n), registered(c, n)
         eq((False, 256), tuple(row(c, "d", n)[k] for k in ("door", "copies")))
