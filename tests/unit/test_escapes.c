@@ -516,10 +516,13 @@ static void modules_that_do_not_end_are_not_loaded(void)
 		uint64_t us = UINT64_MAX;
 
 		for (int k = 0; k < TRIES_MAX && us > HELD_MS * 1000u; k++) {
+			uint64_t waited = waited_us();
 			uint64_t start = clock_us();
 
 			EQ(-EINVAL, functions_new(&config, &s, 1, &f, why, sizeof(why)));
 			start = clock_us() - start;
+			waited = waited_us() - waited;
+			start = start > waited ? start - waited : 0;
 			us = start < us ? start : us;
 		}
 		(void)printf("# %4llu ms: %s\n", (unsigned long long)us / 1000, why);
@@ -545,8 +548,13 @@ static void arguments_of_megabytes_end(void)
 		uint64_t us = UINT64_MAX;
 
 		for (int i = 0; i < TRIES_MAX && us > HELD_MS * 1000u; i++) {
+			uint64_t waited = waited_us();
+			uint64_t held;
+
 			fixture_call(f, &bucket, "m", "f", args, &got);
-			us = got.us < us ? got.us : us;
+			waited = waited_us() - waited;
+			held = got.us > waited ? got.us - waited : 0;
+			us = held < us ? held : us;
 		}
 		(void)printf("# %4llu ms: %s\n", (unsigned long long)us / 1000, got.reply.why);
 		EQ(FUNCTIONS_TOO_LONG, got.status);
@@ -562,7 +570,7 @@ static void arguments_of_megabytes_end(void)
 static enum functions_done slow_get(void *arg, struct span key, struct functions_item *ret,
 				    struct functions_error *e)
 {
-	uint64_t end = clock_us() + 600000;
+	uint64_t end = clock_us() + 2500000;
 	unsigned *whole = arg;
 
 	(void)key;
@@ -586,7 +594,7 @@ static void an_operation_is_never_cut_short(void)
 				      .ops = &ops,
 				      .ops_arg = &whole};
 
-	time_ms = 200;
+	time_ms = 2000;
 	/* Some work first: a call that has only begun is not watched yet. */
 	f = load("for i = 1, 1e5 do end bucket:get('x') while true do end");
 	time_ms = TIME_MS;

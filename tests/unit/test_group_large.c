@@ -143,7 +143,7 @@ static uint64_t newest_segment(char *path, size_t size)
 /* Sooner or later it is taken. */
 static unsigned group_filled(unsigned round)
 {
-	uint64_t until = clock_ms() + 5000;
+	uint64_t until = clock_ms() + 30000;
 	unsigned n = 0;
 	int r;
 

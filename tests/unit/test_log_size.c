@@ -39,7 +39,7 @@ static void puts_go_on(const struct store_config *c)
 	EQ(0, store_open(c, &current, why, sizeof(why)));
 	EQ(0, create("b"));
 	for (int i = 0; i < 40; i++) {
-		uint64_t until = clock_ms() + 5000;
+		uint64_t until = clock_ms() + 30000;
 		int r;
 
 		(void)snprintf(key, sizeof(key), "key%05d", i % 7);

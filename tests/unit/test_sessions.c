@@ -429,7 +429,7 @@ static void floors_crowd_each_other_out(void)
 		}
 		if (n % 100 == 0) {
 			uint64_t before = stats().checkpoints;
-			uint64_t until = clock_ms() + 10000;
+			uint64_t until = clock_ms() + 30000;
 
 			do {
 				session_tick(0);
@@ -464,7 +464,7 @@ static void floors_crowd_each_other_out(void)
 static void is_due(void)
 {
 	uint64_t before = stats().checkpoints;
-	uint64_t until = clock_ms() + 10000;
+	uint64_t until = clock_ms() + 30000;
 
 	do {
 		session_tick(0);

@@ -226,7 +226,7 @@ static void puts_stop_when_the_map_is_full_and_deletes_go_on(void)
 /* Put until it is not busy any more; the store settles meanwhile.  Returns what put does. */
 static int put_patiently(const char *key, const char *value, int *ret_busy)
 {
-	uint64_t until = clock_ms() + 10000;
+	uint64_t until = clock_ms() + 30000;
 	int r;
 
 	while ((r = put("b", key, value)) == -EBUSY && clock_ms() < until) {

@@ -321,10 +321,10 @@ static unsigned played_round(void)
 	return work;
 }
 
-/* Until `e`, or for ten seconds. */
+/* Until `e`, or for half a minute. */
 #define UNTIL(e)                                                 \
 	do {                                                     \
-		uint64_t end_ = clock_ms() + 10000;              \
+		uint64_t end_ = clock_ms() + 30000;              \
 		bool is_ = false;                                \
 		while (!(is_ = (e)) && clock_ms() < end_)        \
 			if (!played_round())                     \

@@ -230,6 +230,14 @@ __attribute__((unused)) static void end(struct pail **p)
 		TRUE_(condition);                              \
 	} while (0)
 
+/* What says goaway has been sent, and nothing shows when it came: more than a loaded machine stands
+ * still for. */
+__attribute__((unused)) static void goaway_await(struct pail *p)
+{
+	for (uint64_t end_ms = clock_ms() + 1000; clock_ms() < end_ms;)
+		(void)pail_wait(p, 20);
+}
+
 /* What has become of a request: its callback has run so often, the last time with that status. */
 struct fate {
 	int calls;
