@@ -7,8 +7,15 @@ cd "$(dirname "$0")/.." || exit 1
 only=${ONLY:-} exclude=${EXCLUDE:-} include=${INCLUDE:-}
 log=$(mktemp) || exit 1
 results=$(mktemp) || exit 1
-trap 'rm -f "$log" "$results"' EXIT
+outputs=$(mktemp -d) || exit 1
+declare -A running=() # unit programs by the process ids of the shells that wait for them
+trap 'rm -rf "$log" "$results" "$outputs"' EXIT
+# What runs in the background does not hear ^C: its timeout is told, which ends it with itself.
+trap 'for p in "${!running[@]}"; do pkill -P "$p"; done; exit 130' INT TERM
 jobs=$(nproc)
+# Most of their time unit programs wait: one more than there are processors keeps these busy, and more would
+# only make each other late.
+unit_jobs=$((jobs + 1))
 # Of its time a node test in debug needs a fifth of a CPU, and waits for the rest; under sanitizers it is more.
 node_jobs=$((2 * jobs))
 
@@ -111,8 +118,46 @@ units_any() { # programs...
 	return 1
 }
 
+unit_run() { # program command...
+	local program=$1 code
+	shift
+	timeout 900 "$@" >"$outputs/$program" 2>"$outputs/$program.errors"
+	code=$?
+	echo "$code" >"$outputs/$program.ended"
+}
+
+# Waits until one of those that run has ended.
+unit_end() { # mode
+	local p program left=${#running[@]} code=0
+	while [ "${#running[@]}" = "$left" ]; do
+		for p in "${!running[@]}"; do
+			program=${running[$p]}
+			# none is left to be waited for, and this one has not said how it ended: it was killed
+			[ "$code" != 127 ] || [ -e "$outputs/$program.ended" ] || echo 1 >"$outputs/$program.ended"
+			[ -s "$outputs/$program.ended" ] || continue
+			unset "running[$p]"
+			[ "$(cat "$outputs/$program.ended")" = 0 ] || tail -1 "$outputs/$program" | grep -q '^not ok' ||
+				echo "not ok $1/$program ended badly" >>"$outputs/$program"
+		done
+		[ "${#running[@]}" = "$left" ] || return 0
+		wait -n
+		code=$?
+	done
+}
+
+# In the order of their names: the first ones, as far as all have ended.
+units_show() { # mode
+	while [ "${#begun[@]}" -gt 0 ] && ! has "${begun[0]}" "${running[*]}"; do
+		echo "== $1/${begun[0]}"
+		cat "$outputs/${begun[0]}.errors" >&2
+		tee -a "$results" <"$outputs/${begun[0]}"
+		rm "$outputs/${begun[0]}" "$outputs/${begun[0]}.errors" "$outputs/${begun[0]}.ended"
+		begun=("${begun[@]:1}")
+	done
+}
+
 units() { # mode programs...
-	local mode=$1 t program name chosen skipped
+	local mode=$1 t program name chosen skipped begun=()
 	shift
 	wanted unit "$mode" && units_any "$@" || return
 	build "$mode" all unit
@@ -129,10 +174,18 @@ units() { # mode programs...
 		done
 		[ "$skipped" = 0 ] || echo "left out: $skipped tests of $mode/$program, by ONLY or EXCLUDE"
 		[ -n "$chosen" ] || continue
-		echo "== $mode/$program"
+		while [ "${#running[@]}" -ge "$unit_jobs" ]; do
+			unit_end "$mode"
+			units_show "$mode"
+		done
 		# shellcheck disable=SC2086
-		timeout 900 "$t" $chosen | tee -a "$results"
-		[ "${PIPESTATUS[0]}" = 0 ] || tail -1 "$results" | grep -q '^not ok' || echo "not ok $mode/$program ended badly" | tee -a "$results"
+		unit_run "$program" "$t" $chosen &
+		running[$!]=$program
+		begun+=("$program")
+	done
+	while [ "${#running[@]}" -gt 0 ]; do
+		unit_end "$mode"
+		units_show "$mode"
 	done
 }
 

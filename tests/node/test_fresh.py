@@ -81,6 +81,9 @@ def make_test(box, **env):
         os.makedirs(root + "/build/debug/tests/unit")
         for p in "paild", "pail", "pail-worker", "pail-gateway":
             os.symlink(os.path.join(os.path.abspath(lib.BUILD), p), root + "/build/debug/" + p)
+        for name in os.listdir("tests/unit"):
+            if name.startswith("test_"):
+                program(root + "/build/debug/tests/unit/" + name[:-2], "")
         program(root + "/build/debug/tests/unit/test_wire", '[ "$1" = --list ] && echo one || echo "ok $*"\n')
         os.mkdir(box.dir + "/bin")
         program(box.dir + "/bin/make", 'echo "$@" >>"%s/made"\n' % box.dir)
@@ -108,6 +111,22 @@ def a_unit_test_builds_the_unit_tests(box):
     eq(["all unit"], [" ".join(m.split()[-2:]) for m in made])
     assert "MODE=debug" in made[0], made
     assert "== debug/test_wire\nok one\n" in r.stdout and "nodes\n" not in r.stdout, r.stdout
+
+
+@test()
+def unit_tests_that_fail_among_several_at_once_are_named(box):
+    make_test(box, ONLY="test_wire")
+    unit = box.dir + "/clone/build/debug/tests/unit/test_"
+    listed = '[ "$1" = --list ] && echo one && exit\n'
+    # the first one by its name ends last, and waits until another has failed: they are at once
+    program(unit + "away", listed + 'while [ ! -e "%s/failed" ]; do sleep 0.01; done\necho "ok $*"\n' % box.dir)
+    program(unit + "key", listed + 'echo "not ok two"; touch "%s/failed"; exit 1\n' % box.dir)
+    program(unit + "parts", listed + 'echo "ok three"; kill -SEGV $$\n')
+    r, _ = make_test(box, ONLY="test_wire test_away test_key test_parts")
+    shown = ("== debug/test_away\nok one\n== debug/test_key\nnot ok two\n== debug/test_parts\nok three\n"
+             "not ok debug/test_parts ended badly\n== debug/test_wire\nok one\n")
+    assert shown in r.stdout, r.stdout + r.stderr
+    eq((1, "3 passed, 2 failed"), (r.returncode, r.stdout.splitlines()[-1]))
 
 
 @test()
