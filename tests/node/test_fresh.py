@@ -14,7 +14,7 @@ from lib import eq, test
 def clean(**more):
     """The environment without what this run of the tests put there."""
     env = {k: v for k, v in os.environ.items()
-           if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "ONLY", "EXCLUDE", "INCLUDE", "CI"))}
+           if not k.startswith(("PAIL_", "MAKE", "MFLAGS", "ONLY", "EXCLUDE", "INCLUDE", "CI", "AGAIN"))}
     return dict(env, **more)
 
 
@@ -127,6 +127,16 @@ def unit_tests_that_fail_among_several_at_once_are_named(box):
              "not ok debug/test_parts ended badly\n== debug/test_wire\nok one\n")
     assert shown in r.stdout, r.stdout + r.stderr
     eq((1, "3 passed, 2 failed"), (r.returncode, r.stdout.splitlines()[-1]))
+    # A second try, where it is asked for, is said: one passes then, the other one ends as badly.
+    program(unit + "key", listed + '[ -e "%s/again" ] && echo "ok two" && exit\necho "not ok two"; touch "%s/failed" "%s/again"; exit 1\n'
+            % (box.dir, box.dir, box.dir))
+    os.unlink(box.dir + "/failed")
+    r, _ = make_test(box, ONLY="test_wire test_away test_key test_parts", AGAIN="2")
+    shown = ("== debug/test_key\n# not ok two\n# debug/test_key failed: a second try, when nothing else runs\n== debug/test_parts\n# ok three\n"
+             "# not ok debug/test_parts ended badly\n# debug/test_parts failed: a second try, when nothing else runs\n== debug/test_wire\nok one\n"
+             "== debug/test_key, again\nok two\n== debug/test_parts, again\nok three\nnot ok debug/test_parts ended badly\n")
+    assert shown in r.stdout, r.stdout + r.stderr
+    eq((1, "4 passed, 1 failed"), (r.returncode, r.stdout.splitlines()[-1]))
 
 
 @test()
