@@ -1,6 +1,7 @@
 """A node without workers is a door to a cluster: it has no copies, leads nothing, and hands on what it is asked."""
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -229,6 +230,26 @@ def a_door_is_upgraded_unnoticed(box):
             operate(c, n, "upgrade", "--wait")
             assert "this upgrade is as a restart" not in c.n[n].output(), c.n[n].output()
     quietly(box, upgraded)
+
+
+@test("cluster", "distributed", "upgrade", "restart")
+def what_waits_at_a_door_is_answered_over_its_upgrade_and_before_its_stop(box):
+    """For the next primary, the one before having been killed."""
+    c = doors(box)
+    if not real(c):
+        return
+    bucket, at = c.led_by("a"), {n: c.client(n) for n in "de"}
+    c.kill("a")
+    ids = {n: x.send(*(("put", bucket, "%s%d" % (n, i), "v", {"timeout": 20000 * lib.SLOW}) for i in range(40))) for n, x in at.items()}
+    c.n["e"].process.send_signal(signal.SIGTERM)
+    operate(c, "d", "upgrade", "--wait")
+    for n, x in at.items():
+        for i in ids[n]:
+            x.result(i, 25)
+    eq(0, c.n["e"].process.wait(30 * lib.SLOW))
+    eq(80, c.ask("d", "count", bucket))
+    c.heal()
+    c.stop()
 
 
 @test("cluster", "distributed")
