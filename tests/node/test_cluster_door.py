@@ -189,7 +189,7 @@ def a_door_is_no_member_and_may_be_there_before_the_cluster(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_door_with_other_partitions_says_so(box):
     c = doors(box, {"storage.partitions": 64}, {"storage.partitions": 512}, create=False)
     if not real(c):
@@ -223,7 +223,7 @@ def quietly(box, what):
     c.stop()
 
 
-@test("cluster", "distributed", "upgrade")
+@test("cluster", "distributed", "upgrade", "long")
 def a_door_is_upgraded_unnoticed(box):
     def upgraded(c):
         for n in "de":
@@ -232,7 +232,7 @@ def a_door_is_upgraded_unnoticed(box):
     quietly(box, upgraded)
 
 
-@test("cluster", "distributed", "upgrade", "restart")
+@test("cluster", "distributed", "upgrade", "restart", "long")
 def what_waits_at_a_door_is_answered_over_its_upgrade_and_before_its_stop(box):
     """For the next primary, the one before having been killed."""
     c = doors(box)
@@ -252,12 +252,12 @@ def what_waits_at_a_door_is_answered_over_its_upgrade_and_before_its_stop(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_door_reads_its_configuration_again_unnoticed(box):
     quietly(box, lambda c: operate(c, "d", "reload"))
 
 
-@test("cluster", "distributed", "restart")
+@test("cluster", "distributed", "restart", "long")
 def doors_are_restarted_in_turn_and_nobody_is_told(box):
     """A client that knows both of them goes on through the other one."""
     c = doors(box)
@@ -284,7 +284,7 @@ def doors_are_restarted_in_turn_and_nobody_is_told(box):
     c.stop()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "long")
 def a_door_is_known_by_the_key_that_it_has_registered(box):
     with open(box.dir + "/clients", "w") as f:
         f.write("shop %s read:* write:* create:*\n" % keys.Key(box, "shop").public)
@@ -306,7 +306,7 @@ def a_door_is_known_by_the_key_that_it_has_registered(box):
     c.stop()
 
 
-@test("cluster", "distributed", "restart")
+@test("cluster", "distributed", "restart", "long")
 def a_member_that_becomes_a_door_has_left_its_copies_behind(box):
     """It is said, everywhere, and what it has is in sync again when it has workers again."""
     c = cluster(box, "abc")
