@@ -119,7 +119,7 @@ def a_door_is_shown_without_copies_and_nobody_misses_it(box):
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "pauses")
 def a_killed_primary_is_waited_for_at_a_door(box):
     """What goes through it pauses as it does at any node; with retries nothing fails."""
     c = doors(box)

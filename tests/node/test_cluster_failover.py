@@ -63,7 +63,7 @@ def primary_gone(box, gone, promised=PRIMARY_S, reads=None, restore=None, other=
     c.stop()
 
 
-@test("cluster", "distributed", "kill")
+@test("cluster", "distributed", "kill", "pauses")
 def a_killed_node_is_replaced_within_two_seconds(box):
     primary_gone(box, lambda c: c.kill("a"))
 

@@ -88,7 +88,7 @@ def many(streams, seconds, gap=0.02):
                 s.take()
 
 
-@test("cluster", "distributed")
+@test("cluster", "distributed", "pauses")
 def frames_keep_their_order_while_partitions_are_handed_over(box):
     """Nothing is lost and nothing overtakes: a planned change shows no error at all."""
     c, buckets = opened(box, workers=2)

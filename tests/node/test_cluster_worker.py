@@ -99,7 +99,7 @@ def workers_of_copies_are_exchanged_unnoticed(box):
     quietly(box, lambda c, n: admin(c, n, "worker", "restart", "--all"))
 
 
-@test("cluster", "distributed", "upgrade", "alone")
+@test("cluster", "distributed", "upgrade", "alone", "pauses")
 def coordinators_of_copies_are_upgraded_unnoticed(box):
     """Views, what was granted, and changes on their way go through it. The agent is another one; the old one is gone, not a zombie."""
     named = lambda node, name: [p for p, x, _ in family(node) if x == name]
@@ -132,7 +132,7 @@ def the_agent_is_killed_and_started_again(box):
     quietly(box, killed, times=3)
 
 
-@test("cluster", "distributed", "restart", "alone")
+@test("cluster", "distributed", "restart", "alone", "pauses")
 def a_drained_node_leads_nothing_and_nobody_is_told(box):
     c, buckets = opened(box)
     if not c.real:
@@ -177,7 +177,7 @@ def a_stopped_node_hands_over_first(box):
     c.stop()
 
 
-@test("cluster", "distributed", "restart", "alone")
+@test("cluster", "distributed", "restart", "alone", "pauses")
 def a_rolling_restart_of_all_nodes_is_no_error_for_libpail(box):
     """pail bench with no retries of its own sees errors; what libpail sends again, by sessions, is done once."""
     c, _ = opened(box)
