@@ -295,6 +295,7 @@ if [ -n "$dry" ]; then
 	export PAIL_CLUSTER_FAKE=1
 fi
 /usr/bin/python3 bench/failover.py $((2 * rounds + 1)) | tee "$dir/failover"
+[ "${PIPESTATUS[0]}" = 0 ] || exit 1 # what it says stands there
 verdict "no answer to puts when the node that leads is killed, s (worst)" "$(sed -n 's/^| puts into a bucket that the killed.*| \([0-9.]*\) |$/\1/p' "$dir/failover")" "<2"
 echo
 echo "| asked for | measured | bound | |"

@@ -30,9 +30,14 @@ def main():
         c = cluster(box)
         buckets = {n: c.led_by(n) for n in c.names}
         for i in range(rounds):
-            # Whoever leads the first bucket by now is killed; of the second, if another leads it, it has a copy.
+            # Whoever leads the first bucket by now is killed; of the second, which another leads, it has a copy.
             gone = c.primary(buckets["a"])
-            copied = next((b for b in buckets.values() if c.primary(b) != gone), None) or c.led_by(c.others(gone)[0])
+            copied = next((b for b in buckets.values() if c.primary(b) != gone), None)
+            if not copied:  # it has got all of them: the others take them, and one is missed by some
+                c.drain(gone)
+                c.ready()
+                gone = c.primary(buckets["a"])
+                copied = next((b for b in buckets.values() if c.primary(b) != gone), None) or c.led_by(c.others(gone)[0])
             p = Pulse(box, [c.n[n].endpoint for n in c.others(gone)], {"led": buckets["a"], "copied": copied})
             if c.real or i == 0:
                 c.kill(gone)
