@@ -474,7 +474,7 @@ BROKEN = {
     "pace": "slow_one_alone",  # no build: clocks that break the promise
 }
 # Beyond it, and no further than it takes: what links think of their delay suffers too.
-PACES = {"a": -60000, "b": 60000, "c": 60000}
+PACES = {"a": -150000, "b": 150000, "c": 150000}
 ROUNDS, SECONDS = 3, 14
 
 
@@ -534,7 +534,7 @@ def single_history(box, seconds, build, aim, **kw):
     with open(stop, "w"):
         pass
     eq([0] * len(pids), [os.waitpid(p, 0)[1] for p in pids])
-    ops = [o for x in collect(paths) for o in x]
+    ops = [o for some, _ in collect(paths) for o in some]
     lines = history.check(ops)
     print("# %d single requests, %d of them without a known outcome; %s; %s, seed %d"
           % (len(ops), sum(o.result is None for o in ops), ", ".join("%d x %s" % (n, k) for k, n in sorted(fate.done.items())),
