@@ -134,7 +134,7 @@ def unit_tests_that_fail_among_several_at_once_are_named(box):
     r, _ = make_test(box, ONLY="test_wire test_away test_key test_parts", AGAIN="2")
     shown = ("== debug/test_key\n# not ok two\n# debug/test_key failed: a second try, when nothing else runs\n== debug/test_parts\n# ok three\n"
              "# not ok debug/test_parts ended badly\n# debug/test_parts failed: a second try, when nothing else runs\n== debug/test_wire\nok one\n"
-             "== debug/test_key, again\nok two\n== debug/test_parts, again\nok three\nnot ok debug/test_parts ended badly\n")
+             "== debug/test_key, alone\nok two\n== debug/test_parts, alone\nok three\nnot ok debug/test_parts ended badly\n")
     assert shown in r.stdout, r.stdout + r.stderr
     eq((1, "4 passed, 1 failed"), (r.returncode, r.stdout.splitlines()[-1]))
 
