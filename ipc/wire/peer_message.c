@@ -354,7 +354,8 @@ char *peer_message_pong(char *p)
 
 size_t peer_message_batch_room(uint32_t count)
 {
-	return 7 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX) +
+	/* Array, kind, id, stamp, given, and the heads of three more: 45 bytes at most. */
+	return 6 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX) +
 	       (size_t)count * CODEC_HEAD_MAX;
 }
 
