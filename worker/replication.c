@@ -157,6 +157,15 @@ static void alone_end(struct replication *c, struct line *l)
 /* Replies of requests that a predecessor left, of a partition that is led from now on. */
 static void lead_begun(struct replication *c, struct line *l)
 {
+	uint32_t epoch = term_epoch(l->copy.term);
+
+	/* Another may have led meanwhile: what was meant for before may stand in the ring still, and
+	 * whoever sent it has given it up, and sent on behind it. */
+	if (l->led_epoch && l->led_epoch != epoch && l->asked) {
+		l->turned_away = true;
+		l->gate = l->gate_seen;
+	}
+	l->led_epoch = epoch;
 	if (c->w->recovery)
 		recovery_lead(c->w->recovery, c->w, l->copy.partition);
 }

@@ -38,8 +38,11 @@ struct line {
 	bool waits_sync;        /* the log is ahead of `synced` */
 	bool alone;             /* replies have gone the way of those without copies */
 	bool turned_away;       /* a request was, with this number: */
-	uint32_t gate;   /* so are those that have it too, or an earlier one; see entry_gate */
-	uint64_t looked; /* the step in which the lease was looked at, */
+	uint32_t gate;      /* so are those that have it too, or an earlier one; see entry_gate */
+	bool asked;         /* requests have come, */
+	uint32_t gate_seen; /* the last one with this number, */
+	uint32_t led_epoch; /* and it has led in this epoch */
+	uint64_t looked;    /* the step in which the lease was looked at, */
 	struct copy_lease lease;
 	struct moment now; /* and the clocks behind it */
 	struct sending to[REPLICA_MEMBERS_MAX];

@@ -184,6 +184,10 @@ bool replication_admit(struct replication *c, const struct request_record *rec, 
 	struct line *l = line_of(c, e->partition);
 	bool takes = l && copy_takes(&l->copy) != COPY_TAKES_NOTHING;
 
+	if (l && e->bucket_len && e->partition < c->w->own_first) {
+		l->gate_seen = entry_gate(e);
+		l->asked = true;
+	}
 	if (!e->bucket_len || e->partition >= c->w->own_first ||
 	    (takes && (gate_is_open(l, e) || begun_before(c, record + i))))
 		return true;

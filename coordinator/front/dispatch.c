@@ -447,6 +447,7 @@ static void item_take(struct front *front, struct message *m, const struct parse
 	it->size = (uint32_t)(q->end - x->begin);
 	it->msgid = q->msgid;
 	it->method = (uint8_t)q->method;
+	it->epoch = m->routed_here ? x->epoch : 0;
 	it->timeout_ms =
 		(uint32_t)(x->left_ms < options.timeout_ms ? x->left_ms : options.timeout_ms);
 	it->next = ITEM_NONE;

@@ -137,6 +137,7 @@ static bool batch_walk(struct message *m, const struct peer_message *h, uint64_t
 	const char *p = h->bytes.p;
 	const char *end = p + h->bytes.n;
 	const char *times = h->times;
+	const char *epochs = h->kind == PEER_MESSAGE_ROUTED ? h->epochs : NULL;
 
 	m->parsed_count = 0;
 	for (uint32_t i = 0; i < h->count; i++) {
@@ -145,6 +146,7 @@ static bool batch_walk(struct message *m, const struct peer_message *h, uint64_t
 
 		x->begin = p;
 		x->bad = NULL;
+		x->epoch = epochs ? (uint32_t)read_uint(&epochs) : 0;
 		x->left_ms = left > late_ms ? left - late_ms : 0;
 		if (request_walk(p, end, &x->request, &x->bad) < 0)
 			return false;

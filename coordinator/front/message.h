@@ -21,6 +21,7 @@ struct parsed {
 	struct request request;
 	const char *begin;
 	const char *bad;  /* what is wrong with its bytes, or NULL */
+	uint32_t epoch;   /* see struct item */
 	uint64_t left_ms; /* from a node: what is left of its time; else UINT64_MAX */
 };
 

@@ -31,6 +31,7 @@ struct partition_way {
 	struct peer *peer;
 	uint64_t number; /* grows with each way that is taken */
 	uint8_t gate;
+	uint32_t epoch; /* as it was known when the view changed last */
 	bool settling;
 	enum way old;
 	struct peer *old_peer;
@@ -235,6 +236,19 @@ static void deposed_look(struct front *front, uint32_t partition, struct peer *p
 		peer_client_deposed(front->peers, p, partition);
 }
 
+/* What was sent to this node's worker in an earlier epoch is told apart from what will be. */
+static void epoch_look(struct front *front, uint32_t partition)
+{
+	struct partition_way *w = &front->parked->way[partition];
+	struct peer_place place;
+
+	membership_known(front->membership, partition, &place);
+	if (place.epoch == w->epoch)
+		return;
+	w->epoch = place.epoch;
+	w->gate = (uint8_t)((w->gate + 1) % ENTRY_GATES);
+}
+
 /* Views have changed: what is on its way by ways of before. */
 static void changes_look(struct front *front)
 {
@@ -247,6 +261,8 @@ static void changes_look(struct front *front)
 
 		if (w->changed)
 			w->again_ms = 0;
+		if (w->changed)
+			epoch_look(front, i);
 		if (w->changed && w->way == WAY_PEER)
 			deposed_look(front, i, w->peer);
 		if (w->changed && w->settling && w->old == WAY_PEER)
@@ -282,6 +298,7 @@ static struct waiting *park(struct front *front, struct waiting_list *list, stru
 	w->partition = partition;
 	w->from_node = m ? m->from_node : reply_to_kind(o) == REPLY_TO_SESSION;
 	w->routed_here = m && m->routed_here;
+	w->epoch = 0;
 	w->number = w->order = 0;
 	w->visited_count = m ? m->routed.visited_count : 0;
 	for (uint32_t i = 0; i < w->visited_count; i++)
@@ -336,6 +353,7 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 {
 	enum membership_serves s;
 	struct reply_to o = m->reply_to;
+	struct peer_place place;
 
 	*ret_peer = NULL;
 	o.index = it->index;
@@ -352,15 +370,21 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 	/* Behind what waits already, in its order; what is let go has been taken out. */
 	if ((s != SERVES_HERE && s != SERVES_PEER) ||
 	    (!front->parked->letting && front->parked->way[partition].waits)) {
-		(void)park(front, &front->parked->list, o, m, (struct span){it->data, it->size},
-			   q->msgid, it->timeout_ms, partition);
+		struct waiting *w =
+			park(front, &front->parked->list, o, m, (struct span){it->data, it->size},
+			     q->msgid, it->timeout_ms, partition);
+
+		if (w)
+			w->epoch = it->epoch;
 		return false;
 	}
+	membership_known(front->membership, partition, &place);
+	if (m->routed_here && (s != SERVES_HERE || (it->epoch && it->epoch != place.epoch)))
+		return !give_back(front, o, partition);
+	it->epoch = place.epoch;
 	if (s == SERVES_HERE)
 		*ret_peer = NULL;
-	else if (m->routed_here)
-		return !give_back(front, o, partition);
-	else if (m->routed.visited_count == HOPS_MAX) {
+	else if (!m->routed_here && m->routed.visited_count == HOPS_MAX) {
 		reply_error(front->sink, o, q->msgid, true, WIRE_E_ROUTE_LOOP, "more than 8 hops");
 		return false;
 	}
@@ -445,6 +469,7 @@ static void let_go(struct front *front, struct waiting *w)
 			   .next = ITEM_NONE,
 			   .msgid = q.msgid,
 			   .index = (uint16_t)w->reply_to.index,
+			   .epoch = w->epoch,
 			   .method = (uint8_t)q.method};
 	f.request = &q;
 	f.item = &it;

@@ -17,6 +17,7 @@ struct waiting {
 	char visited[HOPS_MAX][PEER_MESSAGE_NODE_MAX + 1];
 	bool from_node;
 	bool routed_here;
+	uint32_t epoch;  /* see struct item */
 	uint64_t number; /* of the way that it had gone; */
 	uint64_t order;  /* and of what went that way: the higher went later */
 	uint32_t size;

@@ -21,7 +21,9 @@ struct item {
 	const struct options *options; /* NULL: none but `timeout`, neither session nor parts */
 	/* What a worker gets of it, set on the way there; all lie in `data`. */
 	uint16_t partition;
-	uint8_t gate;       /* of a partition with copies: see entry_gate */
+	uint8_t gate; /* of a partition with copies: see entry_gate */
+	uint32_t
+		epoch; /* likewise: in which whoever routed it thinks that it is served; 0: nobody has */
 	struct span bucket; /* .n 0: it takes none */
 	struct span key;    /* likewise */
 	struct span value;  /* .p NULL: it takes none */

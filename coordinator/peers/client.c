@@ -334,6 +334,12 @@ static bool batch_send(struct peers *s, struct peer *p, const struct items *m, s
 		if (due < p->due_ms)
 			p->due_ms = due;
 	}
+	if (m->item[first].of_cluster) {
+		at = peer_message_epochs(at, count);
+		i = first;
+		for (uint32_t k = 0; k < count; k++, i = m->item[i].next)
+			at = write_uint(at, m->item[i].epoch);
+	}
 	at = peer_message_bytes(at, bytes);
 	for (i = first; count--; i = m->item[i].next) {
 		memcpy(at, m->item[i].data, m->item[i].size);

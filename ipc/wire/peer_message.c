@@ -19,7 +19,7 @@ static const uint8_t elements[PEER_MESSAGE_KIND_COUNT] = {
 	[PEER_MESSAGE_PING] = 2,      [PEER_MESSAGE_PONG] = 1,    [PEER_MESSAGE_BATCH] = 6,
 	[PEER_MESSAGE_REPLIES] = 4,   [PEER_MESSAGE_BEAT] = 8,    [PEER_MESSAGE_APPEND] = 3,
 	[PEER_MESSAGE_GRANT] = 8,     [PEER_MESSAGE_ACKS] = 3,    [PEER_MESSAGE_NACKS] = 3,
-	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,    [PEER_MESSAGE_ROUTED] = 7,
+	[PEER_MESSAGE_ELSEWHERE] = 4, [PEER_MESSAGE_BULK] = 3,    [PEER_MESSAGE_ROUTED] = 8,
 };
 
 uint64_t take_uint(const char **p, bool *bad)
@@ -203,6 +203,12 @@ static void batch_read(const char *p, struct peer_message *h, bool *bad)
 	h->times = p;
 	for (uint32_t i = 0; i < h->count; i++)
 		(void)take_uint(&p, bad);
+	if (h->kind == PEER_MESSAGE_ROUTED) {
+		*bad |= take_array(&p, WIRE_REQUESTS_MAX, bad) != h->count;
+		h->epochs = p;
+		for (uint32_t i = 0; i < h->count; i++)
+			*bad |= take_uint(&p, bad) > UINT32_MAX;
+	}
 	h->bytes = take_bytes(&p, SIZE_MAX, bad);
 	*bad |= !h->visited_count || !h->count;
 }
@@ -354,7 +360,8 @@ char *peer_message_pong(char *p)
 
 size_t peer_message_batch_room(uint32_t count)
 {
-	/* Array, kind, id, stamp, given, and the heads of three more: 45 bytes at most. */
+	/* Array, kind, id, stamp, given, and the heads of four more: 48 bytes at most; and of each request
+	 * its time and epoch, 5 bytes each at most. */
 	return 6 * CODEC_HEAD_MAX + (HOPS_MAX + 1) * (PEER_MESSAGE_NODE_MAX + CODEC_HEAD_MAX) +
 	       (size_t)count * CODEC_HEAD_MAX;
 }
@@ -375,6 +382,11 @@ char *peer_message_batch(char *p, enum peer_message_kind kind, uint64_t id, uint
 	for (uint32_t i = 0; i < visited_count; i++)
 		p = write_span(p, visited[i]);
 	return write_array(write_span(p, self), count);
+}
+
+char *peer_message_epochs(char *p, uint32_t count)
+{
+	return write_array(p, count);
 }
 
 char *peer_message_replies(char *p, uint64_t id, uint32_t count)

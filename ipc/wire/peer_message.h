@@ -10,7 +10,7 @@
  *	[7, incarnation, store, round, revision, wall, flags, claims]   beat
  *	[8, worker, parcels]                                       append
  *	[13, worker, parcels]                                      bulk: nobody sends it
- *	[14, id, stamp, given, visited, times, requests]           routed
+ *	[14, id, stamp, given, visited, times, epochs, requests]   routed
  *	from ROUTER to DEALER
  *	[1, protocol, node, version, frame_max, more]              welcome
  *	[2, text, hold]                                            goaway
@@ -125,8 +125,11 @@ struct peer_message {
 	uint64_t given;
 	uint32_t visited_count;
 	struct span visited[HOPS_MAX];
-	uint32_t count;      /* requests or replies */
-	const char *times;   /* `count` unsigned integers: milliseconds left from the stamp on */
+	uint32_t count;    /* requests or replies */
+	const char *times; /* `count` unsigned integers: milliseconds left from the stamp on */
+	/* of what is routed, `count` likewise, below 2^32: in which epoch of its partition the other node is
+	 * thought to serve it; 0: it is of none */
+	const char *epochs;
 	struct span indexes; /* `count` numbers of requests in their batch, two bytes each */
 	/* the requests or replies, back to back; claims, PEER_CLAIM_BYTES each; parcels, each whole;
 	 * places, PEER_PLACE_BYTES each */
@@ -167,11 +170,13 @@ size_t peer_message_replies_room(uint32_t count);
 
 /*
  * A batch: `times` are to be written with write_uint, `count` of them, then peer_message_bytes,
- * then the `n` bytes themselves; `given` counts in what is routed.  Replies: the indexes with peer_message_index, then the same.
+ * then the `n` bytes themselves; `given` counts in what is routed, and there
+ * peer_message_epochs and as many of these come behind the times.  Replies: the indexes with peer_message_index, then the same.
  */
 char *peer_message_batch(char *p, enum peer_message_kind kind, uint64_t id, uint64_t stamp_ms,
 			 uint64_t given, const struct span *visited, uint32_t visited_count,
 			 struct span self, uint32_t count);
+char *peer_message_epochs(char *p, uint32_t count);
 char *peer_message_replies(char *p, uint64_t id, uint32_t count);
 char *peer_message_index(char *p, uint32_t index);
 char *peer_message_bytes(char *p, size_t n);

@@ -219,3 +219,42 @@ def txn_session_and_touch_go_where_their_bucket_is(box):
     c.start("c")
     c.ready()
     c.stop()
+
+
+@test("cluster", "distributed", "netns")
+def a_frame_that_was_long_on_the_wire_is_not_done_late(box):
+    """Its node has been replaced and leads again when it comes: by then others have written behind it."""
+    c = cluster(box, net=True, more={"links.dead_ms": 20000})
+    if not real(c):
+        return
+    bucket = c.led_by("c")
+    partition = c.route(bucket)["partition"]
+
+    def set_is(*names):
+        until(lambda: set(c.views()[partition][2]) == set(names), 15, "%s to be the set" % (names,))
+
+    def leads(name):
+        until(lambda: c.views()[partition][1] == name, 15, "%s to lead" % name)
+
+    x = c.client("a")
+    x.call("put", bucket, "k", "first")
+    c.net.ways["a", "c"].hold = True
+    early, = x.send(("put", bucket, "k", "early", {"timeout": 60000}))
+    set_is("b", "c")
+    c.command("c", "drain", "c")
+    leads("b")
+    x.call("put", bucket, "k", "late", {"timeout": 60000}, seconds=30)
+    eq("timeout", x.wait(early, 30)[2][0])  # it may or may not have taken effect: not later on
+    c.command("c", "drain", "c", "--off")
+    c.net.cut("a", "b")
+    set_is("b", "c")
+    c.command("b", "drain", "b")
+    leads("c")
+    c.net.ways["a", "c"].hold = False
+    until(lambda: "a" in c.views()[partition][2], 15, "a to be in sync: its frames have come")
+    eq(b"late", c.client("b").call("get", bucket, "k")[0])
+    c.command("b", "drain", "b", "--off")
+    c.heal()
+    c.ready()
+    eq(b"late", c.client("b").call("get", bucket, "k")[0])
+    c.stop()

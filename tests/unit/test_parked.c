@@ -44,8 +44,11 @@ static uint32_t went;
 static char code_of[70000][16]; /* of errors, by msgid */
 static uint32_t errors;
 static uint64_t forsaken; /* generation of a client that is gone */
-static uint64_t behind;   /* of a batch that was sent before what was given back was known */
-static uint64_t orders;   /* of what comes back in the order in which it went */
+static uint32_t known_epoch;
+static uint32_t meant_epoch; /* of what comes from another node from now on */
+static uint32_t told_epoch;  /* of what went last */
+static uint64_t behind;      /* of a batch that was sent before what was given back was known */
+static uint64_t orders;      /* of what comes back in the order in which it went */
 
 enum membership_serves membership_serves(const struct membership *m, uint32_t partition,
 					 struct peer **ret_peer)
@@ -71,7 +74,7 @@ bool membership_taken_over(const struct membership *m, uint32_t partition, const
 void membership_known(const struct membership *m, uint32_t partition, struct peer_place *ret)
 {
 	(void)m;
-	*ret = (struct peer_place){.partition = partition};
+	*ret = (struct peer_place){.partition = partition, .epoch = known_epoch};
 }
 
 uint64_t peer_client_last_id(const struct peers *s)
@@ -144,8 +147,10 @@ static void take_way(const struct request *q, struct item *it)
 {
 	struct peer *p;
 
-	if (parked_route(&front, &message, q, it, partition_at(q), &p))
+	if (parked_route(&front, &message, q, it, partition_at(q), &p)) {
 		gone[went++] = q->msgid;
+		told_epoch = it->epoch;
+	}
 }
 
 void dispatch_again(struct front *f, const struct fenced *x)
@@ -203,6 +208,7 @@ static void open_front(void)
 	}
 	taken_over = routed = false;
 	forsaken = behind = orders = 0;
+	known_epoch = meant_epoch = told_epoch = 0;
 	awaited = last_id = went = errors = deposed = gives = 0;
 	memset(code_of, 0, sizeof(code_of));
 	EQ(0, parked_new(PARTITIONS, &front.parked));
@@ -233,6 +239,7 @@ static void come_large(uint64_t msgid, const char *bucket, size_t value, uint32_
 
 	EQ(0, request_walk(data, end, &q, &why));
 	it = item_of(&q, data, (size_t)(end - data), timeout_ms);
+	it.epoch = routed ? meant_epoch : 0;
 	message.reply_to = (struct reply_to){routed ? reply_to_id(REPLY_TO_SESSION, 0) : 0, 0, 7};
 	message.routed_here = message.from_node = routed;
 	take_way(&q, &it);
@@ -617,6 +624,52 @@ static void a_read_that_was_lost_goes_at_once(void)
 	close_front();
 }
 
+/* Its sender may have given up what was meant for another epoch, and sent on behind it. */
+static void what_was_meant_for_another_epoch_is_given_back(void)
+{
+	open_front();
+	routed = true;
+	serves[0] = SERVES_HERE;
+	known_epoch = meant_epoch = 7;
+	come(1, "a");
+	WENT(1);
+	meant_epoch = 6;
+	come(2, "a");
+	meant_epoch = 8; /* it will be known here soon */
+	come(3, "a");
+	EQ(0, went);
+	EQ(2, gives);
+	meant_epoch = 0; /* a version that does not tell */
+	come(4, "a");
+	WENT(4);
+	/* What has waited is looked at when it goes. */
+	serves[0] = SERVES_NOBODY;
+	meant_epoch = 7;
+	come(5, "a");
+	known_epoch = 9;
+	serves[0] = SERVES_HERE;
+	parked_changed(&front, 0);
+	step(1);
+	EQ(0, went);
+	EQ(3, gives);
+	EQ(5, gave[2]);
+	/* Whoever sends tells it, and what its own worker gets is of another gate in each. */
+	routed = false;
+	EQ(1, parked_gate(&front, 0));
+	known_epoch = 11;
+	led_by('a', &b);
+	step(1);
+	EQ(2, parked_gate(&front, 0));
+	parked_changed(&front, 0);
+	step(1);
+	EQ(2, parked_gate(&front, 0));
+	come(6, "a");
+	WENT(6);
+	EQ(11, told_epoch);
+	EQ(0, errors);
+	close_front();
+}
+
 static void what_a_node_has_routed_here_is_given_back(void)
 {
 	open_front();
@@ -659,4 +712,5 @@ UNIT_MAIN(T(it_waits_for_its_partition_alone_and_in_order), T(time_spent_waiting
 	  T(what_comes_back_keeps_its_order), T(what_comes_back_mixed_goes_in_its_order),
 	  T(who_leads_on_is_awaited_for_as_long_as_it_takes),
 	  T(what_the_worker_gives_back_closes_its_gate), T(a_read_that_was_lost_goes_at_once),
-	  T(what_a_node_has_routed_here_is_given_back))
+	  T(what_a_node_has_routed_here_is_given_back),
+	  T(what_was_meant_for_another_epoch_is_given_back))

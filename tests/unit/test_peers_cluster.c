@@ -94,11 +94,14 @@ static void what_is_sent_behind_something_given_back_is_told_apart(void)
 	bar.serves_ms = 1u << 30;
 	steps_until_up(900);
 	net.delay_ms = 20;
+	ask_epoch = 300000;
 	ask_in(3); /* 0 */
 	steps(10);
+	ask_epoch = 7;
 	ask_in(3); /* 1 */
 	ask_in(4); /* 2 */
 	TRUE_(!is_behind(0, 3));
+	EQ(300000, batch_epoch);
 	given_back(0, 3);
 	ask_in(3); /* 3: foo has not heard of it */
 	TRUE_(is_behind(1, 3));

@@ -263,6 +263,29 @@ static void what_stands_behind_something_given_back_is_given_back(void)
 	played_end();
 }
 
+/* Another has led meanwhile: whoever sent what is found in the ring then has given it up. */
+static void what_was_meant_for_an_earlier_epoch_is_given_back(void)
+{
+	uint32_t a;
+
+	cluster();
+	ask_gate = 3;
+	a = ask(&played[1], WIRE_CREATE, "b", NULL, NULL);
+	UNTIL(answered(a));
+	EQ(ASKED_DONE, asked[a].as);
+	played_order(&played[1], ORDER_VIEW, part, 2, 0,
+		     0); /* nothing is asked while another leads */
+	takes_over(1, 3, 0);
+	a = ask(&played[1], WIRE_PUT, "b", "k", "v");
+	UNTIL(answered(a));
+	EQ(ASKED_ELSEWHERE, asked[a].as);
+	ask_gate = 4;
+	a = ask(&played[1], WIRE_PUT, "b", "k", "w");
+	UNTIL(answered(a));
+	EQ(ASKED_DONE, asked[a].as);
+	played_end();
+}
+
 /* How long copies take is told once a second, by whoever leads. */
 static void how_far_copies_are_behind_is_told(void)
 {
@@ -682,6 +705,7 @@ UNIT_MAIN(T(a_backup_keeps_the_log_for_who_is_away), T(what_was_set_aside_is_sen
 	  T(a_read_of_what_is_committed_waits_for_no_write), T(another_partition_goes_on),
 	  T(reads_wait_for_the_lease), T(who_does_not_lead_says_elsewhere),
 	  T(what_stands_behind_something_given_back_is_given_back),
+	  T(what_was_meant_for_an_earlier_epoch_is_given_back),
 	  T(how_far_copies_are_behind_is_told), T(who_was_away_is_caught_up),
 	  T(a_killed_primary_leads_again), T(what_was_begun_is_not_called_undone),
 	  T(requests_wait_for_roles), T(who_is_alone_waits_for_nobody))

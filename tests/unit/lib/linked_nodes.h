@@ -40,7 +40,9 @@ static struct {
 static uint32_t requests;
 static bool asks_cluster;      /* puts to buckets of the cluster, instead of gets */
 static uint16_t ask_partition; /* then */
-static uint64_t late_ms;       /* of the last batch */
+static uint32_t ask_epoch;
+static uint32_t batch_epoch; /* of the first in the last batch */
+static uint64_t late_ms;     /* of the last batch */
 
 /* A request at bar that is to be answered. */
 struct job {
@@ -113,6 +115,9 @@ static bool bar_batch(void *arg, struct reply_to o, const struct peer_message *h
 	(void)arg;
 	(void)busy;
 	late_ms = late;
+	batch_epoch = h->kind == PEER_MESSAGE_ROUTED
+			      ? (uint32_t)read_uint(&(const char *){h->epochs})
+			      : 0;
 	for (uint32_t i = 0; i < h->count; i++) {
 		struct job *j = calloc(1, sizeof(*j));
 		struct request q;
@@ -288,6 +293,7 @@ static void ask(uint32_t count, uint32_t timeout_ms)
 					  .index = (uint16_t)i,
 					  .of_cluster = asks_cluster,
 					  .partition = ask_partition,
+					  .epoch = ask_epoch,
 					  .method = (uint8_t)method};
 		request_of[requests].sent_ms = net.now_ms;
 		request_of[requests].timeout_ms = timeout_ms;
