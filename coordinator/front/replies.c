@@ -35,6 +35,15 @@ static const char *over(void *arg, struct reply_to o)
 	return clients_over(front->clients, o);
 }
 
+static uint32_t asker(void *arg, struct reply_to o)
+{
+	struct front *front = arg;
+
+	if (reply_to_kind(o) == REPLY_TO_SESSION)
+		(void)peer_server_client(front->peer_server, o, &o);
+	return clients_of(front->clients, o).id;
+}
+
 bool front_forsaken(const struct front *front, struct reply_to o)
 {
 	if (reply_to_kind(o) == REPLY_TO_SESSION && !peer_server_client(front->peer_server, o, &o))
@@ -51,5 +60,6 @@ static bool full(void *arg)
 
 struct reply_sink front_sink(struct front *front)
 {
-	return (struct reply_sink){.replies = replies, .over = over, .full = full, .arg = front};
+	return (struct reply_sink){
+		.replies = replies, .over = over, .asker = asker, .full = full, .arg = front};
 }

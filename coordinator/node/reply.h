@@ -49,6 +49,8 @@ struct reply_sink {
 			const char *replies, size_t n, bool stays);
 	/* Why the client that waits gets no more, since too much is unread, or NULL. */
 	const char *(*over)(void *arg, struct reply_to o);
+	/* The same number for all requests of one client, or of one node. */
+	uint32_t (*asker)(void *arg, struct reply_to o);
 	/* Whether no more replies that stay may be given before this round's have been sent. */
 	bool (*full)(void *arg);
 	void *arg;
@@ -71,6 +73,11 @@ static inline void reply_many(struct reply_sink *s, struct reply_to o, const uin
 static inline const char *reply_over(const struct reply_sink *s, struct reply_to o)
 {
 	return s->over(s->arg, o);
+}
+
+static inline uint32_t reply_asker(const struct reply_sink *s, struct reply_to o)
+{
+	return s->asker(s->arg, o);
 }
 
 static inline bool reply_full(const struct reply_sink *s)

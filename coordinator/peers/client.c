@@ -12,6 +12,7 @@
 #include "common/config/config.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/peers_impl.h"
+#include "coordinator/peers/unsure.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 
@@ -21,7 +22,8 @@
 #define ENTRIES_KEPT 256u       /* a batch's memory is kept up to so many, */
 #define BYTES_KEPT   16384u     /* and so many bytes of its reads */
 #define NONE         UINT32_MAX
-#define AGREE_MOST   256u /* batches that assertions go through */
+#define ANY          UINT32_MAX /* partition */
+#define AGREE_MOST   256u       /* batches that assertions go through */
 
 struct entry {
 	uint64_t msgid;
@@ -32,6 +34,7 @@ struct entry {
 	bool writes;
 	bool droppable; /* a read whose reply may still be refused */
 	bool answered;
+	bool passed;   /* a read: a write of its client behind it may have been done */
 	uint32_t at;   /* of the cluster's: where its bytes are kept, */
 	uint32_t size; /* and how many; 0: they are not */
 };
@@ -237,7 +240,7 @@ static bool entry_again(struct peers *s, struct batch *b, struct entry *e, bool 
 static void entry_lost(struct peers *s, struct batch *b, struct entry *e, bool sent,
 		       enum wire_error error, const char *text)
 {
-	if (!e->answered && ((sent && e->writes) || !entry_again(s, b, e, false)))
+	if (!e->answered && ((sent && (e->writes || e->passed)) || !entry_again(s, b, e, false)))
 		entry_error(s, b, e, error, text);
 }
 
@@ -487,6 +490,49 @@ bool peer_client_elsewhere(struct peers *s, struct peer *p, const struct peer_me
 
 /* ---- answers that no peer gives ---- */
 
+/* Is it a write that is given up with its outcome unknown?  See reads_passed. */
+static bool is_unsure(const struct batch *b, const struct entry *e, uint32_t partition,
+		      uint64_t due_ms)
+{
+	return !e->answered && e->of_cluster && e->writes &&
+	       (partition == ANY || e->partition == partition) &&
+	       b->recv_ms + e->timeout_ms <= due_ms;
+}
+
+/*
+ * Reads that are sent again keep their client's order: not if a write that it sent behind them, to the
+ * same partition, is about to be given up with its outcome unknown: those up to batch `to`, of one
+ * partition or ANY, whose time is over at `due_ms`.
+ */
+static void reads_passed(struct peers *s, struct peer *p, uint64_t to, uint32_t partition,
+			 uint64_t due_ms)
+{
+	struct peer_requests *f = s->requests;
+	struct unsure unsure;
+	uint32_t n = 0;
+
+	for (uint32_t i = p->batch_first; i != NONE; i = f->batch[i].next)
+		for (uint32_t k = 0; k < f->batch[i].count && f->batch[i].id <= to; k++)
+			n += is_unsure(&f->batch[i], &f->batch[i].entry[k], partition, due_ms);
+	if (!n)
+		return;
+	unsure_init(&unsure, n);
+	for (uint32_t i = p->batch_last; i != NONE; i = f->batch[i].prev) {
+		const struct batch *b = &f->batch[i];
+		uint32_t asker = reply_asker(s->sink, b->reply_to);
+
+		for (uint32_t k = b->id <= to ? b->count : 0; k-- > 0;) {
+			struct entry *e = &b->entry[k];
+
+			if (is_unsure(b, e, partition, due_ms))
+				unsure_add(&unsure, asker, e->partition);
+			else if (!e->answered && e->of_cluster && !e->writes)
+				e->passed |= unsure_has(&unsure, asker, e->partition);
+		}
+	}
+	unsure_fini(&unsure);
+}
+
 /* `sent`: the peer may have run them, so that only reads may be sent again. */
 static uint32_t refuse(struct peers *s, struct peer *p, uint64_t from, uint64_t to, bool sent,
 		       enum wire_error error, const char *text)
@@ -523,6 +569,7 @@ uint32_t peer_client_broken(struct peers *s, struct peer *p)
 		       "the link to node \"%s\" broke before its reply: it may or may not have "
 		       "taken effect",
 		       p->name);
+	reads_passed(s, p, p->sent_id, ANY, UINT64_MAX);
 	return refuse(s, p, 0, p->sent_id, true, WIRE_E_TIMEOUT, text);
 }
 
@@ -536,6 +583,7 @@ static uint64_t overdue(struct peers *s, struct peer *p)
 	(void)snprintf(text, sizeof(text),
 		       "no outcome from node \"%s\" in time: it may or may not have taken effect",
 		       p->name);
+	reads_passed(s, p, UINT64_MAX, ANY, s->node->now_ms);
 	for (uint32_t i = p->batch_first; i != NONE; i = next) {
 		struct batch *b = &f->batch[i];
 
@@ -583,6 +631,7 @@ void peer_client_deposed(struct peers *s, struct peer *p, uint32_t partition)
 		       "node \"%s\" was replaced before its reply: it may or may not have taken "
 		       "effect",
 		       p->name);
+	reads_passed(s, p, UINT64_MAX, partition, UINT64_MAX);
 	for (uint32_t i = p->batch_first; i != NONE; i = next) {
 		struct batch *b = &f->batch[i];
 

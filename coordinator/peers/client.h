@@ -19,7 +19,8 @@ uint64_t peer_client_last_id(const struct peers *s);
 bool peer_client_waits(const struct peers *s, const struct peer *p, uint64_t id);
 /*
  * The peer does not serve that partition of the cluster any more, and what it runs of it now is told
- * to nobody: what it was sent for it is answered `timeout`, or, if it is a read, is to be sent again.
+ * to nobody: what it was sent for it is answered `timeout`, or, if it is a read, is to be sent again,
+ * unless its client had sent a write behind it.
  */
 void peer_client_deposed(struct peers *s, struct peer *p, uint32_t partition);
 

@@ -48,9 +48,10 @@ class Stream:
         """In order: what a get saw is the last put before it that can have been, and versions grow.
 
         A put whose outcome is not known may be seen or not, but not undone, and not come late: as soon as a later
-        put of the bucket is acknowledged it is history."""
+        put of the bucket is acknowledged it is history.  A get has no outcome only before such a put."""
         unknown = codes = 0
         state = {b: (0, {0}) for b in self.buckets}  # version that was told last, what may be there
+        last_unknown = {bucket: n for bucket, n, write, code, _ in self.told if write and code in UNKNOWN}
         for bucket, n, write, code, result in self.told:
             version, may = state[bucket]
             codes += code is not None
@@ -66,6 +67,9 @@ class Stream:
                 seen = 0 if result is None else int(result[0])
                 assert seen in may, "%s: get behind put %d saw %d, not one of %r" % (bucket, n, seen, sorted(may))
                 state[bucket] = (max(version, result[1] if result else 0), {seen} | {x for x in may if x > seen})
+            elif code in UNKNOWN:
+                unknown += 1
+                assert n < last_unknown.get(bucket, 0), "%s: get behind put %d has no outcome" % (bucket, n)
             else:
                 assert code in NOT_RUN, (bucket, n, code)
         print("# %d requests, %d errors, %d unknown" % (len(self.told), codes, unknown))

@@ -129,6 +129,89 @@ static void what_is_sent_behind_something_given_back_is_told_apart(void)
 	ask_partition = 0;
 }
 
+static void get_in(uint16_t partition, uint32_t client)
+{
+	asks_reads = true;
+	ask_client = client;
+	ask_in(partition);
+	asks_reads = false;
+}
+
+static void put_in(uint16_t partition, uint32_t client, uint32_t timeout_ms)
+{
+	ask_client = client;
+	ask_partition = partition;
+	ask(1, timeout_ms);
+}
+
+static void hand_back_any(void *arg, const struct unanswered *x)
+{
+	(void)arg;
+	request_of[x->msgid].outcome = OTHER;
+}
+
+static void reads_open(void)
+{
+	nodes_open();
+	foo.peers.on_unanswered = hand_back_any;
+	asks_cluster = true;
+	bar.serves_ms = 1u << 30;
+	steps_until_up(900);
+}
+
+/* Whoever sends it again would read what its client wrote behind it. */
+static void a_read_is_not_sent_again_behind_a_write_that_may_have_been_done(void)
+{
+	reads_open();
+	get_in(3, 1);        /* 0 */
+	get_in(4, 1);        /* 1: of another partition */
+	get_in(3, 2);        /* 2: of another client */
+	put_in(3, 1, 60000); /* 3 */
+	get_in(3, 1);        /* 4: behind it */
+	steps(20);
+	net_break();
+	steps(2);
+	EQ(TIMEOUT, request_of[3].outcome);
+	EQ(TIMEOUT, request_of[0].outcome);
+	EQ(OTHER, request_of[1].outcome);
+	EQ(OTHER, request_of[2].outcome);
+	EQ(OTHER, request_of[4].outcome);
+	nodes_close();
+}
+
+static void a_read_of_a_replaced_node_neither(void)
+{
+	reads_open();
+	get_in(3, 1);        /* 0 */
+	put_in(3, 1, 60000); /* 1 */
+	get_in(4, 1);        /* 2 */
+	put_in(4, 1, 60000); /* 3 */
+	steps(20);
+	peer_client_deposed(&foo.peers, peer_of_foo(), 3);
+	EQ(TIMEOUT, request_of[0].outcome);
+	EQ(TIMEOUT, request_of[1].outcome);
+	EQ(WAITS, request_of[2].outcome);
+	EQ(WAITS, request_of[3].outcome);
+	nodes_close();
+}
+
+/* Its write was given up before, when its time was over. */
+static void a_read_that_has_more_time_than_the_write_behind_it_neither(void)
+{
+	reads_open();
+	get_in(3, 1);      /* 0 */
+	get_in(3, 2);      /* 1 */
+	put_in(3, 1, 100); /* 2 */
+	steps(200);
+	EQ(TIMEOUT, request_of[2].outcome);
+	EQ(WAITS, request_of[0].outcome);
+	net_break();
+	steps(2);
+	EQ(TIMEOUT, request_of[0].outcome);
+	EQ(OTHER, request_of[1].outcome);
+	nodes_close();
+}
+
 /* ---- links for copies ---- */
 
 static uint32_t beats;
@@ -204,5 +287,8 @@ static void a_link_for_copies_stays_when_requests_are_told_to_go_away(void)
 
 UNIT_MAIN(T(a_write_that_was_not_sent_waits_for_another_node),
 	  T(what_is_sent_behind_something_given_back_is_told_apart),
+	  T(a_read_is_not_sent_again_behind_a_write_that_may_have_been_done),
+	  T(a_read_of_a_replaced_node_neither),
+	  T(a_read_that_has_more_time_than_the_write_behind_it_neither),
 	  T(nobody_is_told_on_a_connection_that_is_gone),
 	  T(a_link_for_copies_stays_when_requests_are_told_to_go_away))

@@ -40,6 +40,8 @@ static struct {
 static uint32_t requests;
 static bool asks_cluster;      /* puts to buckets of the cluster, instead of gets */
 static uint16_t ask_partition; /* then */
+static bool asks_reads;        /* gets of those */
+static uint32_t ask_client;
 static uint32_t ask_epoch;
 static uint32_t batch_epoch; /* of the first in the last batch */
 static uint64_t late_ms;     /* of the last batch */
@@ -101,6 +103,12 @@ static const char *over_none(void *arg, struct reply_to o)
 	return NULL;
 }
 
+static uint32_t asker_is(void *arg, struct reply_to o)
+{
+	(void)arg;
+	return o.id;
+}
+
 static bool full_never(void *arg)
 {
 	(void)arg;
@@ -159,14 +167,15 @@ static void nodes_open(void)
 	const struct clients_config cc = {64, 1u << 30, 1u << 30, 1u << 30};
 	const struct conn_limit_limits gl = {1u << 30, 1u << 30, 1u << 30};
 	const struct reply_sink sink = {
-		.replies = foo_replies, .over = over_none, .full = full_never};
+		.replies = foo_replies, .over = over_none, .asker = asker_is, .full = full_never};
 	const struct peer_events events = {bar_batch, NULL};
 
 	log_level_set(LOG_ERROR);
 	memset(&net, 0, sizeof(net));
 	memset(request_of, 0, sizeof(request_of));
 	requests = 0;
-	asks_cluster = false;
+	asks_cluster = asks_reads = false;
+	ask_client = 0;
 	net.now_ms = 1000000;
 	net.delay_ms = 1;
 	memset(&foo, 0, sizeof(foo));
@@ -273,17 +282,18 @@ static void steps_until_up(uint64_t ms)
 /* A message of `count` requests to bar. */
 static void ask(uint32_t count, uint32_t timeout_ms)
 {
-	enum wire_method method = asks_cluster ? WIRE_PUT : WIRE_GET;
+	bool puts = asks_cluster && !asks_reads;
+	enum wire_method method = puts ? WIRE_PUT : WIRE_GET;
 	static struct items m;
 	static char data[MESSAGE_MOST][64];
 
 	TRUE_(requests + count <= REQUESTS_MAX && count <= MESSAGE_MOST);
 	m.visited_count = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		char *p = write_request_head(data[i], requests, method, asks_cluster ? 3 : 2);
+		char *p = write_request_head(data[i], requests, method, puts ? 3 : 2);
 
 		p = write_bin(write_bin(p, "bucket", 6), "k", 1);
-		if (asks_cluster)
+		if (puts)
 			p = write_bin(p, "v", 1);
 		m.item[i] = (struct item){.data = data[i],
 					  .size = (uint32_t)(p - data[i]),
@@ -300,7 +310,7 @@ static void ask(uint32_t count, uint32_t timeout_ms)
 		requests++;
 	}
 	peer_client_items(&foo.peers, peer_of_foo(), &m,
-			  (struct reply_to){reply_to_id(REPLY_TO_CLIENT, 0), 0, 1}, 0);
+			  (struct reply_to){reply_to_id(REPLY_TO_CLIENT, ask_client), 0, 1}, 0);
 }
 
 #endif
