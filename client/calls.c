@@ -373,3 +373,24 @@ int pail_cluster_drain(struct pail *p, const char *node, bool on, struct pail_re
 	(void)pail_args_bool(a, on);
 	return call_parameters(p, PAIL_CLUSTER_DRAIN, a, ret);
 }
+
+int pail_metrics(struct pail *p, struct pail_result **ret)
+{
+	struct pail_request q = request(PAIL_METRICS, NULL);
+
+	return call_result(p, &q, ret);
+}
+
+int pail_events(struct pail *p, uint64_t after, uint32_t limit, struct pail_result **ret)
+{
+	struct pail_args *a;
+
+	*ret = NULL;
+	if (after > INT64_MAX)
+		after = INT64_MAX; /* no node has told so many */
+	if (pail_args_new(&a) != PAIL_OK)
+		return client_fail(p, PAIL_NO_MEMORY, "no memory");
+	(void)pail_args_integer(a, (int64_t)after);
+	(void)pail_args_integer(a, limit);
+	return call_parameters(p, PAIL_EVENTS, a, ret);
+}

@@ -50,7 +50,8 @@ static bool is_array(struct pail_bytes b)
 /* Its parameters are all of `args`. */
 static bool takes_parameters(const struct pail_request *q)
 {
-	return q->method == PAIL_CLUSTER_CREATE || q->method == PAIL_CLUSTER_DRAIN;
+	return q->method == PAIL_CLUSTER_CREATE || q->method == PAIL_CLUSTER_DRAIN ||
+	       q->method == PAIL_EVENTS;
 }
 
 static int call_refuse(const struct pail_request *q, const char **ret_why)
@@ -89,7 +90,7 @@ int request_refuse(const struct pail_request *q, const char **ret_why)
 	if (q->method == PAIL_TXN)
 		return txn_refuse(q->txn, ret_why);
 	if (takes_parameters(q) && (!is_sane(q->args) || !q->args.data || !is_array(q->args))) {
-		*ret_why = "the parameters of a cluster's method are no MessagePack array";
+		*ret_why = "the parameters of an operators' method are no MessagePack array";
 		return PAIL_BAD_ARGUMENT;
 	}
 	return q->method == PAIL_CALL ? call_refuse(q, ret_why) : PAIL_OK;

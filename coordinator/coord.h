@@ -54,6 +54,7 @@ struct coord {
 	int node_fd;
 	int cluster_fd; /* resumed, or about to be: what membership_leave has left; else 0 */
 	int lock_fd;    /* of the data folder */
+	int figures_fd; /* of node.figures */
 	int signal_fd;
 	bool activated;     /* the listening sockets are a service manager's, which keeps them */
 	bool resumed;       /* from the program before in this process */

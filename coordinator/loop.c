@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/cluster/membership.h"
@@ -64,7 +65,8 @@ static void stop_begin(struct coord *c)
 	helper_stop(&c->gateway);
 	handoff_stop(&c->handoff);
 	peer_server_goaway(c->peer_server, "it stops", 0);
-	log_info("stopping: told %u clients to go away", coord_goaway(c, "stopping"));
+	figures_event(c->node.figures, EVENT_OF_STOP, EVENT_INFO, "",
+		      "stopping: told %u clients to go away", coord_goaway(c, "stopping"));
 }
 
 bool coord_waits(const struct coord *c)
@@ -363,8 +365,9 @@ static void announce(struct coord *c)
 	char text[700];
 
 	where_write(c, where, sizeof(where));
-	log_info("node %s %s, data in %s, %u workers", conf_text(c->node.conf, CONF_node_name),
-		 where, conf_text(c->node.conf, CONF_node_data), c->supervisor.count);
+	figures_event(c->node.figures, EVENT_OF_START, EVENT_INFO, "",
+		      "node %s %s, data in %s, %u workers", conf_text(c->node.conf, CONF_node_name),
+		      where, conf_text(c->node.conf, CONF_node_data), c->supervisor.count);
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
 	notify(text);
 	(void)printf("ready: node %s %s\n", conf_text(c->node.conf, CONF_node_name), where);
@@ -380,10 +383,12 @@ static void go_on(struct coord *c)
 	char text[700];
 
 	where_write(c, where, sizeof(where));
-	log_info("upgraded to version %s: %llu us since it was asked for, %llu us of them without "
-		 "a connection",
-		 WIRE_VERSION, (unsigned long long)(clock_us() - c->begun_us),
-		 (unsigned long long)(clock_us() - c->closed_us));
+	figures_event(
+		c->node.figures, EVENT_OF_UPGRADE, EVENT_INFO, "",
+		"upgraded to version %s: %llu us since it was asked for, %llu us of them without "
+		"a connection",
+		WIRE_VERSION, (unsigned long long)(clock_us() - c->begun_us),
+		(unsigned long long)(clock_us() - c->closed_us));
 	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), where);
 	notify(text);
 	c->announced = true;

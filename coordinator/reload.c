@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/coord.h"
 #include "coordinator/clients/conn_limit.h"
 #include "coordinator/front/old_ways.h"
@@ -277,8 +278,8 @@ static enum wire_error reload_all(struct coord *c, struct buf *out)
 		buf_fmt(out, "a restart is needed for:\n%.*s", (int)restart.len, restart.data);
 	buf_fini(&restart);
 	swap(c, &n, old_peers, out);
-	log_info("reloaded: %.*s", out->len ? (int)out->len - 1 : 7,
-		 out->len ? out->data : "nothing to change");
+	figures_event(c->node.figures, EVENT_OF_RELOAD, EVENT_INFO, "", "reloaded: %.*s",
+		      out->len ? (int)out->len - 1 : 7, out->len ? out->data : "nothing to change");
 	return WIRE_OK;
 }
 

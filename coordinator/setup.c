@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "common/log_size.h"
 #include "common/partition.h"
 #include "common/memory.h"
@@ -358,6 +359,9 @@ static void front_open(struct coord *c)
 	f->gateway = &c->gateway;
 	f->link = &c->link;
 	f->hooks = coord_front_hooks(c);
+	f->announced = &c->announced;
+	clients_count(c->clients, c->node.figures);
+	conn_limit_count(c->conn_limit, c->node.figures);
 }
 
 void coord_connectable(const char *endpoint, char *out, size_t size)
@@ -403,6 +407,7 @@ static int gateway_open(struct coord *c, const struct resume *x)
 	(void)snprintf(line, sizeof(line), "%llu",
 		       (unsigned long long)conf_number(f, CONF_gateway_line));
 	r = helper_init(&c->gateway, "gateway", wanted ? argv : NULL);
+	c->gateway.figures = c->node.figures;
 	if (r == -ENOENT)
 		log_error("pail-gateway is not beside paild, nor in ../libexec/pail");
 	if (r == 0 && x)
@@ -557,6 +562,25 @@ static int listeners_take(struct coord *c)
 	return r;
 }
 
+/* The figures of the program before, or new ones. */
+static int figures_begin(struct coord *c, const struct resume *x)
+{
+	int r = x && x->figures > 0 ? figures_open(x->figures, &c->node.figures) : -ENOENT;
+
+	if (r == 0)
+		c->figures_fd = x->figures;
+	else if (x && x->figures > 0)
+		(void)close(x->figures); /* of another layout: they begin anew */
+	if (r < 0)
+		r = figures_new(&c->node.figures, &c->figures_fd);
+	if (r < 0)
+		log_error("make the node's figures: %s", strerror(-r));
+	c->sink.figures = c->node.figures;
+	c->supervisor.figures = c->node.figures;
+	c->gateway.figures = c->node.figures;
+	return r;
+}
+
 int coord_open(struct coord *c, struct conf *conf, const struct settings_source *source,
 	       bool temporary, const struct resume *x)
 {
@@ -573,12 +597,15 @@ int coord_open(struct coord *c, struct conf *conf, const struct settings_source 
 	c->node.conf = conf;
 	c->source = source;
 	c->lock_fd = -1;
+	c->figures_fd = -1;
 	c->signal_fd = -1;
 	c->supervisor.wake = -1;
 	handoff_init(&c->handoff, &c->node, &c->sink, &c->supervisor, &hooks);
 	upgrade_init(&c->upgrade, &c->node, &c->sink, &c->supervisor, source->argv, &upgrade);
 	(void)helper_init(&c->gateway, "gateway", NULL);
 	c->temporary = temporary;
+	if (figures_begin(c, x) < 0)
+		return 1;
 	(void)node_clock(&c->node);
 	c->node.started_ms = c->node.now_ms;
 	c->node.started_wall_ms = clock_wall_ms();
@@ -674,5 +701,8 @@ void coord_close(struct coord *c)
 		(void)close(c->signal_fd);
 	if (c->lock_fd >= 0)
 		(void)close(c->lock_fd);
+	figures_free(&c->node.figures);
+	if (c->figures_fd >= 0)
+		(void)close(c->figures_fd);
 	conf_free(&c->node.conf);
 }

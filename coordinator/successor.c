@@ -31,6 +31,7 @@ static void state(void *arg, struct resume *x)
 	x->started_ms = c->node.started_ms;
 	x->started_wall_ms = c->node.started_wall_ms;
 	x->reloads = c->node.reloads;
+	x->figures = c->figures_fd;
 	x->peers_epoch = c->peers.epoch;
 	x->logs_epoch = c->logs.epoch;
 	x->local_errors = c->sink.errors;

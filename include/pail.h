@@ -253,7 +253,10 @@ enum pail_method {
 	PAIL_FUNCTIONS,
 	PAIL_CLUSTER_CREATE,
 	PAIL_CLUSTER_STATUS,
-	PAIL_CLUSTER_DRAIN
+	PAIL_CLUSTER_DRAIN,
+	/* like PAIL_STATUS */
+	PAIL_METRICS,
+	PAIL_EVENTS
 };
 
 struct pail_txn;
@@ -414,6 +417,15 @@ PAIL_API int pail_route(struct pail *p, struct pail_bytes bucket, struct pail_re
  * name that it knows this program's key by, and `rights`, a list such as ["read:*"]. */
 PAIL_API int pail_hello(struct pail *p, struct pail_result **ret);
 PAIL_API int pail_node_status(struct pail *p, struct pail_result **ret);
+/* All figures of the node, as docs/protocol.md, section 14, says: {node, version, unix_ms, families:
+ * [{name, kind, unit, scale, help, samples: [[{label: value}, number or histogram]...]}...]}. */
+PAIL_API int pail_metrics(struct pail *p, struct pail_result **ret);
+/*
+ * What has happened to the node: events behind number `after` (0: from the oldest that is kept), the
+ * newest `limit` of them (1 to 256): {first, last, events: [{id, unix_ms, kind, level, subject,
+ * text}...]}.  `last` is the newest one's number there is, `first` the oldest that is kept.
+ */
+PAIL_API int pail_events(struct pail *p, uint64_t after, uint32_t limit, struct pail_result **ret);
 /* Read the node's configuration again.  PAIL_BAD_ARGUMENT: it is wrong, nothing has changed;
  * PAIL_DENIED: `p` is no connection to its admin socket. */
 PAIL_API int pail_reload(struct pail *p, struct pail_result **ret);

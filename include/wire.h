@@ -141,7 +141,9 @@ enum right_bit {
 	X(FUNCTIONS, functions, 0, 1, METHOD_LOCAL | METHOD_ADMIN,           RESULT_MAP,   0, RIGHT_ADMIN) \
 	X(CLUSTER_CREATE, cluster_create, 4, 5, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN) \
 	X(CLUSTER_STATUS, cluster_status, 0, 1, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN) \
-	X(CLUSTER_DRAIN,  cluster_drain,  2, 3, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN)
+	X(CLUSTER_DRAIN,  cluster_drain,  2, 3, METHOD_LOCAL | METHOD_ADMIN, RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(METRICS, metrics, 0, 1, METHOD_LOCAL,                              RESULT_MAP,   0, RIGHT_ADMIN) \
+	X(EVENTS,  events,  2, 3, METHOD_LOCAL,                              RESULT_MAP,   0, RIGHT_ADMIN)
 /* clang-format on */
 
 enum wire_method {

@@ -65,7 +65,7 @@ void op_prefetch(struct worker *w, const struct op *op)
 
 char *op_error(struct worker *w, const struct op *op, char *p, enum wire_error e, const char *text)
 {
-	status_add(&w->status->errors, 1);
+	status_error(w->status, op->entry->method, e);
 	return write_error(p, op->entry->msgid, true, e, text);
 }
 
@@ -99,7 +99,7 @@ static char *op_write_error(struct worker *w, const struct op *op, char *p, int 
 {
 	if (error != -EEXIST)
 		return op_store_error(w, op, p, error);
-	status_add(&w->status->errors, 1);
+	status_error(w->status, op->entry->method, WIRE_E_CONFLICT);
 	return write_conflict(p, op->entry->msgid, version);
 }
 

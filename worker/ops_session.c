@@ -96,6 +96,17 @@ static bool is_error(struct span result)
 	return read_type(result.p) != TYPE_NIL;
 }
 
+/* WIRE_OK: it is none. */
+static enum wire_error error_of(struct span result)
+{
+	const char *p = result.p;
+
+	if (!is_error(result))
+		return WIRE_OK;
+	(void)read_array(&p);
+	return wire_error_find(read_bytes(&p));
+}
+
 /* What the first one was told. */
 static void answer(struct worker *w, const struct op *op, const struct session_outcome *o)
 {
@@ -105,7 +116,7 @@ static void answer(struct worker *w, const struct op *op, const struct session_o
 		return;
 	if (o->result.n) {
 		if (is_error(o->result))
-			status_add(&w->status->errors, 1);
+			status_error(w->status, op->entry->method, error_of(o->result));
 		p = write_reply_msgid(p, op->entry->msgid);
 		memcpy(p, o->result.p, o->result.n);
 		p += o->result.n;
@@ -210,12 +221,8 @@ bool op_session(struct worker *w, struct op *op)
 /* Is it what running came to?  Else nothing has been run, and the next one may come to more. */
 static bool is_outcome(struct span result)
 {
-	const char *p = result.p;
-
-	if (!is_error(result))
-		return true;
-	(void)read_array(&p);
-	switch (wire_error_find(read_bytes(&p))) {
+	switch (error_of(result)) {
+	case WIRE_OK:
 	case WIRE_E_NO_BUCKET:
 	case WIRE_E_CONFLICT:
 	case WIRE_E_FAILED:

@@ -104,13 +104,14 @@ static bool answer_now(struct replication *c, uint64_t record, uint32_t index, c
 
 static bool answer_unknown(struct replication *c, uint64_t record, uint32_t index, uint64_t msgid)
 {
+	const struct request_record *rec = ring_at(&c->w->segment->request, record);
 	char small[WIRE_REPLY_ERROR_MAX];
 	char *end =
 		write_error(small, msgid, true, WIRE_E_TIMEOUT,
 			    "its node is not the primary any more: it may or may not have taken "
 			    "effect");
 
-	status_add(&c->w->status->errors, 1);
+	status_error(c->w->status, rec->entry[index].method, WIRE_E_TIMEOUT);
 	return answer_now(c, record, index, small, (size_t)(end - small));
 }
 

@@ -13,6 +13,7 @@
 
 #include "common/hash.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/clients/clients_impl.h"
 #include "coordinator/security/security.h"
 
@@ -312,11 +313,19 @@ static bool client_cut(struct clients *c, uint32_t index)
 	return there;
 }
 
+void clients_count(struct clients *c, struct figures *f)
+{
+	c->figures = f;
+}
+
 static void unread_cut(struct clients *c, uint32_t index)
 {
-	log_warn("cut off a client: it has not read for %llu ms and left %llu bytes",
-		 (unsigned long long)c->config.unread_ms,
-		 (unsigned long long)credit_unread(c->client[index].credit));
+	figures_event(c->figures, EVENT_OF_CLIENTS, EVENT_WARNING, "",
+		      "cut off a client: it has not read for %llu ms and left %llu bytes",
+		      (unsigned long long)c->config.unread_ms,
+		      (unsigned long long)credit_unread(c->client[index].credit));
+	if (c->figures)
+		c->figures->cut_off_unread++;
 	(void)client_cut(c, index);
 }
 

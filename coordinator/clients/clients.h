@@ -34,6 +34,9 @@ void clients_free(struct clients **c);
 /* Whose keys the clients of sockets with keys have. */
 void clients_secure(struct clients *c, const struct security *security);
 /* Other limits from now on; clients_max stays. */
+/* From now on it counts whom it cuts off. */
+struct figures;
+void clients_count(struct clients *c, struct figures *f);
 void clients_configure(struct clients *c, const struct clients_config *config);
 
 /*

@@ -69,6 +69,7 @@ struct clients {
 	const struct net_ops *net;
 	const struct security *security; /* NULL: no keys */
 	struct clients_config config;
+	struct figures *figures; /* NULL: nobody counts */
 	struct client *client;
 	uint32_t *slot; /* chains by hash */
 	uint32_t mask;

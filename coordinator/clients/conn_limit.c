@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 
 #define PORTS_MAX    2u
 #define LOOK_MOST    4096u /* descriptors looked at in one tick */
@@ -41,6 +42,7 @@ struct watched {
 
 struct conn_limit {
 	struct conn_limit_limits limits;
+	struct figures *figures; /* NULL: nobody counts */
 	uint16_t port[PORTS_MAX];
 	unsigned ports;
 	struct watched *fd;
@@ -165,6 +167,11 @@ static bool accepted(const struct conn_limit *g, int fd)
 /* ---- unfinished messages ---- */
 
 /* Has everything been seen that was whole at that time?  Under steady load it may never be sure. */
+void conn_limit_count(struct conn_limit *g, struct figures *f)
+{
+	g->figures = f;
+}
+
 static bool drained(const struct conn_limit *g, uint64_t since_ms, uint64_t now_ms)
 {
 	return g->drained_ms > since_ms || now_ms - since_ms >= PATIENCE_MS;
@@ -175,8 +182,11 @@ static void cut(struct conn_limit *g, int fd, const char *why)
 	static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	struct watched *w = &g->fd[fd];
 
-	log_warn("cut off a connection: it has sent %llu bytes that make no message%s",
-		 (unsigned long long)w->unfinished, why);
+	figures_event(g->figures, EVENT_OF_CLIENTS, EVENT_WARNING, "",
+		      "cut off a connection: it has sent %llu bytes that make no message%s",
+		      (unsigned long long)w->unfinished, why);
+	if (g->figures)
+		g->figures->cut_off_message++;
 	/* Closing it in order would wait for the end of what is still coming. */
 	(void)connect(fd, &nowhere, sizeof(nowhere));
 	unfinished_set(g, w, 0);

@@ -30,6 +30,9 @@ struct conn_limit_limits {
 int conn_limit_new(const struct conn_limit_limits *limits, struct conn_limit **ret);
 void conn_limit_free(struct conn_limit **g);
 /* Other limits from now on. */
+/* From now on it counts what it cuts off. */
+struct figures;
+void conn_limit_count(struct conn_limit *g, struct figures *f);
 void conn_limit_configure(struct conn_limit *g, const struct conn_limit_limits *limits);
 /* Connections accepted at this endpoint are watched (TCP; others are of this machine's own users).
  */

@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/config/config.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/cluster/membership_impl.h"
 
 #define GATHERED_MAX (8u << 20) /* bytes for one node in one round: more is sent again later */
@@ -499,7 +500,9 @@ void notes_tell(struct membership *m, uint64_t now_ms)
 	char line[NOTES_LINE_MAX];
 
 	while (notes_take(&m->notes, now_ms, line))
-		log_info("cluster %s: %s", conf_text(m->parts.node->conf, CONF_cluster_name), line);
+		figures_event(m->parts.node->figures, EVENT_OF_CLUSTER, EVENT_INFO, "partitions",
+			      "cluster %s: %s", conf_text(m->parts.node->conf, CONF_cluster_name),
+			      line);
 }
 
 static uint64_t token(void *arg)

@@ -9,6 +9,7 @@
 #include "common/config/config.h"
 #include "common/key.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/cluster/membership_impl.h"
 #include "ipc/shm/metrics.h"
 #include "ipc/wire/msgpack.h"
@@ -425,9 +426,11 @@ static void state(void *arg, const struct agent_message *a)
 {
 	struct membership *m = arg;
 
-	log_info("cluster %s: agreement %s%s%.*s",
-		 conf_text(m->parts.node->conf, CONF_cluster_name), agent_state_name(a->state),
-		 a->text.n ? ": " : "", (int)a->text.n, a->text.p);
+	figures_event(m->parts.node->figures, EVENT_OF_CLUSTER,
+		      a->state == AGENT_UP ? EVENT_INFO : EVENT_WARNING, "agreement",
+		      "cluster %s: agreement %s%s%.*s",
+		      conf_text(m->parts.node->conf, CONF_cluster_name), agent_state_name(a->state),
+		      a->text.n ? ": " : "", (int)a->text.n, a->text.p);
 	if (a->cluster)
 		m->etcd = a->cluster;
 	m->agreement_ms = m->parts.node->now_ms;

@@ -20,7 +20,7 @@ static void refuse(struct membership *m, enum wire_error e, const char *text)
 {
 	struct creation *c = &m->creation;
 
-	reply_error(m->parts.sink, c->reply_to, c->msgid, true, e, text);
+	reply_error(m->parts.sink, c->reply_to, WIRE_CLUSTER_CREATE, c->msgid, true, e, text);
 	free(c->table);
 	c->table = NULL;
 	c->step = CREATE_NONE;
@@ -158,13 +158,13 @@ void create_begin(void *arg, struct reply_to o, uint64_t msgid, const struct clu
 
 	if (c->step != CREATE_NONE || !m->listed) {
 		reply_error(
-			m->parts.sink, o, msgid, true, WIRE_E_BUSY,
+			m->parts.sink, o, WIRE_CLUSTER_CREATE, msgid, true, WIRE_E_BUSY,
 			m->listed ? "a cluster is being created here"
 				  : "the agreement has not been read yet: see pail cluster status");
 		return;
 	}
 	if (m->config.id || m->config_wrong) {
-		reply_error(m->parts.sink, o, msgid, true, WIRE_E_BAD_ARGUMENT,
+		reply_error(m->parts.sink, o, WIRE_CLUSTER_CREATE, msgid, true, WIRE_E_BAD_ARGUMENT,
 			    m->config.id ? "the cluster has been created already"
 					 : "the agreement has a config that is none: see pail "
 					   "cluster status");

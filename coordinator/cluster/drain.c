@@ -27,13 +27,13 @@ void drain_begin(void *arg, struct reply_to o, uint64_t msgid, bool on)
 	struct membership *m = arg;
 
 	if (is_door(m)) {
-		reply_error(m->parts.sink, o, msgid, true, WIRE_E_BAD_ARGUMENT,
+		reply_error(m->parts.sink, o, WIRE_CLUSTER_DRAIN, msgid, true, WIRE_E_BAD_ARGUMENT,
 			    "this node has no workers (node.role = router): it leads nothing that "
 			    "could be handed over");
 		return;
 	}
 	if (!m->clerk) {
-		reply_error(m->parts.sink, o, msgid, true, WIRE_E_NODE_DOWN,
+		reply_error(m->parts.sink, o, WIRE_CLUSTER_DRAIN, msgid, true, WIRE_E_NODE_DOWN,
 			    "this node does not take part in the cluster yet: it leads nothing");
 		return;
 	}

@@ -257,7 +257,8 @@ void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 				 (size_t)m->nodes *
 					 (256 + PEER_MESSAGE_NODE_MAX + SOCKET_ENDPOINT_MAX));
 	if (!p) {
-		reply_error(m->parts.sink, o, msgid, true, WIRE_E_INTERNAL, "no memory");
+		reply_error(m->parts.sink, o, WIRE_CLUSTER_STATUS, msgid, true, WIRE_E_INTERNAL,
+			    "no memory");
 		return;
 	}
 	p = write_map(write_reply_head(p, msgid), 16);
@@ -285,4 +286,25 @@ void figures_status(void *arg, struct reply_to o, uint64_t msgid)
 	p = write_text(write_text(p, "text"), a.text ? a.text : "");
 	reply_send(m->parts.sink, o, b.data, (size_t)(p - b.data));
 	buf_fini(&b);
+}
+
+void membership_figures(struct membership *m, struct membership_figures *ret)
+{
+	struct cluster_figures f;
+	struct agent_status a;
+
+	moments_read(m);
+	figures_count(m, &f);
+	agent_status(m->agent, &a);
+	*ret = (struct membership_figures){
+		.partitions = m->config.id ? m->config.partitions : 0,
+		.leading = f.node[m->number].leading,
+		.in_sync = f.node[m->number].in_sync,
+		.learning = f.node[m->number].copies - f.node[m->number].in_sync,
+		.without_primary = f.without_primary,
+		.not_in_sync = f.fewer,
+		.too_few = f.too_few,
+		.agreement_up = a.state == AGENT_UP,
+		.agent = a.pid,
+	};
 }

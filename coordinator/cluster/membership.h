@@ -88,6 +88,21 @@ void membership_known(const struct membership *m, uint32_t partition, struct pee
 /* Where the partition is, as far as is known; names are good until the next round. */
 void membership_place(const struct membership *m, uint32_t partition, struct cluster_place *ret);
 
+/* ---- figures ---- */
+
+struct membership_figures {
+	uint32_t partitions; /* of the cluster; 0: none is known */
+	uint32_t leading;    /* by this node, as the views say */
+	uint32_t in_sync;    /* of this node's copies, */
+	uint32_t learning;   /* and those that are not yet */
+	uint32_t without_primary;
+	uint32_t not_in_sync; /* partitions with fewer copies in sync than they are to have */
+	uint32_t too_few;     /* that refuse writes therefore */
+	bool agreement_up;
+	pid_t agent; /* 0: it does not run */
+};
+void membership_figures(struct membership *m, struct membership_figures *ret);
+
 /* ---- the end ---- */
 
 /* Why this process cannot be given to another program now; NULL: it can. */

@@ -90,7 +90,7 @@ static bool drain_read(const struct front *front, const struct request *q, bool 
 static void bad_argument(struct front *front, struct reply_to o, const struct request *q,
 			 const char *text)
 {
-	reply_error(front->sink, o, q->msgid, true, WIRE_E_BAD_ARGUMENT, text);
+	reply_error(front->sink, o, q->method, q->msgid, true, WIRE_E_BAD_ARGUMENT, text);
 }
 
 static void create(struct front *front, struct reply_to o, const struct request *q)
@@ -123,7 +123,7 @@ void cluster_method(struct front *front, struct reply_to o, const struct request
 
 	if (!front->cluster) {
 		cluster_explain(front->node->conf, text, sizeof(text));
-		reply_error(front->sink, o, q->msgid, true,
+		reply_error(front->sink, o, q->method, q->msgid, true,
 			    conf_in_cluster(front->node->conf) ? WIRE_E_NODE_DOWN
 							       : WIRE_E_BAD_ARGUMENT,
 			    text);

@@ -48,7 +48,8 @@ static void items_refuse(struct front *front, struct message *m, struct reply_to
 {
 	for (uint32_t i = first; count--; i = m->routed.item[i].next) {
 		o.index = m->routed.item[i].index;
-		reply_error(front->sink, o, m->routed.item[i].msgid, true, e, text);
+		reply_error(front->sink, o, m->routed.item[i].method, m->routed.item[i].msgid, true,
+			    e, text);
 	}
 }
 
@@ -194,7 +195,7 @@ static bool parts_check(struct front *front, struct message *m, const struct wor
 		return true;
 	refused = worker_check(w, text, sizeof(text));
 	front->requests[q->method]++;
-	reply_error(front->sink, reply_to_of(m, it), q->msgid, true,
+	reply_error(front->sink, reply_to_of(m, it), q->method, q->msgid, true,
 		    refused != WIRE_OK ? refused : e, text);
 	return false;
 }
@@ -252,8 +253,8 @@ static bool to_cluster(struct front *front, struct message *m, const struct requ
 		char text[160];
 
 		cluster_explain(front->node->conf, text, sizeof(text));
-		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, WIRE_E_NODE_DOWN,
-			    text);
+		reply_error(front->sink, reply_to_of(m, it), q->method, q->msgid, true,
+			    WIRE_E_NODE_DOWN, text);
 		return false;
 	}
 	it->of_cluster = true;
@@ -290,13 +291,14 @@ void dispatch_item(struct front *front, struct message *m, const struct request 
 			return;
 	} else if (!route) {
 		route_table_explain(front->routes, q->bucket, text, sizeof(text));
-		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, WIRE_E_NO_ROUTE, text);
+		reply_error(front->sink, reply_to_of(m, it), q->method, q->msgid, true,
+			    WIRE_E_NO_ROUTE, text);
 	} else if (route->target.kind == TARGET_PEER) {
 		if (!dispatch_loops(front, m, route->node, text, sizeof(text))) {
 			to_peer(m, front->peers->of_conf[route->target.peer], index);
 			m->routed.count++;
 		} else {
-			reply_error(front->sink, reply_to_of(m, it), q->msgid, true,
+			reply_error(front->sink, reply_to_of(m, it), q->method, q->msgid, true,
 				    WIRE_E_ROUTE_LOOP, text);
 		}
 	} else if (route->target.kind == TARGET_RING) {
@@ -440,7 +442,7 @@ static void item_take(struct front *front, struct message *m, const struct parse
 	if (e != WIRE_OK) {
 		if (q->method >= 0)
 			front->requests[q->method]++;
-		reply_error(front->sink, reply_to_of(m, it), q->msgid, true, e, text);
+		reply_error(front->sink, reply_to_of(m, it), q->method, q->msgid, true, e, text);
 		return;
 	}
 	it->data = x->begin;
@@ -467,7 +469,7 @@ void dispatch_parsed(struct front *front, struct message *m)
 		const struct parsed *x = &m->parsed[i];
 
 		if (x->bad)
-			reply_error(front->sink, m->reply_to, x->request.msgid,
+			reply_error(front->sink, m->reply_to, x->request.method, x->request.msgid,
 				    x->request.msgid_known, WIRE_E_BAD_REQUEST, x->bad);
 		else
 			item_take(front, m, x, (uint16_t)i);

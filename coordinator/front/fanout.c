@@ -122,7 +122,7 @@ struct reply_to fanout_self(const struct front *front, const struct fanout *f)
 void fanout_fail(struct front *front, struct fanout *f, enum wire_error e, const char *text)
 {
 	if (!f->failed)
-		reply_error(front->sink, f->reply_to, f->msgid, true, e, text);
+		reply_error(front->sink, f->reply_to, WIRE_BUCKETS, f->msgid, true, e, text);
 	f->failed = true;
 	parts_free(front->fanouts, f);
 }
@@ -366,7 +366,7 @@ void fanout_buckets(struct front *front, struct message *m, struct reply_to o,
 	bool kept;
 
 	if (!f) {
-		reply_error(front->sink, o, it->msgid, true, WIRE_E_BUSY,
+		reply_error(front->sink, o, it->method, it->msgid, true, WIRE_E_BUSY,
 			    "this node's queue is full: try again later");
 		return;
 	}

@@ -68,6 +68,7 @@ struct front {
 	const struct files *files;
 	const struct helper *gateway;
 	struct modules *const *functions;
+	const bool *announced;             /* all workers have come up, or failed */
 	struct socket *const *link;        /* clients' */
 	const struct cluster_ops *cluster; /* NULL: the node has not joined one */
 	struct membership *membership;     /* likewise */

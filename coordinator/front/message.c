@@ -86,9 +86,9 @@ static void message_begin(struct front *front, struct message *m, bool whole)
 			"a message may hold %u requests and %llu bytes; nothing of it was run",
 			WIRE_REQUESTS_MAX,
 			(unsigned long long)conf_number(front->node->conf, CONF_limits_message));
-		reply_error(front->sink, o, 0, false, WIRE_E_TOO_LARGE, text);
+		reply_error(front->sink, o, -1, 0, false, WIRE_E_TOO_LARGE, text);
 	} else if (!m->parsed_count) {
-		reply_error(front->sink, o, 0, false, WIRE_E_BAD_REQUEST,
+		reply_error(front->sink, o, -1, 0, false, WIRE_E_BAD_REQUEST,
 			    "a message without a request");
 	} else {
 		dispatch_parsed(front, m);

@@ -6,13 +6,16 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/clients/outgoing.h"
 #include "coordinator/cluster/cluster.h"
 #include "coordinator/front/cluster_methods.h"
 #include "coordinator/front/dispatch.h"
 #include "coordinator/front/fanout.h"
+#include "coordinator/front/metrics.h"
 #include "coordinator/front/status.h"
+#include "coordinator/node/figures.h"
 
 static void answer_buf(struct front *front, struct reply_to o, struct buf *b)
 {
@@ -96,7 +99,8 @@ static void answer_reload(struct front *front, struct message *m, struct reply_t
 	if (e == WIRE_OK && !text.failed)
 		answer_buf(front, o, &b);
 	else
-		reply_error(front->sink, o, q->msgid, true, e == WIRE_OK ? WIRE_E_INTERNAL : e,
+		reply_error(front->sink, o, q->method, q->msgid, true,
+			    e == WIRE_OK ? WIRE_E_INTERNAL : e,
 			    text.failed ? "no memory" : text.data);
 	buf_fini(&b);
 	buf_fini(&text);
@@ -105,7 +109,7 @@ static void answer_reload(struct front *front, struct message *m, struct reply_t
 static void answer_worker(struct front *front, struct reply_to o, const struct request *q)
 {
 	if (front->node->stopping || front->hooks.upgrading(front->hooks.arg))
-		reply_error(front->sink, o, q->msgid, true, WIRE_E_BUSY,
+		reply_error(front->sink, o, q->method, q->msgid, true, WIRE_E_BUSY,
 			    front->node->stopping ? "the node stops: try again later"
 						  : "the node is being upgraded: try again later");
 	else
@@ -121,7 +125,7 @@ static void answer_session(struct front *front, struct reply_to o, const struct 
 	char *end;
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
-		reply_error(front->sink, o, q->msgid, true, WIRE_E_INTERNAL,
+		reply_error(front->sink, o, q->method, q->msgid, true, WIRE_E_INTERNAL,
 			    "session: the system gives no random bytes");
 		return;
 	}
@@ -131,7 +135,21 @@ static void answer_session(struct front *front, struct reply_to o, const struct 
 	reply_send(front->sink, o, reply, (size_t)(end - reply));
 }
 
-void method_run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
+static void answer_events(struct front *front, struct reply_to o, const struct request *q)
+{
+	struct buf b;
+
+	buf_init(&b);
+	if (metrics_events(front, q, &b))
+		answer_buf(front, o, &b);
+	else
+		reply_error(
+			front->sink, o, q->method, q->msgid, true, WIRE_E_BAD_ARGUMENT,
+			"events: give the number behind which to begin, and how many at most, 1 to "
+			"256");
+}
+
+static void run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
 		struct item *it)
 {
 	struct buf b;
@@ -155,6 +173,13 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 		status_status(front, q->msgid, &b);
 		answer_buf(front, o, &b);
 		return;
+	case WIRE_METRICS:
+		metrics_write(front, q->msgid, &b);
+		answer_buf(front, o, &b);
+		return;
+	case WIRE_EVENTS:
+		answer_events(front, o, q);
+		return;
 	case WIRE_FUNCTIONS:
 		status_functions(front, q->msgid, &b);
 		answer_buf(front, o, &b);
@@ -177,4 +202,15 @@ void method_run(struct front *front, struct message *m, struct reply_to o, const
 		fanout_buckets(front, m, o, it);
 		return;
 	}
+}
+
+void method_run(struct front *front, struct message *m, struct reply_to o, const struct request *q,
+		struct item *it)
+{
+	uint64_t begun_us = front->node->now_us;
+
+	run(front, m, o, q, it);
+	if (method_is(q->method,
+		      METHOD_LOCAL)) /* some are answered later: how long that takes says status */
+		figures_duration(front->node->figures, (unsigned)q->method, begun_us, clock_us());
 }

@@ -13,6 +13,7 @@
 #include "coordinator/front/fanout.h"
 #include "coordinator/front/rebuild.h"
 #include "coordinator/front/waiting.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/queue/turns.h"
 #include "ipc/shm/records.h"
@@ -279,8 +280,8 @@ static void changes_look(struct front *front)
 
 /* NULL: it was answered. */
 static struct waiting *park(struct front *front, struct waiting_list *list, struct reply_to o,
-			    const struct message *m, struct span request, uint64_t msgid,
-			    uint32_t timeout_ms, uint32_t partition)
+			    const struct message *m, struct span request, unsigned method,
+			    uint64_t msgid, uint32_t timeout_ms, uint32_t partition)
 {
 	struct parked *p = front->parked;
 	struct waiting *w = NULL;
@@ -289,7 +290,7 @@ static struct waiting *park(struct front *front, struct waiting_list *list, stru
 		w = malloc(sizeof(*w) + request.n);
 	if (!w) {
 		reply_error(
-			front->sink, o, msgid, true, WIRE_E_BUSY,
+			front->sink, o, (int)method, msgid, true, WIRE_E_BUSY,
 			"nobody serves the bucket now, and too much waits for it: try again later");
 		return NULL;
 	}
@@ -299,6 +300,7 @@ static struct waiting *park(struct front *front, struct waiting_list *list, stru
 	w->from_node = m ? m->from_node : reply_to_kind(o) == REPLY_TO_SESSION;
 	w->routed_here = m && m->routed_here;
 	w->epoch = 0;
+	w->since_us = front->node->now_us;
 	w->number = w->order = 0;
 	w->visited_count = m ? m->routed.visited_count : 0;
 	for (uint32_t i = 0; i < w->visited_count; i++)
@@ -364,7 +366,7 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 		char text[300];
 
 		membership_explain(front->membership, text, sizeof(text));
-		reply_error(front->sink, o, q->msgid, true, WIRE_E_NODE_DOWN, text);
+		reply_error(front->sink, o, q->method, q->msgid, true, WIRE_E_NODE_DOWN, text);
 		return false;
 	}
 	/* Behind what waits already, in its order; what is let go has been taken out. */
@@ -372,7 +374,7 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 	    (!front->parked->letting && front->parked->way[partition].waits)) {
 		struct waiting *w =
 			park(front, &front->parked->list, o, m, (struct span){it->data, it->size},
-			     q->msgid, it->timeout_ms, partition);
+			     it->method, q->msgid, it->timeout_ms, partition);
 
 		if (w)
 			w->epoch = it->epoch;
@@ -385,7 +387,8 @@ bool parked_route(struct front *front, struct message *m, const struct request *
 	if (s == SERVES_HERE)
 		*ret_peer = NULL;
 	else if (!m->routed_here && m->routed.visited_count == HOPS_MAX) {
-		reply_error(front->sink, o, q->msgid, true, WIRE_E_ROUTE_LOOP, "more than 8 hops");
+		reply_error(front->sink, o, q->method, q->msgid, true, WIRE_E_ROUTE_LOOP,
+			    "more than 8 hops");
 		return false;
 	}
 	return true;
@@ -416,18 +419,18 @@ void parked_elsewhere(void *arg, const struct request_record *rec, uint32_t i, u
 		return;
 	b->len = 0;
 	if (due_ms <= front->node->now_ms) {
-		reply_error(front->sink, o, e->msgid, true, WIRE_E_EXPIRED,
+		reply_error(front->sink, o, e->method, e->msgid, true, WIRE_E_EXPIRED,
 			    "its time was over before it was started");
 		return;
 	}
 	if (!request_rebuild(rec, i, b)) {
 		b->failed = false;
-		reply_error(front->sink, o, e->msgid, true, WIRE_E_BUSY, "no memory");
+		reply_error(front->sink, o, e->method, e->msgid, true, WIRE_E_BUSY, "no memory");
 		return;
 	}
 	park_back(front,
 		  park(front, &front->parked->back, o, NULL, (struct span){b->data, b->len},
-		       e->msgid, (uint32_t)(due_ms - front->node->now_ms), e->partition),
+		       e->method, e->msgid, (uint32_t)(due_ms - front->node->now_ms), e->partition),
 		  w->way == WAY_HERE, order);
 }
 
@@ -437,8 +440,8 @@ void parked_unanswered(void *arg, const struct unanswered *x)
 	const struct partition_way *w = &front->parked->way[x->partition];
 
 	park_back(front,
-		  park(front, &front->parked->back, x->reply_to, NULL, x->request, x->msgid,
-		       x->left_ms, x->partition),
+		  park(front, &front->parked->back, x->reply_to, NULL, x->request, x->method,
+		       x->msgid, x->left_ms, x->partition),
 		  w->way == WAY_PEER && w->peer == x->peer, x->order);
 	if (x->elsewhere)
 		way_refused(front, x->partition);
@@ -455,9 +458,12 @@ static void let_go(struct front *front, struct waiting *w)
 	const char *why;
 	struct item it;
 
+	if (front->node->figures)
+		figures_span(front->node->figures, &front->node->figures->parked, w->since_us,
+			     front->node->now_us, 1);
 	(void)request_walk(w->data, w->data + w->size, &q, &why);
 	if (w->due_ms <= front->node->now_ms || front_forsaken(front, w->reply_to)) {
-		reply_error(front->sink, w->reply_to, q.msgid, true, WIRE_E_EXPIRED,
+		reply_error(front->sink, w->reply_to, q.method, q.msgid, true, WIRE_E_EXPIRED,
 			    "its time was over before anybody was known to serve its bucket");
 		return;
 	}

@@ -386,7 +386,7 @@ static void add_storage(struct front *front, struct buf *out)
  * Clients that are connected, whether they have sent anything or not.  Only the kernel knows; to
  * ask it about very many takes a while, so that is done once a second at most.
  */
-static uint32_t connected(struct front *front)
+uint32_t status_connected(struct front *front)
 {
 	const struct socket *link = *front->link;
 	uint32_t fresh_ms = front->connected < CONNECTED_FEW ? COUNTED_MS : CONNECTED_MS;
@@ -398,17 +398,23 @@ static uint32_t connected(struct front *front)
 	return front->connected;
 }
 
+const char *status_state(const struct front *front)
+{
+	return front->node->stopping ? "stopping" : *front->announced ? "serving" : "starting";
+}
+
 void status_status(struct front *front, uint64_t msgid, struct buf *out)
 {
-	add(out, write_map(write_reply_head(room(out, 64), msgid), 20));
+	add(out, write_map(write_reply_head(room(out, 64), msgid), 21));
 	add_text(out, "node", conf_text(front->node->conf, CONF_node_name));
+	add_text(out, "state", status_state(front));
 	add_text(out, "role", conf_text(front->node->conf, CONF_node_role));
 	add_text(out, "version", WIRE_VERSION);
 	add_uint(out, "pid", (uint64_t)getpid());
 	add_uint(out, "started", front->node->started_wall_ms);
 	add_uint(out, "uptime_ms", clock_ms() - front->node->started_ms);
 	add_uint(out, "protocol", WIRE_PROTOCOL);
-	add_uint(out, "clients", connected(front));
+	add_uint(out, "clients", status_connected(front));
 	add_uint(out, "unread", clients_waiting(front->clients));
 	add_map(out, "files", 4);
 	add_uint(out, "used", front->files->used);

@@ -12,4 +12,9 @@ void status_hello(struct front *front, const struct rights_client *who, uint64_t
 void status_functions(struct front *front, uint64_t msgid, struct buf *out);
 void status_status(struct front *front, uint64_t msgid, struct buf *out);
 
+/* "starting", "serving" (all workers have come up, or failed for good), "stopping". */
+const char *status_state(const struct front *front);
+/* Clients that are connected, as counted a moment ago. */
+uint32_t status_connected(struct front *front);
+
 #endif

@@ -12,6 +12,7 @@ struct waiting {
 	struct waiting *next;
 	struct reply_to reply_to;
 	uint64_t due_ms;
+	uint64_t since_us;
 	uint32_t partition;
 	uint32_t visited_count;
 	char visited[HOPS_MAX][PEER_MESSAGE_NODE_MAX + 1];

@@ -15,6 +15,7 @@
 struct conf;
 struct key_file;
 struct net_ops;
+struct figures;
 
 struct node {
 	/* setup's, then reload's: a reload puts another one in its place */
@@ -34,6 +35,7 @@ struct node {
 	uint32_t
 		own_first; /* where those of own buckets begin, beside such; 0: there are no such */
 	char store[33];    /* the data folder's id; "" without a folder */
+	struct figures *figures; /* coordinator/node/figures.h; NULL: nobody counts */
 	/* reload's */
 	uint64_t reloads; /* that were carried out */
 	/* setup's, then reload's: the digest of the functions' modules, which other nodes are told;

@@ -39,6 +39,8 @@ static inline uint32_t reply_to_index(struct reply_to o)
 	return o.id & 0x3fffffffu;
 }
 
+struct figures;
+
 struct reply_sink {
 	/*
 	 * `count` replies of `n` bytes for one reply_to; `index` tells the indexes of their
@@ -54,15 +56,16 @@ struct reply_sink {
 	/* Whether no more replies that stay may be given before this round's have been sent. */
 	bool (*full)(void *arg);
 	void *arg;
-	uint64_t errors; /* that were answered here, ever */
+	uint64_t errors;         /* that were answered here, ever */
+	struct figures *figures; /* that count them; NULL: nobody does */
 };
 
 /* One reply, which is copied. */
 void reply_send(struct reply_sink *s, struct reply_to o, const char *reply, size_t n);
 
-/* Answer with an error, and count it. */
-void reply_error(struct reply_sink *s, struct reply_to o, uint64_t msgid, bool msgid_known,
-		 enum wire_error e, const char *text);
+/* Answer with an error, and count it: as one of `method`, -1: of what is no request. */
+void reply_error(struct reply_sink *s, struct reply_to o, int method, uint64_t msgid,
+		 bool msgid_known, enum wire_error e, const char *text);
 
 static inline void reply_many(struct reply_sink *s, struct reply_to o, const uint16_t *index,
 			      uint32_t count, const char *replies, size_t n, bool stays)

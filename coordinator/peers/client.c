@@ -10,6 +10,7 @@
 
 #include "common/check.h"
 #include "common/config/config.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/peers/client.h"
 #include "coordinator/peers/peers_impl.h"
 #include "coordinator/peers/unsure.h"
@@ -30,6 +31,7 @@ struct entry {
 	uint32_t timeout_ms; /* from the batch's recv_ms */
 	uint16_t index;      /* of the owner's */
 	uint16_t partition;  /* of a bucket of the cluster */
+	uint8_t method;
 	bool of_cluster;
 	bool writes;
 	bool droppable; /* a read whose reply may still be refused */
@@ -44,6 +46,7 @@ struct batch {
 	struct reply_to reply_to;
 	struct peer *peer;
 	uint64_t recv_ms;
+	uint64_t recv_us;
 	uint32_t count;
 	uint32_t open;
 	uint32_t prev; /* of the same peer */
@@ -205,7 +208,7 @@ static void entry_error(struct peers *s, struct batch *b, struct entry *e, enum 
 	e->answered = true;
 	b->open--;
 	b->peer->requests--;
-	reply_error(s->sink, entry_owner(b, e), e->msgid, true, error, text);
+	reply_error(s->sink, entry_owner(b, e), e->method, e->msgid, true, error, text);
 }
 
 _Static_assert(WIRE_REQUESTS_MAX <= BATCHES_MAX, "an entry's number has the bits of a slot's");
@@ -225,6 +228,7 @@ static bool entry_again(struct peers *s, struct batch *b, struct entry *e, bool 
 	s->on_unanswered(s->arg, &(struct unanswered){
 					 .reply_to = entry_owner(b, e),
 					 .request = {b->kept.data + e->at, e->size},
+					 .method = e->method,
 					 .msgid = e->msgid,
 					 .partition = e->partition,
 					 .left_ms = (uint32_t)(due_ms - s->node->now_ms),
@@ -259,7 +263,7 @@ static void items_refuse(struct peers *s, const struct items *m, struct reply_to
 {
 	for (uint32_t i = first; count--; i = m->item[i].next) {
 		o.index = m->item[i].index;
-		reply_error(s->sink, o, m->item[i].msgid, true, e, text);
+		reply_error(s->sink, o, m->item[i].method, m->item[i].msgid, true, e, text);
 	}
 }
 
@@ -293,6 +297,7 @@ static struct entry entry_make(struct batch *b, const struct item *it)
 			  .timeout_ms = it->timeout_ms,
 			  .index = it->index,
 			  .partition = it->partition,
+			  .method = it->method,
 			  .of_cluster = it->of_cluster,
 			  .writes = item_writes(it),
 			  .droppable = item_droppable(it),
@@ -324,6 +329,7 @@ static bool batch_send(struct peers *s, struct peer *p, const struct items *m, s
 	}
 	b->reply_to = o;
 	b->recv_ms = s->node->now_ms;
+	b->recv_us = s->node->now_us;
 	at = peer_message_batch(
 		at, m->item[first].of_cluster ? PEER_MESSAGE_ROUTED : PEER_MESSAGE_BATCH, b->id,
 		s->node->now_ms, p->given, m->visited, m->visited_count,
@@ -385,6 +391,14 @@ void peer_client_items(struct peers *s, struct peer *p, const struct items *m, s
 
 /* ---- replies ---- */
 
+/* A reply of another node to an entry that was open. */
+static void reply_count(const struct peers *s, const struct batch *b, const struct entry *e,
+			const char *reply)
+{
+	figures_result(s->node->figures, e->method, reply_error_of(reply));
+	figures_duration(s->node->figures, e->method, b->recv_us, s->node->now_us);
+}
+
 /*
  * Reply by reply: some had been answered here, or the client leaves so much unread that reads,
  * which changed nothing, are refused after all.
@@ -406,6 +420,7 @@ static void replies_pick(struct peers *s, struct batch *b, const struct peer_mes
 			e->answered = true;
 			b->open--;
 			b->peer->requests--;
+			reply_count(s, b, e, p);
 			reply_send(s->sink, entry_owner(b, e), p, (size_t)(next - p));
 		}
 		p = next;
@@ -453,8 +468,14 @@ bool peer_client_replies(struct peers *s, struct peer *p, const struct peer_mess
 	if (fresh != h->count || reply_over(s->sink, b->reply_to)) {
 		replies_pick(s, b, h);
 	} else {
-		for (uint32_t i = 0; i < h->count; i++)
-			b->entry[peer_message_index_at(h->indexes, i)].answered = true;
+		const char *at = h->bytes.p;
+
+		for (uint32_t i = 0; i < h->count; i++, at = read_skip(at)) {
+			struct entry *e = &b->entry[peer_message_index_at(h->indexes, i)];
+
+			e->answered = true;
+			reply_count(s, b, e, at);
+		}
 		check(b->open >= h->count);
 		check(p->requests >= h->count);
 		b->open -= h->count;

@@ -9,6 +9,7 @@
 #include "common/config/config.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/node/item.h"
 #include "coordinator/peers/peers_impl.h"
 #include "coordinator/peers/versions.h"
@@ -66,18 +67,29 @@ static void queue_refuse(struct peers *s, struct peer *p)
 	peer_client_refuse(s, p, p->sent_id + 1, UINT64_MAX, WIRE_E_NODE_DOWN, text);
 }
 
+#define PEER_SUBJECT (PEER_MESSAGE_NODE_MAX + 6)
+
+/* What an event of it is about. */
+static const char *peer_subject(const struct peer *p, char subject[PEER_SUBJECT])
+{
+	(void)snprintf(subject, PEER_SUBJECT, "node %s", p->name);
+	return subject;
+}
+
 /*
  * Said once as long as it is down, however often it is tried; and again when somebody is there and
  * says another reason.
  */
-static void down_tell(struct peer *p, bool answered, uint32_t lost)
+static void down_tell(const struct peers *s, struct peer *p, bool answered, uint32_t lost)
 {
+	char subject[PEER_SUBJECT];
 	uint64_t reason = hash64(1, p->reason, strlen(p->reason));
 
 	if (p->retired || (p->told && (!answered || reason == p->told_of)))
 		return;
-	log_warn("peer %s at %s is down: %s%s", p->name, p->endpoint, p->reason,
-		 lost ? "; requests that were there got timeout" : "");
+	figures_event(s->node->figures, EVENT_OF_PEER_DOWN, EVENT_WARNING, peer_subject(p, subject),
+		      "peer %s at %s is down: %s%s", p->name, p->endpoint, p->reason,
+		      lost ? "; requests that were there got timeout" : "");
 	p->told = true;
 	p->told_of = reason;
 }
@@ -102,7 +114,7 @@ static void peer_break(struct peers *s, struct peer *p, const char *reason)
 		p->told = false;
 	}
 	retry_later(s, p);
-	down_tell(p, answered, lost);
+	down_tell(s, p, answered, lost);
 	if (s->node->now_ms >= p->hold_ms)
 		queue_refuse(s, p);
 }
@@ -161,6 +173,13 @@ static bool functions_untold(const struct peers *s, const struct peer *p)
 	return p->state == PEER_UP && *p->functions && strcmp(p->said, s->node->functions) != 0;
 }
 
+static void pong(const struct peers *s, struct peer *p)
+{
+	if (p->ping_us)
+		p->round_trip_us = s->node->now_us - p->ping_us;
+	p->ping_us = 0;
+}
+
 static void functions_take(struct peer *p, const struct peer_message *h)
 {
 	(void)snprintf(p->functions, sizeof(p->functions), "%.*s", (int)h->functions.n,
@@ -172,6 +191,7 @@ static void welcome(struct peers *s, struct peer *p, const struct peer_message *
 	const struct peer_versions *v = &s->node->peer_versions;
 	char name[4 * PEER_MESSAGE_NODE_MAX + 1];
 	char range[VERSIONS_TEXT_MAX];
+	char subject[PEER_SUBJECT];
 	char why[300];
 
 	if (p->state != PEER_CONNECTING) {
@@ -200,13 +220,15 @@ static void welcome(struct peers *s, struct peer *p, const struct peer_message *
 	p->told = false;
 	p->reason[0] = '\0';
 	p->ping_ms = s->node->now_ms;
-	log_info("peer %s at %s is up", p->name, p->endpoint);
+	figures_event(s->node->figures, EVENT_OF_PEER_UP, EVENT_INFO, peer_subject(p, subject),
+		      "peer %s at %s is up", p->name, p->endpoint);
 	state_set(s, p, PEER_UP);
 	outbox_send(s, p);
 }
 
 static void goaway(struct peers *s, struct peer *p, const struct peer_message *h)
 {
+	char subject[PEER_SUBJECT];
 	char why[PEER_MESSAGE_TEXT_MAX + 1];
 
 	(void)buf_printable(why, sizeof(why), h->text.p, h->text.n);
@@ -219,7 +241,8 @@ static void goaway(struct peers *s, struct peer *p, const struct peer_message *h
 		return;
 	}
 	(void)snprintf(p->reason, sizeof(p->reason), "%.250s", why);
-	log_info("peer %s at %s goes away: %s", p->name, p->endpoint, p->reason);
+	figures_event(s->node->figures, EVENT_OF_PEER_DOWN, EVENT_INFO, peer_subject(p, subject),
+		      "peer %s at %s goes away: %s", p->name, p->endpoint, p->reason);
 	state_set(s, p, PEER_LEAVING);
 	if (s->node->now_ms >= p->hold_ms) {
 		/* Only what was sent is awaited. */
@@ -258,6 +281,8 @@ static bool frame_take(struct peers *s, struct peer *p, struct span f)
 			welcome(s, p, &h);
 		else if (h.kind == PEER_MESSAGE_GOAWAY)
 			goaway(s, p, &h);
+		else if (h.kind == PEER_MESSAGE_PONG)
+			pong(s, p);
 		else if (h.kind > PEER_MESSAGE_REPLIES && h.kind != PEER_MESSAGE_ELSEWHERE &&
 			 p->state != PEER_CONNECTING)
 			s->on_message(s->arg, p, &h);
@@ -369,6 +394,7 @@ static void watch(struct peers *s, struct peer *p)
 	if (s->node->now_ms - p->ping_ms < conf_number(s->node->conf, CONF_links_ping_ms))
 		return;
 	p->ping_ms = s->node->now_ms;
+	p->ping_us = s->node->now_us;
 	if (!p->pinged_ms)
 		p->pinged_ms = s->node->now_ms;
 	(void)outbox_small(

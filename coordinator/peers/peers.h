@@ -62,21 +62,23 @@ struct peer {
 	bool retired; /* in no table any more: it goes when its last request is answered */
 	struct socket *link;
 	uint64_t epoch;
-	uint64_t since_ms;   /* of this state */
-	uint64_t next_ms;    /* DOWN: when to try; CONNECTING: when to give up */
-	uint64_t delay_ms;   /* until the try after the next */
-	uint64_t hold_ms;    /* until then requests wait for the link instead of being refused */
-	uint64_t seen_ms;    /* when something came from it last; 0: never */
-	uint64_t pinged_ms;  /* the oldest ping that nothing has come after; 0: none */
-	uint64_t ping_ms;    /* when the last ping went out */
-	uint64_t protocol;   /* the version that is spoken: UP, LEAVING; else 0 */
-	uint64_t frame_max;  /* of the other node */
-	uint64_t broke;      /* how often a link that was up has broken */
-	char reason[256];    /* why it is not up */
-	bool open;           /* connected, a hello is to be sent */
-	bool told;           /* that it is not up has been logged */
-	uint64_t told_of;    /* hash of the reason that was */
-	struct buf building; /* the frame that gathers this round's batches */
+	uint64_t since_ms;      /* of this state */
+	uint64_t next_ms;       /* DOWN: when to try; CONNECTING: when to give up */
+	uint64_t delay_ms;      /* until the try after the next */
+	uint64_t hold_ms;       /* until then requests wait for the link instead of being refused */
+	uint64_t seen_ms;       /* when something came from it last; 0: never */
+	uint64_t pinged_ms;     /* the oldest ping that nothing has come after; 0: none */
+	uint64_t ping_ms;       /* when the last ping went out */
+	uint64_t ping_us;       /* likewise; 0: none that was not answered */
+	uint64_t round_trip_us; /* of the last one that was answered; 0: none was */
+	uint64_t protocol;      /* the version that is spoken: UP, LEAVING; else 0 */
+	uint64_t frame_max;     /* of the other node */
+	uint64_t broke;         /* how often a link that was up has broken */
+	char reason[256];       /* why it is not up */
+	bool open;              /* connected, a hello is to be sent */
+	bool told;              /* that it is not up has been logged */
+	uint64_t told_of;       /* hash of the reason that was */
+	struct buf building;    /* the frame that gathers this round's batches */
 	uint64_t building_first; /* batches in it */
 	uint64_t building_last;
 	struct outgoing *out_first;
@@ -108,6 +110,7 @@ struct peer {
 struct unanswered {
 	struct reply_to reply_to;
 	struct span request;
+	uint8_t method;
 	uint64_t msgid;
 	uint32_t partition;
 	uint32_t left_ms; /* of its time */

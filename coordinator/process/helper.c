@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/workers/spawn.h"
 
 #define DELAY_FIRST_MS 100u
@@ -68,6 +69,7 @@ void helper_resume(struct helper *x, const struct helper *from)
 
 	memcpy(all.argv, x->argv, sizeof(all.argv));
 	all.name = x->name;
+	all.figures = x->figures;
 	*x = all;
 }
 
@@ -123,7 +125,8 @@ static void line_read(struct helper *x)
 	x->endpoint[n] = '\0';
 	x->endpoint[strcspn(x->endpoint, "\n")] = '\0';
 	x->up = true;
-	log_info("%s is up, pid %d, listens on %s", x->name, (int)x->pid, x->endpoint);
+	figures_event(x->figures, EVENT_OF_HELPER_UP, EVENT_INFO, x->name,
+		      "%s is up, pid %d, listens on %s", x->name, (int)x->pid, x->endpoint);
 }
 
 void helper_look(struct helper *x, uint64_t now_ms)
@@ -146,7 +149,8 @@ void helper_look(struct helper *x, uint64_t now_ms)
 	    (info.si_code == CLD_EXITED ? !info.si_status : info.si_status == SIGTERM))
 		log_info("%s, pid %d, has ended", x->name, (int)x->pid);
 	else
-		log_warn("%s, pid %d, ended: %s", x->name, (int)x->pid, x->reason);
+		figures_event(x->figures, EVENT_OF_HELPER_DIED, EVENT_WARNING, x->name,
+			      "%s, pid %d, ended: %s", x->name, (int)x->pid, x->reason);
 	close_fd(&x->pidfd);
 	close_fd(&x->ready);
 	x->pid = 0;

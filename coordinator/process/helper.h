@@ -10,14 +10,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HELPER_ARGS_MAX 16u
+struct figures;
+
+#define HELPER_ARGS_MAX 24u
 
 struct helper {
 	char *argv[HELPER_ARGS_MAX]; /* NULL: there is no such child */
 	const char *name;
-	pid_t pid; /* 0: not running */
-	int pidfd; /* -1 */
-	int ready; /* where its line comes from, or -1 */
+	struct figures *figures; /* that its events are told; NULL: nobody's */
+	pid_t pid;               /* 0: not running */
+	int pidfd;               /* -1 */
+	int ready;               /* where its line comes from, or -1 */
 	bool up;
 	bool failed;   /* it said that starting it again is no use */
 	bool stopping; /* it was told to finish */

@@ -104,6 +104,8 @@ static void state_write(const struct resume *x, struct buf *b)
 	number(b, "closed-us", x->closed_us);
 	number(b, "reloads", x->reloads);
 	number(b, "upgrades", x->upgrades);
+	if (x->figures)
+		integer(b, "figures", x->figures);
 	number(b, "peers-epoch", x->peers_epoch);
 	number(b, "errors", x->local_errors);
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
@@ -145,9 +147,9 @@ int resume_write(const struct resume *x, int *ret_fd)
 
 unsigned resume_fds(const struct resume *x, int memfd, int fd[RESUME_FDS])
 {
-	const int own[] = {memfd,        x->lock_fd, x->wake,          x->functions,
-			   x->client_fd, x->node_fd, x->gateway.pidfd, x->gateway.ready,
-			   x->cluster_fd};
+	const int own[] = {memfd,         x->lock_fd, x->wake,          x->functions,
+			   x->client_fd,  x->node_fd, x->gateway.pidfd, x->gateway.ready,
+			   x->cluster_fd, x->figures};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -197,6 +199,7 @@ static const struct row node_rows[] = {
 	ROW(struct resume, "closed-us", KIND_U64, closed_us),
 	ROW(struct resume, "reloads", KIND_U64, reloads),
 	ROW(struct resume, "upgrades", KIND_U64, upgrades),
+	ROW(struct resume, "figures", KIND_INT, figures),
 	ROW(struct resume, "peers-epoch", KIND_U64, peers_epoch),
 	ROW(struct resume, "errors", KIND_U64, local_errors),
 	ROW(struct resume, "gateway.pid", KIND_INT, gateway.pid),

@@ -40,6 +40,7 @@ struct resume {
 	uint64_t closed_us;
 	uint64_t reloads;
 	uint64_t upgrades; /* this one counted */
+	int figures;       /* coordinator/node/figures.h; 0: there are none */
 	uint64_t peers_epoch;
 	uint64_t logs_epoch; /* only of a node in a cluster */
 	uint64_t local_errors;

@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/config/config.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "ipc/wire/reply.h"
 #include "ipc/wire/request.h"
 #include "coordinator/process/listeners.h"
@@ -79,13 +80,16 @@ static void refuse(struct upgrade *u, struct reply_to o, uint64_t msgid, enum wi
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	reply_error(u->sink, o, msgid, true, e, text);
+	reply_error(u->sink, o, WIRE_UPGRADE, msgid, true, e, text);
 }
 
 /* The check has failed: everything is as it was. */
 static void give_up(struct upgrade *u, enum wire_error e, const char *why)
 {
-	log_warn("upgrade refused: %s; nothing has changed", why);
+	figures_event(u->node->figures, EVENT_OF_UPGRADE, EVENT_WARNING, "",
+		      "upgrade refused: %s; nothing has changed", why);
+	if (u->node->figures)
+		u->node->figures->upgrades_refused++;
 	refuse(u, u->reply_to, u->msgid, e, "%s; nothing has changed", why);
 	close_fd(&u->program_fd);
 	close_fd(&u->state_fd);

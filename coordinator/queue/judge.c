@@ -12,7 +12,8 @@ void entry_refuse(struct queue *q, struct request_record *rec, uint32_t i, enum 
 		  const char *text)
 {
 	if (entry_answer(rec, i))
-		reply_error(q->sink, entry_owner(rec, i), rec->entry[i].msgid, true, e, text);
+		reply_error(q->sink, entry_owner(rec, i), rec->entry[i].method, rec->entry[i].msgid,
+			    true, e, text);
 }
 
 static void chunk_fail(struct queue *q, struct chunk *c, void *why)

@@ -50,6 +50,7 @@ struct queue {
 	uint64_t immediate_read;
 	uint64_t durable_read;
 	uint64_t ship_read;
+	uint64_t taken_us;   /* when queue_take was called last and found something */
 	bool pushed;         /* records were published since the worker was last woken */
 	struct turns *turns; /* who may push how much: turns.h; the queue's maker's */
 	const struct queue_events *events; /* NULL: nothing of the kind is expected */

@@ -1,6 +1,8 @@
 /* Out of the rings that a worker writes. */
 #include <string.h>
 
+#include "common/clock.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/queue/queue.h"
 #include "coordinator/queue/queue_impl.h"
 #include "coordinator/queue/turns_impl.h"
@@ -117,6 +119,29 @@ static void block_elsewhere(struct queue *q, const struct reply_block *b)
 			q->events->elsewhere(q->events->arg, rec, i, b->record + i);
 }
 
+/* How long its requests took, and where. */
+static void block_count(struct queue *q, const struct request_record *rec,
+			const struct reply_block *b)
+{
+	struct figures *f = q->node->figures;
+	uint64_t us = figures_passed(rec->recv_us, q->taken_us);
+	uint32_t place = histogram_place(us);
+	uint32_t n;
+
+	if (!f || reply_to_kind(record_owner(rec)) == REPLY_TO_FANOUT)
+		return; /* of a part of a request there is nothing to say */
+	for (uint32_t i = b->first; i < b->first + b->count; i += n) {
+		uint8_t method = rec->entry[i].method;
+
+		for (n = 1; i + n < b->first + b->count && rec->entry[i + n].method == method;)
+			n++;
+		histogram_add(&f->duration[method % FIGURES_METHODS], place, us, n);
+	}
+	figures_span(f, &f->ring, rec->recv_us, b->begun_us, b->count);
+	figures_span(f, &f->run, b->begun_us, b->done_us, b->count);
+	figures_span(f, &f->sync, b->done_us, q->taken_us, b->count);
+}
+
 static void block_take(struct queue *q, const struct reply_block *b)
 {
 	struct request_record *rec = ring_at(&q->segment->request, b->record);
@@ -128,6 +153,7 @@ static void block_take(struct queue *q, const struct reply_block *b)
 		return;
 	}
 	turns_learn(q, rec, b);
+	block_count(q, rec, b);
 	for (uint32_t i = 0; i < b->count; i++)
 		open += atomic_load_explicit(&rec->entry[b->first + i].state,
 					     memory_order_relaxed) == ENTRY_OPEN;
@@ -195,7 +221,11 @@ static unsigned ship_take(struct queue *q, bool *ret_corrupted)
 
 unsigned queue_take(struct queue *q, bool *ret_corrupted)
 {
-	unsigned n = ring_take(q, &q->segment->immediate, &q->immediate_read, ret_corrupted);
+	unsigned n;
+
+	if (queue_ready(q))
+		q->taken_us = clock_us();
+	n = ring_take(q, &q->segment->immediate, &q->immediate_read, ret_corrupted);
 
 	if (q->events)
 		n += ship_take(q, ret_corrupted);

@@ -83,7 +83,7 @@ bool fence_holds(struct fence *s, const struct fenced *f)
 		    ? malloc(sizeof(*h) + it->size)
 		    : NULL;
 	if (!h) {
-		reply_error(s->sink, o, it->msgid, true, WIRE_E_BUSY,
+		reply_error(s->sink, o, it->method, it->msgid, true, WIRE_E_BUSY,
 			    "the routing table has just changed and too much waits for it: try "
 			    "again later");
 		return true;
@@ -119,7 +119,7 @@ static void let_go(struct fence *s, struct held *h)
 
 	(void)request_walk(h->data, h->data + h->size, &q, &why);
 	if (h->due_ms <= s->node->now_ms) {
-		reply_error(s->sink, h->reply_to, q.msgid, true, WIRE_E_EXPIRED,
+		reply_error(s->sink, h->reply_to, q.method, q.msgid, true, WIRE_E_EXPIRED,
 			    "its time was over before it was started");
 		return;
 	}

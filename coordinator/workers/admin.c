@@ -18,7 +18,7 @@ void ask_error(struct handoff *h, struct worker_ask *a, enum wire_error e, const
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	reply_error(h->sink, a->reply_to, a->msgid, true, e, text);
+	reply_error(h->sink, a->reply_to, WIRE_WORKER, a->msgid, true, e, text);
 }
 
 /* `{id, pid, state, took_ms, pause_us}` */

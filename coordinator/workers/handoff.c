@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/workers/handoff_impl.h"
 #include "coordinator/workers/spawn.h"
 #include "ipc/shm/control.h"
@@ -228,16 +229,20 @@ static void late(struct handoff *h)
 static void taken(struct handoff *h)
 {
 	struct worker *w = h->worker;
+	char subject[WORKER_SUBJECT];
 
 	if (!h->pause_us)
 		h->pause_us = clock_us() - h->left_us;
 	if (h->zombie >= 0)
 		return;
 	h->step = HANDOFF_NONE;
-	log_info("worker %u restarted: pid %d after %d, %llu ms in all, %llu us between them",
-		 w->id, (int)w->pid, (int)h->old_pid,
-		 (unsigned long long)(h->node->now_ms - h->begun_ms),
-		 (unsigned long long)h->pause_us);
+	status_add(&w->queue.segment->status->handover_pause_us, h->pause_us);
+	figures_event(h->supervisor->figures, EVENT_OF_WORKER_HANDOVER, EVENT_INFO,
+		      worker_subject(w, subject),
+		      "worker %u restarted: pid %d after %d, %llu ms in all, %llu us between them",
+		      w->id, (int)w->pid, (int)h->old_pid,
+		      (unsigned long long)(h->node->now_ms - h->begun_ms),
+		      (unsigned long long)h->pause_us);
 	ask_done(h, &h->ask, w, h->node->now_ms - h->begun_ms, h->pause_us);
 }
 

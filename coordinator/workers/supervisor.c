@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/node/figures.h"
 #include "coordinator/workers/spawn.h"
 #include "ipc/shm/control.h"
 
@@ -30,6 +31,12 @@ const char *supervisor_state_name(enum supervisor_state s)
 #undef X
 	};
 	return names[s];
+}
+
+const char *worker_subject(const struct worker *w, char subject[WORKER_SUBJECT])
+{
+	(void)snprintf(subject, WORKER_SUBJECT, "worker %u", w->id);
+	return subject;
 }
 
 static void close_fd(int *fd)
@@ -137,12 +144,14 @@ void supervisor_functions(struct supervisor *s, int fd, uint32_t generation)
 
 static void serve(struct supervisor *s, struct worker *w)
 {
-	(void)s;
+	char subject[WORKER_SUBJECT];
+
 	w->state = WORKER_UP;
 	w->up_ms = clock_ms();
 	w->deadline_ms = 0;
-	log_info("worker %u is up, pid %d, %llu ms after its start", w->id, (int)w->pid,
-		 (unsigned long long)(w->up_ms - w->started_ms));
+	figures_event(s->figures, EVENT_OF_WORKER_UP, EVENT_INFO, worker_subject(w, subject),
+		      "worker %u is up, pid %d, %llu ms after its start", w->id, (int)w->pid,
+		      (unsigned long long)(w->up_ms - w->started_ms));
 }
 
 static void kill_now(struct supervisor *s, struct worker *w)
@@ -176,11 +185,13 @@ static void forget(struct supervisor *s, struct worker *w)
 static void again(struct supervisor *s, struct worker *w)
 {
 	struct worker_status *status = w->queue.segment->status;
+	char subject[WORKER_SUBJECT];
 	uint64_t now = clock_ms();
 
-	(void)s;
 	if (w->exit_status == EXIT_HOPELESS) {
-		log_error("worker %u has failed for good: %s", w->id, w->reason);
+		figures_event(s->figures, EVENT_OF_WORKER_FAILED, EVENT_ERROR,
+			      worker_subject(w, subject), "worker %u has failed for good: %s",
+			      w->id, w->reason);
 		w->state = WORKER_FAILED;
 		w->deadline_ms = 0;
 		return;
@@ -198,8 +209,10 @@ static void again(struct supervisor *s, struct worker *w)
 		w->failed_starts = 0;
 		w->delay_ms = now - w->up_ms >= SERVED_MS ? 0 : w->delay_ms;
 	} else if (++w->failed_starts >= STARTS_MOST) {
-		log_error("worker %u has failed for good, it did not start %u times: %s", w->id,
-			  w->failed_starts, w->reason);
+		figures_event(s->figures, EVENT_OF_WORKER_FAILED, EVENT_ERROR,
+			      worker_subject(w, subject),
+			      "worker %u has failed for good, it did not start %u times: %s", w->id,
+			      w->failed_starts, w->reason);
 		w->state = WORKER_FAILED;
 		w->deadline_ms = 0;
 		w->failed_starts = 0;
@@ -243,8 +256,9 @@ void supervisor_kill(struct supervisor *s, struct worker *w)
 /* ---- events ---- */
 
 /* What a death was, from the exit status and the dead-man switch. */
-static void exit_report(struct worker *w, const siginfo_t *info)
+static void exit_report(struct supervisor *s, struct worker *w, const siginfo_t *info)
 {
+	char subject[WORKER_SUBJECT];
 	struct worker_status *status = w->queue.segment->status;
 	bool goodbye = atomic_load(&status->state) == STATUS_GOODBYE;
 	const char *words = status->exit_reason;
@@ -264,9 +278,13 @@ static void exit_report(struct worker *w, const siginfo_t *info)
 			       words);
 	}
 	if (goodbye && w->state == WORKER_STOPPING)
-		log_info("worker %u, pid %d, said goodbye", w->id, (int)w->pid);
+		figures_event(s->figures, EVENT_OF_WORKER_DOWN, EVENT_INFO,
+			      worker_subject(w, subject), "worker %u, pid %d, said goodbye", w->id,
+			      (int)w->pid);
 	else
-		log_warn("worker %u, pid %d, died: %s", w->id, (int)w->pid, w->reason);
+		figures_event(s->figures, EVENT_OF_WORKER_DIED, EVENT_WARNING,
+			      worker_subject(w, subject), "worker %u, pid %d, died: %s", w->id,
+			      (int)w->pid, w->reason);
 }
 
 void supervisor_reap(struct supervisor *s, struct worker *w)
@@ -277,7 +295,7 @@ void supervisor_reap(struct supervisor *s, struct worker *w)
 		return;
 	if (waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
 		return;
-	exit_report(w, &info);
+	exit_report(s, w, &info);
 	close_fd(&w->pidfd);
 	close_fd(&w->control);
 	atomic_store(&w->queue.segment->status->worker_sleeps, 0);

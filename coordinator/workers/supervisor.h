@@ -64,12 +64,19 @@ struct worker {
 	char reason[256];    /* of the last death */
 };
 
+struct figures;
+
+/* What an event of it is about: "worker 3", written into `subject`. */
+#define WORKER_SUBJECT 24
+const char *worker_subject(const struct worker *w, char subject[WORKER_SUBJECT]);
+
 struct supervisor {
 	struct worker *worker;
 	uint32_t count;
-	char path[1100]; /* of pail-worker */
-	int wake;        /* the coordinator's eventfd */
-	int functions;   /* the modules that workers begin with: see supervisor_functions */
+	char path[1100];         /* of pail-worker */
+	int wake;                /* the coordinator's eventfd */
+	int functions;           /* the modules that workers begin with: see supervisor_functions */
+	struct figures *figures; /* that its events are told; NULL: nobody's */
 	uint64_t start_ms;
 	uint64_t hang_ms;
 	uint64_t stop_ms;

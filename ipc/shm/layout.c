@@ -9,12 +9,12 @@
 #include "ipc/shm/records.h"
 #include "ipc/shm/segment.h"
 
-#if SEGMENT_LAYOUT != 10
+#if SEGMENT_LAYOUT != 11
 #error "write down here how everything lies in this version of SEGMENT_LAYOUT"
 #endif
 
 /* clang-format off */
-LAYOUT_SIZE(worker_status, 1664);
+LAYOUT_SIZE(worker_status, 3712);
 LAYOUT_AT(worker_status, state, 0);
 LAYOUT_AT(worker_status, phase, 4);
 LAYOUT_AT(worker_status, heartbeat_ms, 8);
@@ -36,6 +36,7 @@ LAYOUT_AT(worker_status, buckets_elsewhere, 1480);
 LAYOUT_AT(worker_status, started, 1488);
 LAYOUT_AT(worker_status, roles, 1496);
 LAYOUT_AT(worker_status, coordinator, 1536);
+LAYOUT_AT(worker_status, errors_of, 1664);
 
 LAYOUT_SIZE(settings, 1224);
 LAYOUT_AT(settings, worker, 0);

@@ -4,11 +4,11 @@
 #include "common/check.h"
 #include "ipc/shm/worker_status.h"
 
-#define ROW(slot_, name_, kind_, unit_, merge_, map_, key_, help_) \
-	[METRIC_##name_] = {#name_,         METRIC_##kind_,        \
-			    METRIC_##unit_, METRIC_##merge_,       \
-			    METRIC_##map_,  key_,                  \
-			    help_,          offsetof(struct worker_status, name_)},
+#define ROW(slot_, name_, kind_, unit_, merge_, map_, key_, shown_, help_) \
+	[METRIC_##                                                         \
+		name_] = {#name_,          METRIC_##kind_, METRIC_##unit_, \
+			  METRIC_##merge_, METRIC_##map_,  key_,           \
+			  shown_,          help_,          offsetof(struct worker_status, name_)},
 
 const struct metric metrics[METRIC_COUNT] = {METRICS(ROW)};
 

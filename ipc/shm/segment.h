@@ -14,7 +14,7 @@
 #include "ipc/shm/worker_status.h"
 
 #define SEGMENT_MAGIC  0x316c696170676573u /* "segpail1" */
-#define SEGMENT_LAYOUT 10u                 /* of everything two processes share: ipc/shm/layout.c */
+#define SEGMENT_LAYOUT 11u                 /* of everything two processes share: ipc/shm/layout.c */
 /* Who knows a method more than the other is of another version, too. */
 #define SEGMENT_VERSION  (SEGMENT_LAYOUT << 8 | WIRE_METHOD_COUNT)
 #define SEGMENT_DIR_MAX  1024u

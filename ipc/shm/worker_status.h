@@ -16,6 +16,11 @@
 #define METHODS_MAX 32 /* room, so that a new method moves nothing here */
 _Static_assert((int)WIRE_METHOD_COUNT <= METHODS_MAX, "a counter for each method");
 
+#define ERRORS_MAX 32 /* likewise for a new error */
+_Static_assert((int)WIRE_ERROR_COUNT <= ERRORS_MAX, "a number for each error");
+/* Kinds of errors that a worker may have answered with; more are counted as the last one. */
+#define STATUS_ERRORS_MAX 128
+
 /*
  * The dead-man switch: a worker found dead in any state but STATUS_GOODBYE and STATUS_UNUSED
  * crashed, whatever its exit status.
@@ -81,6 +86,14 @@ struct worker_status {
 	_Atomic uint32_t roles;   /* the life, plus 1, that has been told all its roles; release */
 	/* The line above is read with every reply: figures are apart from it. */
 	_Alignas(64) METRIC_SLOTS(METRICS_COORDINATOR, coordinator, METRICS_COORDINATOR_MAX);
+
+	/* ---- written by the worker's serving thread: its errors, by method and code ---- */
+	_Alignas(64) struct status_errors {
+		_Atomic uint32_t
+			what; /* 1 + method * ERRORS_MAX + code; 0: free, as all behind it */
+		_Atomic uint32_t zero;
+		_Atomic uint64_t count;
+	} errors_of[STATUS_ERRORS_MAX];
 };
 
 static inline void status_set(_Atomic uint64_t *field, uint64_t v)
@@ -97,6 +110,22 @@ static inline uint64_t status_get(_Atomic uint64_t *field)
 static inline void status_add(_Atomic uint64_t *field, uint64_t n)
 {
 	status_set(field, status_get(field) + n);
+}
+
+/* An error of a request of `method`, by the serving thread. */
+static inline void status_error(struct worker_status *s, unsigned method, enum wire_error e)
+{
+	uint32_t what = 1 + method * ERRORS_MAX + (uint32_t)e;
+	unsigned i = 0;
+	uint32_t there;
+
+	while ((there = atomic_load_explicit(&s->errors_of[i].what, memory_order_relaxed)) != 0 &&
+	       there != what && i + 1 < STATUS_ERRORS_MAX)
+		i++;
+	if (!there)
+		atomic_store_explicit(&s->errors_of[i].what, what, memory_order_relaxed);
+	status_add(&s->errors_of[i].count, 1);
+	status_add(&s->errors, 1);
 }
 
 /*

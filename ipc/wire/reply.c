@@ -142,3 +142,17 @@ enum wire_error wire_error_find(struct span name)
 			return (enum wire_error)e;
 	return WIRE_ERROR_COUNT;
 }
+
+enum wire_error reply_error_of(const char *reply)
+{
+	enum wire_error e;
+
+	(void)read_array(&reply);
+	(void)read_uint(&reply);
+	reply = read_skip(reply); /* msgid; nil where none was known */
+	if (read_type(reply) == TYPE_NIL)
+		return WIRE_OK;
+	(void)read_array(&reply);
+	e = wire_error_find(read_bytes(&reply));
+	return e == WIRE_ERROR_COUNT ? WIRE_E_INTERNAL : e;
+}

@@ -45,6 +45,8 @@ struct reply {
 int reply_walk(const char *p, const char *end, struct reply *ret);
 
 const char *wire_error_name(enum wire_error e);
+/* The error of a whole reply, WIRE_OK: it has none; WIRE_E_INTERNAL also of a later version's. */
+enum wire_error reply_error_of(const char *reply);
 enum wire_error wire_error_find(struct span name); /* WIRE_ERROR_COUNT: unknown */
 
 #endif

@@ -7,7 +7,7 @@ from lib import eq, test
 METHODS = {"hello": [], "ping": [], "create": ["b"], "drop": ["b"], "buckets": [], "put": ["b", "k", "v"], "get": ["b", "k"],
            "head": ["b", "k"], "touch": ["b", "k"], "delete": ["b", "k"], "scan": ["b"], "count": ["b"], "route": ["b"], "status": [],
            "reload": [], "worker": ["stop", 0], "upgrade": [], "functions": [], "cluster_create": [["a"], 1, 0, ""], "cluster_status": [],
-           "cluster_drain": ["a", True], "txn": ["b"],
+           "cluster_drain": ["a", True], "metrics": [], "events": [0, 1], "txn": ["b"],
            "call": ["b", "node", "ping", []], "session": [], "outcome": ["b", b"s" * 16, 0], "ack": ["b", b"s" * 16, 0]}
 
 ONCE = ["session", "seq", "ack"]

@@ -40,6 +40,8 @@ METHODS = [
     (("outcome", B, b"0" * 16, 1), [{"write", "call"}]),
     (("ack", B, b"0" * 16, 1), [{"write", "call"}]),
     (("status",), [{"admin"}]),
+    (("metrics",), [{"admin"}]),
+    (("events", 0, 1), [{"admin"}]),
     (("reload",), [{"admin"}]),
     (("functions",), [{"admin"}]),
     (("cluster_create", ["a"], 1, 0, ""), [{"admin"}]),

@@ -18,7 +18,10 @@ static void each_figure_has_a_slot_and_a_name_of_its_own(void)
 		TRUE_(metrics[i].help[strlen(metrics[i].help) - 1] == '.');
 		for (unsigned j = 0; j < i; j++) {
 			TRUE_(strcmp(metrics[i].name, metrics[j].name) != 0);
-			TRUE_(metrics[i].map != metrics[j].map ||
+			TRUE_(!*metrics[i].shown ||
+			      strcmp(metrics[i].shown, metrics[j].shown) != 0);
+			TRUE_(metrics[i].map == METRIC_NOWHERE ||
+			      metrics[i].map != metrics[j].map ||
 			      strcmp(metrics[i].key, metrics[j].key) != 0);
 		}
 	}
