@@ -62,7 +62,7 @@ static void stop_begin(struct coord *c)
 			   : socket_pause_accept(c->link);
 	if (r < 0)
 		log_debug("take no more connections on \"%s\": %s", c->endpoint, strerror(-r));
-	helper_stop(&c->gateway);
+	helper_drain(&c->gateway);
 	handoff_stop(&c->handoff);
 	peer_server_goaway(c->peer_server, "it stops", 0);
 	figures_event(c->node.figures, EVENT_OF_STOP, EVENT_INFO, "",
@@ -87,7 +87,10 @@ static bool stop_step(struct coord *c)
 	if (c->membership && c->node.now_ms < c->drain_until_ms && !membership_drain(c->membership))
 		return false;
 	(void)coord_goaway(c, "stopping"); /* to those that spoke up meanwhile */
-	if (!late && (coord_waits(c) || c->gateway.pid || c->node.now_ms - c->quiet_ms < QUIET_MS))
+	if (!late && (coord_waits(c) || c->node.now_ms - c->quiet_ms < QUIET_MS))
+		return false;
+	helper_stop(&c->gateway);
+	if (!late && c->gateway.pid)
 		return false;
 	for (uint32_t i = c->supervisor.count; i-- > 0;)
 		supervisor_event(&c->supervisor, &c->supervisor.worker[i], EVENT_STOP);

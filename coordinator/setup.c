@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/node/figures.h"
@@ -375,38 +376,51 @@ void coord_connectable(const char *endpoint, char *out, size_t size)
 		(void)snprintf(out, size, "%s", endpoint);
 }
 
+/* A setting of the gateway as text. */
+static const char *number_text(const struct coord *c, enum conf_key k, char text[32])
+{
+	(void)snprintf(text, 32, "%llu", (unsigned long long)conf_number(c->node.conf, k));
+	return text;
+}
+
+/* It serves text as a client of the node, and figures through the admin socket; either, or both. */
 static int gateway_open(struct coord *c, const struct resume *x)
 {
 	const struct conf *f = c->node.conf;
+	const struct key_file *own = security_own(c->security);
+	const bool text = conf_text(f, CONF_gateway_text)[0];
+	const bool http = conf_text(f, CONF_metrics_http)[0];
+	const char *argv[HELPER_ARGS_MAX] = {"pail-gateway", "--ready-fd", "3"};
 	char node[SOCKET_ENDPOINT_MAX];
 	char connections[32];
 	char line[32];
-	const struct key_file *own = security_own(c->security);
-	const char *const argv[] = {"pail-gateway",
-				    "--node",
-				    node,
-				    "--text",
-				    conf_text(f, CONF_gateway_text),
-				    "--connections",
-				    connections,
-				    "--line",
-				    line,
-				    "--ready-fd",
-				    "3",
-				    own ? "--node-key" : NULL,
-				    own ? own->public : NULL,
-				    "--key",
-				    conf_text(f, CONF_gateway_key),
-				    NULL};
-	bool wanted = conf_text(f, CONF_gateway_text)[0];
+	unsigned n = 3;
 	int r;
 
 	coord_connectable(c->endpoint, node, sizeof(node));
-	(void)snprintf(connections, sizeof(connections), "%llu",
-		       (unsigned long long)conf_number(f, CONF_gateway_connections));
-	(void)snprintf(line, sizeof(line), "%llu",
-		       (unsigned long long)conf_number(f, CONF_gateway_line));
-	r = helper_init(&c->gateway, "gateway", wanted ? argv : NULL);
+	if (http) {
+		argv[n++] = "--http";
+		argv[n++] = conf_text(f, CONF_metrics_http);
+		argv[n++] = "--admin";
+		argv[n++] = c->admin_endpoint;
+	}
+	if (text) {
+		const char *const more[] = {
+			"--node",        node,
+			"--text",        conf_text(f, CONF_gateway_text),
+			"--connections", number_text(c, CONF_gateway_connections, connections),
+			"--line",        number_text(c, CONF_gateway_line, line),
+			"--key",         conf_text(f, CONF_gateway_key)};
+
+		memcpy(argv + n, more, sizeof(more));
+		n += sizeof(more) / sizeof(more[0]);
+		if (own) {
+			argv[n++] = "--node-key";
+			argv[n++] = own->public;
+		}
+	}
+	check(n < HELPER_ARGS_MAX);
+	r = helper_init(&c->gateway, "gateway", text || http ? argv : NULL);
 	c->gateway.figures = c->node.figures;
 	if (r == -ENOENT)
 		log_error("pail-gateway is not beside paild, nor in ../libexec/pail");

@@ -54,12 +54,12 @@ static bool collide(const char *a, const char *b)
 static void endpoints_check(struct conf *c)
 {
 	static const enum conf_key keys[] = {CONF_node_client, CONF_node_peer, CONF_node_admin,
-					     CONF_gateway_text};
+					     CONF_gateway_text, CONF_metrics_http};
 	bool used[] = {conf_number(c, CONF_node_role) != ROLE_STORAGE, conf_wants_nodes(c), true,
-		       true};
+		       true, true};
 
-	for (unsigned i = 0; i < 4; i++)
-		for (unsigned k = i + 1; k < 4; k++) {
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		for (unsigned k = i + 1; k < sizeof(keys) / sizeof(keys[0]); k++) {
 			const struct conf_value *a = &c->value[keys[i]];
 			const struct conf_value *b = &c->value[keys[k]];
 
@@ -132,6 +132,11 @@ void conf_check(struct conf *c)
 	if (v[CONF_gateway_text].text[0] && v[CONF_node_role].number == ROLE_STORAGE)
 		conf_error(c, v[CONF_gateway_text].origin,
 			   "gateway.text is set, but node.role = storage serves no clients");
+	if (v[CONF_metrics_http].text[0] && !v[CONF_node_data].text[0] &&
+	    !v[CONF_node_admin].text[0] && !c->incomplete)
+		conf_error(c, v[CONF_metrics_http].origin,
+			   "metrics.http is set, but a node without node.data has no admin socket, "
+			   "through which figures are asked for: set node.admin");
 	if (v[CONF_links_dead_ms].number < 2 * v[CONF_links_ping_ms].number)
 		conf_error(c, v[CONF_links_dead_ms].origin,
 			   "links.dead_ms = %s must be at least twice links.ping_ms = %s",

@@ -93,6 +93,9 @@
 	X(gateway, connections, NUMBER, "4096", 1, 1000000, "", 0,                                 \
 	  "connections to the gateway at a time")                                                  \
 	X(gateway, line, SIZE, "64K", 64, 1ull << 26, "bytes", 0, "longest line of the gateway")   \
+	X(metrics, http, ADDRESS, "", 0, 255, "", 0,                                               \
+	  "HOST:PORT of figures and the page over HTTP, for looking only; if not set there is "    \
+	  "none")                                                                                  \
 	X(functions, dir, PATH, "", 0, 900, "", 1,                                                 \
 	  "folder of Lua modules that `call` runs, NAME.lua each; if not set there are none")      \
 	X(functions, time_ms, NUMBER, "50", 1, 360000, "ms", 1,                                    \

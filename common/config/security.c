@@ -40,6 +40,11 @@ static void listeners_check(struct conf *c)
 		listener_check(c, CONF_node_client, conf_open_hint);
 	if (!keys && conf_wants_nodes(c))
 		listener_check(c, CONF_node_peer, conf_open_hint);
+	listener_check(
+		c, CONF_metrics_http,
+		"it shows buckets' numbers, names of nodes and their fate to everybody who "
+		"reaches it; write security.open = yes if that is meant, or put a server that "
+		"asks who it is before it");
 	listener_check(c, CONF_gateway_text,
 		       "the gateway knows its clients by nothing; write security.open = yes if "
 		       "everybody who reaches it may do what it may");

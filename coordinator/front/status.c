@@ -204,7 +204,7 @@ static void add_gateway(const struct front *front, struct buf *out)
 {
 	const struct helper *g = front->gateway;
 
-	add_map(out, "gateway", 5);
+	add_map(out, "gateway", 6);
 	add_text(out, "state",
 		 g->up         ? "up"
 		 : !g->argv[0] ? "none"
@@ -212,6 +212,7 @@ static void add_gateway(const struct front *front, struct buf *out)
 		 : g->pid      ? "starting"
 			       : "backoff");
 	add_text(out, "endpoint", g->endpoint);
+	add_text(out, "http", g->http);
 	add_uint(out, "pid", (uint64_t)g->pid);
 	add_uint(out, "restarts", g->restarts);
 	add_text(out, "last_death", g->reason);

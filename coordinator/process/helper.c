@@ -113,20 +113,38 @@ uint64_t helper_tick(struct helper *x, uint64_t now_ms)
 	return x->pid ? UINT64_MAX : x->next_ms;
 }
 
+/* A word of the line, from *at on, into `out`. */
+static void word_take(const char **at, char out[256])
+{
+	size_t n = strcspn(*at, " \n");
+
+	(void)snprintf(out, 256, "%.*s", (int)n, *at);
+	if (!strcmp(out, "-"))
+		out[0] = '\0';
+	*at += n + ((*at)[n] == ' ');
+}
+
 static void line_read(struct helper *x)
 {
-	ssize_t n = read(x->ready, x->endpoint, sizeof(x->endpoint) - 1);
+	char line[sizeof(x->endpoint) + sizeof(x->http)];
+	const char *at = line;
+	ssize_t n = read(x->ready, line, sizeof(line) - 1);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	close_fd(&x->ready);
 	if (n <= 0)
 		return; /* it ends; the pidfd tells */
-	x->endpoint[n] = '\0';
-	x->endpoint[strcspn(x->endpoint, "\n")] = '\0';
+	line[n] = '\0';
+	word_take(&at, x->endpoint);
+	word_take(&at, x->http);
 	x->up = true;
 	figures_event(x->figures, EVENT_OF_HELPER_UP, EVENT_INFO, x->name,
-		      "%s is up, pid %d, listens on %s", x->name, (int)x->pid, x->endpoint);
+		      "%s is up, pid %d, listens on %s%s%s", x->name, (int)x->pid, x->endpoint,
+		      !*x->http      ? ""
+		      : *x->endpoint ? ", for HTTP on "
+				     : "",
+		      x->http);
 }
 
 void helper_look(struct helper *x, uint64_t now_ms)
@@ -162,9 +180,19 @@ void helper_look(struct helper *x, uint64_t now_ms)
 	again_later(x, now_ms);
 }
 
+void helper_drain(struct helper *x)
+{
+	x->stopping = true;
+	if (!*x->http) /* it has nothing else to do */
+		helper_stop(x);
+	else if (x->pid)
+		(void)kill(x->pid, SIGUSR1);
+}
+
 void helper_stop(struct helper *x)
 {
 	x->stopping = true;
-	if (x->pid)
+	if (x->pid && !x->told)
 		(void)kill(x->pid, SIGTERM);
+	x->told = true;
 }

@@ -1,7 +1,8 @@
 /*
  * A helper program that the coordinator keeps running: the gateway.  It is a client of the node
  * like any other and holds nothing, so all there is to do is to start it, notice its end, and start
- * it again after a delay.  It writes one line to descriptor 3 when it serves: where it listens.
+ * it again after a delay.  It writes one line to descriptor 3 when it serves: where it listens, for text
+ * and for HTTP, each HOST:PORT or "-".
  */
 #ifndef PAIL_HELPER_H
 #define PAIL_HELPER_H
@@ -23,12 +24,14 @@ struct helper {
 	int ready;               /* where its line comes from, or -1 */
 	bool up;
 	bool failed;   /* it said that starting it again is no use */
-	bool stopping; /* it was told to finish */
+	bool stopping; /* the node stops: it is not started again */
+	bool told;     /* to finish */
 	uint32_t restarts;
 	uint64_t started_ms;
 	uint64_t next_ms; /* not running: when to start it */
 	uint64_t delay_ms;
-	char endpoint[256]; /* where it listens */
+	char endpoint[256]; /* where it listens, for text; "": nowhere */
+	char http[256];     /* likewise for HTTP */
 	char reason[128];   /* of its last end */
 };
 
@@ -41,7 +44,12 @@ void helper_resume(struct helper *x, const struct helper *from);
 uint64_t helper_tick(struct helper *x, uint64_t now_ms);
 /* Its pidfd or its line can be read. */
 void helper_look(struct helper *x, uint64_t now_ms);
-/* Tell it to finish; it is not started again. */
+/*
+ * The node stops: it serves no more text than it has begun with, and is not started again.  HTTP, which
+ * tells so, goes on until helper_stop.
+ */
+void helper_drain(struct helper *x);
+/* Tell it to finish, once; it is not started again. */
 void helper_stop(struct helper *x);
 
 #endif

@@ -60,6 +60,7 @@ static void gateway_write(const struct helper *g, struct buf *b)
 	number(b, "gateway.next_ms", g->next_ms);
 	number(b, "gateway.delay_ms", g->delay_ms);
 	text(b, "gateway.endpoint", g->endpoint);
+	text(b, "gateway.http", g->http);
 	text(b, "gateway.reason", g->reason);
 }
 
@@ -212,6 +213,7 @@ static const struct row node_rows[] = {
 	ROW(struct resume, "gateway.next_ms", KIND_U64, gateway.next_ms),
 	ROW(struct resume, "gateway.delay_ms", KIND_U64, gateway.delay_ms),
 	ROW(struct resume, "gateway.endpoint", KIND_TEXT, gateway.endpoint),
+	ROW(struct resume, "gateway.http", KIND_TEXT, gateway.http),
 	ROW(struct resume, "gateway.reason", KIND_TEXT, gateway.reason),
 	ROW(struct resume, "cluster", KIND_INT, cluster_fd),
 	ROW(struct resume, "logs-epoch", KIND_U64, logs_epoch),

@@ -10,6 +10,8 @@
 #include "coordinator/routing/table.h"
 #include "coordinator/process/shares.h"
 
+#define DEV_HTTP "127.0.0.1:4043"
+
 const struct option settings_options[] = {
 	{"config",       required_argument, NULL, OPT_CONFIG   },
 	{"dev",          no_argument,       NULL, OPT_DEV      },
@@ -40,6 +42,7 @@ static void set_option(struct conf *c, const char *arg)
 /* What flags say beside settings. */
 struct flags {
 	bool dev;
+	bool port;
 	bool shows; /* no node will run */
 };
 
@@ -65,6 +68,7 @@ static struct flags flags_read(int argc, char **argv, struct conf *c)
 			conf_set(c, "node.data", optarg, "--data");
 			break;
 		case OPT_PORT:
+			flags.port = true;
 			(void)snprintf(text, sizeof(text), "tcp://127.0.0.1:%.20s", optarg);
 			conf_set(c, "node.client", text, "--port");
 			break;
@@ -151,6 +155,9 @@ int settings_read(const struct settings_source *s, struct conf **ret)
 	flags = flags_read(s->argc, s->argv, *ret);
 	if (s->data)
 		conf_set(*ret, "node.data", s->data, "--dev");
+	/* With --port there may be others on this machine, and none knows of the others' ports. */
+	if (flags.dev && !flags.port && conf_is_default(*ret, CONF_metrics_http))
+		conf_set(*ret, "metrics.http", DEV_HTTP, "--dev");
 	shape_settle(*ret);
 	shares_settle(*ret, flags.dev);
 	conf_check(*ret);
