@@ -92,6 +92,8 @@ uint64_t engine_map_bytes(const struct engine *e);
 
 /* See what has been committed since.  Pointers from before are void. */
 int engine_renew(struct engine *e);
+/* When what is read was renewed last (CLOCK_MONOTONIC). */
+uint64_t engine_read_us(const struct engine *e);
 
 /* Each partition of which something is settled, in order of their numbers. */
 int engine_parts(struct engine *e,

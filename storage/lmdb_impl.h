@@ -16,11 +16,12 @@ enum { DB_META, DB_PARTS, DB_DIRECTORY, DB_KEYS, DB_TTL, DB_DROPS, DB_SESSIONS, 
 struct engine {
 	MDB_env *env;
 	MDB_dbi dbi[DB_COUNT];
-	MDB_txn *read;   /* the serving thread's */
-	MDB_cursor *get; /* of `read`, over keys */
-	MDB_txn *write;  /* the checkpoint thread's */
-	MDB_cursor *put; /* of `write`, over keys */
-	bool ttl_any;    /* the expiry index has rows, as `write` sees it */
+	MDB_txn *read;    /* the serving thread's */
+	uint64_t read_us; /* when it began */
+	MDB_cursor *get;  /* of `read`, over keys */
+	MDB_txn *write;   /* the checkpoint thread's */
+	MDB_cursor *put;  /* of `write`, over keys */
+	bool ttl_any;     /* the expiry index has rows, as `write` sees it */
 	uint32_t partitions;
 	uint32_t all; /* with a node's own beside them: see engine_open */
 	struct engine_meta meta;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "storage/lmdb_impl.h"
 
@@ -379,6 +380,7 @@ static int open_all(struct engine *e, const char *dir, const char *path, char *w
 	r = rc ? engine_errno(rc) : dbs_open(e, dir, why, why_size);
 	if (r == 0) {
 		rc = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &e->read);
+		e->read_us = clock_us();
 		if (rc == 0)
 			rc = mdb_cursor_open(e->read, e->dbi[DB_KEYS], &e->get);
 		r = engine_errno(rc);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "storage/lmdb_impl.h"
 
 /* ---- rows ---- */
@@ -85,12 +86,18 @@ static int due_read(const struct engine *e, const MDB_val *k, const MDB_val *v,
 
 /* ---- reading ---- */
 
+uint64_t engine_read_us(const struct engine *e)
+{
+	return e->read_us;
+}
+
 int engine_renew(struct engine *e)
 {
 	int rc;
 
 	mdb_txn_reset(e->read);
 	rc = mdb_txn_renew(e->read);
+	e->read_us = clock_us();
 	if (rc == 0)
 		rc = mdb_cursor_renew(e->read, e->get);
 	return engine_errno(rc);

@@ -133,6 +133,7 @@ static void settle_memory(struct store *s, uint64_t settled_lsn)
 {
 	check(settled_lsn >= s->settled_lsn && settled_lsn == s->freeze_lsn);
 	sessions_settled(s->sessions);
+	s->checkpoint_entries += settled_lsn - s->settled_lsn;
 	s->settled_lsn = settled_lsn;
 	marks_set(s->settled, s->freeze);
 	s->dirty = s->active;

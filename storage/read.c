@@ -34,6 +34,7 @@ static int lookup_base(struct store *s, const struct store_key *k, struct lookup
 	if (!bucket_is_settled(s, k->bucket))
 		return 0;
 	store_work(s, WORK_BASE);
+	s->cache_misses++;
 	r = engine_get(s->base, k->bucket->id, k->key, &l->item);
 	if (r == -ENOENT)
 		return 0;
@@ -55,6 +56,7 @@ int store_lookup(struct store *s, const struct store_key *k, struct lookup *l)
 	l->version = 0;
 	if (!e)
 		return lookup_base(s, k, l);
+	s->cache_hits++;
 	observe(s, e->bucket, e->version);
 	if (e->tombstone)
 		return 0;

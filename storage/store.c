@@ -221,5 +221,9 @@ void store_stats(const struct store *s, struct store_stats *ret)
 	ret->last_checkpoint_ms = s->last_checkpoint_ms;
 	ret->sessions = s->sessions->count;
 	ret->outcome_bytes = s->sessions->keeping_bytes;
+	ret->cache_hits = s->cache_hits;
+	ret->cache_misses = s->cache_misses;
+	ret->checkpoint_entries = s->checkpoint_entries;
+	ret->reader_us = clock_us() - engine_read_us(s->base);
 	ret->full = !room_left(s) && !room_settled(s);
 }

@@ -63,6 +63,8 @@ struct store_stats {
 	uint64_t buckets, keys, cache_bytes, recent_keys, log_bytes, base_bytes, map_bytes;
 	uint64_t checkpoint_wall_ms, checkpoints, checkpoint_ms, last_checkpoint_ms;
 	uint64_t sessions, outcome_bytes;
+	uint64_t cache_hits, cache_misses, checkpoint_entries;
+	uint64_t reader_us; /* for how long base has been read as it was */
 	bool full;
 };
 

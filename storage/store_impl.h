@@ -105,6 +105,9 @@ struct store {
 	uint64_t checkpoint_ms; /* of all of them */
 	uint64_t last_checkpoint_ms;
 	uint64_t checkpoints;
+	uint64_t checkpoint_entries; /* writes that checkpoints have taken into base */
+	uint64_t cache_hits;         /* lookups that ended in the cache, */
+	uint64_t cache_misses;       /* and those that went on to base */
 
 	uint64_t room;         /* bytes that puts may still add before it is looked at again */
 	uint64_t *due_ms;      /* by partition: the first expiry in base's index that is not swept;

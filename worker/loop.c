@@ -180,6 +180,10 @@ static void publish_stats(struct worker *w)
 	check(st.checkpoints >= w->shown.checkpoints);
 	status_add(&s->checkpoints, st.checkpoints - w->shown.checkpoints);
 	status_add(&s->checkpoint_ms, st.checkpoint_ms - w->shown.checkpoint_ms);
+	status_add(&s->checkpoint_entries, st.checkpoint_entries - w->shown.checkpoint_entries);
+	status_add(&s->cache_hits, st.cache_hits - w->shown.cache_hits);
+	status_add(&s->cache_misses, st.cache_misses - w->shown.cache_misses);
+	status_set(&s->reader_us, st.reader_us);
 	w->shown = st;
 	check_slow(worker_requests_agree(s));
 }

@@ -49,7 +49,7 @@
 	X(16, outcome_bytes,  GAUGE,   BYTES,   EACH,   WORKERS, "outcome_bytes", "pail_outcome_bytes",   "Memory that outcomes of sessions take which were not acknowledged.") \
 	X(17, cache_hits,     COUNTER, ONES,    EACH,   NOWHERE, "", "pail_cache_hits_total", "Keys that were found in the cache.") \
 	X(18, cache_misses,   COUNTER, ONES,    EACH,   NOWHERE, "", "pail_cache_misses_total", "Keys that were looked up in base or the recent writes, since the cache did not know them.") \
-	X(19, checkpoint_entries, COUNTER, ONES, EACH,  NOWHERE, "", "pail_checkpoint_entries_total", "Keys that checkpoints have written into base.") \
+	X(19, checkpoint_entries, COUNTER, ONES, EACH,  NOWHERE, "", "pail_checkpoint_entries_total", "Writes that checkpoints have taken into base.") \
 	X(20, reader_us,      GAUGE,   US,      EACH,   NOWHERE, "", "pail_base_reader_age_seconds", "How long the base as it is read by the worker has been the same.")
 
 #define METRICS_SYNC(X) \
