@@ -382,7 +382,7 @@ bench-restarts: deps
 
 lint:
 	@CC='$(CC)' tools/lint.sh
-	@$(MAKE) --no-print-directory lint-layers lint-symbols
+	@$(MAKE) --no-print-directory lint-layers lint-symbols lint-docs
 
 lint-layers:
 	@fail=0; tools/folders.sh '$(FOLDERS)' || fail=1; \
@@ -398,6 +398,19 @@ compdb:
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# The tables of docs/metrics.md, from the program's own.
+METRICS_DOC := $(B)/tools/metrics_doc
+
+$(METRICS_DOC): $(B)/tools/metrics_doc.o $(B)/libtestable.a
+	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(call libs,$(FOLDERS))
+
+docs: $(METRICS_DOC)
+	@{ sed '/^## Figures of the node$$/,$$d' docs/metrics.md && $(METRICS_DOC); } >$(B)/metrics.md && mv $(B)/metrics.md docs/metrics.md
+
+lint-docs: $(METRICS_DOC)
+	@sed -n '/^## Figures of the node$$/,$$p' docs/metrics.md >$(B)/metrics.md; $(METRICS_DOC) | diff $(B)/metrics.md - || \
+		{ echo "docs/metrics.md is not what the tables say: make docs"; exit 1; }
 
 # Manual pages and bash completion, made from what the programs say of themselves.
 MANUAL := $(B)/manual/pail.1

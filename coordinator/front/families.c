@@ -40,10 +40,24 @@ void families_fini(struct families *f)
 	buf_fini(&f->samples);
 }
 
-void family_begin(struct families *f, const char *name, enum family_kind kind, const char *unit,
-		  uint64_t scale, const char *help)
+#define ROW(id_, kind_, unit_, labels_, help_) \
+	[FAMILY_##id_] = {"pail_" #id_, FAMILY_##kind_, FAMILY_##unit_, labels_, help_},
+
+const struct family family_table[FAMILY_COUNT] = {FAMILIES(ROW)};
+
+static void begin(struct families *f, const char *name, enum family_kind kind, enum family_unit of,
+		  const char *help)
 {
 	static const char *const kinds[] = {"counter", "gauge", "histogram"};
+	static const struct {
+		const char *unit;
+		uint64_t scale;
+	} units[] = {
+		[FAMILY_ONES] = {"",        1      },
+		[FAMILY_BYTES] = {"bytes",   1      },
+		[FAMILY_SECONDS_MS] = {"seconds", 1000   },
+		[FAMILY_SECONDS_US] = {"seconds", 1000000}
+        };
 	struct buf *b = &f->all;
 
 	add(b, write_map(room(b, 16), 6));
@@ -52,15 +66,34 @@ void family_begin(struct families *f, const char *name, enum family_kind kind, c
 	add_text(b, "kind");
 	add_text(b, kinds[kind]);
 	add_text(b, "unit");
-	add_text(b, unit);
+	add_text(b, units[of].unit);
 	add_text(b, "scale");
-	add(b, write_uint(room(b, 16), scale));
+	add(b, write_uint(room(b, 16), units[of].scale));
 	add_text(b, "help");
 	add_text(b, help);
 	add_text(b, "samples");
 	f->samples.len = 0;
 	f->sample_count = 0;
 	f->count++;
+}
+
+void family_begin(struct families *f, enum family_id id)
+{
+	const struct family *x = &family_table[id];
+
+	begin(f, x->name, x->kind, x->unit, x->help);
+}
+
+void family_begin_metric(struct families *f, const struct metric *m)
+{
+	static const enum family_unit of[] = {[METRIC_ONES] = FAMILY_ONES,
+					      [METRIC_BYTES] = FAMILY_BYTES,
+					      [METRIC_MS] = FAMILY_SECONDS_MS,
+					      [METRIC_US] = FAMILY_SECONDS_US,
+					      [METRIC_UNIX_MS] = FAMILY_SECONDS_MS};
+
+	begin(f, m->shown, m->kind == METRIC_COUNTER ? FAMILY_COUNTER : FAMILY_GAUGE, of[m->unit],
+	      m->help);
 }
 
 void family_end(struct families *f)
@@ -119,10 +152,9 @@ void family_histogram(struct families *f, struct family_label a, const struct hi
 				       h->bucket[i]));
 }
 
-void family_one(struct families *f, const char *name, enum family_kind kind, const char *unit,
-		uint64_t scale, const char *help, uint64_t v)
+void family_one(struct families *f, enum family_id id, uint64_t v)
 {
-	family_begin(f, name, kind, unit, scale, help);
+	family_begin(f, id);
 	family_sample(f, NO_LABEL, NO_LABEL, v);
 	family_end(f);
 }

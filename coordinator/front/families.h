@@ -9,8 +9,8 @@
 
 #include "common/buf.h"
 #include "common/histogram.h"
-
-enum family_kind { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_HISTOGRAM };
+#include "coordinator/front/family_table.h"
+#include "ipc/shm/metrics.h"
 
 struct families {
 	struct buf all;
@@ -28,16 +28,16 @@ struct family_label {
 void families_init(struct families *f);
 void families_fini(struct families *f);
 
-void family_begin(struct families *f, const char *name, enum family_kind kind, const char *unit,
-		  uint64_t scale, const char *help);
+void family_begin(struct families *f, enum family_id id);
+/* One of each worker. */
+void family_begin_metric(struct families *f, const struct metric *m);
 void family_end(struct families *f);
 
 void family_sample(struct families *f, struct family_label a, struct family_label b, uint64_t v);
 void family_histogram(struct families *f, struct family_label a, const struct histogram *h);
 
 /* A family with one sample. */
-void family_one(struct families *f, const char *name, enum family_kind kind, const char *unit,
-		uint64_t scale, const char *help, uint64_t v);
+void family_one(struct families *f, enum family_id id, uint64_t v);
 
 /* All of them, behind the key "families". */
 void families_write(const struct families *f, struct buf *out);

@@ -73,10 +73,7 @@ static void requests_add(const struct front *front, struct families *f)
 	const struct figures *n = front->node->figures;
 
 	results_count(front, all);
-	family_begin(
-		f, "pail_requests_total", FAMILY_COUNTER, "", 1,
-		"Requests that were answered here, by method and result; one that another node "
-		"ran for this one counts at both.");
+	family_begin(f, FAMILY_requests_total);
 	for (unsigned m = 0; m < FIGURES_METHODS; m++)
 		for (unsigned e = 0; e < WIRE_ERROR_COUNT; e++)
 			if (all[m][e] || (e == WIRE_OK && m < WIRE_METHOD_COUNT))
@@ -85,19 +82,15 @@ static void requests_add(const struct front *front, struct families *f)
 					LABEL("result", e == WIRE_OK ? "ok" : wire_error_name(e)),
 					all[m][e]);
 	family_end(f);
-	family_begin(
-		f, "pail_request_duration_seconds", FAMILY_HISTOGRAM, "seconds", 1000000,
-		"Time from the arrival of a request that was run, here or on another node, until "
-		"its reply is sent.");
+	family_begin(f, FAMILY_request_duration_seconds);
 	for (unsigned m = 0; m < WIRE_METHOD_COUNT; m++)
 		family_histogram(f, LABEL("method", method_name(m)), &n->duration[m]);
 	family_end(f);
 }
 
-static void stage_add(struct families *f, const char *name, const char *help,
-		      const struct histogram *h)
+static void stage_add(struct families *f, enum family_id id, const struct histogram *h)
 {
-	family_begin(f, name, FAMILY_HISTOGRAM, "seconds", 1000000, help);
+	family_begin(f, id);
 	family_histogram(f, none, h);
 	family_end(f);
 }
@@ -106,19 +99,10 @@ static void stages_add(const struct front *front, struct families *f)
 {
 	const struct figures *n = front->node->figures;
 
-	stage_add(f, "pail_request_ring_seconds",
-		  "Time that requests waited until their worker began with them.", &n->ring);
-	stage_add(f, "pail_request_run_seconds",
-		  "Time in which requests were run, with those that were run together with them.",
-		  &n->run);
-	stage_add(
-		f, "pail_request_sync_seconds",
-		"Time that replies then waited for the disk, for other copies and for being sent.",
-		&n->sync);
-	stage_add(f, "pail_request_parked_seconds",
-		  "Time that requests had waited before, since nobody was known to serve their "
-		  "bucket.",
-		  &n->parked);
+	stage_add(f, FAMILY_request_ring_seconds, &n->ring);
+	stage_add(f, FAMILY_request_run_seconds, &n->run);
+	stage_add(f, FAMILY_request_sync_seconds, &n->sync);
+	stage_add(f, FAMILY_request_parked_seconds, &n->parked);
 }
 
 /* ---- the node ---- */
@@ -127,56 +111,34 @@ static void clients_add(struct front *front, struct families *f)
 {
 	const struct figures *n = front->node->figures;
 
-	family_one(f, "pail_clients", FAMILY_GAUGE, "", 1, "Clients that are connected.",
-		   status_connected(front));
-	family_one(f, "pail_clients_unread_bytes", FAMILY_GAUGE, "bytes", 1,
-		   "Bytes of replies that clients have not read yet.",
-		   clients_waiting(front->clients));
-	family_one(f, "pail_clients_refused_total", FAMILY_COUNTER, "", 1,
-		   "Connections that were refused for their key.",
-		   security_refused(front->security));
-	family_begin(
-		f, "pail_clients_cut_off_total", FAMILY_COUNTER, "", 1,
-		"Connections that the node closed: too much was left unread, or what they sent "
-		"made no message.");
+	family_one(f, FAMILY_clients, status_connected(front));
+	family_one(f, FAMILY_clients_unread_bytes, clients_waiting(front->clients));
+	family_one(f, FAMILY_clients_refused_total, security_refused(front->security));
+	family_begin(f, FAMILY_clients_cut_off_total);
 	family_sample(f, LABEL("reason", "unread"), none, n->cut_off_unread);
 	family_sample(f, LABEL("reason", "message"), none, n->cut_off_message);
 	family_end(f);
-	family_one(f, "pail_files_open", FAMILY_GAUGE, "", 1,
-		   "File descriptors of the coordinator that are in use.", front->files->used);
-	family_one(f, "pail_files_limit", FAMILY_GAUGE, "", 1,
-		   "File descriptors that the coordinator may use.", front->files->limit);
-	family_one(f, "pail_accept_pauses_total", FAMILY_COUNTER, "", 1,
-		   "Times that no connection was accepted for want of file descriptors.",
-		   front->files->pauses);
+	family_one(f, FAMILY_files_open, front->files->used);
+	family_one(f, FAMILY_files_limit, front->files->limit);
+	family_one(f, FAMILY_accept_pauses_total, front->files->pauses);
 }
 
 static void node_add(struct front *front, struct families *f)
 {
 	const struct figures *n = front->node->figures;
 
-	family_begin(f, "pail_build_info", FAMILY_GAUGE, "", 1, "1; the version is its label.");
+	family_begin(f, FAMILY_build_info);
 	family_sample(f, LABEL("version", WIRE_VERSION), none, 1);
 	family_end(f);
-	family_one(f, "pail_start_time_seconds", FAMILY_GAUGE, "seconds", 1000,
-		   "When the node was started, by the wall clock.", front->node->started_wall_ms);
-	family_one(f, "pail_ready", FAMILY_GAUGE, "", 1,
-		   "1: the node serves; 0: it starts or stops.",
-		   !strcmp(status_state(front), "serving"));
-	family_one(f, "pail_reloads_total", FAMILY_COUNTER, "", 1,
-		   "Times that the configuration was read again and taken.", front->node->reloads);
-	family_one(f, "pail_upgrades_total", FAMILY_COUNTER, "", 1,
-		   "Times that the coordinator was replaced by the program on disk.",
-		   front->node->upgrades);
-	family_one(f, "pail_upgrades_refused_total", FAMILY_COUNTER, "", 1,
-		   "Upgrades that were refused before anything had changed.", n->upgrades_refused);
-	family_one(f, "pail_functions_modules", FAMILY_GAUGE, "", 1, "Modules of functions.",
-		   (*front->functions)->header->count);
+	family_one(f, FAMILY_start_time_seconds, front->node->started_wall_ms);
+	family_one(f, FAMILY_ready, !strcmp(status_state(front), "serving"));
+	family_one(f, FAMILY_reloads_total, front->node->reloads);
+	family_one(f, FAMILY_upgrades_total, front->node->upgrades);
+	family_one(f, FAMILY_upgrades_refused_total, n->upgrades_refused);
+	family_one(f, FAMILY_functions_modules, (*front->functions)->header->count);
 	if (front->gateway->argv[0]) {
-		family_one(f, "pail_gateway_up", FAMILY_GAUGE, "", 1, "1: the gateway serves.",
-			   front->gateway->up);
-		family_one(f, "pail_gateway_restarts_total", FAMILY_COUNTER, "", 1,
-			   "Times that the gateway had ended.", front->gateway->restarts);
+		family_one(f, FAMILY_gateway_up, front->gateway->up);
+		family_one(f, FAMILY_gateway_restarts_total, front->gateway->restarts);
 	}
 }
 
@@ -190,20 +152,9 @@ static void node_add(struct front *front, struct families *f)
 /* A counter or gauge of each worker. */
 static void worker_figure(const struct front *front, struct families *f, const struct metric *m)
 {
-	static const struct {
-		const char *unit;
-		uint64_t scale;
-	} of[] = {
-		[METRIC_ONES] = {"",        1      },
-		[METRIC_BYTES] = {"bytes",   1      },
-		[METRIC_MS] = {"seconds", 1000   },
-		[METRIC_US] = {"seconds", 1000000},
-		[METRIC_UNIX_MS] = {"seconds", 1000   }
-        };
 	char label[12];
 
-	family_begin(f, m->shown, m->kind == METRIC_COUNTER ? FAMILY_COUNTER : FAMILY_GAUGE,
-		     of[m->unit].unit, of[m->unit].scale, m->help);
+	family_begin_metric(f, m);
 	EACH_WORKER(front, i, label)
 	family_sample(f, LABEL("worker", label), none, metric_get(m, status_of(front, i)));
 	family_end(f);
@@ -221,10 +172,7 @@ static void restarts_add(const struct front *front, struct families *f)
         };
 	char label[12];
 
-	family_begin(
-		f, "pail_worker_restarts_total", FAMILY_COUNTER, "", 1,
-		"Times that a worker was started again: somebody had killed it, it hung, or it had "
-		"ended by itself.");
+	family_begin(f, FAMILY_worker_restarts_total);
 	EACH_WORKER(front, i, label)
 	for (unsigned k = 0; k < sizeof(of) / sizeof(of[0]); k++)
 		family_sample(f, LABEL("worker", label), LABEL("reason", of[k].reason),
@@ -236,8 +184,7 @@ static void rings_add(const struct front *front, struct families *f)
 {
 	char label[12];
 
-	family_begin(f, "pail_worker_ring_bytes", FAMILY_GAUGE, "bytes", 1,
-		     "Bytes that lie in a ring between coordinator and worker.");
+	family_begin(f, FAMILY_worker_ring_bytes);
 	EACH_WORKER(front, i, label)
 	{
 		const struct queue *q = &front->supervisor->worker[i].queue;
@@ -257,14 +204,13 @@ static void workers_add(const struct front *front, struct families *f)
 {
 	char label[12];
 
-	family_begin(f, "pail_worker_up", FAMILY_GAUGE, "", 1, "1: the worker serves.");
+	family_begin(f, FAMILY_worker_up);
 	EACH_WORKER(front, i, label)
 	family_sample(f, LABEL("worker", label), none,
 		      front->supervisor->worker[i].state == WORKER_UP);
 	family_end(f);
 	restarts_add(front, f);
-	family_begin(f, "pail_worker_queue_requests", FAMILY_GAUGE, "", 1,
-		     "Requests that wait for a worker, or for its replies.");
+	family_begin(f, FAMILY_worker_queue_bytes);
 	EACH_WORKER(front, i, label)
 	family_sample(f, LABEL("worker", label), none,
 		      queue_waiting(&front->supervisor->worker[i].queue));
@@ -273,8 +219,7 @@ static void workers_add(const struct front *front, struct families *f)
 	for (unsigned i = 0; i < METRIC_COUNT; i++)
 		if (*metrics[i].shown)
 			worker_figure(front, f, &metrics[i]);
-	family_begin(f, "pail_base_free_bytes", FAMILY_GAUGE, "bytes", 1,
-		     "How much base's file may still grow.");
+	family_begin(f, FAMILY_base_free_bytes);
 	EACH_WORKER(front, i, label)
 	{
 		struct worker_status *s = status_of(front, i);
@@ -288,20 +233,18 @@ static void workers_add(const struct front *front, struct families *f)
 
 /* ---- other nodes ---- */
 
-enum peer_figure { PEER_IS_UP, IN_FLIGHT, QUEUE_BYTES, FORWARDED, BROKE, ROUND_TRIP, PEER_FIGURES };
-
-static uint64_t peer_figure(const struct peer *p, enum peer_figure which)
+static uint64_t peer_figure(const struct peer *p, enum family_id which)
 {
 	switch (which) {
-	case PEER_IS_UP:
+	case FAMILY_peer_up:
 		return p->state == PEER_UP;
-	case IN_FLIGHT:
+	case FAMILY_peer_in_flight_requests:
 		return p->requests;
-	case QUEUE_BYTES:
+	case FAMILY_peer_queue_bytes:
 		return p->queued;
-	case FORWARDED:
+	case FAMILY_peer_forwarded_total:
 		return p->forwarded;
-	case BROKE:
+	case FAMILY_peer_breaks_total:
 		return p->broke;
 	default:
 		return p->round_trip_us;
@@ -310,34 +253,15 @@ static uint64_t peer_figure(const struct peer *p, enum peer_figure which)
 
 static void peers_add(const struct front *front, struct families *f)
 {
-	static const struct {
-		const char *name;
-		enum family_kind kind;
-		const char *unit;
-		uint64_t scale;
-		const char *help;
-	} of[PEER_FIGURES] = {
-		{"pail_peer_up",                 FAMILY_GAUGE,   "",        1,       "1: the link to that node is up."},
-		{"pail_peer_in_flight_requests", FAMILY_GAUGE,   "",        1,
-		 "Requests that the node was sent and has not answered."                                              },
-		{"pail_peer_queue_bytes",        FAMILY_GAUGE,   "bytes",   1,
-		 "Bytes that wait to be handed to its link."                                                          },
-		{"pail_peer_forwarded_total",    FAMILY_COUNTER, "",        1,       "Requests that it was sent."     },
-		{"pail_peer_breaks_total",       FAMILY_COUNTER, "",        1,
-		 "Times that the link was up and broke."							      },
-		{"pail_peer_round_trip_seconds", FAMILY_GAUGE,   "seconds", 1000000,
-		 "Time that its last answer to a ping took; 0: it has answered none."                                 },
-	};
-
 	if (!front->peers->count)
 		return;
-	for (unsigned k = 0; k < PEER_FIGURES; k++) {
-		family_begin(f, of[k].name, of[k].kind, of[k].unit, of[k].scale, of[k].help);
+	for (unsigned k = FAMILY_peer_up; k <= FAMILY_peer_round_trip_seconds; k++) {
+		family_begin(f, (enum family_id)k);
 		for (uint32_t i = 0; i < front->peers->count; i++)
 			if (!front->peers->peer[i]->retired)
 				family_sample(
 					f, LABEL("peer", front->peers->peer[i]->name), none,
-					peer_figure(front->peers->peer[i], (enum peer_figure)k));
+					peer_figure(front->peers->peer[i], (enum family_id)k));
 		family_end(f);
 	}
 }
@@ -351,24 +275,13 @@ static void cluster_add(struct front *front, struct families *f, pid_t *ret_agen
 		return;
 	membership_figures(front->membership, &m);
 	*ret_agent = m.agent;
-	family_one(f, "pail_cluster_agreement_up", FAMILY_GAUGE, "", 1,
-		   "1: etcd answers; 0: no partition can change its primary.", m.agreement_up);
-	family_one(f, "pail_cluster_partitions", FAMILY_GAUGE, "", 1,
-		   "Partitions of the cluster; 0: none is known.", m.partitions);
-	family_one(f, "pail_cluster_partitions_leading", FAMILY_GAUGE, "", 1,
-		   "Partitions whose primary this node is.", m.leading);
-	family_one(f, "pail_cluster_partitions_without_primary", FAMILY_GAUGE, "", 1,
-		   "Partitions of the cluster that nobody serves, as this node sees it.",
-		   m.without_primary);
-	family_one(f, "pail_cluster_partitions_not_in_sync", FAMILY_GAUGE, "", 1,
-		   "Partitions of the cluster with fewer copies in sync than they are to have.",
-		   m.not_in_sync);
-	family_one(
-		f, "pail_cluster_partitions_too_few", FAMILY_GAUGE, "", 1,
-		"Partitions of the cluster that refuse writes, since too few copies are in sync.",
-		m.too_few);
-	family_begin(f, "pail_cluster_copies", FAMILY_GAUGE, "", 1,
-		     "Copies that this node has: in sync, or learning.");
+	family_one(f, FAMILY_cluster_agreement_up, m.agreement_up);
+	family_one(f, FAMILY_cluster_partitions, m.partitions);
+	family_one(f, FAMILY_cluster_partitions_leading, m.leading);
+	family_one(f, FAMILY_cluster_partitions_without_primary, m.without_primary);
+	family_one(f, FAMILY_cluster_partitions_not_in_sync, m.not_in_sync);
+	family_one(f, FAMILY_cluster_partitions_too_few, m.too_few);
+	family_begin(f, FAMILY_cluster_copies);
 	family_sample(f, LABEL("state", "in_sync"), none, m.in_sync);
 	family_sample(f, LABEL("state", "learning"), none, m.learning);
 	family_end(f);
@@ -404,19 +317,15 @@ static void processes_add(const struct front *front, struct families *f, pid_t a
 	}
 	process_look(all, &n, "gateway", front->gateway->pid);
 	process_look(all, &n, "agent", agent);
-	family_begin(
-		f, "pail_process_cpu_seconds_total", FAMILY_COUNTER, "seconds", 1000000,
-		"CPU that each of the node's processes has used; it begins anew with the process.");
+	family_begin(f, FAMILY_process_cpu_seconds_total);
 	for (uint32_t i = 0; i < n; i++)
 		family_sample(f, LABEL("process", all[i].name), none, all[i].usage.cpu_us);
 	family_end(f);
-	family_begin(f, "pail_process_resident_bytes", FAMILY_GAUGE, "bytes", 1,
-		     "Memory of each process that is in RAM, what it shares included.");
+	family_begin(f, FAMILY_process_resident_bytes);
 	for (uint32_t i = 0; i < n; i++)
 		family_sample(f, LABEL("process", all[i].name), none, all[i].usage.resident_bytes);
 	family_end(f);
-	family_begin(f, "pail_process_open_fds", FAMILY_GAUGE, "", 1,
-		     "File descriptors that each process has open.");
+	family_begin(f, FAMILY_process_open_fds);
 	for (uint32_t i = 0; i < n; i++)
 		family_sample(f, LABEL("process", all[i].name), none, all[i].usage.files);
 	family_end(f);

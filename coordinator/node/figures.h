@@ -20,18 +20,6 @@ _Static_assert((int)WIRE_ERROR_COUNT <= (int)FIGURES_ERRORS, "a place for each e
 
 #define FIGURES_NO_METHOD (FIGURES_METHODS - 1) /* of what is no request: bad_request */
 
-/*
- * Figures of the node: name (as Prometheus shows it), kind, unit, what a number is divided by, help.
- * Those that are only looked up when somebody asks are not here but in coordinator/front/metrics.c.
- */
-/* clang-format off */
-#define NODE_FIGURES(X) \
-	X(cut_off_unread,   "pail_clients_cut_off_total", "reason", "unread",  "Clients whose connection was closed: what they left unread did not get less; what they sent made no message.") \
-	X(cut_off_message,  "pail_clients_cut_off_total", "reason", "message", "") \
-	X(upgrades_refused, "pail_upgrades_refused_total", "", "", "Upgrades that were refused before anything had changed.") \
-	X(reloads_refused,  "pail_reloads_refused_total",  "", "", "Reloads that were refused: the configuration was wrong.")
-/* clang-format on */
-
 /* What happened. */
 #define EVENT_KINDS(X)                      \
 	X(START, start)                     \
@@ -73,10 +61,10 @@ struct event {
 struct figures {
 	uint64_t magic;
 	uint64_t size;
-#define X(name, ...) uint64_t name;
-	NODE_FIGURES(X)
-#undef X
-	uint64_t room[60];
+	uint64_t cut_off_unread;  /* clients: what they left unread did not get less */
+	uint64_t cut_off_message; /* what they sent made no message */
+	uint64_t upgrades_refused;
+	uint64_t room[61];
 	/* Answered by the coordinator itself, or by another node: by method and error, WIRE_OK too. */
 	uint64_t results[FIGURES_METHODS][FIGURES_ERRORS];
 	/* In microseconds, of requests that were run here or on another node. */
