@@ -341,6 +341,12 @@ $(B)/bench/instructions.o: ALL_CFLAGS += -DINSTRUCTIONS_TIMES=10000
 instructions instructions-update: $(B)/bench/instructions
 	bench/instructions.sh $(B) $(if $(filter instructions-update,$@),update)
 
+# What counting requests costs.
+bench-counting: deps
+	$(MAKE) MODE=release all
+	$(MAKE) MODE=release B=build/uncounted CFLAGS='$(CFLAGS) -DPAIL_UNCOUNTED' all
+	bench/counting.py
+
 # How long others wait while some ask for as much as they may.
 bench-fair: deps
 	$(MAKE) MODE=release all
@@ -464,6 +470,7 @@ help:
 	@echo 'make sim       nodes on simulated clocks and links; RUNS= FROM= SCENARIOS='
 	@echo 'make sim SEEDS=N    copies of partitions in a simulated cluster, N runs; FROM= JOBS='
 	@echo 'make sim-controls   the same with each of its rules taken out'
+	@echo 'make bench-counting measure what counting requests costs, beside a build that does not'
 	@echo 'make bench-fair   measure how long others wait beside clients that ask for much'
 	@echo 'make bench-routed   measure what routing costs'
 	@echo 'make bench-keys   measure what keys cost'
@@ -479,4 +486,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-cluster test-fresh test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-cluster test-fresh test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-counting bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols lint-docs docs compdb instructions instructions-update format install clean help FORCE

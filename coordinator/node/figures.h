@@ -3,7 +3,8 @@
  * piece of shared memory whose descriptor the next program is given at an upgrade, so that figures
  * go on; the coordinator alone writes it.  What workers count of themselves is in ipc/shm/metrics.h.
  *
- * Functions take NULL for "nobody counts" (parts that are tested alone).
+ * Functions take NULL for "nobody counts" (parts that are tested alone).  A program that is built with
+ * PAIL_UNCOUNTED counts no request: bench/counting.py measures what counting costs.
  */
 #ifndef PAIL_NODE_FIGURES_H
 #define PAIL_NODE_FIGURES_H
@@ -12,6 +13,12 @@
 
 #include "common/histogram.h"
 #include "include/wire.h"
+
+#ifdef PAIL_UNCOUNTED
+#define FIGURES_COUNT 0
+#else
+#define FIGURES_COUNT 1
+#endif
 
 #define FIGURES_METHODS 32u /* room, so that a new method or error moves nothing */
 #define FIGURES_ERRORS  32u
@@ -94,7 +101,7 @@ const char *figures_event_level(const struct event *e);
 /* A reply that the coordinator makes or hands on. */
 static inline void figures_result(struct figures *f, unsigned method, enum wire_error e)
 {
-	if (f)
+	if (FIGURES_COUNT && f)
 		f->results[method < FIGURES_METHODS ? method : FIGURES_NO_METHOD][e]++;
 }
 
@@ -109,7 +116,7 @@ static inline void figures_duration(struct figures *f, unsigned method, uint64_t
 {
 	uint64_t us = figures_passed(from_us, to_us);
 
-	if (f && method < FIGURES_METHODS)
+	if (FIGURES_COUNT && f && method < FIGURES_METHODS)
 		histogram_add(&f->duration[method], histogram_place(us), us, 1);
 }
 
@@ -118,7 +125,7 @@ static inline void figures_span(struct figures *f, struct histogram *h, uint64_t
 {
 	uint64_t us = figures_passed(from_us, to_us);
 
-	if (f)
+	if (FIGURES_COUNT && f)
 		histogram_add(h, histogram_place(us), us, n);
 }
 

@@ -395,6 +395,8 @@ void peer_client_items(struct peers *s, struct peer *p, const struct items *m, s
 static void reply_count(const struct peers *s, const struct batch *b, const struct entry *e,
 			const char *reply)
 {
+	if (!FIGURES_COUNT)
+		return;
 	figures_result(s->node->figures, e->method, reply_error_of(reply));
 	figures_duration(s->node->figures, e->method, b->recv_us, s->node->now_us);
 }

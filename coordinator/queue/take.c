@@ -128,7 +128,7 @@ static void block_count(struct queue *q, const struct request_record *rec,
 	uint32_t place = histogram_place(us);
 	uint32_t n;
 
-	if (!f || reply_to_kind(record_owner(rec)) == REPLY_TO_FANOUT)
+	if (!FIGURES_COUNT || !f || reply_to_kind(record_owner(rec)) == REPLY_TO_FANOUT)
 		return; /* of a part of a request there is nothing to say */
 	for (uint32_t i = b->first; i < b->first + b->count; i += n) {
 		uint8_t method = rec->entry[i].method;
@@ -223,7 +223,7 @@ unsigned queue_take(struct queue *q, bool *ret_corrupted)
 {
 	unsigned n;
 
-	if (queue_ready(q))
+	if (FIGURES_COUNT && queue_ready(q))
 		q->taken_us = clock_us();
 	n = ring_take(q, &q->segment->immediate, &q->immediate_read, ret_corrupted);
 
