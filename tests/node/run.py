@@ -31,12 +31,21 @@ def no_namespaces():
     return None if r.returncode == 0 else "this machine lets nobody make network namespaces"
 
 
+def sanitized():
+    with open(os.path.join(lib.BUILD, "pail"), "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 def no_valgrind():
     """Why nothing can run under valgrind, or None."""
     if not shutil.which("valgrind"):
         return "valgrind is not installed"
-    with open(os.path.join(lib.BUILD, "pail"), "rb") as f:
-        return "valgrind cannot run what sanitizers are built into" if b"__asan_init" in f.read() else None
+    return "valgrind cannot run what sanitizers are built into" if sanitized() else None
+
+
+def ran_already():
+    """Why there is nothing to see in it, or None."""
+    return "it runs what is built without sanitizers, as it has in debug" if sanitized() else None
 
 
 def no_etcd():
@@ -51,7 +60,7 @@ LARGE = {"cluster"}
 TORTURE = {"torture", "torture_cluster"}
 
 # Left out where they cannot run.
-POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind, "cluster": no_etcd}
+POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind, "cluster": no_etcd, "release": ran_already, "runner": ran_already}
 
 
 def child(f, name):

@@ -94,7 +94,7 @@ def make_test(box, **env):
     return r, open(made).read().splitlines()
 
 
-@test()
+@test("runner")
 def one_test_builds_only_what_it_needs(box):
     r, made = make_test(box, ONLY="scans")
     assert re.search(r"^ok scans ", r.stdout, re.M), r.stdout + r.stderr
@@ -105,7 +105,7 @@ def one_test_builds_only_what_it_needs(box):
         assert re.search("^left out: .*" + what, r.stdout, re.M), (what, r.stdout)
 
 
-@test()
+@test("runner")
 def a_unit_test_builds_the_unit_tests(box):
     r, made = make_test(box, ONLY="test_wire")
     eq(["all unit"], [" ".join(m.split()[-2:]) for m in made])
@@ -113,7 +113,7 @@ def a_unit_test_builds_the_unit_tests(box):
     assert "== debug/test_wire\nok one\n" in r.stdout and "nodes\n" not in r.stdout, r.stdout
 
 
-@test()
+@test("runner")
 def unit_tests_that_fail_among_several_at_once_are_named(box):
     make_test(box, ONLY="test_wire")
     unit = box.dir + "/clone/build/debug/tests/unit/test_"
