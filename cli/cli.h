@@ -62,6 +62,9 @@ struct cli {
 	bool hex;              /* keys and bounds are hexadecimal digits */
 	bool escapes;          /* \xNN in names, keys, values and bounds is a byte */
 	bool all;              /* no limit; worker: every one of them */
+	bool follow;           /* events: go on */
+	bool once;             /* top */
+	unsigned interval;     /* top: seconds; 0: not said */
 	bool wait;             /* upgrade: until the new program serves */
 	bool retry;            /* what has no outcome is sent again */
 	bool no_retry;
@@ -282,6 +285,8 @@ int run_export(struct cli *c);
 int run_import(struct cli *c);
 int run_route(struct cli *c);
 int run_status(struct cli *c);
+int run_top(struct cli *c);
+int run_events(struct cli *c);
 int run_ping(struct cli *c);
 int run_whoami(struct cli *c);
 int run_key(struct cli *c);

@@ -26,6 +26,23 @@ static const char scan_help[] =
 static const char buckets_help[] =
 	"It stops after --limit names and says so on stderr, unless --all is given.\n";
 
+static const char top_help[] =
+	"Requests and their times between two looks, workers, links to other nodes, the last "
+	"events.\n"
+	"On a terminal until q or ^C; a node that goes away is waited for.  Into a pipe, or with\n"
+	"--once, one look as text; with -o json the figures as an object a line, for ever without\n"
+	"--once.\n"
+	"\n"
+	"Times are upper bounds of what they were counted in, at most an eighth too high.  reads "
+	"are\n"
+	"get, head, scan, count and buckets, writes put, delete, touch, create, drop, txn and "
+	"call.\n";
+
+static const char events_help[] =
+	"Starts, stops, reloads, upgrades, workers that die or are replaced, links, the cluster,\n"
+	"clients that were cut off: the last 256, oldest first.  With --follow on and on, over a\n"
+	"restart of the node too, until ^C.  As JSON: an array, with --follow an object a line.\n";
+
 static const char txn_help[] =
 	"A script is lines, read from stdin or given as arguments.  All of it happens at one "
 	"moment, "
@@ -237,6 +254,8 @@ static const char bench_help[] =
 	X(route, "BUCKET", "which node serves a bucket, and how it is reached", "", "escapes", 1,  \
 	  1)                                                                                       \
 	X(status, "", "how the node fares", "", "", 0, 0)                                          \
+	X(top, "", "what the node does, as it does it", top_help, "once interval", 0, 0)           \
+	X(events, "", "what has happened to the node", events_help, "follow limit", 0, 0)          \
 	X(functions, "", "the functions that a node has" ADMIN, functions_help, "", 0, 0)          \
 	X(reload, "", "have the node read its configuration again" ADMIN, reload_help, "", 0, 0)   \
 	X(worker, "ACTION [ID]", "list, restart, stop or start workers" ADMIN, worker_help, "all", \
@@ -323,6 +342,7 @@ const struct option_row option_rows[] = {
 	BYTES("prefix", "export", "P", NULL, q.prefix, "only buckets whose names begin with P"),
 	BYTES("prefix", NULL, "P", NULL, q.prefix, "only what begins with P"),
 	BYTES("after", NULL, "A", NULL, q.after, "only what comes behind A: the last one of the page before"),
+	NUMBER("limit", "events", "N", 1, 256, "all that are kept", OPTION_UNSIGNED, q.limit, "the newest N"),
 	NUMBER("limit", NULL, "N", 1, WIRE_SCAN_LIMIT_MAX, "100", OPTION_UNSIGNED, q.limit, "at most so many"),
 	FLAG("all", "worker", all, "restart: every worker"),
 	FLAG("all", NULL, all, "all there are, page by page (then --limit is a page's)"),
@@ -344,6 +364,9 @@ const struct option_row option_rows[] = {
 	       "create: writes are refused while fewer copies are in sync"),
 	TEXT("keep", "cluster", "NODE", NULL, keep_node, "create: what NODE has is kept, the others learn it"),
 	FLAG("off", NULL, off, "drain: NODE may lead again"),
+	FLAG("follow", NULL, follow, "go on with those that come"),
+	FLAG("once", NULL, once, "one look, and the end"),
+	NUMBER("interval", NULL, "S", 1, 3600, "2, with --once 1", OPTION_UNSIGNED, interval, "seconds between looks"),
 	FLAG("wait", NULL, wait, "until the new one serves"),
 
 	TEXT("resume", NULL, "FILE", NULL, file, "go on with FILE, an export that was cut short"),

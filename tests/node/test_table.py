@@ -52,9 +52,10 @@ LINES = [
     (0, "context add c --endpoint 127.0.0.1:1 --key {dir}/t.key --node-key '" + PUBLIC + "'"), (1, "context add c --endpoint 127.0.0.1:1"),
     (0, "context list"), (0, "context list -o json"), (0, "context use c"), (4, "ping --context c --timeout 300"), (3, "context use none"),
     (0, "context remove c"), (3, "context remove c"), (2, "context"),
-    (2, "bench --reads 101"), (0, "help"), (0, "help put"), (2, "help nosuch"), (2, "nosuch"), (2, "-5"), (2, "get"), (0, "get --help"), (0, "--version"),
+    (2, "bench --reads 101"), (0, "top --once --interval 1"), (0, "top -o json --once"), (2, "top --interval 0"), (2, "top x"),
+    (0, "events"), (0, "events --limit 3 -o json"), (2, "events --limit 257"), (2, "events x"), (0, "help"), (0, "help put"), (2, "help nosuch"), (2, "nosuch"), (2, "-5"), (2, "get"), (0, "get --help"), (0, "--version"),
 ]
-ALONE = [(2, ""), (0, "shell"), (2, "shell x"), (0, "import"), (0, "put b stdin"), (0, "--help"), (0, "-h")]  # not in a shell
+ALONE = [(2, ""), (4, "events --follow --node 127.0.0.1:1"), (0, "shell"), (2, "shell x"), (0, "import"), (0, "put b stdin"), (0, "--help"), (0, "-h")]  # not in a shell
 
 
 def taught(box):
