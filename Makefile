@@ -60,7 +60,7 @@ ONLY.lua5.4     := functions/lua_impl.h
 ONLY.histedit.h := cli/shell.c
 ONLY.jansson.h := cli/json_args.c agent/value.c agent/etcd.c
 ONLY.curl       := agent/http.c
-ONLY.event2     := gateway/server.c
+ONLY.event2     := gateway/http.c gateway/listen.c gateway/listen.h gateway/loop.c gateway/main.c gateway/server.c
 HEADERS_ONLY    := $(patsubst ONLY.%,%,$(filter ONLY.%,$(.VARIABLES)))
 
 # ---- flags ----
@@ -94,6 +94,11 @@ LIBS.functions := -llua5.4
 LIBS.cli     := -ledit -ljansson
 LIBS.gateway := -levent_core
 LIBS.agent   := -lcurl -ljansson
+
+# The page: a plotting library with its licence, as Debian has them, and the page's own files.
+PLOT         := /usr/share/javascript/dygraphs/dygraph.min
+PLOT_LICENCE := /usr/share/doc/libjs-dygraphs/copyright
+PAGE         := $(wildcard gateway/page/*)
 
 # ---- what is built ----
 
@@ -147,6 +152,10 @@ $(B)/flags: FORCE
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/gateway/page.o: $(PAGE) $(PLOT).js $(PLOT).css $(PLOT_LICENCE)
+$(B)/gateway/page.o: ALL_CFLAGS += -DPAGE_PLOT='"$(PLOT).js"' -DPAGE_PLOT_CSS='"$(PLOT).css"' \
+	-DPAGE_PLOT_LICENCE='"$(PLOT_LICENCE)"'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

@@ -1,7 +1,6 @@
-/* The gateway's loop, over libevent. */
+/* Connections of the text dialogue, over libevent. */
 #include "gateway/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -9,13 +8,12 @@
 #include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/endpoint.h"
+#include "gateway/listen.h"
 #include "gateway/text.h"
 
 #define WINDOW_FIRST 16u           /* lines in flight of a new connection */
@@ -25,8 +23,6 @@
 #define OUTPUT_MOST  (1u << 20)    /* unread bytes of a connection that is read on */
 #define HELD_MOST    (256ul << 20) /* unread bytes of all */
 #define UNREAD_S     30            /* a connection that takes nothing for so long is cut off */
-#define STOP_S       2
-#define TICK_MS      1000
 #define BACKLOG      1024
 
 struct connection;
@@ -59,10 +55,6 @@ struct server {
 	struct pail *node;
 	struct event_base *base;
 	struct evconnlistener *listener;
-	struct event *node_event;
-	int node_fd;
-	struct event *tick;
-	struct event *signals[2];
 	struct connection *connections;
 	unsigned count;
 	unsigned paused;
@@ -354,59 +346,33 @@ static void on_accept_error(struct evconnlistener *l, void *arg)
 	(void)evconnlistener_disable(l);
 }
 
-/* ---- the node ---- */
-
-static void on_node(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg; /* server_run does it all, after every round */
-}
-
-/* Whoever has sent or received may have connected anew: then another descriptor counts. */
-static void node_watch(struct server *s)
-{
-	if (s->node_event && pail_fd(s->node) == s->node_fd)
-		return;
-	if (s->node_event)
-		event_free(s->node_event);
-	s->node_fd = pail_fd(s->node);
-	s->node_event = event_new(s->base, s->node_fd, EV_READ | EV_PERSIST, on_node, s);
-	if (s->node_event)
-		(void)event_add(s->node_event, NULL);
-}
-
 /* ---- the loop ---- */
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+void server_tick(struct server *s)
 {
-	struct server *s = arg;
-
-	(void)fd;
-	(void)what;
 	if (s->full && s->count < s->config.connections && !s->stopping) {
 		s->full = false;
 		(void)evconnlistener_enable(s->listener);
 	}
 }
 
-static void on_signal(evutil_socket_t fd, short what, void *arg)
+void server_stop(struct server *s)
 {
-	struct server *s = arg;
-	const struct timeval limit = {STOP_S, 0};
 	struct connection *next;
 
-	(void)fd;
-	(void)what;
 	if (s->stopping)
 		return;
 	s->stopping = true;
 	(void)evconnlistener_disable(s->listener);
-	(void)event_base_loopexit(s->base, &limit);
 	for (struct connection *c = s->connections; c; c = next) {
 		next = c->next;
 		(void)connection_flush(c);
 	}
+}
+
+bool server_ended(const struct server *s)
+{
+	return s->stopping && !s->connections;
 }
 
 static void resume(struct server *s)
@@ -420,113 +386,29 @@ static void resume(struct server *s)
 	}
 }
 
-static void tick_set(struct server *s)
+void server_step(struct server *s)
 {
-	int ms = pail_next_ms(s->node);
-	struct timeval t;
-
-	if (ms < 0 || ms > TICK_MS)
-		ms = TICK_MS;
-	t = (struct timeval){ms / 1000, ms % 1000 * 1000};
-	(void)event_add(s->tick, &t);
+	while (pail_dispatch(s->node))
+		;
+	resume(s);
+	(void)pail_flush(s->node);
 }
 
-void server_run(struct server *s)
+int server_new(const struct server_config *config, struct event_base *base, struct pail *node,
+	       struct server **ret, char *bound, size_t size)
 {
-	while (!s->stopping || s->connections) {
-		while (pail_dispatch(s->node))
-			;
-		resume(s);
-		(void)pail_flush(s->node);
-		node_watch(s);
-		tick_set(s);
-		if (event_base_loop(s->base, EVLOOP_ONCE) != 0 || event_base_got_exit(s->base))
-			break;
-	}
-}
-
-/* HOST:PORT, as libevent reads it, and port 0 too.  HOST must be an address. */
-static bool address_parse(const char *text, struct sockaddr_storage *a, int *size)
-{
-	const char *colon = strrchr(text, ':');
-	char host[128];
-	const char *why;
-	unsigned long port;
-
-	if (strstr(text, "://") || endpoint_check(text, ENDPOINT_BIND, NULL, &why) < 0 ||
-	    (size_t)(colon - text) >= sizeof(host))
-		return false;
-	port = strtoul(colon + 1, NULL, 10); /* or *: 0 */
-	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
-	*size = sizeof(*a);
-	if (evutil_parse_sockaddr_port(host, (struct sockaddr *)a, size) < 0)
-		return false;
-	if (a->ss_family == AF_INET6)
-		((struct sockaddr_in6 *)a)->sin6_port = htons((uint16_t)port);
-	else
-		((struct sockaddr_in *)a)->sin_port = htons((uint16_t)port);
-	return true;
-}
-
-static int listen_on(struct server *s, char *bound, size_t size)
-{
-	struct sockaddr_storage a;
-	int n;
-	socklen_t k = sizeof(a);
-	char host[INET6_ADDRSTRLEN] = "";
-	unsigned port;
-
-	if (!address_parse(s->config.listen, &a, &n))
-		return -EINVAL;
-	s->listener = evconnlistener_new_bind(s->base, on_accept, s,
-					      LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
-						      LEV_OPT_REUSEABLE,
-					      BACKLOG, (struct sockaddr *)&a, n);
-	if (!s->listener)
-		return errno ? -errno : -EIO;
-	evconnlistener_set_error_cb(s->listener, on_accept_error);
-	if (getsockname(evconnlistener_get_fd(s->listener), (struct sockaddr *)&a, &k) < 0)
-		return -errno;
-	if (a.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a;
-
-		(void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-		port = ntohs(v6->sin6_port);
-	} else {
-		const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a;
-
-		(void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-		port = ntohs(v4->sin_port);
-	}
-	(void)snprintf(bound, size, a.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
-	return 0;
-}
-
-int server_new(const struct server_config *config, struct pail *node, struct server **ret,
-	       char *bound, size_t size)
-{
-	static const int numbers[2] = {SIGTERM, SIGINT};
 	struct server *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
 		return -ENOMEM;
-	(void)signal(SIGPIPE, SIG_IGN);
 	s->config = *config;
 	s->node = node;
-	s->node_fd = -1;
-	s->base = event_base_new();
-	r = s->base ? listen_on(s, bound, size) : -ENOMEM;
-	if (r == 0) {
-		s->tick = event_new(s->base, -1, 0, on_tick, s);
-		for (int i = 0; i < 2; i++) {
-			s->signals[i] = evsignal_new(s->base, numbers[i], on_signal, s);
-			if (s->signals[i])
-				(void)event_add(s->signals[i], NULL);
-		}
-		r = s->tick && s->signals[0] && s->signals[1] ? 0 : -ENOMEM;
-	}
-	if (r < 0)
+	s->base = base;
+	r = listen_on(base, config->listen, BACKLOG, on_accept, s, &s->listener, bound, size);
+	if (r == 0)
+		evconnlistener_set_error_cb(s->listener, on_accept_error);
+	else
 		server_free(&s);
 	*ret = s;
 	return r;
@@ -544,17 +426,8 @@ void server_free(struct server **sp)
 		next = c->next;
 		connection_free(c);
 	}
-	for (int i = 0; i < 2; i++)
-		if (s->signals[i])
-			event_free(s->signals[i]);
-	if (s->tick)
-		event_free(s->tick);
-	if (s->node_event)
-		event_free(s->node_event);
 	if (s->listener)
 		evconnlistener_free(s->listener);
-	if (s->base)
-		event_base_free(s->base);
 	free(s);
 	*sp = NULL;
 }

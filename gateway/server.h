@@ -6,6 +6,7 @@
 #ifndef PAIL_SERVER_H
 #define PAIL_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "include/pail.h"
@@ -16,16 +17,21 @@ struct server_config {
 	size_t line_max;      /* bytes; a longer line is answered with an error */
 };
 
+struct event_base;
 struct server;
 
 /*
  * Listen.  0, -EINVAL: `listen` is no address, or negative errno.  `bound` (size >= 64) tells
- * where. The connection to the node stays the caller's.
+ * where. The loop and the connection to the node stay the caller's.
  */
-int server_new(const struct server_config *config, struct pail *node, struct server **ret,
-	       char *bound, size_t size);
-/* Serve until TERM or INT; then finish what is in flight. */
-void server_run(struct server *s);
+int server_new(const struct server_config *config, struct event_base *base, struct pail *node,
+	       struct server **ret, char *bound, size_t size);
+/* Before the loop sleeps, and about once a second. */
+void server_step(struct server *s);
+void server_tick(struct server *s);
+/* Take no more; what is in flight is finished.  Is it? */
+void server_stop(struct server *s);
+bool server_ended(const struct server *s);
 void server_free(struct server **s);
 
 #endif
