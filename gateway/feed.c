@@ -16,7 +16,7 @@ struct slot {
 	int status;
 	char why[200];
 	void *map; /* a copy */
-	uint64_t at_ms;
+	uint64_t at_ms; /* 0: there is none, or it was none */
 };
 
 struct feed {
@@ -89,7 +89,7 @@ static void closing_step(struct feed *f)
 static void ended(struct slot *s, int status, const char *why)
 {
 	s->status = status;
-	s->at_ms = clock_ms();
+	s->at_ms = status == PAIL_OK ? clock_ms() : 0;
 	(void)snprintf(s->why, sizeof(s->why), "%s: %s", pail_status_name(status), why);
 	if (status == PAIL_TIMEOUT || status == PAIL_CLOSED || status == PAIL_UNREACHABLE ||
 	    status == PAIL_EXPIRED) {

@@ -18,7 +18,7 @@ import lib  # noqa: E402
 LIMIT_S = 120
 # Left out unless they are asked for with --include.
 OPTIONAL = {"torture": "takes as long as TORTURE_S says", "torture_cluster": "takes as long as TORTURE_S says",
-            "long": "clusters at length: make test-cluster"}
+            "long": "clusters at length: make test-cluster", "page": "a browser looks at the page: make test-page"}
 
 
 def no_namespaces():
