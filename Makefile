@@ -289,6 +289,12 @@ test: deps
 test-cluster: deps
 	@INCLUDE=long ONLY="debug asan cluster" tests/run.sh
 
+# The gateway's page in a headless Chromium, under load and kills; pictures lie in build/page.
+test-page:
+	@tools/deps.sh page
+	@$(MAKE) --no-print-directory MODE=debug all
+	/usr/bin/python3 tests/node/run.py --build build/debug --include page --only page
+
 # README's first minute on a bare Debian: make run and make test there, word for word.  Needs root and
 # Debian's mirror; a quarter of an hour and more.
 test-fresh:
@@ -473,6 +479,7 @@ help:
 	@echo 'make lint      formatting, includes, headers, symbols, static analysis'
 	@echo 'make bench     measure beside Redis, in one run'
 	@echo 'make test-systemd   the units under a real systemd, in a container'
+	@echo 'make test-page      the page of a node in a headless Chromium'
 	@echo 'make test-fresh     make run and make test on a bare Debian, in a folder'
 	@echo 'make test-cluster   all tests of clusters, three quarters of an hour'
 	@echo 'make fuzz      build the fuzz targets into build/fuzz: each takes a corpus folder, see tests/fuzz'
@@ -495,4 +502,4 @@ help:
 	@echo 'make deps format clean help'
 
 FORCE:
-.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-cluster test-fresh test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-counting bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols lint-docs docs compdb instructions instructions-update format install clean help FORCE
+.PHONY: all manual unit sim sim-controls fuzz power broken broken-ring test test-cluster test-fresh test-page test-systemd torture torture-ring deps deps-run run demo demo-ring bench bench-fair bench-counting bench-ring bench-routed bench-keys bench-restarts bench-functions lint lint-layers lint-symbols lint-docs docs compdb instructions instructions-update format install clean help FORCE

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Install from Debian what is missing.  Usage: deps.sh [run|test|bench|foreign|systemd|fresh]
+# Install from Debian what is missing.  Usage: deps.sh [run|test|page|bench|foreign|systemd|fresh]
 #
 #	run      what builds Pail and runs it: a compiler and the libraries
 #	test     that, and what tests, fuzzing and lint need (the default)
+#	page     that, and a browser that looks at the gateway's page
 #	bench    that, and Redis
 #	foreign  that, and other makers' ZeroMQ libraries with their languages (npm's zeromq is not Debian's)
 #	systemd  that, and what boots a container
@@ -16,6 +17,7 @@ test="pkg-config libcunit1-dev etcd-server openssl iproute2 clang libclang-rt-de
 case ${1:-test} in
 run) packages=$run ;;
 test) packages="$run $test" ;;
+page) packages="$run $test chromium chromium-driver python3-selenium fonts-dejavu-core" ;;
 bench) packages="$run $test redis-server redis-tools" ;;
 foreign)
 	"$0" foreign-debian
@@ -29,7 +31,7 @@ foreign-debian)
 systemd) packages="$run $test debootstrap systemd-container" ;;
 fresh) packages="debootstrap git" ;;
 *)
-	echo "deps: there is no part \"$1\": run, test, bench, foreign, systemd or fresh" >&2
+	echo "deps: there is no part \"$1\": run, test, page, bench, foreign, systemd or fresh" >&2
 	exit 2
 	;;
 esac

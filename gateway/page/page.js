@@ -92,7 +92,7 @@ function problems(s) {
 	if (st.map_bytes && st.bytes > 0.9 * st.map_bytes)
 		say("warning", "the store is full to " + Math.round(100 * st.bytes / st.map_bytes) + " %");
 	for (const e of s.events || [])
-		if (e.level === "error" && s.asked_unix_ms - e.unix_ms < 60000)
+		if (e.level !== "info" && s.asked_unix_ms - e.unix_ms < 60000)
 			say("warning", duration(s.asked_unix_ms - e.unix_ms) + " ago: " + e.text);
 	return bad;
 }
@@ -173,7 +173,7 @@ function plotDraw(p, every, now) {
 			includeZero: true, drawPoints: false, connectSeparatedPoints: false, xRangePad: 0, yRangePad: 4,
 			labelsKMG2: p.show === bytes, interactionModel: {},
 			axes: {
-				y: {axisLabelFormatter: (v) => p.show(v), axisLabelWidth: 62, pixelsPerLabel: 26},
+				y: {axisLabelFormatter: (v) => p.show(v), axisLabelWidth: 62, pixelsPerLabel: 18},
 				x: {axisLabelFormatter: (d) => new Date(d).toLocaleTimeString([], {hour12: false, hour: "2-digit",
 					minute: "2-digit", ...(wide < 600000 ? {second: "2-digit"} : {})}), pixelsPerLabel: 80},
 			},
@@ -241,6 +241,7 @@ function linksShow(s) {
 		n.more = m.door ? n.state + ", door" : n.state + ", leads " + m.leading;
 		nodes.set(m.name, n);
 	}
+	document.querySelector(".columns").classList.toggle("alone", !nodes.size);
 	if (!nodes.size) {
 		$("links").replaceChildren(el("p", {class: "soft"}, "This node is alone: it has no peers and is in no cluster."));
 		return;
@@ -367,8 +368,8 @@ async function ask() {
 	setTimeout(ask, EVERY_MS);
 }
 
-plotNew("plot-rate", ["reads_s", "writes_s"], ["reads", "writes"], (v) => count(v));
-plotNew("plot-log", ["log_bytes_s"], ["written"], (v) => bytes(v));
+plotNew("plot-rate", ["reads_s", "writes_s"], ["reads", "writes"], count);
+plotNew("plot-log", ["log_bytes_s"], ["written"], bytes);
 plotNew("plot-reads", ["read_p50_us", "read_p99_us"], ["p50", "p99"], micros);
 plotNew("plot-writes", ["write_p50_us", "write_p99_us"], ["p50", "p99"], micros);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && show(last));
