@@ -28,11 +28,6 @@
 #define READ_MS     20000u /* and an answer must have been read */
 #define TICK_MS     1000
 
-#define POLICY                                                                               \
-	"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; " \
-	"connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "    \
-	"frame-ancestors 'none'\r\n"
-
 enum path { PATH_METRICS, PATH_READY, PATH_STATUS };
 
 struct connection {
@@ -54,6 +49,7 @@ struct http {
 	struct pail *admin;
 	struct feed *feed;
 	struct history *history;
+	struct page page;
 	uint64_t sampled_ms;
 	bool sampling;
 	struct connection *connections;
@@ -267,11 +263,11 @@ static void path_take(struct connection *c)
 		{"/status.json", PATH_STATUS,
 		 1u << FEED_STATUS | 1u << FEED_EVENTS | 1u << FEED_CLUSTER},
 	};
-	const struct page_file *file = page_find(c->head.path);
+	const struct page *page = &c->http->page;
 	size_t i = 0;
 
-	if (file) {
-		answer(c, 200, file->type, POLICY, file->data, file->size);
+	if (!strcmp(c->head.path, "/")) {
+		answer(c, 200, "text/html; charset=utf-8", page->policy, page->data, page->size);
 		return;
 	}
 	if (!strcmp(c->head.path, "/healthz")) {
@@ -484,17 +480,20 @@ int http_new(const char *listen, struct event_base *base, struct pail *admin, st
 {
 	static const struct timeval tick = {TICK_MS / 1000, 0};
 	struct http *h = calloc(1, sizeof(*h));
-	int r = -ENOMEM;
+	int r;
 
 	*ret = NULL;
 	if (!h)
-		return r;
+		return -ENOMEM;
 	h->base = base;
 	h->admin = admin;
 	h->feed = feed_new(admin, on_feed, h);
 	h->history = history_new();
+	r = page_init(&h->page);
 	h->tick = event_new(base, -1, EV_PERSIST, on_tick, h);
-	if (h->feed && h->history && h->tick && event_add(h->tick, &tick) == 0)
+	if (r == 0 && !(h->feed && h->history && h->tick && event_add(h->tick, &tick) == 0))
+		r = -ENOMEM;
+	if (r == 0)
 		r = listen_on(base, listen, BACKLOG, on_accept, h, &h->listener, bound, size);
 	if (r == 0)
 		evconnlistener_set_error_cb(h->listener, on_accept_error);
@@ -518,6 +517,7 @@ void http_free(struct http **hp)
 		event_free(h->tick);
 	feed_free(&h->feed);
 	history_free(&h->history);
+	page_fini(&h->page);
 	free(h);
 	*hp = NULL;
 }

@@ -5,7 +5,15 @@
  */
 #include "gateway/page.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+
+#include "common/buf.h"
+#include "common/check.h"
 
 /* (For tools that read this file alone.) */
 #ifndef PAGE_PLOT
@@ -28,23 +36,79 @@ EMBED(js, FILE_AT("gateway/page/page.js"));
 EMBED(plot, TEXT("/*\\n") FILE_AT(PAGE_PLOT_LICENCE) TEXT("\\n*/\\n") FILE_AT(PAGE_PLOT));
 EMBED(plot_css, FILE_AT(PAGE_PLOT_CSS));
 
-const struct page_file *page_find(const char *path)
-{
-	static struct page_file files[] = {
-		{"/",            "text/html; charset=utf-8",       page_html,     0},
-		{"/page.css",    "text/css; charset=utf-8",        page_css,      0},
-		{"/page.js",     "text/javascript; charset=utf-8", page_js,       0},
-		{"/dygraph.js",  "text/javascript; charset=utf-8", page_plot,     0},
-		{"/dygraph.css", "text/css; charset=utf-8",        page_plot_css, 0},
-	};
-	static const char *const ends[] = {page_html_end, page_css_end, page_js_end, page_plot_end,
-					   page_plot_css_end};
+#define NONCE_BYTES 16u
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		if (strcmp(files[i].path, path) != 0)
-			continue;
-		files[i].size = (size_t)(ends[i] - files[i].data);
-		return &files[i];
+/* A line of the page that is replaced by what it refers to. */
+static const struct {
+	const char *line;
+	const char *tag;
+	const char *data;
+	const char *end;
+} parts[] = {
+	{"<link rel=\"stylesheet\" href=\"/dygraph.css\">", "style",  page_plot_css,
+	 page_plot_css_end									},
+	{"<link rel=\"stylesheet\" href=\"/page.css\">",    "style",  page_css,      page_css_end },
+	{"<script src=\"/dygraph.js\" defer></script>",     "script", page_plot,     page_plot_end},
+	{"<script src=\"/page.js\" defer></script>",        "script", page_js,       page_js_end  },
+};
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+/* A script runs where it stands: the page's own waits until all of the page is there. */
+static void part_add(struct buf *b, size_t i, const char *nonce)
+{
+	bool waits = parts[i].data == page_js;
+
+	buf_fmt(b, "<%s nonce=\"%s\">\n%s", parts[i].tag, nonce,
+		waits ? "addEventListener(\"DOMContentLoaded\", () => {\n" : "");
+	buf_add(b, parts[i].data, (size_t)(parts[i].end - parts[i].data));
+	buf_fmt(b, "\n%s</%s>", waits ? "});\n" : "", parts[i].tag);
+}
+
+static void page_write(struct buf *b, const char *nonce)
+{
+	const char *p = page_html;
+
+	for (size_t i = 0; i < PARTS; i++) {
+		const char *at = memmem(p, (size_t)(page_html_end - p), parts[i].line,
+					strlen(parts[i].line));
+
+		check(at); /* the page was built with it, in this order */
+		buf_add(b, p, (size_t)(at - p));
+		part_add(b, i, nonce);
+		p = at + strlen(parts[i].line);
 	}
-	return NULL;
+	buf_add(b, p, (size_t)(page_html_end - p));
+}
+
+int page_init(struct page *ret)
+{
+	unsigned char random[NONCE_BYTES];
+	char nonce[2 * NONCE_BYTES + 1];
+	struct buf b;
+
+	memset(ret, 0, sizeof(*ret));
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EIO;
+	for (unsigned i = 0; i < NONCE_BYTES; i++)
+		(void)snprintf(nonce + 2 * (size_t)i, 3, "%02x", random[i]);
+	buf_init(&b);
+	page_write(&b, nonce);
+	if (b.failed) {
+		buf_fini(&b);
+		return -ENOMEM;
+	}
+	ret->data = b.data;
+	ret->size = b.len;
+	(void)snprintf(ret->policy, sizeof(ret->policy),
+		       "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; "
+		       "style-src 'nonce-%s'; connect-src 'self'; img-src data:; base-uri 'none'; "
+		       "form-action 'none'; frame-ancestors 'none'\r\n",
+		       nonce, nonce);
+	return 0;
+}
+
+void page_fini(struct page *p)
+{
+	free(p->data);
+	p->data = NULL;
 }

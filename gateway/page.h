@@ -1,17 +1,17 @@
-/* The page and what belongs to it: files that were built into the program. */
+/* The page: one file, made when the gateway starts of what was built into the program. */
 #ifndef PAIL_PAGE_H
 #define PAIL_PAGE_H
 
 #include <stddef.h>
 
-struct page_file {
-	const char *path; /* as asked for */
-	const char *type;
-	const char *data;
+struct page {
+	char *data; /* HTML with all that it needs within */
 	size_t size;
+	char policy[320]; /* the header that lets a browser run that and nothing else */
 };
 
-/* NULL: there is no such file. */
-const struct page_file *page_find(const char *path);
+/* 0 or negative errno; *ret is the caller's, for page_fini. */
+int page_init(struct page *ret);
+void page_fini(struct page *p);
 
 #endif

@@ -1,6 +1,7 @@
 """HTTP of the gateway: each path, what sockets can do to it, and a node that stops, dies and comes back."""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -109,16 +110,18 @@ def each_path_is_answered(box):
     eq(sorted(e["id"] for e in s["events"]), [e["id"] for e in s["events"]])
     eq(2, sum(e["kind"] == "worker_up" for e in s["events"]))
     eq({w["pid"] for w in n.workers()}, {w["pid"] for w in s["workers"]})
-    for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css"), ("/dygraph.js", "text/javascript")):
-        status, fields, body = w.get(path)
-        eq((200, kind), (status, fields["content-type"].split(";")[0]))
-        assert "default-src 'none'" in fields["content-security-policy"], fields
-        assert len(body) > 1000, body
-        # HEAD tells the same without it
-        head = w.get(path, method=b"HEAD")
-        eq((200, str(len(body)), b""), (head[0], head[1]["content-length"], w.rest))
-    assert b"Permission is hereby granted" in w.get("/dygraph.js")[2][:8192]
-    for path in ("/nothing", "/metrics/", "/page.html", "//", "/%2e%2e/etc/passwd", "/../paild"):
+    status, fields, body = w.get("/")
+    eq((200, "text/html"), (status, fields["content-type"].split(";")[0]))
+    policy = fields["content-security-policy"]
+    nonce = re.search(r"script-src 'nonce-(\w{32})'", policy).group(1)
+    assert "default-src 'none'" in policy and "unsafe" not in policy, policy
+    eq(4, body.count(b'nonce="%s"' % nonce.encode()))
+    assert not re.search(rb'(src|href)="?/?[\w.]+\.(js|css)', body), "the page is one file"
+    assert b"Permission is hereby granted" in body and len(body) > 100000
+    # HEAD tells the same without it
+    head = w.get("/", method=b"HEAD")
+    eq((200, str(len(body)), b""), (head[0], head[1]["content-length"], w.rest))
+    for path in ("/nothing", "/page.js", "/dygraph.css", "/metrics/", "/page.html", "//", "/%2e%2e/etc/passwd", "/../paild"):
         eq(404, w.get(path)[0])
     for method in (b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"):
         x = Web(address(n))
