@@ -15,7 +15,7 @@ struct slot {
 	bool asking;
 	int status;
 	char why[200];
-	void *map; /* a copy */
+	void *map;      /* a copy */
 	uint64_t at_ms; /* 0: there is none, or it was none */
 };
 

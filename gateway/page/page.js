@@ -91,8 +91,9 @@ function problems(s) {
 	const st = s.storage || {};
 	if (st.map_bytes && st.bytes > 0.9 * st.map_bytes)
 		say("warning", "the store is full to " + Math.round(100 * st.bytes / st.map_bytes) + " %");
+	// (of links their state tells, which may be well again)
 	for (const e of s.events || [])
-		if (e.level !== "info" && s.asked_unix_ms - e.unix_ms < 60000)
+		if (e.level !== "info" && e.kind !== "peer_down" && s.asked_unix_ms - e.unix_ms < 60000)
 			say("warning", duration(s.asked_unix_ms - e.unix_ms) + " ago: " + e.text);
 	return bad;
 }
@@ -125,10 +126,10 @@ function style(name) {
 	return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function plotNew(id, columns, labels, show) {
+function plotNew(id, columns, labels, show, least) {
 	const box = $(id);
 	const legend = box.parentElement.querySelector(".legend");
-	const p = {box, legend, columns, labels, show, graph: null};
+	const p = {box, legend, columns, labels, show, least, graph: null};
 	plots.push(p);
 	return p;
 }
@@ -158,7 +159,9 @@ function plotRows(p, every) {
 function plotDraw(p, every, now) {
 	const rows = plotRows(p, every);
 	const wide = Math.max(now - (rows.length ? rows[0][0].getTime() : now), 60000);
+	const most = Math.max(p.least, ...rows.flatMap((r) => r.slice(1).map((v) => v || 0)));
 	const options = {
+		valueRange: [0, 1.06 * most],
 		file: rows, dateWindow: [now - Math.min(wide, HOUR_MS), now],
 		colors: [style("--one"), style("--two")], gridLineColor: style("--line"), axisLineColor: style("--line"),
 	};
@@ -170,7 +173,7 @@ function plotDraw(p, every, now) {
 		delete options.file;
 		p.graph = new Dygraph(p.box, rows, Object.assign(options, {
 			labels: ["time", ...p.labels], legend: "never", strokeWidth: 1.6, fillGraph: p.columns.length === 1,
-			includeZero: true, drawPoints: false, connectSeparatedPoints: false, xRangePad: 0, yRangePad: 4,
+			drawPoints: false, connectSeparatedPoints: false, xRangePad: 0,
 			labelsKMG2: p.show === bytes, interactionModel: {},
 			axes: {
 				y: {axisLabelFormatter: (v) => p.show(v), axisLabelWidth: 62, pixelsPerLabel: 18},
@@ -259,7 +262,7 @@ function linksShow(s) {
 	const short = (t) => t.length > 9 ? t.slice(0, 8) + "…" : t;
 	for (const p of places)
 		svg.append(el("g", {}, el("title", {}, p.n.name + ": " + p.n.more), el("circle", {cx: p.x, cy: p.y, r, class: "s-" + p.level}),
-			el("text", {x: p.x, y: p.y + 4}, short(p.n.name)), el("text", {x: p.x, y: p.y + r + 14, class: "small"}, p.n.more)));
+			el("text", {x: p.x, y: p.y + 4}, short(p.n.name)), el("text", {x: p.x, y: p.y < 140 ? p.y - r - 7 : p.y + r + 15, class: "small"}, p.n.more)));
 	const me = members.find((m) => m.name === s.node);
 	svg.append(el("circle", {cx: 220, cy: 145, r: 30, class: s.state === "serving" ? "s-good" : "s-warning"}),
 		el("text", {x: 220, y: 149}, short(s.node)),
@@ -290,7 +293,7 @@ function minutes(name, column, add, show, now) {
 		svg.append(el("rect", {x: 10 * i + 1, y: (56 - h).toFixed(1), width: 8, height: h.toFixed(1),
 			class: column === "checkpoint_share" ? "two" : ""}, el("title", {}, (59 - i) + " min ago: " + show(v))));
 	});
-	return el("div", {class: "bar"}, el("div", {}, el("span", {}, name), el("span", {}, most ? "at most " + show(most) : "none")), svg);
+	return el("div", {class: "bar"}, el("div", {}, el("span", {}, name), el("span", {}, most ? "at most " + show(most) : "none")), ...(most ? [svg] : []));
 }
 
 function storageShow(s, every) {
@@ -368,9 +371,9 @@ async function ask() {
 	setTimeout(ask, EVERY_MS);
 }
 
-plotNew("plot-rate", ["reads_s", "writes_s"], ["reads", "writes"], count);
-plotNew("plot-log", ["log_bytes_s"], ["written"], bytes);
-plotNew("plot-reads", ["read_p50_us", "read_p99_us"], ["p50", "p99"], micros);
-plotNew("plot-writes", ["write_p50_us", "write_p99_us"], ["p50", "p99"], micros);
+plotNew("plot-rate", ["reads_s", "writes_s"], ["reads", "writes"], count, 10);
+plotNew("plot-log", ["log_bytes_s"], ["written"], bytes, 10240);
+plotNew("plot-reads", ["read_p50_us", "read_p99_us"], ["p50", "p99"], micros, 1000);
+plotNew("plot-writes", ["write_p50_us", "write_p99_us"], ["p50", "p99"], micros, 1000);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && show(last));
 ask();

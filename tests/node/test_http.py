@@ -219,6 +219,25 @@ def more_connections_than_there_may_be(box):
 
 
 @test()
+def who_does_not_read_is_cut_off(box):
+    n = start(box)
+    at = address(n)
+    fds = "/proc/%d/fd" % n.status()["gateway"]["pid"]
+    get(at, "/healthz")
+    before = until(lambda: len(os.listdir(fds)), 5, "descriptors")
+    w = Web.__new__(Web)
+    w.s, w.rest = socket.socket(), b""
+    w.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    w.s.connect(at)
+    w.send(b"GET /dygraph.js HTTP/1.1\r\n\r\n" * 200)
+    until(lambda: len(os.listdir(fds)) > before, 5, "the connection")
+    eq(200, get(at, "/readyz")[0])  # nobody else waits for it
+    until(lambda: len(os.listdir(fds)) <= before, 30, "the end of the connection")
+    eq(200, get(at, "/readyz")[0])
+    w.close()
+
+
+@test()
 def an_hour_is_kept_and_told_from_where_one_was(box):
     n = start(box)
     at = address(n)
