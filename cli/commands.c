@@ -215,6 +215,11 @@ static const char context_help[] =
 	"the context in use, which counts only where no node is named.  They are kept in\n"
 	"$XDG_CONFIG_HOME/pail/contexts, or else in ~/.config/pail/contexts.\n";
 
+static const char status_help[] =
+	"For people: what is wrong, a sentence each, or that all is well; then the node, its "
+	"workers,\n"
+	"the other nodes, and the rest.  For programs (-o json): what the node said.\n";
+
 static const char bench_help[] =
 	"^C ends it early, with the figures so far.  It marks the buckets that it makes, and "
 	"refuses\n"
@@ -253,7 +258,7 @@ static const char bench_help[] =
 	  "as replace escapes", 0, 1)                                                              \
 	X(route, "BUCKET", "which node serves a bucket, and how it is reached", "", "escapes", 1,  \
 	  1)                                                                                       \
-	X(status, "", "how the node fares", "", "", 0, 0)                                          \
+	X(status, "", "how the node fares", status_help, "", 0, 0)                                 \
 	X(top, "", "what the node does, as it does it", top_help, "once interval", 0, 0)           \
 	X(events, "", "what has happened to the node", events_help, "follow limit", 0, 0)          \
 	X(functions, "", "the functions that a node has" ADMIN, functions_help, "", 0, 0)          \

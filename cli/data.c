@@ -1,4 +1,4 @@
-/* The commands on data, and the two that ask the node about itself. */
+/* The commands on data, and those that ask the node where it is. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -371,9 +371,4 @@ int run_route(struct cli *c)
 {
 	c->q.bucket = c->bytes[0];
 	return map(c, PAIL_ROUTE);
-}
-
-int run_status(struct cli *c)
-{
-	return map(c, PAIL_STATUS);
 }

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <wchar.h>
-#include <wctype.h>
 
 #include "cli/cli.h"
 #include "common/json.h"
@@ -13,44 +11,6 @@
 #define KEY_COLUMNS   60u  /* of a table, at most */
 #define NAME_COLUMNS  2000 /* more than any name takes */
 #define VALUE_COLUMNS 100u
-
-/* ---- what people read ---- */
-
-/* Marks that turn what is around them about: shown as they are, they would hide it. */
-static bool is_trick(wchar_t w)
-{
-	return (w >= 0x200b && w <= 0x200f) || (w >= 0x202a && w <= 0x202e) ||
-	       (w >= 0x2060 && w <= 0x2069) || w == 0xfeff;
-}
-
-size_t cli_text(struct buf *b, struct pail_bytes v, size_t columns)
-{
-	const char *p = v.data;
-	size_t width = 0;
-
-	for (size_t i = 0; i < v.size;) {
-		mbstate_t state = {0};
-		wchar_t w = 0;
-		size_t n = mbrtowc(&w, p + i, v.size - i, &state);
-		bool text = n && n <= v.size - i && iswprint((wint_t)w) && !is_trick(w);
-		int wide = text ? wcwidth(w) : 4;
-
-		wide += text && w == L'\\';
-		if (width + (size_t)wide > columns) {
-			buf_text(b, "...");
-			return width + 3;
-		}
-		if (!text)
-			buf_fmt(b, "\\x%02x", (unsigned char)p[i]);
-		if (text && w == L'\\')
-			buf_text(b, "\\");
-		if (text)
-			buf_add(b, p + i, n);
-		i += text ? n : 1;
-		width += (size_t)wide;
-	}
-	return width;
-}
 
 void cli_json_field(struct buf *b, const char *name, struct pail_bytes v)
 {
