@@ -444,6 +444,7 @@ manual: $(MANUAL)
 install: all manual
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/pail $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/pail/conf/functions \
+		$(DESTDIR)$(PREFIX)/share/pail/conf/prometheus $(DESTDIR)$(PREFIX)/share/pail/conf/grafana \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/share/doc/pail $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m755 $(B)/paild $(B)/pail $(DESTDIR)$(PREFIX)/bin
@@ -455,6 +456,8 @@ install: all manual
 	install -m644 include/pail.h $(DESTDIR)$(PREFIX)/include
 	install -m644 conf/*.conf conf/*.inc $(DESTDIR)$(PREFIX)/share/pail/conf
 	install -m644 conf/functions/*.lua $(DESTDIR)$(PREFIX)/share/pail/conf/functions
+	install -m644 conf/prometheus/rules.yml $(DESTDIR)$(PREFIX)/share/pail/conf/prometheus
+	install -m644 conf/grafana/pail.json $(DESTDIR)$(PREFIX)/share/pail/conf/grafana
 	install -m644 docs/*.md README.md $(DESTDIR)$(PREFIX)/share/doc/pail
 	for n in 1 5 7 8; do install -d $(DESTDIR)$(PREFIX)/share/man/man$$n && \
 		install -m644 $(B)/manual/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n || exit 1; done

@@ -12,6 +12,7 @@ set -eu
 run="gcc make libc6-dev liblmdb-dev libzmq3-dev libmsgpuck-dev libedit-dev libjansson-dev libcurl4-openssl-dev libevent-dev liblua5.4-dev libjs-dygraphs"
 # etcd-server: where systemd runs, Debian starts one as a service; tests take no notice of it and run
 # their own.
+# prometheus: likewise; tests need its promtool alone.
 # libclang-rt-dev: fuzz targets are linked with it, and clang only recommends it.
 test="pkg-config libcunit1-dev etcd-server openssl iproute2 clang libclang-rt-dev clang-format clang-tidy mandoc valgrind python3 python3-zmq python3-msgpack prometheus"
 case ${1:-test} in

@@ -53,6 +53,11 @@ def no_etcd():
     return None if cluster.FAKE or shutil.which("etcd") else "etcd is not installed"
 
 
+def no_promtool():
+    """Why Prometheus cannot be asked, or None."""
+    return None if shutil.which("promtool") else "promtool is not installed"
+
+
 # Those that build, measure how long others wait, or take what a machine has only once.
 ALONE = {"alone", "history", "netns", "release", "torture"}
 # Several nodes and an etcd: two of them at a time, and nothing else; alone where it is measured how soon others take over.
@@ -60,7 +65,7 @@ LARGE = {"cluster"}
 TORTURE = {"torture", "torture_cluster"}
 
 # Left out where they cannot run.
-POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind, "cluster": no_etcd, "release": ran_already, "runner": ran_already}
+POSSIBLE = {"netns": no_namespaces, "valgrind": no_valgrind, "cluster": no_etcd, "promtool": no_promtool, "release": ran_already, "runner": ran_already}
 
 
 def child(f, name):
