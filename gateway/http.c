@@ -52,6 +52,7 @@ struct http {
 	struct page page;
 	uint64_t sampled_ms;
 	bool sampling;
+	bool in_cluster; /* as its figures say: a node that is in none would count a refusal each time */
 	struct connection *connections;
 	unsigned count;
 	bool stopping;
@@ -230,7 +231,10 @@ static void status_answer(struct connection *c)
 	buf_text(&b, ",\"history\":");
 	history_json(c->http->history, c->head.since, &b);
 	buf_text(&b, ",\"cluster\":");
-	value_or_null(&b, f, FEED_CLUSTER, NULL);
+	if (c->http->in_cluster)
+		value_or_null(&b, f, FEED_CLUSTER, NULL);
+	else
+		buf_text(&b, "null");
 	buf_text(&b, "}\n");
 	answer_buf(c, answers ? 200 : 503, "application/json", &b);
 	buf_fini(&b);
@@ -282,6 +286,8 @@ static void path_take(struct connection *c)
 	}
 	c->path = paths[i].path;
 	c->wants = c->path == PATH_READY && c->http->stopping ? 0 : paths[i].wants;
+	if (!c->http->in_cluster)
+		c->wants &= ~(1u << FEED_CLUSTER);
 	for (int w = 0; w < FEED_COUNT; w++)
 		if (c->wants & 1u << w && feed_ask(c->http->feed, (enum feed_what)w))
 			c->wants &= ~(1u << w);
@@ -289,11 +295,24 @@ static void path_take(struct connection *c)
 		path_answer(c);
 }
 
+static bool has_family(struct pail_value metrics, const char *name)
+{
+	struct pail_value all = pail_value_field(metrics, "families");
+	size_t n = pail_value_count(all);
+
+	for (size_t i = 0; i < n; i++)
+		if (same(pail_value_bytes(pail_value_field(pail_value_item(all, i), "name")), name))
+			return true;
+	return false;
+}
+
 static void on_feed(void *arg, enum feed_what what)
 {
 	struct http *h = arg;
 	struct connection *next;
 
+	if (what == FEED_METRICS && feed_status(h->feed, what) == PAIL_OK)
+		h->in_cluster = has_family(feed_value(h->feed, what), "pail_cluster_agreement_up");
 	if (what == FEED_METRICS && h->sampling) {
 		h->sampling = false;
 		if (feed_status(h->feed, FEED_METRICS) == PAIL_OK)

@@ -110,6 +110,7 @@ def each_path_is_answered(box):
     eq(sorted(e["id"] for e in s["events"]), [e["id"] for e in s["events"]])
     eq(2, sum(e["kind"] == "worker_up" for e in s["events"]))
     eq({w["pid"] for w in n.workers()}, {w["pid"] for w in s["workers"]})
+    eq(0, n.status()["totals"]["errors"])  # nothing was asked that is refused
     status, fields, body = w.get("/")
     eq((200, "text/html"), (status, fields["content-type"].split(";")[0]))
     policy = fields["content-security-policy"]
