@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import cluster
 import lib
 from lib import eq, test, until
 
@@ -331,3 +332,15 @@ def options_of_the_gateway(box):
     eq(200, get(("::1", int(http.rsplit(":", 1)[1])), "/readyz")[0])
     p.send_signal(signal.SIGTERM)
     eq(0, p.wait(10 * lib.SLOW))
+
+
+@test("cluster", "distributed")
+def a_cluster_is_told(box):
+    c = cluster.cluster(box)
+    n = c.n["a"]
+    p = subprocess.Popen([lib.BUILD + "/pail-gateway", "--http", "127.0.0.1:0", "--admin", "ipc://%s/admin.sock" % n.data],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    box.undo.append(p.kill)
+    host, port = p.stdout.readline().decode().split()[-1].rsplit(":", 1)
+    told = until(lambda: json.loads(get((host, int(port)), "/status.json")[2])["cluster"], 20, "the cluster")
+    eq({"a", "b", "c"}, {m["name"] for m in told["nodes"]})
