@@ -64,10 +64,10 @@ static void connection_free(struct connection *c)
 {
 	struct http *h = c->http;
 
-	if (c->prev)
-		c->prev->next = c->next;
-	else
+	if (h->connections == c)
 		h->connections = c->next;
+	else
+		c->prev->next = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
 	bufferevent_free(c->bev);
@@ -320,7 +320,7 @@ static void on_feed(void *arg, enum feed_what what)
 				    clock_wall_ms());
 	}
 	for (struct connection *c = h->connections; c; c = next) {
-		next = c->next;
+		next = c->next; /* NOLINT(clang-analyzer-unix.Malloc): those that were freed are not in the list */
 		if (!(c->wants & 1u << what))
 			continue;
 		c->wants &= ~(1u << what);
@@ -529,7 +529,7 @@ void http_free(struct http **hp)
 	if (!h)
 		return;
 	while (h->connections)
-		connection_free(h->connections);
+		connection_free(h->connections); /* NOLINT(clang-analyzer-unix.Malloc): likewise */
 	if (h->listener)
 		evconnlistener_free(h->listener);
 	if (h->tick)
