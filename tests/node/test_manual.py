@@ -111,9 +111,9 @@ def completion_offers_what_there_is_and_works(box):
     # paild
     assert {"--config", "--dev", "--set", "--check-config"} <= set(complete("paild --"))
     eq({"node.workers="}, set(complete("paild --set node.w")))
-    eq(["conf/prod.conf"], complete("paild --config conf/pr"))
-    eq(["conf/prod.conf"], complete("pail --config conf/pr"))
-    eq(["conf/prod.conf"], complete("pail export --resume conf/pr"))
+    eq(["conf/prod.conf"], complete("paild --config conf/prod"))
+    eq(["conf/prod.conf"], complete("pail --config conf/prod"))
+    eq(["conf/prod.conf"], complete("pail export --resume conf/prod"))
     eq(["--resume"], complete("pail export --re"))
     # At a terminal the last word of the line is what TAB made of it, and it is run.
     t = Terminal(dict(os.environ, PATH=os.path.abspath(lib.BUILD) + ":" + os.environ["PATH"], NO_COLOR="1"))
