@@ -421,9 +421,9 @@ format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 # The tables of docs/metrics.md, from the program's own.
-METRICS_DOC := $(B)/tools/metrics_doc
+METRICS_DOC := $(B)/tests/docs/metrics_doc
 
-$(METRICS_DOC): $(B)/tools/metrics_doc.o $(B)/libtestable.a
+$(METRICS_DOC): $(B)/tests/docs/metrics_doc.o $(B)/libtestable.a
 	$(CC) $^ -o $@ $(ALL_LDFLAGS) $(call libs,$(FOLDERS))
 
 docs: $(METRICS_DOC)
