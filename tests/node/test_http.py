@@ -237,7 +237,7 @@ def who_does_not_read_is_cut_off(box):
     w.s, w.rest = socket.socket(), b""
     w.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     w.s.connect(at)
-    w.send(b"GET /dygraph.js HTTP/1.1\r\n\r\n" * 200)
+    w.send(b"GET / HTTP/1.1\r\n\r\n" * 200)
     until(lambda: len(os.listdir(fds)) > before, 5, "the connection")
     eq(200, get(at, "/readyz")[0])  # nobody else waits for it
     until(lambda: len(os.listdir(fds)) <= before, 30, "the end of the connection")
